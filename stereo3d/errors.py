@@ -1,0 +1,61 @@
+"""StereoError: the input cannot give what was asked. It carries a code, numbers and a remedy.
+
+Misuse in code (a wrong shape, an array of the wrong kind) raises ValueError instead.
+"""
+
+# Exit status of the command line, by kind of failure. Success is 0, a wrong command line 2 (click's own), Ctrl-C 130.
+EXIT_USAGE = 2
+EXIT_INPUT = 3  # a photo, disparity map or mesh that cannot be read or used
+EXIT_CALIBRATION = 4  # a calibration that is wrong or does not fit the photos
+EXIT_PAIR = 5  # the photos are fine one by one, but this pair cannot be reconstructed
+EXIT_OUTPUT = 6  # the result cannot be written
+EXIT_RESOURCES = 7  # too little memory, a library missing
+
+CODES = {
+    "bad_option": EXIT_USAGE,
+    "unknown_method": EXIT_USAGE,
+    "bad_range": EXIT_USAGE,
+    "unknown_format": EXIT_USAGE,
+    "file_missing": EXIT_INPUT,
+    "photo_unreadable": EXIT_INPUT,
+    "photo_too_small": EXIT_INPUT,
+    "photo_too_large": EXIT_INPUT,
+    "size_mismatch": EXIT_INPUT,
+    "file_unreadable": EXIT_INPUT,
+    "bad_calibration": EXIT_CALIBRATION,
+    "calibration_mismatch": EXIT_CALIBRATION,
+    "same_photo": EXIT_PAIR,
+    "few_features": EXIT_PAIR,
+    "few_matches": EXIT_PAIR,
+    "no_overlap": EXIT_PAIR,
+    "pure_rotation": EXIT_PAIR,
+    "forward_motion": EXIT_PAIR,
+    "no_disparity": EXIT_PAIR,
+    "empty_mesh": EXIT_PAIR,
+    "unwritable": EXIT_OUTPUT,
+    "memory": EXIT_RESOURCES,
+    "library_missing": EXIT_RESOURCES,
+}
+
+
+class StereoError(Exception):
+    """What failed, measured how, and what to do about it.
+
+    code: one of `CODES`; message: what, with its numbers; advice: the remedy; numbers: the measured values by name.
+    """
+
+    def __init__(self, code: str, message: str, advice: str = "", **numbers):
+        if code not in CODES:
+            raise ValueError(f"unknown error code {code!r}; known: {', '.join(CODES)}")
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.advice = advice
+        self.numbers = numbers
+
+    @property
+    def exit_code(self) -> int:
+        return CODES[self.code]
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.advice}".strip()

@@ -1,0 +1,294 @@
+"""Pure maths of one and two views: projection, epipolar geometry, triangulation, absolute orientation.
+
+Arrays only; nothing here knows of photos or files. Points are rows: x (N,2) px, X (N,3).
+"""
+
+import numpy as np
+
+__all__ = [
+    "absolute_orientation",
+    "angle_deg",
+    "decompose_essential",
+    "distort",
+    "essential_from_pose",
+    "fundamental_from_pose",
+    "hom",
+    "intersect_rays",
+    "project",
+    "quaternion_from_rotation",
+    "rotation_angle_deg",
+    "rotation_from_quaternion",
+    "rotation_from_vector",
+    "rotation_vector",
+    "sampson",
+    "scale_K",
+    "skew",
+    "transform",
+    "triangulate_points",
+    "undistort",
+]
+
+
+def hom(x: np.ndarray) -> np.ndarray:
+    """Homogeneous coordinates: (..., n) -> (..., n + 1) with a last coordinate of one."""
+    x = np.asarray(x, dtype=float)
+    return np.concatenate([x, np.ones(x.shape[:-1] + (1,))], axis=-1)
+
+
+def transform(H: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """x' ~ H (x, 1): a homography (n+1, n+1) applied to points (..., n)."""
+    y = hom(x) @ np.asarray(H, dtype=float).T
+    return y[..., :-1] / y[..., -1:]
+
+
+def skew(t: np.ndarray) -> np.ndarray:
+    """[t]x with [t]x v = t x v; (..., 3) -> (..., 3, 3)."""
+    t = np.asarray(t, dtype=float)
+    o = np.zeros(t.shape[:-1])
+    a, b, c = t[..., 0], t[..., 1], t[..., 2]
+    return np.stack([np.stack([o, -c, b], -1), np.stack([c, o, -a], -1), np.stack([-b, a, o], -1)], -2)
+
+
+# ------------------------------------------------------------------------------------------------ rotations
+
+
+def rotation_from_vector(r: np.ndarray) -> np.ndarray:
+    """R = I + sin(a) [n]x + (1 - cos(a)) [n]x^2 with r = a n (Rodrigues). r: (3,) rad -> (3,3)."""
+    r = np.asarray(r, dtype=float)
+    angle = np.linalg.norm(r)
+    W = skew(r)
+    # sinc form: exact through angle = 0
+    a = np.sinc(angle / np.pi)
+    b = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
+    return np.eye(3) + a * W + b * (W @ W)
+
+
+def rotation_vector(R: np.ndarray) -> np.ndarray:
+    """The inverse of `rotation_from_vector`, angle in [0, pi]. R: (3,3) -> (3,) rad."""
+    q = quaternion_from_rotation(R)
+    n = np.linalg.norm(q[1:])
+    return 2 * np.arctan2(n, q[0]) / n * q[1:] if n > 1e-300 else np.zeros(3)
+
+
+def rotation_from_quaternion(q: np.ndarray) -> np.ndarray:
+    """R x = q x q* for the unit quaternion q = (w, x, y, z), scalar first (Horn 1987, section 3). (4,) -> (3,3)."""
+    w, x, y, z = np.asarray(q, dtype=float) / np.linalg.norm(q)
+    return np.array(
+        [
+            [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
+        ]
+    )
+
+
+def quaternion_from_rotation(R: np.ndarray) -> np.ndarray:
+    """Unit quaternion (w, x, y, z), w >= 0, of a rotation matrix (3,3).
+
+    Of the four ways to start (from w, x, y or z) the one with the largest divisor is taken (Shepperd 1978).
+    """
+    R = np.asarray(R, dtype=float)
+    t = np.array([np.trace(R), R[0, 0], R[1, 1], R[2, 2]])
+    k = int(np.argmax(t))
+    if k == 0:
+        q = np.array([1 + t[0], R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    else:
+        i, j, m = (k - 1), k % 3, (k + 1) % 3
+        q = np.zeros(4)
+        q[0] = R[m, j] - R[j, m]
+        q[1 + i] = 1 + 2 * R[i, i] - t[0]
+        q[1 + j] = R[j, i] + R[i, j]
+        q[1 + m] = R[m, i] + R[i, m]
+    q /= np.linalg.norm(q)
+    return -q if q[0] < 0 else q
+
+
+def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    """Angle between two vectors, degrees, accurate also near 0 and 180."""
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    return float(np.degrees(2 * np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b))))
+
+
+def rotation_angle_deg(R: np.ndarray) -> float:
+    """Angle of a rotation matrix, degrees in [0, 180]."""
+    q = quaternion_from_rotation(R)
+    return float(np.degrees(2 * np.arctan2(np.linalg.norm(q[1:]), abs(q[0]))))
+
+
+# -------------------------------------------------------------------------------------------- one camera
+
+
+def scale_K(K: np.ndarray, sx: float, sy: float | None = None) -> np.ndarray:
+    """K of the picture resized by sx, sy: x -> (x + 1/2) s - 1/2."""
+    sy = sx if sy is None else sy
+    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]]) @ np.asarray(K, dtype=float)
+
+
+def project(X: np.ndarray, K: np.ndarray, R=None, t=None, dist=None) -> np.ndarray:
+    """x ~ K distort(R X + t): points (..., 3) -> pixels (..., 2).
+
+    Points in the camera's plane or behind it give what the formula gives (no sign check).
+    """
+    X = np.asarray(X, dtype=float)
+    if R is not None:
+        X = X @ np.asarray(R, dtype=float).T
+    if t is not None:
+        X = X + np.asarray(t, dtype=float).reshape(3)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = X[..., :2] / X[..., 2:]
+    return distort(x, dist) @ K[:2, :2].T + K[:2, 2]
+
+
+def distort(x: np.ndarray, dist=None) -> np.ndarray:
+    """Lens distortion of normalised image coordinates (..., 2), Brown's model in OpenCV's order of coefficients.
+
+    x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + tangential p1, p2 + thin prism s1..s4.
+    dist: (0|4|5|8|12,) k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4. Source: Brown 1971; OpenCV's documentation of calib3d.
+    """
+    x = np.asarray(x, dtype=float)
+    if dist is None or len(dist) == 0 or not np.any(dist):
+        return x
+    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.pad(np.asarray(dist, dtype=float), (0, 12 - len(dist)))
+    u, v = x[..., 0], x[..., 1]
+    r2 = u * u + v * v
+    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    du = 2 * p1 * u * v + p2 * (r2 + 2 * u * u) + r2 * (s1 + r2 * s2)
+    dv = p1 * (r2 + 2 * v * v) + 2 * p2 * u * v + r2 * (s3 + r2 * s4)
+    return np.stack([u * radial + du, v * radial + dv], -1)
+
+
+def undistort(x: np.ndarray, K: np.ndarray, dist=None) -> np.ndarray:
+    """Normalised image coordinates (..., 2) of photo pixels (..., 2): the inverse of K distort(.), by Newton's method.
+
+    The Jacobian is taken by central differences of `distort`. Where the model folds (far outside the calibrated
+    field) the iteration cannot converge; such points are NaN.
+    """
+    x = np.asarray(x, dtype=float)
+    target = (x - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
+    if dist is None or len(dist) == 0 or not np.any(dist):
+        return target
+    y = target.copy()
+    h = 1e-6
+    for _ in range(20):
+        e = distort(y, dist) - target
+        gu = (distort(y + [h, 0], dist) - distort(y - [h, 0], dist)) / (2 * h)
+        gv = (distort(y + [0, h], dist) - distort(y - [0, h], dist)) / (2 * h)
+        det = gu[..., 0] * gv[..., 1] - gv[..., 0] * gu[..., 1]
+        det = np.where(np.abs(det) < 0.05, np.nan, det)
+        step = np.stack(
+            [gv[..., 1] * e[..., 0] - gv[..., 0] * e[..., 1], gu[..., 0] * e[..., 1] - gu[..., 1] * e[..., 0]], -1
+        )
+        y = y - np.clip(step / det[..., None], -0.2, 0.2)
+        if np.nanmax(np.abs(e), initial=0) < 1e-13:
+            break
+    y[np.abs(distort(y, dist) - target).max(-1) > 1e-9] = np.nan
+    return y
+
+
+# -------------------------------------------------------------------------------------------- two views
+
+
+def essential_from_pose(R: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """E = [t]x R, with x2^T E x1 = 0 in normalised coordinates (Longuet-Higgins 1981)."""
+    return skew(t) @ R
+
+
+def fundamental_from_pose(K1: np.ndarray, K2: np.ndarray, R: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """F = K2^-T [t]x R K1^-1, of unit Frobenius norm; x2^T F x1 = 0 in ideal pixels."""
+    F = np.linalg.inv(K2).T @ essential_from_pose(R, t) @ np.linalg.inv(K1)
+    return F / np.linalg.norm(F)
+
+
+def decompose_essential(E: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The four (R, t), |t| = 1, of an essential matrix: E = U diag(1,1,0) V^T, R = U W^(T) V^T, t = +-u3.
+
+    Source: Hartley and Zisserman, result 9.19.
+    """
+    U, _, Vt = np.linalg.svd(E)
+    U, Vt = U * np.linalg.det(U), Vt * np.linalg.det(Vt)
+    W = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    Ra, Rb, t = U @ W @ Vt, U @ W.T @ Vt, U[:, 2]
+    return [(Ra, t), (Ra, -t), (Rb, t), (Rb, -t)]
+
+
+def sampson(F: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """Signed Sampson distance e / |grad e|, e = x2^T F x1, in the unit of x. F: (..., 3, 3), x: (N,2) -> (..., N).
+
+    First-order distance of (x1, x2) in R^4 to the nearest pair that satisfies the epipolar constraint (Sampson 1982).
+    """
+    h1, h2 = hom(x1), hom(x2)
+    l2 = h1 @ np.swapaxes(F, -1, -2)  # lines in picture 2
+    l1 = h2 @ F  # lines in picture 1
+    e = np.sum(l2 * h2, -1)
+    g = l1[..., 0] ** 2 + l1[..., 1] ** 2 + l2[..., 0] ** 2 + l2[..., 1] ** 2
+    return e / np.sqrt(np.maximum(g, 1e-300))
+
+
+def triangulate_points(P1: np.ndarray, P2: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """Points X (N,3) with x1 ~ P1 X, x2 ~ P2 X: smallest singular vector of the 4 x 4 system (DLT).
+
+    P1, P2: (3,4). x1, x2: (N,2) in the coordinates that P gives. Source: Hartley and Zisserman, section 12.2.
+    """
+    x1, x2 = np.atleast_2d(x1), np.atleast_2d(x2)
+    A = np.stack(
+        [
+            x1[:, :1] * P1[2] - P1[0],
+            x1[:, 1:] * P1[2] - P1[1],
+            x2[:, :1] * P2[2] - P2[0],
+            x2[:, 1:] * P2[2] - P2[1],
+        ],
+        axis=1,
+    )
+    A /= np.linalg.norm(A, axis=2, keepdims=True)
+    X = np.linalg.svd(A)[2][:, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return X[:, :3] / X[:, 3:]
+
+
+def intersect_rays(d1: np.ndarray, d2: np.ndarray, R: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Depth z along ray 1 (X1 = z d1, d1 of unit z) of the point of it that is nearest to ray 2.
+
+    d1, d2: (..., 3) normalised image coordinates (x, y, 1) in their own cameras; X2 = R X1 + t. Returns (...), units of
+    t; NaN or negative where the rays run parallel or meet behind. With a = R d1:  z = (t x d2) . (d2 x a) / |d2 x a|^2.
+    """
+    a = d1 @ R.T
+    n = np.cross(d2, a)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sum(np.cross(np.broadcast_to(t, d2.shape), d2) * n, -1) / np.sum(n * n, -1)
+
+
+def absolute_orientation(
+    a: np.ndarray, b: np.ndarray, *, weights: np.ndarray | None = None, scale: bool = True
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """s, R, t with b = s R a + t in the least-squares sense, in closed form by unit quaternions.
+
+    a, b: (N,3), N >= 3 not on one line.  weights: (N,).  The rotation is the eigenvector of the largest eigenvalue of
+    Horn's symmetric 4 x 4 matrix N; the scale is the symmetric one, s = sqrt(sum |b'|^2 / sum |a'|^2), which gives the
+    inverse when a and b change places; `scale=False` fixes s = 1. Always a proper rotation, never a reflection.
+
+    Raises ValueError for fewer than three points or points on one line.
+    Source: B. K. P. Horn, Closed-form solution of absolute orientation using unit quaternions, 1987.
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 3 or len(a) < 3:
+        raise ValueError(f"absolute_orientation needs two (N,3) arrays, N >= 3, got {a.shape} and {b.shape}")
+    w = np.ones(len(a)) if weights is None else np.asarray(weights, dtype=float)
+    w = w / w.sum()
+    ca, cb = w @ a, w @ b
+    a0, b0 = a - ca, b - cb
+    spread = np.linalg.svd(a0 * np.sqrt(w)[:, None], compute_uv=False)
+    if spread[1] <= 1e-12 * max(spread[0], 1e-300):
+        raise ValueError("absolute_orientation: the points lie on one line")
+    S = (a0 * w[:, None]).T @ b0
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = S
+    N = np.array(
+        [
+            [xx + yy + zz, yz - zy, zx - xz, xy - yx],
+            [yz - zy, xx - yy - zz, xy + yx, zx + xz],
+            [zx - xz, xy + yx, -xx + yy - zz, yz + zy],
+            [xy - yx, zx + xz, yz + zy, -xx - yy + zz],
+        ]
+    )
+    R = rotation_from_quaternion(np.linalg.eigh(N)[1][:, -1])
+    s = float(np.sqrt((w @ (b0**2).sum(1)) / (w @ (a0**2).sum(1)))) if scale else 1.0
+    return s, R, cb - s * R @ ca

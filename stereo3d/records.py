@@ -1,0 +1,156 @@
+"""The records that travel between stages, and every convention, written once.
+
+Conventions
+-----------
+- Pixel centres at integers; the picture covers [-1/2, W - 1/2]. Resizing by s maps x -> (x + 1/2) s - 1/2, K included.
+- Axes: x right, y down, z forward. The world is camera 1: the first photo named, on whichever side it was taken.
+- `X2 = R X1 + t`, `x2^T F x1 = 0`. Suffix 1/2 in geometry, left/right for images: `left` is always the first photo.
+  `x` pixels, `X` points in space; other transforms are named `a_from_b`.
+- Matches and maps hold pixels of the photos as read (upright, full size, lens distortion included).
+  F and the epipolar lines hold for ideal pixels, that is after the distortion of each camera is taken out.
+- RGB everywhere. Unknown is NaN, in float maps only. Randomness is an explicit `seed`.
+- disparity (H,W) f32 px: d = x_left - x_right, signed. A point nearer to the cameras has the larger d where the first
+  photo stands on the left, and the smaller where it stands on the right (`RectifiedPair.swapped`).
+- confidence (H,W) f32 in [0,1]; sigma (H,W) f32; points (H,W,3) f64 in the frame of camera 1, units of t.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+record = dataclass(frozen=True, eq=False)
+
+
+@record
+class Photo:
+    """A photo as read: upright RGB, with the facts its file states.
+
+    pixels: (H,W,3) u8 RGB.  exif: facts read, any of `make`, `model`, `focal_mm`, `focal_35mm`, `plane_resolution`
+    (focal-plane pixels per mm, of the stored picture), `orientation` (1..8, already applied to pixels), `size_stored`.
+    """
+
+    pixels: np.ndarray
+    exif: dict = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+
+@record
+class Camera:
+    """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z).
+
+    K: (3,3) f64 px.  size: (width, height) px.  dist: (k,) f64 in OpenCV's order (k1 k2 p1 p2 k3 ...), empty = none.
+    source: where K came from: "given" | "calibration" | "exif" | "estimated" | "prior", and in words what was read.
+    """
+
+    K: np.ndarray
+    size: tuple[int, int]
+    dist: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    source: str = "given"
+    source_detail: str = ""
+
+    @property
+    def focal(self) -> float:
+        """Geometric mean of fx and fy, px."""
+        return float(np.sqrt(self.K[0, 0] * self.K[1, 1]))
+
+
+@record
+class Rig:
+    """Two cameras and, where known, their relative pose X2 = R X1 + t.
+
+    R: (3,3) | None.  t: (3,) | None, in `unit`.  unit: "m" | "mm" | ... | None (up to scale: |t| = 1).
+    """
+
+    cam1: Camera
+    cam2: Camera
+    R: np.ndarray | None = None
+    t: np.ndarray | None = None
+    unit: str | None = None
+
+    @property
+    def posed(self) -> bool:
+        return self.R is not None and self.t is not None
+
+
+@record
+class Matches:
+    """Corresponding photo pixels. x1, x2: (N,2) f64 px.  score: (N,) f32, higher is better."""
+
+    x1: np.ndarray
+    x2: np.ndarray
+    score: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x1)
+
+    def __getitem__(self, index) -> "Matches":
+        return Matches(self.x1[index], self.x2[index], self.score[index])
+
+
+@record
+class TwoView:
+    """The relative pose of the two photos and which matches agree with it.
+
+    F: (3,3) unit norm, ideal pixels.  R: (3,3).  t: (3,), |t| = 1 where the rig gives no scale.  inliers: (N,) bool.
+    rig: the rig with refined cameras and this R, t.
+    """
+
+    F: np.ndarray
+    R: np.ndarray
+    t: np.ndarray
+    inliers: np.ndarray
+    rig: Rig
+
+
+@record
+class Finding:
+    """Something measured that the user should know.
+
+    code: short name.  severity: "info" | "warning" | "error".  message: what, with its numbers.  numbers: by name.
+    advice: what to do about it.
+    """
+
+    code: str
+    severity: str
+    message: str
+    numbers: dict = field(default_factory=dict)
+    advice: str = ""
+
+
+@record
+class RectifiedPair:
+    """Two pictures whose equal rows are corresponding epipolar lines, and the way back to the photos.
+
+    left, right: (H,W,3) u8 RGB; left shows the first photo.  map1, map2: (H,W,2) f32, the photo pixel (x, y) that each
+    rectified pixel shows, NaN outside.  kind: "identity" | "planar" | "polar".
+    swapped: the first photo stands on the right, so nearer points have the smaller (signed) disparity.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    map1: np.ndarray
+    map2: np.ndarray
+    kind: str = "identity"
+    swapped: bool = False
+
+
+@record
+class Mesh:
+    """A triangle mesh in the frame of camera 1 (x right, y down, z forward); only writers turn the axes.
+
+    vertices: (V,3) f64.  faces: (M,3) i32, counter-clockwise seen from outside.  uv: (V,2) f64 | None, origin at the
+    texture's bottom left, v up, in units of its width and height (pixel (x, y) -> ((x + 1/2)/W, 1 - (y + 1/2)/H)).
+    texture: (H,W,3) u8 RGB | None.  sigma: (V,) standard deviation along the ray, units of the vertices | None.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray | None = None
+    texture: np.ndarray | None = None
+    sigma: np.ndarray | None = None
