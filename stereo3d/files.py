@@ -1,0 +1,150 @@
+"""Writing without harm, and float maps (disparity, depth, confidence) on disk."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .errors import StereoError
+
+PNG_SCALE = 256.0  # a map in a 16-bit PNG holds round(256 value), 0 = unknown (KITTI's convention)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
+
+    Folders are made where missing. When the block raises, nothing is left behind and an existing file stays as it was.
+    Raises StereoError("unwritable") where the system refuses.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StereoError(
+            "unwritable", f"cannot write {path}: {reason}.", "Choose a folder that exists, is writable and has room."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=()) -> np.ndarray:
+    """A float map (H,W) f32 from .pfm, .npy, .npz (its only array, or `arr_0`, `depth`, `disparity`), .png, .tif.
+
+    value = raw / scale; scale None: 256 for 16-bit PNG (with raw 0 unknown), else 1. Raw values listed in `unknown`
+    (numbers, "inf", "nan") become NaN, and so does anything not finite.
+    Raises StereoError("file_missing" | "file_unreadable" | "unknown_format").
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".pfm", ".npy", ".npz", ".png", ".tif", ".tiff"):
+        raise StereoError("unknown_format", f"{path}: no reader for maps in {suffix or 'files without suffix'}.",
+                          "Use .pfm, .npy, .npz, .png or .tif.")  # fmt: skip
+    if not path.is_file():
+        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
+    unknown = list(unknown)
+    try:
+        if suffix == ".pfm":
+            raw = _read_pfm(path)
+        elif suffix == ".npy":
+            raw = np.load(path, allow_pickle=False)
+        elif suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                names = archive.files
+                key = names[0] if len(names) == 1 else next(k for k in ("arr_0", "depth", "disparity") if k in names)
+                raw = archive[key]
+        else:
+            import cv2
+
+            raw = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+            if raw is None:
+                raise ValueError("not an image")
+            if raw.ndim == 3:
+                if raw.shape[2] < 3 or np.any(raw[..., 0] != raw[..., 1]) or np.any(raw[..., 0] != raw[..., 2]):
+                    raise ValueError("a colour picture, not a map of one value a pixel")
+                raw = raw[..., 0]
+            if scale is None and suffix == ".png" and raw.dtype == np.uint16:
+                scale, unknown = PNG_SCALE, [*unknown, 0]
+    except (ValueError, OSError, EOFError, StopIteration, KeyError, IndexError) as error:
+        raise StereoError("file_unreadable", f"{path}: not a readable map ({error}).", "Check the file.") from error
+    if raw.ndim == 3 and raw.shape[2] == 1:
+        raw = raw[..., 0]
+    if raw.ndim != 2 or raw.size == 0 or raw.dtype.kind not in "fiub":
+        raise StereoError("file_unreadable", f"{path}: holds {raw.dtype} of shape {raw.shape}, not a map (H,W).",
+                          "Give a map of one number a pixel.")  # fmt: skip
+    value = raw.astype(np.float32)
+    bad = ~np.isfinite(value)
+    for u in unknown:
+        u = float(u)
+        if np.isfinite(u):
+            bad |= value == np.float32(u)
+    value /= np.float32(scale or 1.0)
+    value[bad] = np.nan
+    return value
+
+
+def write_map(path: str | os.PathLike, value: np.ndarray) -> Path:
+    """Write a float map (H,W), NaN = unknown, by suffix: .pfm (f32, unknown = inf), .npy (f32), .png (16 bit).
+
+    PNG holds round(256 value), so values of 1/512 .. 255.99; others raise StereoError("bad_range") and ask for .pfm.
+    """
+    path = Path(path)
+    value = np.asarray(value, dtype=np.float32)
+    if value.ndim != 2:
+        raise ValueError(f"write_map needs (H,W), got {value.shape}")
+    suffix = path.suffix.lower()
+    if suffix == ".pfm":
+        rows = np.where(np.isfinite(value), value, np.inf)[::-1].astype("<f4")  # PFM runs bottom to top
+        data = f"Pf\n{value.shape[1]} {value.shape[0]}\n-1.0\n".encode() + rows.tobytes()
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    elif suffix == ".npy":
+        with replacing(path) as temporary, open(temporary, "wb") as f:
+            np.save(f, value)
+    elif suffix == ".png":
+        import cv2
+
+        known = np.isfinite(value)
+        low, high = (float(value[known].min()), float(value[known].max())) if known.any() else (1.0, 1.0)
+        if low < 0.5 / PNG_SCALE or high > 65535 / PNG_SCALE:
+            raise StereoError("bad_range", f"{path}: a 16-bit PNG holds 0.002 to 255.99, the map has {low:g} to "
+                              f"{high:g}.", "Write .pfm or .npy.", low=low, high=high)  # fmt: skip
+        raw = np.where(known, np.rint(np.nan_to_num(value) * PNG_SCALE), 0).astype(np.uint16)
+        with replacing(path) as temporary:
+            temporary.write_bytes(cv2.imencode(".png", raw)[1].tobytes())
+    else:
+        raise StereoError("unknown_format", f"{path}: no writer for maps in {suffix or 'files without suffix'}.",
+                          "Use .pfm, .npy or .png.")  # fmt: skip
+    return path
+
+
+def _read_pfm(path: Path) -> np.ndarray:
+    data = path.read_bytes()
+    header = re.match(rb"(P[fF])\s+(\d+)\s+(\d+)\s+([-+0-9.eE]+)\s", data)
+    if header is None:
+        raise ValueError("no PFM header")
+    channels = 3 if header[1] == b"PF" else 1
+    width, height, scale = int(header[2]), int(header[3]), float(header[4])
+    count = width * height * channels
+    body = data[header.end() :]
+    if len(body) < 4 * count:
+        raise ValueError(f"truncated: {len(body)} of {4 * count} bytes")
+    value = np.frombuffer(body, "<f4" if scale < 0 else ">f4", count).reshape(height, width, channels)[::-1]
+    return value[..., 0]
