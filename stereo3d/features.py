@@ -1,0 +1,152 @@
+"""DETECTORS: two photos -> Matches."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from .errors import StereoError
+from .records import Matches, Photo
+
+# A feature is (x (N,2) px of the picture given, descriptors (N,k), response (N,)).
+
+
+def sift(grey: np.ndarray, *, features: int = 10000, contrast: float = 0.01, edge: float = 10.0):
+    """RootSIFT: SIFT descriptors (Lowe 2004), L1-normalised, square root (Arandjelovic and Zisserman 2012).
+
+    grey: (H,W) u8.  features: most kept, spread over the picture.  contrast: least contrast of an extremum; 0.01, a
+    quarter of Lowe's, because weak features are right more often than they are wrong once matched both ways.
+    edge: largest ratio of principal curvatures.  Returns x (N,2) px, descriptors (N,128) f32, response (N,).
+    Descriptors are whole numbers (unit length = 512), so dot products are exact in float32 and do not depend on the
+    order of summation, that is, on the number of threads.
+    """
+    import cv2
+
+    detector = cv2.SIFT_create(nfeatures=0, contrastThreshold=contrast, edgeThreshold=edge, enable_precise_upscale=True)
+    points, descriptors = detector.detectAndCompute(grey, None)
+    if not points:
+        return np.zeros((0, 2)), np.zeros((0, 128), np.float32), np.zeros(0)
+    x = np.array([p.pt for p in points])
+    response = np.array([p.response for p in points])
+    keep = spread(x, response, grey.shape[::-1], features)
+    d = descriptors[keep]
+    d = np.sqrt(d / np.maximum(np.abs(d).sum(1, keepdims=True), 1e-12))
+    return x[keep], np.rint(512 * d).astype(np.float32), response[keep]
+
+
+def orb(grey: np.ndarray, *, features: int = 10000, fast_threshold: int = 10):
+    """ORB (Rublee, Rabaud, Konolige and Bradski 2011): oriented FAST corners, rotated BRIEF, 256 bits.
+
+    grey: (H,W) u8.  features: most kept, spread over the picture.  Returns x (N,2) px, bits (N,256) f32 of +-1, so that
+    a dot product is 256 - 2 x the Hamming distance.
+    """
+    import cv2
+
+    detector = cv2.ORB_create(nfeatures=2 * features, fastThreshold=fast_threshold)
+    points, descriptors = detector.detectAndCompute(grey, None)
+    if not points:
+        return np.zeros((0, 2)), np.zeros((0, 256), np.float32), np.zeros(0)
+    x = np.array([p.pt for p in points])
+    response = np.array([p.response for p in points])
+    keep = spread(x, response, grey.shape[::-1], features)
+    return x[keep], np.unpackbits(descriptors[keep], axis=1).astype(np.float32) * 2 - 1, response[keep]
+
+
+DETECTORS = {"sift": sift, "orb": orb}
+
+
+def match_features(
+    left: Photo, right: Photo, *, method: str = "sift", max_size: int = 1600, ratio: float = 0.8, **options
+) -> Matches:
+    """Mutual nearest neighbours that pass the ratio test |a - b1| < ratio |a - b2|, one to one by place.
+
+    max_size: the features are found on photos reduced to this longer side, px; the matches are pixels of the photos.
+    ratio: Lowe's test of the nearest against the second nearest neighbour, both ways.  options: of the detector.
+    The nearest neighbours of one keypoint with several orientations count as one. score = 1 - distance ratio.
+    Raises StereoError("few_features") where a photo has fewer than 20.
+    """
+    detector = DETECTORS[method]
+
+    def describe(photo):
+        grey, scale = _grey(photo, max_size)
+        x, descriptors, _ = detector(grey, **options)
+        return (x + 0.5) / scale - 0.5, descriptors
+
+    with ThreadPoolExecutor(2) as pool:
+        (x1, d1), (x2, d2) = pool.map(describe, (left, right))
+    for name, x in (("first", x1), ("second", x2)):
+        if len(x) < 20:
+            raise StereoError("few_features", f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
+                              "It is blank, blurred or too dark; take photos of a textured thing.",
+                              features=len(x))  # fmt: skip
+    index1, index2, score = _nearest(d1, d2, x1, x2, ratio)
+    order = np.argsort(-score, kind="stable")
+    index1, index2, score = index1[order], index2[order], score[order]
+    unique = _first_of_each(np.round(x1[index1], 2)) & _first_of_each(np.round(x2[index2], 2))
+    index1, index2, score = index1[unique], index2[unique], score[unique]
+    return Matches(x1[index1], x2[index2], score.astype(np.float32))
+
+
+def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: int) -> np.ndarray:
+    """Indices of at most `count` points: the strongest of every cell of a grid in turn, until the count is reached.
+
+    x: (N,2) px; response: (N,); size: (width, height). The cells hold about 8 kept points each.
+    """
+    if len(x) <= count:
+        return np.arange(len(x))
+    side = np.sqrt(size[0] * size[1] * 8 / count)
+    columns = int(np.ceil(size[0] / side)) + 1
+    cell = (x[:, 1] // side).astype(int) * columns + (x[:, 0] // side).astype(int)
+    order = np.lexsort((-response, cell))
+    start = np.r_[True, np.diff(cell[order]) > 0]
+    rank = np.arange(len(x)) - np.maximum.accumulate(np.where(start, np.arange(len(x)), 0))
+    best = np.lexsort((-response[order], rank))[:count]
+    return np.sort(order[best])
+
+
+def _grey(photo: Photo, max_size: int) -> tuple[np.ndarray, float]:
+    import cv2
+
+    grey = cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY)
+    scale = min(1.0, max_size / max(photo.size))
+    if scale < 1:
+        size = tuple(max(1, round(n * scale)) for n in photo.size)
+        scale = np.array([size[0] / photo.size[0], size[1] / photo.size[1]])
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return grey, scale
+
+
+def _first_of_each(x: np.ndarray) -> np.ndarray:
+    first = np.zeros(len(x), bool)
+    first[np.unique(x, axis=0, return_index=True)[1]] = True
+    return first
+
+
+def _nearest(d1, d2, x1, x2, ratio):
+    """Mutual nearest neighbours with the ratio test both ways: index1, index2, score."""
+    near2, first, second = _two_nearest(d1, d2, x2)
+    near1, _, second_back = _two_nearest(d2, d1, x1)
+    index1 = np.arange(len(d1))
+    quotient = first / np.maximum(np.minimum(second, second_back[near2]), 1e-9)
+    keep = (near1[near2] == index1) & (quotient < ratio)
+    return index1[keep], near2[keep], 1 - quotient[keep]
+
+
+def _two_nearest(d, others, x_others, same_place: float = 1.0):
+    """For each row of d: index of and distance to the nearest of `others`, and the distance to the nearest that lies
+    at another place of the picture (more than `same_place` px away). In blocks: tens of MB."""
+    norm = (others * others).sum(1)
+    index, first, second = np.zeros(len(d), int), np.zeros(len(d)), np.zeros(len(d))
+    few = min(4, len(others))
+    for a in range(0, len(d), 1024):
+        rows = slice(a, a + 1024)
+        square = norm - 2 * (d[rows] @ others.T)
+        top = np.argpartition(square, few - 1, axis=1)[:, :few]
+        value = np.take_along_axis(square, top, 1)
+        order = np.lexsort((top, value), axis=1)
+        top, value = np.take_along_axis(top, order, 1), np.take_along_axis(value, order, 1)
+        value = np.sqrt(np.maximum(value + (d[rows] ** 2).sum(1, keepdims=True), 0))
+        elsewhere = np.abs(x_others[top] - x_others[top[:, :1]]).max(-1) > same_place
+        elsewhere[:, -1] = True
+        index[rows], first[rows] = top[:, 0], value[:, 0]
+        second[rows] = np.take_along_axis(value, elsewhere.argmax(1)[:, None], 1)[:, 0]
+    return index, first, second

@@ -1,0 +1,84 @@
+"""One robust estimator: propose, score, refine. It knows nothing of cameras."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """model: as `propose` makes them.  inliers: (N,) bool.  cost: mean truncated squared residual in threshold^2,
+    0 = perfect, 1 = nothing agrees.  samples: minimal samples drawn."""
+
+    model: np.ndarray
+    inliers: np.ndarray
+    cost: float
+    samples: int
+
+
+def ransac(
+    count: int,
+    sample_size: int,
+    propose: Callable[[np.ndarray], np.ndarray],
+    residuals: Callable[[np.ndarray, np.ndarray | slice], np.ndarray],
+    *,
+    threshold: float,
+    refine: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    confidence: float = 0.9999,
+    max_samples: int = 4000,
+    batch: int = 64,
+    seed: int = 0,
+) -> Estimate | None:
+    """The model of least MSAC cost, mean over i of min(r_i^2 / threshold^2, 1), over random minimal samples.
+
+    count: number of data N.  propose: (B, sample_size) indices -> models (M, ...), M any number.
+    residuals: (models (M, ...), which data) -> (M, n).  refine: (model, inlier indices) -> model, applied to every new
+    best model until it no longer improves (local optimisation, Chum, Matas and Kittler 2003).
+    Sampling stops when a better model has been missed with probability below 1 - confidence. Each batch of models is
+    ranked on a fixed random subset of the data first, and only its best few are scored on all.
+    Returns None where no sample gives a model. Same seed, same result.
+    Source: Fischler and Bolles 1981; the truncated cost: Torr and Zisserman 2000 (MSAC).
+    """
+    if count < sample_size:
+        return None
+    rng = np.random.default_rng(seed)
+    preview = np.sort(rng.permutation(count)[:300])
+    everything = slice(None)
+    best, best_cost, best_r2 = None, np.inf, None
+    drawn, needed = 0, max_samples
+
+    def cost_of(models, which):
+        r2 = (residuals(models, which) / threshold) ** 2
+        return np.minimum(np.nan_to_num(r2, nan=np.inf), 1.0).mean(-1)
+
+    while drawn < min(needed, max_samples):
+        samples = np.argpartition(rng.random((batch, count)), sample_size - 1, axis=1)[:, :sample_size]
+        drawn += batch
+        models = propose(samples)
+        if len(models) == 0:
+            continue
+        rough = cost_of(models, preview)
+        top = models[np.argsort(rough, kind="stable")[:6]]
+        costs = cost_of(top, everything)
+        k = int(np.argmin(costs))
+        if costs[k] >= best_cost:
+            continue
+        model, cost = top[k], float(costs[k])
+        while refine is not None:
+            agree = np.flatnonzero(np.abs(residuals(model[None], everything)[0]) < threshold)
+            better = refine(model, agree) if len(agree) > sample_size else None
+            if better is None:
+                break
+            new_cost = float(cost_of(better[None], everything)[0])
+            if new_cost >= cost * (1 - 1e-4):
+                break
+            model, cost = better, new_cost
+        best, best_cost = model, cost
+        best_r2 = (residuals(best[None], everything)[0] / threshold) ** 2
+        share = float((best_r2 < 1).mean())
+        miss = np.log1p(-min(share**sample_size, 1 - 1e-12))
+        needed = np.inf if miss == 0 else np.log(1 - confidence) / miss
+    if best is None:
+        return None
+    return Estimate(best, best_r2 < 1, best_cost, drawn)
