@@ -11,6 +11,7 @@ from .geometry import (
     essential_from_pose,
     fundamental_from_pose,
     hom,
+    normalising_transform,
     rotation_angle_deg,
     rotation_from_vector,
     sampson,
@@ -27,13 +28,6 @@ LEAST_INLIERS = 15  # below this a random pair of photos can reach the count by 
 
 
 # ------------------------------------------------------------------------------------- algebra: F and E by SVD
-
-
-def normalising_transform(x: np.ndarray) -> np.ndarray:
-    """T (3,3) with T x of centroid 0 and mean distance sqrt(2) from it (Hartley 1997). x: (N,2)."""
-    centre = x.mean(0)
-    scale = np.sqrt(2) / max(np.linalg.norm(x - centre, axis=1).mean(), 1e-300)
-    return np.array([[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1]])
 
 
 def epipolar_rows(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
@@ -323,8 +317,8 @@ def estimate_two_view(
         good = (np.abs(sampson(F, x1, x2)) < threshold) & in_front(R, t, y1, y2)
         agree = np.flatnonzero(good)
         if len(agree) < LEAST_INLIERS:
-            raise StereoError("no_overlap", f"{len(agree)} of {len(matches)} matches agree on one camera motion and lie "
-                              f"before both cameras, {LEAST_INLIERS} needed.", "Move less between the photos.",
+            raise StereoError("no_overlap", f"{len(agree)} of {len(matches)} matches agree on one camera motion and "
+                              f"lie before both cameras, {LEAST_INLIERS} needed.", "Move less between the photos.",
                               inliers=len(agree), matches=len(matches))  # fmt: skip
     inliers = np.zeros(len(matches), bool)
     inliers[where[agree]] = True

@@ -11,9 +11,11 @@ __all__ = [
     "decompose_essential",
     "distort",
     "essential_from_pose",
+    "fit_homography",
     "fundamental_from_pose",
     "hom",
     "intersect_rays",
+    "normalising_transform",
     "project",
     "quaternion_from_rotation",
     "rotation_angle_deg",
@@ -186,6 +188,36 @@ def undistort(x: np.ndarray, K: np.ndarray, dist=None) -> np.ndarray:
 
 
 # -------------------------------------------------------------------------------------------- two views
+
+
+def normalising_transform(x: np.ndarray) -> np.ndarray:
+    """T (3,3) with T x of centroid 0 and mean distance sqrt(2) from it (Hartley 1997). x: (N,2)."""
+    centre = x.mean(0)
+    scale = np.sqrt(2) / max(np.linalg.norm(x - centre, axis=1).mean(), 1e-300)
+    return np.array([[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1]])
+
+
+def fit_homography(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """H (..., 3, 3) of unit norm with x2 ~ H x1 from N >= 4 matches (..., N, 2): DLT in normalised pixels.
+
+    Source: Hartley and Zisserman, section 4.1. Three matches on a line give a singular H.
+    """
+    x1, x2 = np.asarray(x1, dtype=float), np.asarray(x2, dtype=float)
+    if x1.shape != x2.shape or x1.shape[-2] < 4:
+        raise ValueError(f"fit_homography needs (..., N, 2) twice, N >= 4, got {x1.shape} and {x2.shape}")
+    T1, T2 = normalising_transform(x1.reshape(-1, 2)), normalising_transform(x2.reshape(-1, 2))
+    h1, y2 = hom(transform(T1, x1)), transform(T2, x2)
+    o = np.zeros_like(h1)
+    A = np.concatenate(
+        [
+            np.concatenate([h1, o, -y2[..., :1] * h1], -1),
+            np.concatenate([o, h1, -y2[..., 1:] * h1], -1),
+        ],
+        axis=-2,
+    )
+    H = np.linalg.svd(A)[2][..., -1, :].reshape(A.shape[:-2] + (3, 3))
+    H = np.linalg.inv(T2) @ H @ T1
+    return H / np.linalg.norm(H, axis=(-2, -1), keepdims=True)
 
 
 def essential_from_pose(R: np.ndarray, t: np.ndarray) -> np.ndarray:
