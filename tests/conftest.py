@@ -1,0 +1,75 @@
+"""Session fixtures: small rendered scenes with their truth, and the folder of real photographs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stereo3d import synthetic
+
+SMALL = (320, 240)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder that STEREO3D_DATA names; skips where it names none."""
+    name = os.environ.get("STEREO3D_DATA", "")
+    if not name:
+        pytest.skip("STEREO3D_DATA is not set: it names the folder of real photographs")
+    if not Path(name).is_dir():
+        pytest.skip(f"STEREO3D_DATA names {name}, which is no folder")
+    return Path(name)
+
+
+@pytest.fixture(scope="session")
+def slanted_pair() -> synthetic.SyntheticPair:
+    """Rectified, 320 x 240: slanted planes with depth jumps."""
+    return synthetic.render("slanted", size=SMALL)
+
+
+@pytest.fixture(scope="session")
+def sphere_pair() -> synthetic.SyntheticPair:
+    """Rectified, 320 x 240: a ball before a wall."""
+    return synthetic.render("sphere", size=SMALL)
+
+
+@pytest.fixture(scope="session")
+def bars_pair() -> synthetic.SyntheticPair:
+    """Rectified, 320 x 240: thin bars before a wall."""
+    return synthetic.render("bars", size=SMALL)
+
+
+@pytest.fixture(scope="session")
+def swapped_pair() -> synthetic.SyntheticPair:
+    """Rectified, 320 x 240, photo 1 taken from the right: negative disparities."""
+    return synthetic.render("swapped", size=SMALL)
+
+
+@pytest.fixture(scope="session")
+def handheld_pair() -> synthetic.SyntheticPair:
+    """Unrectified, 480 x 360: slanted planes photographed by hand."""
+    return synthetic.render("handheld", size=(480, 360))
+
+
+@pytest.fixture(scope="session")
+def vertical_pair() -> synthetic.SyntheticPair:
+    """Unrectified, 480 x 360: photo 2 from above."""
+    return synthetic.render("vertical", size=(480, 360))
+
+
+@pytest.fixture(scope="session")
+def plane_pair() -> synthetic.SyntheticPair:
+    """Degenerate, 480 x 360: one plane."""
+    return synthetic.render("plane", size=(480, 360))
+
+
+@pytest.fixture(scope="session")
+def rotation_pair() -> synthetic.SyntheticPair:
+    """Degenerate, 480 x 360: no baseline."""
+    return synthetic.render("rotation", size=(480, 360))
+
+
+@pytest.fixture(scope="session")
+def forward_pair() -> synthetic.SyntheticPair:
+    """Unrectified, 480 x 360: photo 2 a step ahead, the epipole inside the picture."""
+    return synthetic.render("forward", size=(480, 360))
