@@ -28,6 +28,7 @@ __all__ = [
     "transform",
     "triangulate_points",
     "undistort",
+    "vertex_normals",
 ]
 
 
@@ -324,3 +325,17 @@ def absolute_orientation(
     R = rotation_from_quaternion(np.linalg.eigh(N)[1][:, -1])
     s = float(np.sqrt((w @ (b0**2).sum(1)) / (w @ (a0**2).sum(1)))) if scale else 1.0
     return s, R, cb - s * R @ ca
+
+
+# --------------------------------------------------------------------------------------------- triangles
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """n_v ~ sum over the faces (a, b, c) at v of (b - a) x (c - a): unit normals weighted by area, zero without a face.
+
+    vertices: (V,3).  faces: (M,3) int, counter-clockwise seen from outside -> (V,3), towards the outside.
+    """
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    face, corners = np.cross(b - a, c - a), faces.ravel()
+    n = np.stack([np.bincount(corners, np.repeat(face[:, k], 3), len(vertices)) for k in range(3)], -1)
+    return n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-300)

@@ -1,0 +1,162 @@
+"""Pictures of a mesh without a display or a GPU: rays cast by Open3D's RaycastingScene (Embree)."""
+
+import numpy as np
+
+from .errors import load_open3d
+from .geometry import project, rotation_from_vector, scale_K, vertex_normals
+from .records import Camera, Mesh
+
+__all__ = ["VIEWS", "bilinear", "preview", "render"]
+
+BACK = np.array([90, 60, 130], np.float32)  # the wrong side of a surface: a colour no photo has much of
+CLAY = np.array([205, 200, 190], np.float32)
+ORBIT_DEG = 28.0
+# how far to turn about (the vertical, the horizontal) through the middle of the surface, in units of ORBIT_DEG
+VIEWS = {"front": (0, 0), "left": (1, 0), "right": (-1, 0), "up": (0, -1), "down": (0, 1)}
+
+
+def render(
+    mesh: Mesh,
+    *,
+    K: np.ndarray,
+    size: tuple[int, int],
+    R: np.ndarray | None = None,
+    t: np.ndarray | None = None,
+    background: tuple[int, int, int] = (24, 24, 28),
+    shading: str = "texture",
+) -> np.ndarray:
+    """The mesh seen by the camera x ~ K (R X + t), no lens distortion: (H,W,3) u8 RGB.
+
+    size: (width, height).  shading: "texture": the texture as it is; "lit": under a lamp at the camera; "clay": grey
+    under that lamp, which shows the shape alone (and is what a mesh without texture gets). The wrong side of a face is
+    violet. Four rays a pixel; the texture is looked up bilinearly at the barycentric uv, from a copy reduced to about
+    the picture's own resolution.
+
+    Raises ValueError for a shading there is not; StereoError("library_missing") without Open3D.
+    """
+    if shading not in ("texture", "lit", "clay"):
+        raise ValueError(f"shading {shading!r}: texture, lit or clay")
+    open3d = load_open3d()
+    R = np.eye(3) if R is None else np.asarray(R, dtype=float)
+    t = np.zeros(3) if t is None else np.asarray(t, dtype=float)
+    vertices = mesh.vertices @ R.T + t  # into this camera first: Embree counts in f32
+    scene = open3d.t.geometry.RaycastingScene()
+    scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
+    textured = mesh.texture is not None and mesh.uv is not None and shading != "clay"
+    normals = None if shading == "texture" and textured else vertex_normals(mesh.vertices, mesh.faces) @ R.T
+    width, height = size
+    texture = _reduced(mesh, vertices, K) if textured else None
+    K2 = scale_K(K, 2.0)
+    out = np.empty((height, width, 3), np.uint8)
+    rows = max(1, 400_000 // (4 * width))  # of rays at a time, to bound the memory
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        v, u = np.mgrid[2 * top : 2 * bottom, 0 : 2 * width].astype(float)
+        y = (v - K2[1, 2]) / K2[1, 1]
+        x = (u - K2[0, 2] - K2[0, 1] * y) / K2[0, 0]
+        direction = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
+        rays = np.concatenate([np.zeros_like(direction), direction], -1)
+        hit = scene.cast_rays(open3d.core.Tensor(rays))
+        colour = _shade(mesh, texture, normals, hit, direction, background)
+        out[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(np.uint8)
+    return out
+
+
+def preview(
+    mesh: Mesh, camera: Camera, *, views: tuple[str, ...] = ("front", "left", "right", "up"), size: int = 480
+) -> np.ndarray:
+    """A sheet of pictures: one column for each of `views`, textured above, as clay below. (H,W,3) u8 RGB.
+
+    "front" is the view of `camera` (camera 1, without its lens distortion), the others are turned by 28 degrees about
+    the median point of the surface and stand back until the surface fits. size: width of one picture, px.
+    """
+    unknown = [v for v in views if v not in VIEWS]
+    if unknown:
+        raise ValueError(f"no view {', '.join(unknown)}; there are {', '.join(VIEWS)}")
+    scale = size / camera.size[0]
+    tile = (size, max(1, round(camera.size[1] * scale)))
+    K = scale_K(camera.K, tile[0] / camera.size[0], tile[1] / camera.size[1])
+    columns = []
+    for view in views:
+        R, t = _orbit(mesh, K, tile, *VIEWS[view])
+        modes = ("texture", "clay") if mesh.texture is not None else ("clay",)
+        columns.append(np.concatenate([render(mesh, K=K, size=tile, R=R, t=t, shading=s) for s in modes]))
+    return np.concatenate(columns, axis=1)
+
+
+def _orbit(mesh: Mesh, K, size, yaw: float, pitch: float) -> tuple[np.ndarray, np.ndarray]:
+    """R, t of a camera turned about the median vertex, far enough back that 98 % of the vertices are in the picture."""
+    if not yaw and not pitch:
+        return np.eye(3), np.zeros(3)
+    centre = np.median(mesh.vertices, axis=0)
+    angle = np.radians(ORBIT_DEG)
+    R = rotation_from_vector(np.array([pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, yaw * angle, 0]))
+    local = (mesh.vertices[:: max(1, len(mesh.vertices) // 20_000)] - centre) @ R.T
+    # in the picture: |x - c| <= half size, that is |K (X, Y) / (Z + d)| <= half for the distance d along the axis
+    half = np.array([min(K[0, 2] + 0.5, size[0] - 0.5 - K[0, 2]), min(K[1, 2] + 0.5, size[1] - 0.5 - K[1, 2])])
+    need = np.abs(local[:, :2]) * [K[0, 0], K[1, 1]] / np.maximum(half, 1) - local[:, 2:]
+    back = np.quantile(need.max(1), 0.98)
+    back = max(back, -np.quantile(local[:, 2], 0.02) * 1.05)
+    return R, np.array([0, 0, back]) - R @ centre
+
+
+def _reduced(mesh: Mesh, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """The texture (H,W,3) f32, made smaller by averaging where it has more than one texel to a ray: nothing flickers.
+
+    vertices: (V,3) in the camera that looks. Texels and rays are counted over the faces in front of it.
+    """
+    import cv2
+
+    texture = mesh.texture.astype(np.float32)
+    height, width = texture.shape[:2]
+    faces = mesh.faces[(vertices[mesh.faces, 2] > 1e-6 * np.abs(vertices).max()).all(1)]
+    if len(faces) == 0:
+        return texture
+    x = project(vertices, K)
+
+    def area(p):
+        a, b, c = (p[faces[:, k]] for k in range(3))
+        return np.abs((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])).sum()
+
+    factor = np.sqrt(4 * area(x) / max(area(mesh.uv * [width, height]), 1e-12))  # four rays a pixel
+    if factor >= 1:
+        return texture
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(src=texture, dsize=small, interpolation=cv2.INTER_AREA)
+
+
+def _shade(mesh, texture, normals, hit, direction, background) -> np.ndarray:
+    """Colour (..., 3) f32 of each ray; direction (..., 3) in the frame of the normals."""
+    primitive = hit["primitive_ids"].numpy()
+    colour = np.empty(primitive.shape + (3,), np.float32)
+    colour[:] = background
+    seen = np.isfinite(hit["t_hit"].numpy())
+    corners = mesh.faces[primitive[seen]]
+    bary = hit["primitive_uvs"].numpy()[seen].astype(float)
+    bary = np.column_stack([1 - bary.sum(1), bary])
+    towards = direction[seen]
+    if texture is None:
+        here = np.broadcast_to(CLAY, (len(corners), 3))
+    else:
+        here = bilinear(texture, np.einsum("nk,nki->ni", bary, mesh.uv[corners]))
+    if normals is not None:  # Lambert's cosine with the lamp at the camera, a quarter of it everywhere
+        n = np.einsum("nk,nki->ni", bary, normals[corners])
+        cosine = np.abs(np.einsum("ni,ni->n", n, towards))
+        cosine /= np.maximum(np.linalg.norm(n, axis=1) * np.linalg.norm(towards, axis=1), 1e-12)
+        here = here * (0.25 + 0.75 * cosine[:, None])
+    wrong_side = np.einsum("ni,ni->n", hit["primitive_normals"].numpy()[seen], towards) > 0
+    colour[seen] = np.where(wrong_side[:, None], BACK, here)
+    return colour
+
+
+def bilinear(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """The texture (H,W,3) at uv (N,2), origin bottom left, between its four nearest texels; the edge goes on. (N,3)."""
+    height, width = texture.shape[:2]
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
+    x0, y0 = np.minimum(x.astype(int), max(width - 2, 0)), np.minimum(y.astype(int), max(height - 2, 0))
+    x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
+    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
+    top = texture[y0, x0] * (1 - fx) + texture[y0, x1] * fx
+    bottom = texture[y1, x0] * (1 - fx) + texture[y1, x1] * fx
+    return top * (1 - fy) + bottom * fy
