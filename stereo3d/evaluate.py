@@ -12,6 +12,8 @@ import numpy as np
 
 from .errors import StereoError
 from .files import read_map
+from .geometry import absolute_orientation, angle_deg, hom, project, rotation_angle_deg, scale_K, undistort
+from .records import Camera, Mesh
 
 # ------------------------------------------------------------------------------------------------ disparity
 
@@ -129,6 +131,599 @@ def _bad_pixels(disparity: np.ndarray, truth: np.ndarray) -> dict:
 
 def _percent(part: int, whole: int) -> float:
     return 100 * int(part) / whole if whole else float("nan")
+
+
+# ----------------------------------------------------------------------------------------------------- pose
+
+
+def relative_pose(R1: np.ndarray, t1: np.ndarray, R2: np.ndarray, t2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R = R2 R1^T, t = t2 - R t1, so that X2 = R X1 + t, from two world poses X_i = R_i X + t_i."""
+    R = np.asarray(R2) @ np.asarray(R1).T
+    return R, np.asarray(t2) - R @ np.asarray(t1)
+
+
+def pose_errors(R: np.ndarray, t: np.ndarray, R_true: np.ndarray, t_true: np.ndarray) -> dict:
+    """Angle of R R_true^T, angle between t and t_true (its sign counts), and the larger of the two, degrees.
+
+    R, R_true: (3,3).  t, t_true: (3,), any length but zero. Returns `rotation_deg`, `direction_deg`, `pose_deg`.
+    Raises ValueError for other shapes or a zero t.
+    """
+    R, t, R_true, t_true = (np.asarray(a, dtype=float) for a in (R, t, R_true, t_true))
+    if R.shape != (3, 3) or R_true.shape != (3, 3) or t.shape != (3,) or t_true.shape != (3,):
+        raise ValueError(f"pose_errors: R {R.shape}, t {t.shape}, R_true {R_true.shape}, t_true {t_true.shape}")
+    if not (np.any(t) and np.any(t_true)):
+        raise ValueError("pose_errors: a zero translation has no direction")
+    rotation, direction = rotation_angle_deg(R @ R_true.T), angle_deg(t, t_true)
+    return {"rotation_deg": rotation, "direction_deg": direction, "pose_deg": max(rotation, direction)}
+
+
+def auc(errors: np.ndarray, threshold: float) -> float:
+    """(1/T) int_0^T recall(e) de with recall(e) = share of errors <= e, which is mean(max(0, 1 - e_i / T)).
+
+    errors: (N,), NaN or inf for a failure.  threshold: T > 0 in the same unit. A fraction in [0, 1].
+    The recall is integrated as the step function it is; SuperGlue's script joins its steps by straight lines and so
+    gives up to 1/(2N) more. Source: Sarlin et al. 2020 (pose AUC).
+    """
+    errors = np.asarray(errors, dtype=float).ravel()
+    if not threshold > 0 or len(errors) == 0:
+        raise ValueError(f"auc needs a positive threshold and errors, got {threshold} and {len(errors)} errors")
+    return float(np.mean(np.clip(1 - np.where(np.isfinite(errors), errors, np.inf) / threshold, 0, 1)))
+
+
+def focal_error_percent(camera: Camera, truth: Camera) -> float:
+    """100 (f / f_true - 1), each f in units of the longer side of its picture. Signed."""
+    return 100 * (camera.focal / max(camera.size) / (truth.focal / max(truth.size)) - 1)
+
+
+def read_truth_camera(path: str | os.PathLike, view: str) -> tuple[Camera, np.ndarray, np.ndarray]:
+    """Camera, R, t of one view in a cameras.json: x ~ K (R X + t).
+
+    The file holds {"cameras": {view: {"K": 3x3, "R": 3x3, "t": 3, "size": [width, height], "dist": optional}}}, with
+    or without the outer "cameras". R is made an exact rotation (files round it); a view without R and t stands at the
+    origin.
+    Raises StereoError("file_missing" | "file_unreadable" | "bad_option": no such view | "bad_calibration").
+    """
+    path = Path(path)
+    facts = _read_json(path)
+    cameras = facts.get("cameras", facts)
+    views = [k for k, v in cameras.items() if isinstance(v, dict) and "K" in v] if isinstance(cameras, dict) else []
+    if not views:
+        raise StereoError("file_unreadable", f"{path}: names no camera with a K.", "Give a cameras.json.")
+    if view not in views:
+        raise StereoError("bad_option", f"{path} has no view {view!r}.", f"It has {', '.join(views)}.")
+    entry = cameras[view]
+    try:
+        K = np.array(entry["K"], dtype=float)
+        R = np.array(entry.get("R", np.eye(3)), dtype=float)
+        t = np.array(entry.get("t", np.zeros(3)), dtype=float).ravel()
+        width, height = (int(n) for n in entry["size"])
+        dist = np.array(entry.get("dist", []), dtype=float).ravel()
+    except (KeyError, TypeError, ValueError) as error:
+        raise StereoError("bad_calibration", f"{path}, view {view}: {type(error).__name__} {error}.",
+                          "Each view needs K (3x3), R (3x3), t (3) and size [width, height].") from error  # fmt: skip
+    wrong = (
+        "K is no camera matrix" if K.shape != (3, 3) or not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0
+        else "R is no rotation" if R.shape != (3, 3) or not np.abs(R @ R.T - np.eye(3)).max() < 1e-3
+        or np.linalg.det(R) < 0
+        else "t is not three numbers" if t.shape != (3,) or not np.isfinite(t).all()
+        else "size is not positive" if min(width, height) <= 0
+        else "dist is not finite" if not np.isfinite(dist).all()
+        else ""
+    )  # fmt: skip
+    if wrong:
+        raise StereoError("bad_calibration", f"{path}, view {view}: {wrong}.", "Check the file.")
+    U, _, Vt = np.linalg.svd(R)
+    return Camera(K, (width, height), dist, "given", str(path)), U @ Vt, t
+
+
+# ----------------------------------------------------------------------------------------------------- mesh
+
+# A step of depth from a pixel to its neighbour beyond both the threshold and this many times the pixel's own width on
+# the surface is a jump, not a slope: a surface seen at more than 76 degrees (slope 4) is hardly measurable.
+STEEPEST_SLOPE = 4.0
+TRUTH_TRIANGLES = 4_000_000  # of the true surface; more cost memory (0.2 GB a million), and add nothing at 1 % of depth
+TRUTH_POINTS = 1_000_000  # true pixels tested for completeness, on a regular grid
+FIT_POINTS = 100_000  # correspondences that the alignment uses
+MIN_CORRESPONDENCES = 10  # a similarity has 7 unknowns; fewer points than this judge nothing
+REFLECTIONS = {
+    "x (left and right exchanged)": (-1, 1, 1),
+    "y (upside down)": (1, -1, 1),
+    "z (near and far exchanged)": (1, 1, -1),
+    "point (all three axes turned)": (-1, -1, -1),
+}
+
+
+def mesh_scores(
+    mesh: Mesh,
+    depth: np.ndarray,
+    camera: Camera,
+    *,
+    threshold: float = 0.01,
+    align: str = "similarity",
+    samples: int = 300_000,
+    seed: int = 0,
+) -> dict:
+    """F = 2 P C / (P + C): P = share of the mesh's surface near the truth, C = share of the truth near the mesh.
+
+    mesh: in the frame of camera 1, of unknown scale; its UV says which photo pixel each vertex came from.  depth: (H,W)
+    true z-depth of that photo, NaN or 0 unknown, at any size of the same pixel grid.  camera: the true camera, K at the
+    photo's size.  threshold: "near" is within this fraction of the true depth.  align: "similarity" (robust absolute
+    orientation of the vertices on the true points of their pixels), "scale" (median ratio of depths, pose kept) or
+    "none" (a metric mesh).  samples: of the surface, area-uniform, drawn by `seed`.
+
+    A mesh without UV is given the pixels onto which `camera` projects it, and cannot be aligned by similarity.
+
+    Returns a flat dict, fractions unless `_percent`:
+
+    - `f_score`, `precision`, `completeness`, `threshold`;
+    - `surface_median_percent`: median distance of surface samples to the true surface, % of depth; `samples` counted,
+      `samples_without_truth` (their photo pixel has no truth, or is outside: not counted);
+    - `truth_pixels` tested for completeness; `footprint`: share of them that the mesh covers in the photo by its UV;
+    - `depth_median_percent`, `depth_within`: median |s z - z_true| / z_true of the vertices in the camera's frame with
+      one scale s = median(z_true / z) (`depth_scale`), and the share within the threshold; `vertices_with_truth`;
+      with align="none" also `metric_depth_median_percent`, `metric_depth_within`, s = 1;
+    - `align`, `scale`, `rotation_deg`, `R`, `t` (truth = scale R X + t), `alignment_median_percent` (residual of the
+      vertices, % of depth), and for a mesh with UV `mirrored`: a reflected mesh fits at least twice as well as the mesh
+      itself, `reflection`: which, `mirrored_median_percent`: how well. Scores are always those of the mesh as it is;
+    - `vertices`, `faces`, `area` (after alignment, units of depth squared).
+
+    Distances are exact ones to triangles (Embree, through open3d). Between pixels 1/z is linear, and cut at jumps.
+    Raises ValueError for misuse; StereoError("bad_option" | "size_mismatch" | "no_overlap" | "empty_mesh").
+    Source of precision, recall and F at a distance: Knapitsch et al. 2017 (Tanks and Temples).
+    """
+    depth = np.asarray(depth, dtype=np.float32)
+    if depth.ndim != 2 or min(depth.shape) < 2:
+        raise ValueError(f"mesh_scores needs a depth map (H,W), got {depth.shape}")
+    if align not in ("similarity", "scale", "none"):
+        raise StereoError("bad_option", f"align={align!r} is unknown.", "There are similarity, scale and none.")
+    if not (threshold > 0 and samples > 0):
+        raise ValueError(f"mesh_scores needs threshold > 0 and samples > 0, got {threshold} and {samples}")
+    if mesh.uv is None and align == "similarity":
+        raise StereoError("bad_option", "The mesh has no texture coordinates, so no vertex is known to be any photo "
+                          "pixel: it cannot be aligned by similarity.",
+                          "Write the mesh as .obj or .glb with its texture, or align by scale or none.")  # fmt: skip
+    height, width = depth.shape
+    if abs(width - camera.size[0] * height / camera.size[1]) > 2:
+        raise StereoError("size_mismatch", f"The depth map is {width}x{height}, the photo "
+                          f"{camera.size[0]}x{camera.size[1]}: not the same picture at another size.",
+                          "Give the depth map and the camera of the mesh's first photo.")  # fmt: skip
+    K = scale_K(camera.K, width / camera.size[0], height / camera.size[1])
+    jump = max(threshold, STEEPEST_SLOPE / float(np.sqrt(K[0, 0] * K[1, 1])))
+    depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+    vertices, faces, uv = _used_part(mesh)
+    pixels = _pixels_of_uv(uv, width, height) if uv is not None else _visible_pixels(vertices, K, camera.dist)
+    z_true = _depth_at(depth, pixels, jump)
+    seen = np.isfinite(z_true)
+    if np.count_nonzero(seen) < MIN_CORRESPONDENCES:
+        raise StereoError("no_overlap", f"{np.count_nonzero(seen)} of {len(vertices)} vertices fall on a photo pixel "
+                          f"with true depth, {MIN_CORRESPONDENCES} needed.",
+                          "Check that depth map and camera belong to the mesh's first photo.",
+                          seen=int(np.count_nonzero(seen)), needed=MIN_CORRESPONDENCES)  # fmt: skip
+    z_true, z = z_true[seen], vertices[seen, 2]
+    points = _backproject(pixels[seen], z_true, K, camera.dist)
+    depth_scale = float(np.median(np.divide(z_true, z, where=z != 0, out=np.full_like(z, np.nan))[z != 0]))
+
+    if align == "similarity":
+        scale, R, t = _similarity(vertices[seen], points, z_true, seed)
+    else:
+        scale, R, t = depth_scale if align == "scale" else 1.0, np.eye(3), np.zeros(3)
+        if not scale > 0:
+            raise StereoError("no_overlap", f"The mesh lies behind the camera (median ratio of depths {scale:.3g}).",
+                              "Align by similarity.", scale=scale)  # fmt: skip
+    aligned = scale * vertices @ R.T + t
+    residual = np.median(np.linalg.norm(aligned[seen] - points, axis=1) / z_true)
+    mirror = _mirror_test(vertices[seen], points, z_true, residual, align, seed) if uv is not None else {}
+
+    surface, surface_pixels, area = _sample_surface(aligned, faces, pixels, samples, seed)
+    z_surface = _nearest_depth(depth, surface_pixels)
+    counted = z_surface > 0
+    distance = _distance(_truth_triangles(depth, K, camera.dist, jump), surface[counted]) / z_surface[counted]
+
+    y, x = _regular_grid(depth > 0, TRUTH_POINTS)
+    z_grid = depth[y, x].astype(float)
+    grid = np.stack([x, y], axis=-1).astype(float)
+    gap = _distance((aligned, faces), _backproject(grid, z_grid, K, camera.dist)) / z_grid
+
+    precision = float(np.mean(distance <= threshold)) if counted.any() else 0.0
+    completeness = float(np.mean(gap <= threshold))
+    total = precision + completeness
+    scores = {
+        "f_score": 2 * precision * completeness / total if total else 0.0,
+        "precision": precision,
+        "completeness": completeness,
+        "threshold": float(threshold),
+        "surface_median_percent": 100 * float(np.median(distance)) if counted.any() else float("nan"),
+        "samples": int(np.count_nonzero(counted)),
+        "samples_without_truth": int(np.count_nonzero(~counted)),
+        "truth_pixels": len(z_grid),
+        "footprint": float(np.mean(_covered(pixels, faces, grid))),
+        **_depth_error("depth", depth_scale * z, z_true, threshold),
+        "depth_scale": depth_scale,
+        "vertices_with_truth": len(z_true),
+        "align": align,
+        "scale": float(scale),
+        "rotation_deg": rotation_angle_deg(R),
+        "R": R.tolist(),
+        "t": t.tolist(),
+        "alignment_median_percent": 100 * float(residual),
+        **mirror,
+        "vertices": len(vertices),
+        "faces": len(faces),
+        "area": float(area),
+    }
+    return scores | (_depth_error("metric_depth", z, z_true, threshold) if align == "none" else {})
+
+
+def _depth_error(name: str, z: np.ndarray, z_true: np.ndarray, threshold: float) -> dict:
+    error = np.abs(z - z_true) / z_true
+    return {
+        f"{name}_median_percent": 100 * float(np.median(error)),
+        f"{name}_within": float(np.mean(error <= threshold)),
+    }
+
+
+def _used_part(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Vertices that belong to a face, the faces of them that have an area, and the vertices' UV."""
+    vertices, faces = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.faces)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(f"a mesh needs vertices (V,3) and faces (M,3), got {vertices.shape} and {faces.shape}")
+    if mesh.uv is not None and np.shape(mesh.uv) != (len(vertices), 2):
+        raise ValueError(f"a mesh of {len(vertices)} vertices needs uv (V,2), got {np.shape(mesh.uv)}")
+    if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
+        raise ValueError(f"faces name vertices {faces.min()}..{faces.max()} of {len(vertices)}")
+    faces = faces[np.isfinite(vertices).all(1)[faces].all(1)]
+    faces = faces[_areas(vertices, faces) > 0]
+    if len(faces) == 0:
+        raise StereoError("empty_mesh", f"The mesh has no face with an area ({len(vertices)} vertices, "
+                          f"{len(mesh.faces)} faces).", "Check the mesh.")  # fmt: skip
+    used, faces = _compact(faces, len(vertices))
+    return vertices[used], faces, None if mesh.uv is None else np.asarray(mesh.uv, dtype=float)[used]
+
+
+def _compact(faces: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the vertices that faces use, and the faces renumbered to them."""
+    used = np.zeros(n, dtype=bool)
+    used[faces] = True
+    return np.flatnonzero(used), (np.cumsum(used) - 1)[faces]
+
+
+def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+
+
+def _pixels_of_uv(uv: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(u, v) -> (u W - 1/2, (1 - v) H - 1/2), the pixel of a map of W x H whatever the texture's size."""
+    return np.stack([uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5], axis=-1)
+
+
+def _visible_pixels(X: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+    x = np.full((len(X), 2), np.nan)
+    front = X[:, 2] > 0
+    x[front] = project(X[front], K, dist=dist)
+    return x
+
+
+def _backproject(pixels: np.ndarray, z: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+    """X = z (K^-1 x) of ideal pixels: (N,2), (N,) -> (N,3)."""
+    return hom(undistort(pixels, K, dist)) * z[:, None]
+
+
+def _depth_at(depth: np.ndarray, pixels: np.ndarray, jump: float) -> np.ndarray:
+    """True depth at fractional pixels (N,2): 1/z linear between the four pixels around; NaN where one of those that
+    bear on the value is unknown (0) or they differ by more than the fraction `jump`."""
+    height, width = depth.shape
+    x, y = pixels[:, 0], pixels[:, 1]
+    slack = 1e-6  # px: a vertex made at a whole pixel takes that pixel alone
+    inside = (x >= -slack) & (x <= width - 1 + slack) & (y >= -slack) & (y <= height - 1 + slack)  # False for NaN
+    x, y = np.clip(np.where(inside, x, 0), 0, width - 1), np.clip(np.where(inside, y, 0), 0, height - 1)
+    x0, y0 = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
+    fx, fy = x - x0, y - y0
+    low, high = np.full(len(x), np.inf), np.zeros(len(x))
+    total, weights = np.zeros(len(x)), np.zeros(len(x))
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        weight = (fx if dx else 1 - fx) * (fy if dy else 1 - fy)
+        bears = weight > slack
+        z = depth[y0 + dy, x0 + dx].astype(float)
+        low, high = np.where(bears, np.minimum(low, z), low), np.where(bears, np.maximum(high, z), high)
+        total += np.where(bears & (z > 0), weight / np.where(z > 0, z, 1), 0)
+        weights += np.where(bears, weight, 0)
+    good = inside & (low > 0) & (high <= low * (1 + jump))
+    return np.where(good, weights / np.where(good, total, 1), np.nan)
+
+
+def _nearest_depth(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """True depth of the pixel that holds the point (N,2); 0 where unknown or outside."""
+    height, width = depth.shape
+    column, row = (np.floor(np.where(np.isfinite(p), p, -9) + 0.5) for p in (pixels[:, 0], pixels[:, 1]))
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    z = depth[np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)].astype(float)
+    return np.where(inside, z, 0)
+
+
+def _regular_grid(mask: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the true pixels, of every k-th row and column so that about `most` of them remain."""
+    step = max(1, int(np.ceil(np.sqrt(np.count_nonzero(mask) / most))))
+    y, x = np.nonzero(mask[step // 2 :: step, step // 2 :: step])
+    return y * step + step // 2, x * step + step // 2
+
+
+def _truth_triangles(depth: np.ndarray, K: np.ndarray, dist: np.ndarray, jump: float) -> tuple[np.ndarray, np.ndarray]:
+    """The true surface as vertices (V,3) and faces (M,3): neighbouring pixels joined where no jump parts them.
+
+    Blocks of k x k pixels without a jump or hole become two triangles (k = 1 unless the map is large), all other
+    cells keep every pixel; a pixel joined to none becomes a square of its own width that faces the camera.
+    """
+    height, width = depth.shape
+    corners = (depth[:-1, :-1], depth[:-1, 1:], depth[1:, 1:], depth[1:, :-1])
+    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    whole = (low > 0) & (high <= low * np.float32(1 + jump))
+
+    k = max(1, int(np.ceil(np.sqrt(2 * np.count_nonzero(whole) / TRUTH_TRIANGLES))))
+    rows, columns = whole.shape[0] // k, whole.shape[1] // k
+    blocks = whole[: rows * k, : columns * k].reshape(rows, k, columns, k).all(axis=(1, 3))
+    single = whole.copy()
+    single[: rows * k, : columns * k] &= ~np.repeat(np.repeat(blocks, k, axis=0), k, axis=1)
+
+    def quads(mask: np.ndarray, k: int) -> np.ndarray:
+        y, x = np.nonzero(mask)
+        a = (y * width + x) * k
+        return np.stack([a, a + k * width, a + k * width + k, a + k], axis=-1)
+
+    quad = np.concatenate([quads(blocks, k), quads(single, 1)])
+    joined = np.zeros((height, width), dtype=bool)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            joined[dy : height - 1 + dy, dx : width - 1 + dx] |= whole
+    used, faces = _compact(np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]]), height * width)
+    y, x = np.divmod(used, width)
+    pixels, z = np.stack([x, y], axis=-1).astype(float), depth.ravel()[used].astype(float)
+
+    y, x = np.nonzero((depth > 0) & ~joined)
+    lone = np.stack([x, y], axis=-1)[:, None] + np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]])
+    first = len(pixels) + 4 * np.arange(len(lone))[:, None]
+    faces = np.concatenate([faces, first + [0, 1, 2], first + [0, 2, 3]])
+    pixels = np.concatenate([pixels, lone.reshape(-1, 2)])
+    z = np.concatenate([z, np.repeat(depth[y, x].astype(float), 4)])
+    return _backproject(pixels, z, K, dist), faces
+
+
+def _sample_surface(
+    vertices: np.ndarray, faces: np.ndarray, pixels: np.ndarray, n: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """n area-uniform points of the surface (n,3), the photo pixel of each (n,2), and the area of the surface.
+
+    A point of a triangle is (1 - sqrt(a)) A + sqrt(a) (1 - b) B + sqrt(a) b C, a and b uniform in [0,1] (Turk 1990);
+    triangles are taken at even steps of the summed area (systematic sampling), which spreads them best.
+    """
+    rng = np.random.default_rng(seed)
+    area = np.cumsum(_areas(vertices, faces))
+    place = (np.arange(n) + rng.random()) / n * area[-1]
+    corner = faces[np.minimum(np.searchsorted(area, place, side="right"), len(faces) - 1)]
+    a, b = np.sqrt(rng.random(n)), rng.random(n)
+    weights = np.stack([1 - a, a * (1 - b), a * b], axis=-1)[..., None]
+    return (vertices[corner] * weights).sum(1), (pixels[corner] * weights).sum(1), float(area[-1])
+
+
+def _raycasting_scene(vertices: np.ndarray, faces: np.ndarray):
+    import open3d as o3d
+
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor(np.ascontiguousarray(vertices, dtype=np.float32)),
+        o3d.core.Tensor(np.ascontiguousarray(faces, dtype=np.uint32)),
+    )
+    return scene
+
+
+def _distance(surface: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> np.ndarray:
+    """Exact distance (N,) of points (N,3) to the nearest triangle of a surface (vertices, faces), f64."""
+    import open3d as o3d
+
+    # single precision inside: measured from the middle of the points, in units of their spread
+    middle = X.mean(0) if len(X) else np.zeros(3)
+    unit = max(float(np.abs(X - middle).max(initial=0)), 1e-300)
+    scene = _raycasting_scene((surface[0] - middle) / unit, surface[1])
+    return unit * scene.compute_distance(o3d.core.Tensor(((X - middle) / unit).astype(np.float32))).numpy().astype(
+        float
+    )
+
+
+def _covered(pixels: np.ndarray, faces: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Which of the pixels (N,2) lie in the picture of a face whose vertices have the photo pixels (V,2)."""
+    import open3d as o3d
+
+    flat = np.concatenate([np.nan_to_num(pixels), np.zeros((len(pixels), 1))], axis=1)
+    faces = faces[np.isfinite(pixels).all(1)[faces].all(1)]
+    faces = faces[_areas(flat, faces) > 0]
+    if len(faces) == 0:
+        return np.zeros(len(grid), dtype=bool)
+    rays = np.zeros((len(grid), 6), dtype=np.float32)
+    # a little beside the pixel's centre, so that no ray meets an edge between two faces
+    rays[:, :2] = grid + [0.013, 0.007]
+    rays[:, 2], rays[:, 5] = -1, 1
+    hit = _raycasting_scene(flat, faces).test_occlusions(o3d.core.Tensor(rays))
+    return hit.numpy().astype(bool)
+
+
+def _similarity(a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """s, R, t with b ~ s R a + t, robust against up to half of the correspondences being wrong.
+
+    Least median of squares over minimal samples (Rousseeuw 1984), over the fit to all points and over a mere scale;
+    then iteratively reweighted `absolute_orientation`, weights (1 + (r/c)^2)^-2 / z^2 (Geman and McClure 1985) with
+    r = |b - s R a - t| / z and c = 2.5 median(r).
+    a, b: (N,3).  z: (N,) true depth: residuals are relative to it.
+    """
+    rng = np.random.default_rng(seed)
+    if len(a) > FIT_POINTS:
+        pick = rng.choice(len(a), FIT_POINTS, replace=False)
+        a, b, z = a[pick], b[pick], z[pick]
+
+    def residuals(fit, a, b, z):
+        s, R, t = fit
+        return np.linalg.norm(s * a @ R.T + t - b, axis=1) / z
+
+    positive = a[:, 2] > 0
+    starts = [(float(np.median(z[positive] / a[positive, 2])), np.eye(3), np.zeros(3))] if positive.any() else []
+    try:
+        starts.append(absolute_orientation(a, b, weights=1 / z**2))
+    except ValueError as error:
+        raise StereoError("no_overlap", "The vertices with true depth lie on one line: no similarity can be found.",
+                          "Align by scale or none.") from error  # fmt: skip
+    for _ in range(200):
+        pick = rng.choice(len(a), 4, replace=False)
+        try:
+            starts.append(absolute_orientation(a[pick], b[pick]))
+        except ValueError:  # the four lie on one line
+            continue
+    some = rng.choice(len(a), min(len(a), 2000), replace=False)
+    best = min(starts, key=lambda fit: np.median(residuals(fit, a[some], b[some], z[some])))
+    for _ in range(50):
+        r = residuals(best, a, b, z)
+        c = 2.5 * max(float(np.median(r)), 1e-12)
+        new = absolute_orientation(a, b, weights=1 / (1 + (r / c) ** 2) ** 2 / z**2)
+        moved = np.median(np.abs(residuals(new, a[some], b[some], z[some]) - r[some]))
+        best = new
+        if moved < 1e-6 * c:
+            break
+    return best
+
+
+def _mirror_test(a: np.ndarray, b: np.ndarray, z: np.ndarray, residual: float, align: str, seed: int) -> dict:
+    """Whether a reflection of the mesh fits the truth at least twice as well as the mesh, and which reflection it is.
+
+    Any reflection is diag(-1, 1, 1) and a rotation; it is named by the axis that leaves the smallest rotation to do.
+    """
+    flip = np.diag([-1.0, 1, 1])
+    s, R, t = _similarity(a @ flip, b, z, seed)
+    mirrored = np.median(np.linalg.norm(s * a @ flip @ R.T + t - b, axis=1) / z)
+    if align != "similarity":  # else `residual` is that of the similarity already
+        s, Q, t = _similarity(a, b, z, seed)
+        residual = np.median(np.linalg.norm(s * a @ Q.T + t - b, axis=1) / z)
+    found = bool(mirrored < 0.5 * residual and residual > 1e-6)
+    turn = {name: rotation_angle_deg(R @ flip @ np.diag(axes)) for name, axes in REFLECTIONS.items()}
+    return {
+        "mirrored": found,
+        "reflection": min(turn, key=turn.get) if found else "",
+        "mirrored_median_percent": 100 * float(mirrored),
+    }
+
+
+# ---------------------------------------------------------------------------------------------- mesh reading
+
+
+def read_mesh(path: str | os.PathLike) -> Mesh:
+    """A mesh from .obj, .ply or .glb, turned back into the camera's axes: (x, y, z) = (x_file, -y_file, -z_file).
+
+    UV is kept where the file has it; a vertex that an OBJ uses with several `vt` becomes several. Polygons are cut into
+    fans. No texture is read.
+    Raises StereoError("file_missing" | "file_unreadable" | "unknown_format" | "empty_mesh").
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".obj", ".ply", ".glb"):
+        raise StereoError("unknown_format", f"{path}: no reader for meshes in {suffix or 'files without suffix'}.",
+                          "Use .obj, .ply or .glb.")  # fmt: skip
+    if not path.is_file():
+        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
+    try:
+        vertices, faces, uv = _read_obj(path.read_bytes()) if suffix == ".obj" else _read_by_trimesh(path)
+        if len(faces) and not (0 <= faces.min() and faces.max() < len(vertices)):
+            raise ValueError(f"a face names vertex {faces.max() + 1} of {len(vertices)}")
+        if not np.isfinite(vertices).all() or (uv is not None and not np.isfinite(uv).all()):
+            raise ValueError("a coordinate is not finite")
+    except StereoError:
+        raise
+    except Exception as error:  # trimesh raises whatever its parsers meet in a broken file
+        raise StereoError("file_unreadable", f"{path}: not a readable mesh ({error}).", "Check the file.") from error
+    if len(faces) == 0:
+        raise StereoError("empty_mesh", f"{path}: {len(vertices)} vertices and no face.",
+                          "A point cloud cannot be measured as a mesh.")  # fmt: skip
+    return Mesh(vertices * [1.0, -1.0, -1.0], faces.astype(np.int32), uv)
+
+
+def _read_obj(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Vertices (V,3), faces (M,3) and UV (V,2) | None of an OBJ; raises ValueError for anything that is not plain."""
+    lines = {b"v": [], b"vt": [], b"f": []}
+    for line in data.splitlines():
+        if line[:1] in (b"v", b"f") or line[:1].isspace() and line.strip():
+            word, *rest = line.split(None, 1)
+            if word in lines:
+                lines[word].append(rest[0] if rest else b"")
+    vertices = _table(lines[b"v"], "v", 3, float)
+    corners = _obj_corners(lines[b"f"])
+    if len(corners) and corners.min() < 0:
+        raise ValueError("a face with an index below 1 (relative indices are not read)")
+    v, vt = corners[..., 0] - 1, corners[..., 1] - 1
+    if v.size and (v.min() < 0 or v.max() >= len(vertices)):
+        raise ValueError(f"faces name vertices {v.min() + 1} to {v.max() + 1} of 1 to {len(vertices)}")
+    if not np.any(vt >= 0):
+        return vertices, v, None
+    texture = _table(lines[b"vt"], "vt", 2, float)
+    if vt.min() < 0 or vt.max() >= len(texture):
+        raise ValueError(
+            f"faces name texture coordinates {vt.min() + 1} (0: none) to {vt.max() + 1} of 1 to {len(texture)}"
+        )
+    if len(texture) == len(vertices) and np.array_equal(v, vt):
+        return vertices, v, texture
+    pairs, faces = np.unique(v.astype(np.int64) * len(texture) + vt, return_inverse=True)
+    return vertices[pairs // len(texture)], faces.reshape(v.shape), texture[pairs % len(texture)]
+
+
+def _table(rows: list[bytes], what: str, columns: int, dtype) -> np.ndarray:
+    """(N, columns) from rows of numbers, all of one length, of which the first columns are kept."""
+    if not rows:
+        return np.zeros((0, columns), dtype)
+    table = np.loadtxt(rows, dtype=dtype, ndmin=2, comments="#")
+    if len(table) != len(rows) or table.shape[1] < columns:
+        raise ValueError(f"{len(rows)} lines of {what!r} hold a table of {table.shape}")
+    return table[:, :columns]
+
+
+def _obj_corners(rows: list[bytes]) -> np.ndarray:
+    """(M,3,2): index of vertex and texture coordinate (0 = none) of each corner, counted from 1; fans of polygons."""
+    if not rows:
+        return np.zeros((0, 3, 2), dtype=int)
+    corners = rows[0].split()
+    slashes = corners[0].count(b"/") if corners else 0
+    plain = len(corners) == 3 and all(row.count(b"/") == 3 * slashes and b"//" not in row for row in rows)
+    if plain:
+        try:
+            table = np.loadtxt([row.replace(b"/", b" ") for row in rows], dtype=np.int64, ndmin=2, comments="#")
+        except ValueError:
+            table = np.zeros((0, 0))
+        if table.shape == (len(rows), 3 * (slashes + 1)):
+            corners = table.reshape(len(rows), 3, slashes + 1)
+            return corners[..., :2] if slashes else np.concatenate([corners, np.zeros_like(corners)], axis=-1)
+    triangles = []
+    for row in rows:
+        polygon = []
+        for corner in row.partition(b"#")[0].split():
+            parts = corner.split(b"/")
+            polygon.append((int(parts[0]), int(parts[1]) if len(parts) > 1 and parts[1] else 0))
+        if len(polygon) < 3:
+            raise ValueError(f"a face of {len(polygon)} corners")
+        triangles += [(polygon[0], polygon[i], polygon[i + 1]) for i in range(1, len(polygon) - 1)]
+    return np.array(triangles, dtype=np.int64)
+
+
+def _read_by_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    import trimesh
+
+    scene = trimesh.load_scene(path, process=False)
+    parts = [g for g in scene.dump() if isinstance(g, trimesh.Trimesh)]
+    if not parts:
+        return np.zeros((0, 3)), np.zeros((0, 3), dtype=int), None
+    uvs = [getattr(part.visual, "uv", None) for part in parts]
+    first = np.cumsum([0] + [len(part.vertices) for part in parts])
+    faces = np.concatenate([np.asarray(part.faces) + n for part, n in zip(parts, first[:-1], strict=True)])
+    vertices = np.concatenate([np.asarray(part.vertices, dtype=float) for part in parts])
+    uv = None if any(u is None for u in uvs) else np.concatenate([np.asarray(u, dtype=float) for u in uvs])
+    return vertices, faces, uv
+
+
+# -------------------------------------------------------------------------------------------------- readers
 
 
 def _read_json(path: Path) -> dict:
