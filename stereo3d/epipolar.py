@@ -342,8 +342,9 @@ def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
 
 
 # A focal is believed where its standard error is below this share and the photos turn against each other by at least
-# the angle: below it, focal and distance trade against each other (the measure that held on 30 real pairs).
-FOCAL_ERROR, FOCAL_TURN_DEG = 0.05, 3.0
+# the angle. What the standard error leaves out (principal point, distortion, a scene that is nearly flat) came to ten
+# to twenty times as much on real pairs, so 1 % here stands for some 10 % there: what a good guess has as well.
+FOCAL_ERROR, FOCAL_TURN_DEG = 0.01, 3.0
 
 
 def _with_common_focal(x1, x2, rig: Rig, threshold: float, seed: int) -> Rig:
