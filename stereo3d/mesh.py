@@ -169,7 +169,7 @@ def poisson(
     use = (count >= MIN_SAMPLES) & np.isfinite(slope).all(-1) & np.isfinite(spacing)
     if use.sum() < 3:
         n = int(use.sum())
-        raise StereoError("empty_mesh", f"{n} samples of {int(known.sum())} points lie on a surface, 3 make a triangle.",
+        raise StereoError("empty_mesh", f"{n} samples of {int(known.sum())} points lie on a surface, 3 needed.",
                           "Look at the disparity: what is known in it is scattered.", samples=n)  # fmt: skip
     points, sigma, slope, spacing = points[use], sigma[use], slope[use], spacing[use]
     samples = np.column_stack([points[:, :2] / points[:, 2:], np.log(points[:, 2])])
@@ -247,17 +247,17 @@ def thin(points: np.ndarray, sigma: np.ndarray, step: int, max_angle: float) -> 
 
 
 def _torn(P, Q, range_p, range_q, sigma_p, sigma_q, max_angle) -> np.ndarray:
-    """True where the step from P to Q is a tear: dr > tan(max_angle) l and dr > 3 sqrt(sigma_p^2 + sigma_q^2).
+    """True where the step from P to Q is a tear: dr > tan(max_angle) l + 3 sqrt(sigma_p^2 + sigma_q^2).
 
     dr = | |P| - |Q| | is the step along the rays and l = sqrt(|P - Q|^2 - dr^2) the one across them. A slope steeper
     than max_angle cannot be told from a jump and is taken for one, unless the noise alone makes such steps: so a road
     at grazing angle or a short baseline is not shredded. True too where P or Q is unknown (NaN).
     """
     with np.errstate(invalid="ignore"):
-        along = np.square(range_p - range_q)
-        across = np.square(P - Q).sum(-1) - along
-        slope = along <= np.tan(np.radians(max_angle)) ** 2 * across
-        return ~(slope | (along <= NOISE_FACTOR**2 * (np.square(sigma_p) + np.square(sigma_q))))
+        along = np.abs(range_p - range_q)
+        across = np.sqrt(np.maximum(np.square(P - Q).sum(-1) - np.square(along), 0))
+        noise = NOISE_FACTOR * np.sqrt(np.square(sigma_p) + np.square(sigma_q))
+        return ~(along <= np.tan(np.radians(max_angle)) * across + noise)
 
 
 def _spacing(points: np.ndarray) -> np.ndarray:
@@ -388,7 +388,7 @@ def texture_mesh(mesh: Mesh, photo: Photo, camera: Camera) -> Mesh:
         raise ValueError(f"texture_mesh: the camera is for {camera.size}, the photo is {photo.size}")
     front = mesh.vertices[:, 2] > 0
     x = np.full((len(mesh.vertices), 2), np.nan)
-    x[front] = project(camera.K, mesh.vertices[front], dist=camera.dist)
+    x[front] = project(mesh.vertices[front], camera.K, dist=camera.dist)
     uv = (x + 0.5) / camera.size
     uv[:, 1] = 1 - uv[:, 1]
     with np.errstate(invalid="ignore"):
