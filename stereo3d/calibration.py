@@ -1,0 +1,786 @@
+"""Where cameras come from: calibration files of any usual form -> Rig; EXIF, or a prior, -> Camera."""
+
+import json
+import logging
+import math
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .errors import StereoError
+from .files import replacing
+from .geometry import rotation_from_vector, scale_K
+from .records import Camera, Photo, Rig
+
+log = logging.getLogger(__name__)
+
+DIAGONAL_35MM = math.hypot(36, 24)  # mm: 43.267
+FOCAL_35MM_RANGE = (8.0, 1200.0)  # mm: from a fisheye to the longest lens sold; outside it the entry is a fault
+FOV_RANGE = (0.5, 170.0)  # degrees: what a pinhole camera can be told to have
+
+# mm of 35 mm film: photos without EXIF mostly went through a messenger, and so were taken by a phone, whose main camera
+# has 24 to 28 mm; compact cameras and kit lenses start there and go to 35 and more. 28 mm is off by less than a fifth
+# over 24 to 34 mm.
+PRIOR_35MM = 28.0
+
+UNSTATED_UNIT = "calibration units"  # a posed rig whose file does not say in what unit t is
+UNKNOWN_SIZE = (0, 0)  # a camera whose file does not say for which picture size it holds
+
+_MAX_BYTES = 4_000_000  # a calibration file is kilobytes; more is a picture or data
+_TURNS = ("upright", "mirrored", "turned by 180 degrees", "mirrored upside down", "transposed",
+          "turned by 90 degrees clockwise", "transposed and turned by 180 degrees",
+          "turned by 90 degrees counter-clockwise")  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------ focal length
+
+
+def camera_for(
+    photo: Photo, *, focal: float | None = None, focal_35mm: float | None = None, fov: float | None = None
+) -> Camera:
+    """The camera of an uncalibrated photo: K = [[f, 0, (W-1)/2], [0, f, (H-1)/2], [0, 0, 1]], no distortion.
+
+    f in px, from the first of these that there is:
+
+    1. given: `focal` px, `focal_35mm` mm, or `fov`, the horizontal field of view of the upright photo in degrees
+       (f = W / 2 / tan(fov / 2));
+    2. EXIF: the 35 mm equivalent by the diagonal, f = f35 hypot(W, H) / 43.267; else focal length times focal-plane
+       resolution; else focal length times the crop factor of the camera's sensor, by `lensfunpy` if it is installed.
+       The equivalent goes first because it follows digital zoom, which the other two do not; a disagreement of more
+       than 10 % with the focal plane is told;
+    3. a prior: 28 mm equivalent.
+
+    An EXIF value that means less than 8 or more than 1200 mm equivalent is ignored, and told. A picture that is no
+    longer of the proportions that EXIF states is taken for the largest crop that fits; smaller crops cannot be seen.
+
+    Camera.source is "given", "exif" or "prior"; source_detail says in words what was read.
+    Raises StereoError("bad_option") for a given value without sense or more than one of them.
+    """
+    options = {"focal": focal, "focal_35mm": focal_35mm, "fov": fov}
+    given = {name: float(value) for name, value in options.items() if value is not None}
+    if given:
+        return _pinhole(*_given_focal(given, photo.size), photo.size, "given")
+
+    origin, cropped = _original_size(photo)
+    mm_per_px = DIAGONAL_35MM / math.hypot(*origin)
+    low, high = FOCAL_35MM_RANGE
+    found, ignored = [], []
+    for f, words in _exif_focals(photo.exif, origin):
+        if low <= f * mm_per_px <= high:
+            found.append((f, words))
+        else:
+            ignored.append(f"{words} ignored: it would be {f * mm_per_px:.3g} mm of 35 mm film, outside {low:g} to "
+                           f"{high:g}")  # fmt: skip
+    if found:
+        f, detail = found[0]
+        for other, words in found[1:]:
+            if abs(other / f - 1) > 0.10:
+                ignored.append(f"{words} would give a focal length {100 * (other / f - 1):+.0f} % off; not used")
+        if cropped:
+            ignored.append(f"cropped from {origin[0]:.0f} x {origin[1]:.0f} px, principal point assumed in the middle")
+        source = "exif"
+    else:
+        f, source = PRIOR_35MM * math.hypot(*photo.size) / DIAGONAL_35MM, "prior"
+        detail = f"prior: {PRIOR_35MM:g} mm equivalent, a phone or a compact camera; EXIF has no usable focal length"
+    return _pinhole(f, "; ".join([detail, *ignored]), photo.size, source)
+
+
+def _pinhole(f: float, detail: str, size: tuple[int, int], source: str) -> Camera:
+    K = np.array([[f, 0, (size[0] - 1) / 2], [0, f, (size[1] - 1) / 2], [0, 0, 1]])
+    return Camera(K, tuple(size), np.zeros(0), source, detail)
+
+
+def _given_focal(given: dict[str, float], size: tuple[int, int]) -> tuple[float, str]:
+    """The focal length in px of the one value given, checked, and what was given in words."""
+    if len(given) > 1:
+        raise StereoError("bad_option", f"{' and '.join(given)} are both given.", "Give the focal length in one way.")
+    width, height = size
+    [(name, value)] = given.items()
+    words = f"{name.replace('_', ' ')} {value:g} {dict(focal='px', focal_35mm='mm', fov='degrees')[name]}"
+    f = 0.0
+    if math.isfinite(value) and value > 0:
+        if name == "focal":
+            f = value
+        elif name == "focal_35mm":
+            f = value * math.hypot(width, height) / DIAGONAL_35MM
+        elif value < 180:
+            f = width / 2 / math.tan(math.radians(value) / 2)
+    angle = math.degrees(2 * math.atan(width / 2 / f)) if f > 0 else math.nan
+    low, high = FOV_RANGE
+    if not low <= angle <= high:
+        seen = f" is a horizontal field of view of {angle:.3g} degrees over {width} px" if f > 0 else " has no sense"
+        raise StereoError(
+            "bad_option",
+            f"{words}{seen}; {low:g} to {high:g} degrees are possible.",
+            "focal is in pixels (about the picture's width), focal_35mm in mm of 35 mm film (a phone: 26), fov in "
+            "degrees (a phone: 65).",
+            value=value,
+        )
+    return f, f"given {words}"
+
+
+def _exif_focals(exif: dict, origin: tuple[float, float]) -> list[tuple[float, str]]:
+    """(f px, in words) by every way that EXIF offers, in order of trust. origin: the uncropped size, px."""
+    found = []
+    f35, mm, resolution = exif.get("focal_35mm"), exif.get("focal_mm"), exif.get("plane_resolution")
+    if f35 is not None:
+        found.append((f35 * math.hypot(*origin) / DIAGONAL_35MM, f"EXIF 35 mm equivalent {f35:g} mm"))
+    if mm and resolution:
+        # the resolution counts the pixels of the picture as it left the camera
+        scale = max(origin) / max(exif.get("size_exif") or origin)
+        found.append((mm * resolution * scale, f"EXIF focal length {mm:g} mm at {resolution:.4g} px/mm"))
+    if mm and not found and (crop := _crop_factor(exif.get("make"), exif.get("model"))):
+        found.append((mm * crop * math.hypot(*origin) / DIAGONAL_35MM,
+                      f"EXIF focal length {mm:g} mm, {exif['model']} with crop factor {crop:.3g}"))  # fmt: skip
+    return found
+
+
+def _original_size(photo: Photo) -> tuple[tuple[float, float], bool]:
+    """Size that the uncropped picture would have in pixels of this photo, and whether this photo is a crop of it.
+
+    s = max(long / long_exif, short / short_exif): the crop kept one side whole. Sides are sorted, because turning
+    programs do not agree on which way round they leave the EXIF entries.
+    """
+    size = photo.size
+    if "size_exif" not in photo.exif:
+        return size, False
+    long, short = max(size), min(size)
+    long0, short0 = max(photo.exif["size_exif"]), min(photo.exif["size_exif"])
+    if abs((long / short) / (long0 / short0) - 1) <= 0.015:  # rounding of small pictures, codecs' multiples of 8 and 16
+        return size, False
+    s = max(long / long0, short / short0)
+    return (long0 * s, short0 * s), True
+
+
+def _crop_factor(make: str | None, model: str | None) -> float | None:
+    """43.267 mm / the sensor's diagonal, by lensfun's database of cameras; None where that does not know it."""
+    if not make or not model:
+        return None
+    try:
+        import lensfunpy
+
+        factors = [camera.crop_factor for camera in lensfunpy.Database().find_cameras(make, model)]
+    except ImportError:
+        return None
+    except Exception as error:  # a broken or foreign database must not stop a reconstruction
+        log.warning("lensfunpy: %s", error)
+        return None
+    # some cameras have a crop factor for each format they take; one within 10 % of all is a fair guess
+    if not factors or min(factors) <= 0 or max(factors) > 1.1 * min(factors):
+        return None
+    return float(np.median(factors))
+
+
+# ------------------------------------------------------------------------------------------ turned photos
+
+
+def turn_matrix(orientation: int, size: tuple[int, int]) -> np.ndarray:
+    """A (3,3): upright pixel ~ A (stored pixel), for a stored picture of `size` (width, height) px.
+
+    orientation: as EXIF counts, 1 to 8, else ValueError.
+
+    The left upper (2,2) is a signed permutation; its determinant is -1 where the turn mirrors (2, 4, 5, 7).
+    """
+    if orientation not in range(1, 9):
+        raise ValueError(f"orientation is 1 to 8, got {orientation!r}")
+    w, h = size[0] - 1.0, size[1] - 1.0
+    return np.array(
+        {
+            1: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+            2: [[-1, 0, w], [0, 1, 0], [0, 0, 1]],
+            3: [[-1, 0, w], [0, -1, h], [0, 0, 1]],
+            4: [[1, 0, 0], [0, -1, h], [0, 0, 1]],
+            5: [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+            6: [[0, -1, h], [1, 0, 0], [0, 0, 1]],
+            7: [[0, -1, h], [-1, 0, w], [0, 0, 1]],
+            8: [[0, 1, 0], [-1, 0, w], [0, 0, 1]],
+        }[orientation],
+        dtype=float,
+    )
+
+
+def turn_camera(camera: Camera, orientation: int) -> Camera:
+    """The camera of the photo turned upright: K' = A K Q^-1 with x' = A x (`turn_matrix`) and X' = Q X, Q = A's turn.
+
+    The turned camera sees Q X at A x. Lens distortion: the radial part is symmetric; (p2, p1), (s1, s3) and (s2, s4)
+    are vectors of the picture plane and turn with it. camera: of the stored picture, its size known.
+    """
+    if orientation == 1:
+        return camera
+    A = turn_matrix(orientation, camera.size)
+    Q = A.copy()
+    Q[:2, 2] = 0
+    dist = camera.dist.copy()
+    for i, j in ((3, 2), (8, 10), (9, 11)):
+        if len(dist) > max(i, j):
+            dist[[i, j]] = Q[:2, :2] @ dist[[i, j]]
+    size = camera.size[::-1] if orientation >= 5 else camera.size
+    detail = f"{camera.source_detail}; {_TURNS[orientation - 1]} with the photo".removeprefix("; ")
+    return replace(camera, K=A @ camera.K @ Q.T, size=size, dist=dist, source_detail=detail)
+
+
+# ------------------------------------------------------------------------------------------ reading a rig
+
+
+def read_rig(
+    path: str | os.PathLike,
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None,
+    *,
+    orientations: tuple[int, int] = (1, 1),
+    names: tuple[str, str] | None = None,
+) -> Rig:
+    """The two cameras of a calibration file, and their relative pose X2 = R X1 + t where the file has it.
+
+    The form is found from the content, never from the name: see `READERS`. With `sizes`, the (width, height) of the two
+    photos as read, and their EXIF `orientations`, the rig is made to fit them (`fit_rig`); without, a camera whose file
+    states no size has `UNKNOWN_SIZE`. names: the photos' file names, by which a file of more than two cameras is asked.
+
+    Raises StereoError("file_missing" | "bad_calibration" | "calibration_mismatch").
+    """
+    path = Path(os.fsdecode(path))
+    text = _read_text(path)
+    try:
+        form = next((form for form, (fits, _) in READERS.items() if fits(text)), None)
+        if form is None:
+            raise _bad("is of no known form", f"Known are: {', '.join(READERS)}.")
+        log.debug("%s: read as %s", path, form)
+        rig = READERS[form][1](text, names)
+    except StereoError as error:
+        raise StereoError(error.code, f"{path} {error.message}", error.advice, **error.numbers) from error
+    detail = f"{form}, {path.name}"
+    rig = replace(rig, cam1=replace(rig.cam1, source_detail=detail), cam2=replace(rig.cam2, source_detail=detail))
+    return rig if sizes is None else fit_rig(rig, *sizes, orientations=orientations)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise StereoError("bad_calibration", f"{path} is a folder, not a calibration file.", "Name the file in it.")
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= _MAX_BYTES else b"\0"
+    except FileNotFoundError as error:
+        raise StereoError("file_missing", f"{path}: no such file.", "Check the path of the calibration.") from error
+    except (OSError, ValueError) as error:
+        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+    if not data.strip():
+        raise StereoError("bad_calibration", f"{path}: the file is empty ({size} bytes).", "Give a calibration file.")
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")  # a comment in an old encoding is no harm
+    if "\0" in text:
+        raise StereoError("bad_calibration", f"{path} is not text ({size} bytes).",
+                          f"Give a calibration file: {', '.join(READERS)}.")  # fmt: skip
+    return text
+
+
+def _bad(message: str, advice: str = "Check the file.", **numbers) -> StereoError:
+    """The messages of this module follow the file's path."""
+    return StereoError("bad_calibration", message.rstrip(".") + ".", advice, **numbers)
+
+
+# ------------------------------------------------------------------------------------------ validation
+
+
+def _array(value, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _bad(f"has no array of numbers in {name}") from error
+    if not np.all(np.isfinite(array)):
+        raise _bad(f"has values in {name} that are not finite numbers", "Calibrate again, or correct the file.")
+    return array
+
+
+def _matrix(value, shape: tuple[int, int], name: str) -> np.ndarray:
+    array = _array(value, name)
+    if array.size != shape[0] * shape[1]:
+        raise _bad(f"has {array.size} numbers in {name}, where {shape[0]} x {shape[1]} are needed")
+    return array.reshape(shape)
+
+
+def _camera(K, size, dist, name: str) -> Camera:
+    """A checked camera: K upper triangular, focal lengths positive, K[2,2] = 1, distortion in OpenCV's order."""
+    K = _matrix(K, (3, 3), name)
+    if abs(K[2, 2]) <= 1e-12 * np.abs(K).max() or np.linalg.matrix_rank(K) < 3:
+        raise _bad(f"has a singular camera matrix {name}", "A camera matrix is [fx 0 cx; 0 fy cy; 0 0 1].")
+    K = K / K[2, 2]
+    scale = np.abs(K).max()
+    if max(abs(K[2, 0]), abs(K[2, 1])) > 1e-9 * scale or abs(K[1, 0]) > 1e-6 * scale:
+        raise _bad(f"has a camera matrix {name} that is not upper triangular", "Is it transposed? A camera matrix is "
+                   "[fx 0 cx; 0 fy cy; 0 0 1].")  # fmt: skip
+    if K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise _bad(f"has focal lengths fx = {K[0, 0]:g}, fy = {K[1, 1]:g} in {name}; both must be positive",
+                   "Check its numbers.", fx=K[0, 0], fy=K[1, 1])  # fmt: skip
+    size = _size(size, name)
+    if size != UNKNOWN_SIZE:
+        for c, side, axis in ((K[0, 2], size[0], "x"), (K[1, 2], size[1], "y")):
+            if not -side <= c <= 2 * side:
+                raise _bad(f"has the principal point of {name} at {axis} = {c:g}, far outside a picture of "
+                           f"{size[0]} x {size[1]} px")  # fmt: skip
+    return Camera(K, size, _distortion(dist, name), "calibration")
+
+
+def _size(size, name: str) -> tuple[int, int]:
+    if size is None:
+        return UNKNOWN_SIZE
+    size = _array(size, f"the picture size of {name}").ravel()
+    if size.shape != (2,) or np.any(size < 1) or np.any(size % 1) or np.any(size > 1e6):
+        raise _bad(f"states the picture size {' x '.join(f'{s:g}' for s in size)} for {name}", "It is width, height in "
+                   "whole pixels.")  # fmt: skip
+    return int(size[0]), int(size[1])
+
+
+def _distortion(dist, name: str) -> np.ndarray:
+    dist = np.zeros(0) if dist is None else _array(dist, f"the distortion of {name}").ravel()
+    if not np.any(dist):
+        return np.zeros(0)
+    if len(dist) == 14 and not np.any(dist[12:]):
+        dist = dist[:12]
+    if len(dist) in (1, 2):
+        dist = np.pad(dist, (0, 4 - len(dist)))
+    if len(dist) not in (4, 5, 8, 12):
+        raise _bad(f"has {len(dist)} distortion coefficients for {name}", "Known is OpenCV's order with 4, 5, 8 or 12 "
+                   "of them (k1 k2 p1 p2 k3 ...), without tilt.")  # fmt: skip
+    return dist
+
+
+def _rotation(R) -> np.ndarray:
+    """The rotation nearest to R, which must be one to 1e-3 (rounding in the file); a rotation vector is taken too."""
+    R = _array(R, "R")
+    if R.size == 3:
+        return rotation_from_vector(R.ravel())
+    R = _matrix(R, (3, 3), "R")
+    off = float(np.abs(R @ R.T - np.eye(3)).max())
+    if off > 1e-3:
+        raise _bad(f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, allowed is 0.001",
+                   "Check its numbers.", off=off)  # fmt: skip
+    if np.linalg.det(R) < 0:
+        raise _bad("has a matrix R that mirrors: its determinant is -1", "Check the signs, and the axes (x right, y "
+                   "down, z forward).")  # fmt: skip
+    if off < 1e-12:
+        return R
+    U, _, Vt = np.linalg.svd(R)
+    return U @ Vt
+
+
+def _posed(cam1: Camera, cam2: Camera, R, t, unit: str | None) -> Rig:
+    if R is None and t is None:
+        return Rig(cam1, cam2)
+    if R is None or t is None:
+        raise _bad(f"has no {'R' if R is None else 'T'}, while it has {'T' if R is None else 'R'}",
+                   "Give both, or neither and let the pose be estimated.")  # fmt: skip
+    t = _matrix(t, (3, 1), "T").ravel()
+    if not np.linalg.norm(t) > 0:
+        raise _bad("has a zero baseline: both cameras stand in one place", "A stereo rig needs T other than 0.")
+    return Rig(cam1, cam2, _rotation(R), t, unit)
+
+
+# ------------------------------------------------------------------------------------------ forms
+
+
+def _fits_middlebury(text: str) -> bool:
+    return re.search(r"(?m)^\s*cam[01]\s*=", text) is not None
+
+
+def _read_middlebury(text: str, names=None) -> Rig:
+    """Middlebury 2014 (and ETH3D two-view): cam0, cam1, doffs, baseline, width, height. Millimetres.
+
+    The pair is rectified: t = (-baseline, 0, 0), and doffs = cx1 - cx0 is held by the two camera matrices.
+    """
+    entries = dict(re.findall(r"(?m)^\s*(\w+)\s*=\s*(.*?)\s*$", text))
+
+    def numbers(key: str) -> list[float]:
+        if key not in entries:
+            raise _bad(f"has no line {key}=", "Middlebury's form has cam0, cam1 (or doffs), baseline, width, height.")
+        try:
+            return [float(word) for word in re.split(r"[\s,;\[\]]+", entries[key]) if word]
+        except ValueError as error:
+            raise _bad(f"has no numbers in {key}={entries[key][:60]}") from error
+
+    def number(key: str) -> float:
+        found = numbers(key)
+        if len(found) != 1 or not math.isfinite(found[0]):
+            raise _bad(f"has no finite number in {key}={entries[key][:60]}")
+        return found[0]
+
+    size = (number("width"), number("height")) if "width" in entries or "height" in entries else None
+    cam1 = _camera(numbers("cam0"), size, None, "cam0")
+    shift = number("doffs") if "doffs" in entries else None
+    if "cam1" in entries or shift is None:
+        cam2 = _camera(numbers("cam1"), size, None, "cam1")
+    else:
+        cam2 = replace(cam1, K=cam1.K + np.array([[0, 0, shift], [0, 0, 0], [0, 0, 0]]))
+    between = cam2.K[0, 2] - cam1.K[0, 2]
+    if shift is not None and abs(between - shift) > 1:  # more than rounding
+        raise _bad(f"contradicts itself: doffs={shift:g}, but the principal points of cam0 and cam1 lie {between:g} px "
+                   "apart", "Correct the one that is wrong.", doffs=shift, between=between)  # fmt: skip
+    baseline = number("baseline")
+    if baseline <= 0:
+        raise _bad(f"has baseline={baseline:g}; it must be positive", "Check the file.", baseline=baseline)
+    return Rig(cam1, cam2, np.eye(3), np.array([-baseline, 0.0, 0.0]), "mm")
+
+
+def _fits_kitti(text: str) -> bool:
+    return re.search(r"(?m)^\s*P(_rect_0)?[0-3]:", text) is not None
+
+
+def _read_kitti(text: str, names=None) -> Rig:
+    """KITTI: projection matrices P = K [R | t] of rectified cameras, P0..P3 or P_rect_00..03. Metres.
+
+    The colour pair (2, 3) where both are there, else the grey pair (0, 1). S_rect_0i, where there, is the size.
+    """
+    entries = dict(re.findall(r"(?m)^\s*(\w+):\s*(.*?)\s*$", text))
+
+    def numbers(key: str) -> list[float]:
+        try:
+            return [float(word) for word in entries[key].split()]
+        except ValueError as error:
+            raise _bad(f"has no numbers in {key}: {entries[key][:60]}") from error
+
+    for first, second in ((2, 3), (0, 1)):
+        for stem in ("P_rect_0", "P"):
+            keys = f"{stem}{first}", f"{stem}{second}"
+            if all(key in entries for key in keys):
+                poses = [_decompose_projection(_matrix(numbers(key), (3, 4), key), key) for key in keys]
+                sizes = [numbers(s) if (s := f"S_rect_0{i}") in entries else None for i in (first, second)]
+                cams = [_camera(K, size, None, key)
+                        for (K, _, _), size, key in zip(poses, sizes, keys, strict=True)]  # fmt: skip
+                return _posed(*cams, *_relative(*(pose[1:] for pose in poses)), "m")
+    raise _bad("has no pair of projection matrices: neither P2 and P3 nor P0 and P1", "KITTI's form has lines P0: to "
+               "P3: or P_rect_00: to P_rect_03:, of 12 numbers each.")  # fmt: skip
+
+
+def _decompose_projection(P: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """K, R, t of P ~ K [R | t], P (3,4): RQ decomposition with a positive diagonal (Hartley and Zisserman, 6.2.4)."""
+    M = P[:, :3]
+    if np.linalg.matrix_rank(M) < 3:
+        raise _bad(f"has a singular projection matrix {name}")
+    P = P * np.sign(np.linalg.det(M))
+    if not np.any(np.tril(P[:, :3], -1)) and np.all(np.diag(P) > 0):  # a rectified camera: nothing to round
+        return P[:, :3] / P[2, 2], np.eye(3), np.linalg.solve(P[:, :3], P[:, 3])
+    flip = np.eye(3)[::-1]
+    q, r = np.linalg.qr((flip @ P[:, :3]).T)
+    K, R = flip @ r.T @ flip, flip @ q.T
+    signs = np.sign(np.diag(K))
+    K, R = K * signs, signs[:, None] * R
+    return K / K[2, 2], R, np.linalg.solve(K, P[:, 3])
+
+
+def _relative(pose1, pose2) -> tuple[np.ndarray, np.ndarray]:
+    """R, t of X2 = R X1 + t from X1 = R1 X + t1 and X2 = R2 X + t2."""
+    (R1, t1), (R2, t2) = pose1, pose2
+    R = R2 @ R1.T
+    return R, t2 - R @ t1
+
+
+def _json(text: str):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad(f"is not readable JSON ({error})") from error
+
+
+def _fits_cameras(text: str) -> bool:
+    return text.lstrip().startswith("{") and re.search(r'"cameras"\s*:\s*\{', text) is not None
+
+
+def _read_cameras(text: str, names=None) -> Rig:
+    """cameras.json: {"cameras": {name: {K, size, and R, t with X_cam = R X + t, dist}}, "unit"}.
+
+    Of more than two cameras, those named "left" and "right", else those named like the photos, are taken. R and t of
+    both or of neither.
+    """
+    whole = _json(text)
+    cameras = whole.get("cameras") if isinstance(whole, dict) else None
+    if not isinstance(cameras, dict) or not all(isinstance(camera, dict) for camera in cameras.values()):
+        raise _bad("has no cameras by name under its key cameras")
+    stems = [Path(name).stem for name in names or ()]
+    chosen = next((pair for pair in (("left", "right"), tuple(stems), tuple(cameras))
+                   if len(pair) == 2 and all(name in cameras for name in pair)), None)  # fmt: skip
+    if chosen is None:
+        raise _bad(f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
+                   f"right{' or ' + ' and '.join(stems) if stems else ''}", "Name the two after the photos, or left "
+                   "and right.")  # fmt: skip
+    found, poses = [], []
+    for name in chosen:
+        camera = cameras[name]
+        if camera.get("K") is None:
+            raise _bad(f"has no K for the camera {name}")
+        found.append(_camera(camera["K"], camera.get("size"), camera.get("dist"), f"the camera {name}"))
+        R, t = camera.get("R"), camera.get("t")
+        if (R is None) != (t is None):
+            raise _bad(f"has {'R' if t is None else 't'} but not {'t' if t is None else 'R'} for the camera {name}")
+        poses.append(None if R is None else (_rotation(R), _matrix(t, (3, 1), f"t of the camera {name}").ravel()))
+    if (poses[0] is None) != (poses[1] is None):
+        raise _bad(f"has the pose of only one of the cameras {chosen[0]} and {chosen[1]}")
+    if poses[0] is None:
+        return Rig(*found)
+    return _posed(*found, *_relative(*poses), _unit(whole))
+
+
+def _fits_json(text: str) -> bool:
+    return text.lstrip().startswith("{")
+
+
+def _read_json(text: str, names=None) -> Rig:
+    """Rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit."""
+    entries = _json(text)
+    if not isinstance(entries, dict):
+        raise _bad("is JSON, but no object with names")
+    plain = {}
+    for key, value in entries.items():
+        if isinstance(value, dict) and "data" in value:  # OpenCV's FileStorage writes matrices so
+            value = _stored_matrix(value, key)
+        plain[key] = value
+    return _rig_of_entries(plain)
+
+
+def _stored_matrix(value: dict, key: str) -> np.ndarray:
+    data = _array(value["data"], key)
+    rows, cols = value.get("rows"), value.get("cols")
+    if isinstance(rows, int) and isinstance(cols, int):
+        if data.size != rows * cols:
+            raise _bad(f"has {data.size} numbers in {key}, where {rows} x {cols} are announced")
+        data = data.reshape(rows, cols)
+    return data
+
+
+def _fits_opencv(text: str) -> bool:
+    return text.lstrip().startswith("%YAML") or "<opencv_storage>" in text
+
+
+def _read_opencv(text: str, names=None) -> Rig:
+    """OpenCV's FileStorage, YAML or XML: M1 D1 M2 D2 [R T], or one camera_matrix for both photos."""
+    import cv2
+
+    entries = {}
+    try:
+        storage = cv2.FileStorage(text.lstrip(), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        root = storage.root()
+        for key in root.keys() if root.isMap() else ():
+            node = root.getNode(key)
+            if node.isMap():
+                if not node.getNode("data").empty():
+                    entries[key] = node.mat()
+            elif node.isSeq():
+                items = [node.at(i) for i in range(node.size())]
+                if all(item.isInt() or item.isReal() for item in items):
+                    entries[key] = [item.real() for item in items]
+            elif node.isString():
+                entries[key] = node.string()
+            elif node.isInt() or node.isReal():
+                entries[key] = node.real()
+        storage.release()
+    except (cv2.error, SystemError, UnicodeDecodeError) as error:
+        cause = error.__cause__ or error
+        reason = next((line for line in reversed(str(cause).splitlines()) if line.strip()), "damaged")
+        raise _bad(f"is not readable as OpenCV's FileStorage ({reason.strip()[:160]})") from error
+    return _rig_of_entries(entries)
+
+
+def _fits_matrix(text: str) -> bool:
+    try:
+        return len([float(word) for word in _words(text)]) == 9
+    except ValueError:
+        return False
+
+
+def _read_matrix(text: str, names=None) -> Rig:
+    """K as nine bare numbers in three rows: one camera for both photos, the pose unknown."""
+    camera = _camera([float(word) for word in _words(text)], None, None, "K")
+    return Rig(camera, camera)
+
+
+def _words(text: str) -> list[str]:
+    return re.sub(r"[\[\],;]", " ", re.sub(r"(?m)#.*$", "", text)).split()
+
+
+# The names that programs give to the same thing, in small letters and without underscores, and the signs of a side.
+_STEMS = {
+    "K": ("k", "m", "cm", "mtx", "kk", "cameramatrix", "cammatrix", "intrinsic", "intrinsics",
+          "intrinsicmatrix", "mintrinsic"),
+    "dist": ("d", "dist", "distcoeffs", "distcoeff", "distcoefs", "distcoef", "distortion", "distortioncoefficients",
+             "distortioncoeffs", "distortioncoeff", "kc"),
+    "size": ("res", "size", "imagesize", "imgsize", "resolution"),
+    "width": ("imagewidth", "width", "imgwidth"),
+    "height": ("imageheight", "height", "imgheight"),
+    "R": ("r", "rot", "rotation", "rotationmatrix", "rmat"),
+    "t": ("t", "tvec", "trans", "translation", "translationvector"),
+}  # fmt: skip
+_SIDES = {"1": 1, "2": 2, "left": 1, "right": 2, "l": 1, "r": 2}
+
+
+def _meaning(key: str) -> tuple[str, int] | None:
+    """("K" | "dist" | "size" | "width" | "height" | "R" | "t", side 1 or 2, 0 for both) of a key, None if unknown."""
+    plain = re.sub(r"[^a-z0-9]", "", key.lower())
+    for name, stems in _STEMS.items():
+        if plain in stems:
+            return name, 0
+        for sign, side in _SIDES.items():
+            if plain.removesuffix(sign) in stems and plain.endswith(sign):
+                return name, side
+            if plain.removeprefix(sign) in stems and plain.startswith(sign):
+                return name, side
+    return None
+
+
+def _rig_of_entries(entries: dict) -> Rig:
+    """A rig of named matrices, whatever program named them. Rectifying R1, R2, P1, P2, Q and E, F are left aside."""
+    found, keys = {}, {}
+    for key, value in entries.items():
+        scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
+        if (meaning := _meaning(key)) is not None and value is not None:
+            if scalar and meaning[0] not in ("width", "height"):
+                continue  # k1 as a lens coefficient, a date under t
+            if meaning in found and not np.array_equal(_array(found[meaning], key), _array(value, key)):
+                raise _bad(f"has both {keys[meaning]} and {key}, which mean the same, with different values")
+            found[meaning], keys[meaning] = value, key
+    cameras = []
+    for side in (1, 2):
+        K = found.get(("K", side), found.get(("K", 0)))
+        if K is None:
+            known = f"It has {', '.join(list(entries)[:8])}. " if entries else ""
+            other = keys.get(("K", 3 - side))
+            which = f"for camera {side} (while it has {other})" if other else "(M1 and M2, K1 and K2, or camera_matrix)"
+            raise _bad(f"has no camera matrix {which}", f"{known}Where the camera matrices and R, T are in two "
+                       "files, put them into one.")  # fmt: skip
+        size = found.get(("size", side), found.get(("size", 0)))
+        width = found.get(("width", side), found.get(("width", 0)))
+        height = found.get(("height", side), found.get(("height", 0)))
+        if size is None and width is not None and height is not None:
+            size = (width, height)
+        dist = found.get(("dist", side), found.get(("dist", 0)))
+        cameras.append(_camera(K, size, dist, keys.get(("K", side)) or keys[("K", 0)]))
+    return _posed(*cameras, found.get(("R", 0)), found.get(("t", 0)), _unit(entries))
+
+
+def _unit(entries: dict) -> str | None:
+    """The unit of t: as stated under "unit" (null: up to scale), `UNSTATED_UNIT` where nothing is said."""
+    if "unit" not in entries and "units" not in entries:
+        return UNSTATED_UNIT
+    unit = entries.get("unit", entries.get("units"))
+    if unit is None:
+        return None
+    if not isinstance(unit, str) or not unit.strip():
+        raise _bad(f"states the unit {unit!r}", 'It is a name, as "mm" or "m".')
+    unit = unit.strip()
+    long = {"metre": "m", "meter": "m", "millimetre": "mm", "millimeter": "mm", "centimetre": "cm", "centimeter": "cm"}
+    return long.get(unit.lower().removesuffix("s"), unit)
+
+
+# Form -> (does a text look like it, reader: text, names of the photos -> Rig). The first that fits reads; each
+# recognises its own mark, and the order only puts the special JSON before the general one.
+READERS = {
+    "Middlebury calib.txt": (_fits_middlebury, _read_middlebury),
+    "KITTI calib": (_fits_kitti, _read_kitti),
+    "OpenCV YAML/XML": (_fits_opencv, _read_opencv),
+    "cameras.json": (_fits_cameras, _read_cameras),
+    "rig JSON": (_fits_json, _read_json),
+    "3 x 3 camera matrix": (_fits_matrix, _read_matrix),
+}
+
+
+# ------------------------------------------------------------------------------------------ fitting to photos
+
+
+def fit_rig(
+    rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)
+) -> Rig:
+    """The rig for photos of these sizes (width, height, upright as read).
+
+    Each camera: of the photo's size, it stays; of the same proportions (to 1 %), it is scaled, x -> (x + 1/2) s - 1/2.
+    `orientations` are the EXIF turns already applied to the photos. A camera is calibrated as its sensor stands, so
+    where its size is that of the photo as stored, it is turned with the photo (`turn_camera`), and so is the pose:
+    X1' = Q1 X1 and X2' = Q2 X2 give R' = Q2 R Q1^T, t' = Q2 t. Where the size is only that of the photo as turned, it
+    was calibrated on turned photos and stays. A camera of unknown size is taken for the photo's size if its principal
+    point lies in the middle half of it.
+
+    Raises StereoError("calibration_mismatch") with both sizes, and where just one photo is mirrored and R is known.
+    """
+    fitted, turns = [], []
+    for camera, size, orientation, which in zip((rig.cam1, rig.cam2), (size1, size2), orientations,
+                                                ("first", "second"), strict=True):  # fmt: skip
+        camera, turn = _fit_camera(camera, (int(size[0]), int(size[1])), orientation, which)
+        fitted.append(camera)
+        turns.append(turn)
+    if not rig.posed:
+        return replace(rig, cam1=fitted[0], cam2=fitted[1])
+    Q1, Q2 = turns
+    R, t = Q2 @ rig.R @ Q1.T, Q2 @ rig.t
+    if np.linalg.det(R) < 0:
+        raise StereoError("calibration_mismatch", "One photo is mirrored by its EXIF orientation "
+                          f"({orientations[0]} and {orientations[1]}), the other is not: the calibrated pose cannot "
+                          "hold.", "Save both photos without mirroring.")  # fmt: skip
+    return replace(rig, cam1=fitted[0], cam2=fitted[1], R=R, t=t)
+
+
+def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: str) -> tuple[Camera, np.ndarray]:
+    """The camera for a photo of this size, and Q (3,3) by which its frame was turned."""
+    stored = size[::-1] if orientation >= 5 else size
+    frames = [(stored, orientation), (size, 1)] if orientation != 1 else [(size, 1)]  # picture calibrated, turn to come
+    if camera.size == UNKNOWN_SIZE:
+        frame, turn = min(frames, key=lambda f: _off_centre(camera.K, f[0]))
+        if (off := _off_centre(camera.K, frame)) > 0.25:
+            raise StereoError(
+                "calibration_mismatch",
+                f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), which is no "
+                f"middle of the {which} photo of {size[0]} x {size[1]} px.",
+                "Use the photos, in the size, that were calibrated; or state the size in the calibration file.",
+                calibration=(float(camera.K[0, 2]), float(camera.K[1, 2])), photo=size, off=off,
+            )  # fmt: skip
+        camera = replace(camera, size=frame)
+    else:
+        found = next(((f, turn) for f, turn in frames if _same_shape(camera.size, f)), None)
+        if found is None:
+            raise StereoError(
+                "calibration_mismatch",
+                f"The calibration is for pictures of {camera.size[0]} x {camera.size[1]} px, the {which} photo has "
+                f"{size[0]} x {size[1]} px, of other proportions.",
+                "Use the photos that were calibrated, uncropped; scaling alone does no harm.",
+                calibration=camera.size, photo=size,
+            )  # fmt: skip
+        frame, turn = found
+        if camera.size != frame:
+            detail = (f"{camera.source_detail}; scaled from {camera.size[0]} x {camera.size[1]} to {frame[0]} x "
+                      f"{frame[1]} px").removeprefix("; ")  # fmt: skip
+            log.info("%s photo: calibration %s", which, detail)
+            K = scale_K(camera.K, frame[0] / camera.size[0], frame[1] / camera.size[1])
+            camera = replace(camera, K=K, size=frame, source_detail=detail)
+    Q = turn_matrix(turn, frame)
+    Q[:2, 2] = 0
+    return turn_camera(camera, turn), Q
+
+
+def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a == b or abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= 0.01
+
+
+def _off_centre(K: np.ndarray, size: tuple[int, int]) -> float:
+    """Largest distance of the principal point from the middle, as a share of the side (1/2: on the border)."""
+    return float(max(abs(K[0, 2] - (size[0] - 1) / 2) / size[0], abs(K[1, 2] - (size[1] - 1) / 2) / size[1]))
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def write_rig(path: str | os.PathLike, rig: Rig) -> Path:
+    """Write the rig JSON form: intrinsic1, intrinsic2, distCoeffs1, distCoeffs2, res1, res2, and R, T, unit if posed.
+
+    `read_rig` gives the same numbers back, bit for bit. Raises StereoError("unwritable").
+    """
+    path = Path(os.fsdecode(path))
+    data = {}
+    for side, camera in (("1", rig.cam1), ("2", rig.cam2)):
+        if tuple(camera.size) != UNKNOWN_SIZE:
+            data["res" + side] = [int(s) for s in camera.size]
+        data["intrinsic" + side] = camera.K.tolist()
+        data["distCoeffs" + side] = camera.dist.tolist()
+    if rig.posed:
+        data |= {"R": rig.R.tolist(), "T": [[float(x)] for x in rig.t], "unit": rig.unit}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return path
