@@ -20,7 +20,8 @@ apt_install() {
     say "installing $* by apt-get"
     # A repository that cannot be reached is no reason to give up: the install tells whether the lists serve.
     "${root[@]}" apt-get update -qq || true
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends \
+        "$@" </dev/null >/dev/null
 }
 
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }

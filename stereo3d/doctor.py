@@ -230,7 +230,7 @@ def _missing_libraries(module: str) -> list[str]:
     spec = importlib.util.find_spec(module)
     if shutil.which("ldd") is None or spec is None or not spec.origin:
         return []
-    files = [str(p) for p in Path(spec.origin).parent.rglob("*.so*")]
+    files = [str(p) for p in Path(spec.origin).parent.rglob("*.so") if not p.name.startswith("lib")]
     if not files:
         return []
     run = subprocess.run(["ldd", *files], capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -277,16 +277,20 @@ def _parts() -> list[Finding]:
 def _kernel_cache() -> list[Finding]:
     """Where numba keeps compiled kernels between runs: NUMBA_CACHE_DIR, else beside the source, else in the home."""
     status, output = _run(_CACHE, str(_home()))
+    given = os.environ.get("NUMBA_CACHE_DIR")
     if status == 0:
         folder = output.strip().splitlines()[-1]
-        return [Finding("kernel_cache", "info", f"Compiled kernels are kept in {folder}.", {"folder": folder})]
+        message = f"Compiled kernels are kept in {folder}."
+        numbers = {"folder": folder}
+        if given and not Path(folder).is_relative_to(Path(given).absolute()):
+            message = f"NUMBA_CACHE_DIR={given} cannot be written. {message}"
+            return [Finding("kernel_cache", "warning", message, numbers, f"mkdir -p {shlex.quote(given)}")]
+        return [Finding("kernel_cache", "info", message, numbers)]
     if "cannot cache function" not in output:  # numba itself is broken: a finding already
         return []
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    tried = f"NUMBA_CACHE_DIR={given}" if given else f"{_home() / 'stereo3d'} and the user's cache folder"
-    message = f"numba has nowhere to keep compiled kernels ({tried}: not writable), and refuses to run them."
-    advice = f"export NUMBA_CACHE_DIR={shlex.quote(str(Path(tempfile.gettempdir()) / 'numba-cache'))}"
-    return [Finding("kernel_cache", "error", message, {"NUMBA_CACHE_DIR": given}, advice)]
+    message = f"numba can keep compiled kernels neither in {_home() / 'stereo3d'} nor in the home: not writable."
+    advice = "export NUMBA_CACHE_DIR=/var/tmp/numba-cache"
+    return [Finding("kernel_cache", "error", message, {"folder": None}, advice)]
 
 
 # -------------------------------------------------------------------------------------------------- the machine
