@@ -98,7 +98,7 @@ def _value(owner: str, option: Option, value: Any):
     if option.optional and (value is None or str(value).lower() == "none"):
         return None
     if option.kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+        words = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
         if str(value).lower() not in words:
             raise wrong
         return words[str(value).lower()]

@@ -1,0 +1,456 @@
+"""The command line: parse -> Config -> reconstruct -> write. Nothing is computed here."""
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from . import __version__
+from .errors import EXIT_USAGE, StereoError
+
+EXIT_INTERRUPTED, EXIT_BUG = 130, 70
+
+
+class PhotosFirst(click.Group):
+    """`stereo3d LEFT RIGHT` without a command's name is `stereo3d reconstruct LEFT RIGHT`."""
+
+    def parse_args(self, ctx, args):
+        if args and args[0] not in self.commands and args[0] not in ("--help", "--version"):
+            args = ["reconstruct", *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx, formatter):
+        formatter.write_usage("stereo3d", "LEFT RIGHT -o OUT.obj [OPTIONS]")
+        formatter.write_usage("stereo3d", "COMMAND [ARGS]", prefix="       ")
+
+    def format_options(self, ctx, formatter):
+        self.commands["reconstruct"].format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+class Method(click.ParamType):
+    """A name in one of the dicts of methods, looked up when needed so that --help stays quick."""
+
+    def __init__(self, kind: str, module: str, table: str):
+        self.name, self.module, self.table = kind, module, table
+
+    def names(self) -> list[str]:
+        from importlib import import_module
+
+        return list(getattr(import_module(f"stereo3d.{self.module}"), self.table))
+
+    def get_metavar(self, param, ctx=None):
+        return f"[{'|'.join(self.names())}]"
+
+    def convert(self, value, param, ctx):
+        if value not in self.names():
+            self.fail(f"there is no {self.name} {value!r}. There are: {', '.join(self.names())}.", param, ctx)
+        return value
+
+    def shell_complete(self, ctx, param, incomplete):
+        return [click.shell_completion.CompletionItem(n) for n in self.names() if n.startswith(incomplete)]
+
+
+MATCHER = Method("matcher", "disparity", "MATCHERS")
+MESHER = Method("mesher", "mesh", "MESHERS")
+DETECTOR = Method("detector", "features", "DETECTORS")
+FILE = click.Path(path_type=Path)
+EPILOG = """\b
+Examples:
+  stereo3d left.jpg right.jpg -o model.obj
+  stereo3d a.heic b.heic -o model.glb --baseline 0.12 --unit m
+  stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
+
+Exit codes: 0 done, 2 wrong command line, 3 input cannot be read, 4 calibration, 5 the pair cannot be reconstructed,
+6 output cannot be written, 7 memory or a library is missing, 130 interrupted."""
+
+
+@click.group(cls=PhotosFirst, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stereo3d")
+def cli():
+    """Two photographs in, a textured 3-D mesh out, with a verdict on whether to believe it."""
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="The mesh: .obj (with .mtl and texture), .ply or .glb.")
+@click.option("--calib", type=FILE, help="Calibration: Middlebury, KITTI, OpenCV YAML/XML, rig JSON, 3x3 K.")
+@click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
+@click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
+@click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")
+@click.option("--fov", type=float, metavar="DEG", help="Horizontal field of view.")
+@click.option("--baseline", type=float, metavar="N", help="Distance between the two camera positions.")
+@click.option("--unit", metavar="UNIT", help="Unit of --baseline, such as m.")
+@click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
+@click.option("--matcher", type=MATCHER, default="sgm", show_default=True, help="Dense matcher.")
+@click.option("--mesher", type=MESHER, default="poisson", show_default=True, help="Surface from points.")
+@click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", help="Option; see `stereo3d methods`.")
+@click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option("--save-stages", type=FILE, metavar="DIR", help="Write what every stage found into this folder.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
+@click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from several sides.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--progress/--no-progress", default=None, help="Progress bar; default: where a person watches.")
+def reconstruct(
+    left, right, output, options, save_stages, json_file, preview, verbose, quiet, progress, **settings
+):  # fmt: skip
+    """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
+    start = time.perf_counter()
+    _logging(verbose, quiet)
+    from .export import check_writable, companions, write_picture
+
+    stage_targets = _stage_targets(save_stages)
+    _keep_inputs([left, right, settings["calib"]], [output, *companions(output), json_file, preview, *stage_targets])
+    check_writable(output)
+    for path in filter(None, (json_file, preview, *stage_targets)):
+        check_writable(path, suffixes=(".png", ".jpg") if path is preview else (path.suffix.lower(),))
+    try:
+        from . import pipeline
+
+        config = pipeline.Config(options=_options(options), **settings)
+        with _progress(progress, quiet) as tell:
+            result = pipeline.reconstruct(left, right, config=config, progress=tell)
+        files = result.save(output)
+        if preview:
+            from .preview import preview as draw
+
+            files.append(write_picture(preview, draw(result.mesh, result.view.rig.cam1)))
+        if save_stages:
+            from .stage_files import save_stages as write_stages
+
+            files += write_stages(result, save_stages)
+    except StereoError as error:
+        if json_file:
+            from .stage_files import write_json
+
+            write_json(json_file, {"error": {"code": error.code, "message": error.message, "advice": error.advice,
+                                             "numbers": error.numbers, "exit_code": error.exit_code}})  # fmt: skip
+        raise
+    seconds = time.perf_counter() - start
+    if json_file:
+        from .stage_files import report, write_json
+
+        files.append(write_json(json_file, report(result, files, seconds)))
+    if not quiet:
+        _tell(result, files, seconds)
+
+
+@cli.command()
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="The map: .pfm, .npy or 16-bit .png (256 d).")
+@click.option("--range", "d_range", type=float, nargs=2, metavar="LO HI", help="Disparity range, px; default: found.")
+@click.option("--matcher", type=MATCHER, default="sgm", show_default=True, help="Dense matcher.")
+@click.option("-O", "options", multiple=True, metavar="NAME=VALUE", help="Option of the matcher.")
+@click.option("--dense", is_flag=True, help="Fill every pixel instead of leaving unsure ones unknown.")
+@click.option("--colour", type=FILE, metavar="PNG", help="Write the map as a colour picture too.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def disparity(left, right, output, d_range, matcher, options, dense, colour, verbose, quiet):
+    """Disparity x_left - x_right of a rectified pair; unknown pixels are NaN (.pfm: inf, .png: 0)."""
+    _logging(verbose, quiet)
+    _keep_inputs([left, right], [output, colour])
+    import numpy as np
+
+    from . import pipeline
+    from .disparity import compute_disparity
+    from .export import check_writable, write_disparity_png
+    from .files import write_map
+    from .photos import read_photo
+
+    check_writable(output, suffixes=(".pfm", ".npy", ".png"))
+    if colour:
+        check_writable(colour, suffixes=(".png",))
+    options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in _options(options).items()}
+    config = pipeline.Config(matcher=matcher, options=options)
+    pair, found = pipeline.rectified_pair(read_photo(left), read_photo(right), d_range or None)
+    value, _ = compute_disparity(pair, found, method=matcher, dense=dense, **config.of("matcher"))
+    write_map(output, value)
+    if colour:
+        write_disparity_png(colour, value)
+    if not quiet:
+        known = np.isfinite(value)
+        spread = f"{value[known].min():.2f} to {value[known].max():.2f} px" if known.any() else "nothing"
+        click.echo(f"{output}: {100 * known.mean():.1f} % of the pixels known, {spread}; searched {found[0]:g} to "
+                   f"{found[1]:g} px.")  # fmt: skip
+
+
+@cli.command()
+@click.argument("scene")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the pair and its truth.")
+@click.option("--size", type=int, nargs=2, default=(640, 480), show_default=True, metavar="W H", help="Pixels.")
+@click.option("--pose", help="How the cameras stand; default: the scene's own.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation, grey levels.")
+@click.option("--vignetting", type=float, default=0.0, show_default=True, help="Share of light lost in the corners.")
+@click.option("--gain", type=float, default=1.0, show_default=True, help="Exposure of photo 2 against photo 1.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def synth(scene, output, size, pose, noise, vignetting, gain, seed):
+    """Render a synthetic pair with its exact truth; SCENE is one of those that `stereo3d methods` lists."""
+    from . import synthetic
+    from .options import choose
+
+    choose("scene", synthetic.SCENES, scene)
+    if pose is not None:
+        choose("pose", synthetic.POSES, pose)
+    for name, value, low, high in (("size", min(size), 16, 1e9), ("size", max(size), 16, 20000),
+                                   ("noise", noise, 0, 100), ("vignetting", vignetting, 0, 0.95),
+                                   ("gain", gain, 0.05, 20)):  # fmt: skip
+        if not low <= value <= high:
+            raise StereoError("bad_option", f"{name} cannot be {value:g}.", f"It is {low:g} to {high:g}.")
+    pair = synthetic.render(
+        scene, size=size, noise=noise, vignetting=vignetting, gain=gain, seed=seed, **({"pose": pose} if pose else {})
+    )
+    for path in synthetic.write_pair(output, pair):
+        click.echo(path)
+
+
+@cli.group("eval")
+def evaluate():
+    """Measure a result against truth."""
+
+
+@evaluate.command("disparity")
+@click.argument("result", type=FILE)
+@click.argument("truth", type=FILE)
+@click.option("--scale", type=float, help="Truth in px = raw / scale; default 256 for 16-bit PNG, else 1.")
+@click.option("--unknown", multiple=True, help="Raw value of the truth that means unknown.")
+@click.option("--truth-right", type=FILE, help="True disparity of the right picture: tells what is occluded.")
+@click.option("--nonocc", type=FILE, help="Mask: 255 where not occluded.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def eval_disparity(result, truth, scale, unknown, truth_right, nonocc, as_json):
+    """RESULT (.pfm, .npy, .png) against TRUTH: bad-0.5/1/2 in %, mean error, coverage.
+
+    TRUTH may be a folder with a pair.json.
+    """
+    from . import evaluate as ev
+    from .files import read_map
+
+    value = read_map(result)
+    if truth.is_dir():
+        scene = ev.read_scene(truth)
+        true, visible = scene.truth, scene.nonocc
+    else:
+        true = read_map(truth, scale=scale, unknown=unknown)
+        right = read_map(truth_right, scale=scale, unknown=unknown) if truth_right else None
+        visible = ev.non_occluded(true, right, read_map(nonocc) == 255 if nonocc else None)
+    if value.shape != true.shape:
+        raise StereoError("size_mismatch", f"{result} is {value.shape[1]} x {value.shape[0]}, {truth} is "
+                          f"{true.shape[1]} x {true.shape[0]} px.", "Give maps of one size.")  # fmt: skip
+    _print_scores(ev.disparity_scores(value, true, visible), as_json)
+
+
+@evaluate.command("mesh")
+@click.argument("mesh", type=FILE)
+@click.option("--depth", type=FILE, required=True, help="True z-depth of the first photo (.npz, .npy, .pfm, .png).")
+@click.option("--cameras", type=FILE, required=True, help="cameras.json with the true K of that photo.")
+@click.option("--view", default="left", show_default=True, help="The photo's name in cameras.json.")
+@click.option("--threshold", type=float, default=0.01, show_default=True, help="Share of depth that counts as right.")
+@click.option("--align", type=click.Choice(["similarity", "scale", "none"]), default="similarity", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def eval_mesh(mesh, depth, cameras, view, threshold, align, as_json):
+    """MESH against the true depth of the first photo: accuracy, completeness, F-score, depth error."""
+    from . import evaluate as ev
+    from .files import read_map
+
+    camera, _, _ = ev.read_truth_camera(cameras, view)
+    true = read_map(depth, unknown=[0])
+    _print_scores(ev.mesh_scores(ev.read_mesh(mesh), true, camera, threshold=threshold, align=align), as_json)
+
+
+@evaluate.command("pose")
+@click.argument("result", type=FILE)
+@click.argument("truth", type=FILE)
+@click.option("--views", nargs=2, default=("left", "right"), show_default=True, help="The photos' names in TRUTH.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def eval_pose(result, truth, views, as_json):
+    """RESULT (the cameras.json of --save-stages) against a TRUTH of the same form: angles in degrees, focal in %."""
+    from . import evaluate as ev
+
+    cam, R1, t1 = ev.read_truth_camera(result, "left")
+    _, R2, t2 = ev.read_truth_camera(result, "right")
+    true, *pose1 = ev.read_truth_camera(truth, views[0])
+    _, *pose2 = ev.read_truth_camera(truth, views[1])
+    scores = ev.pose_errors(*ev.relative_pose(R1, t1, R2, t2), *ev.relative_pose(*pose1, *pose2))
+    _print_scores({**scores, "focal_percent": ev.focal_error_percent(cam, true)}, as_json)
+
+
+@cli.command()
+def methods():
+    """List detectors, matchers, meshers, scenes, with their options and defaults."""
+    from . import synthetic
+    from .disparity import MATCHERS
+    from .features import DETECTORS
+    from .mesh import MESHERS
+    from .options import options_of
+
+    for stage, table in (("detector", DETECTORS), ("matcher", MATCHERS), ("mesher", MESHERS)):
+        for name, function in table.items():
+            click.echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
+            for option in options_of(function).values():
+                click.echo(f"    -O {stage}.{option.name}=VALUE   {option.describe()}")
+    click.echo("stages of every run:")
+    from .pipeline import stage_options
+
+    for stage, known in stage_options().items():
+        own = {"detector": DETECTORS["sift"], "matcher": MATCHERS["sgm"], "mesher": MESHERS["poisson"]}.get(stage)
+        for name, option in known.items():
+            if own is None or name not in options_of(own):
+                click.echo(f"    -O {stage}.{name}=VALUE   {option.describe()}")
+    click.echo(f"scenes of `stereo3d synth`: {', '.join(synthetic.SCENES)}")
+
+
+@cli.command()
+def doctor():
+    """Check the installation: libraries, versions, memory; say what to do."""
+    from .doctor import check
+
+    findings = check()
+    marks = {"info": "ok     ", "warning": "warning", "error": "ERROR  "}
+    for finding in findings:
+        click.echo(f"{marks[finding.severity]} {finding.message} {finding.advice}".rstrip())
+    if any(f.severity == "error" for f in findings):
+        sys.exit(1)
+
+
+# ------------------------------------------------------------------------------------------------ helpers
+
+
+def _options(pairs) -> dict:
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise StereoError("bad_option", f"-O {pair!r} has no value.", "Write -O stage.name=value.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _stage_targets(folder) -> list[Path]:
+    if folder is None:
+        return []
+    from .stage_files import stage_names
+
+    return [folder / name for name in stage_names()]
+
+
+def _keep_inputs(inputs, outputs) -> None:
+    """No output may take the place of an input."""
+    taken = {os.path.realpath(p): p for p in inputs if p is not None}
+    for path in outputs:
+        if path is not None and os.path.realpath(path) in taken:
+            raise StereoError("bad_option", f"the output would overwrite the input {path}.", "Choose another name.")
+
+
+def _logging(verbose: bool, quiet: bool) -> None:
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("stereo3d").setLevel(level)
+    if verbose:
+        os.environ["STEREO3D_VERBOSE"] = "1"
+
+
+class _progress:
+    """A bar on a terminal, plain lines with --progress elsewhere, silence otherwise."""
+
+    def __init__(self, wanted, quiet):
+        watched = sys.stderr.isatty() and not os.environ.get("CI")
+        self.bar = None
+        self.on = not quiet and (watched if wanted is None else wanted)
+        self.fancy = self.on and watched and not os.environ.get("NO_COLOR")
+
+    def __enter__(self):
+        if self.fancy:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            from .pipeline import STAGES
+
+            columns = TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn()
+            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("", total=len(STAGES))
+            self.begun = -1
+        return self.tell
+
+    def tell(self, stage: str) -> None:
+        if self.bar is not None:
+            self.begun += 1
+            self.bar.update(self.task, description=stage, completed=self.begun)
+        elif self.on and stage != "done":
+            click.echo(f"{stage} ...", err=True)
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def _tell(result, files, seconds: float) -> None:
+    for finding in result.findings:
+        if finding.severity == "warning":
+            click.echo(f"warning: {finding.message} {finding.advice}".rstrip())
+        elif finding.code in ("focal", "swapped"):
+            click.echo(finding.message)
+    click.echo(f"{result.verdict}: {result.summary}")
+    peak = max(stage["peak_mb"] for stage in result.stages)
+    click.echo(f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces, unit {result.unit}; "
+               f"{seconds:.1f} s, {peak / 1000:.1f} GB at most")  # fmt: skip
+    click.echo("wrote " + ", ".join(map(str, files[:4])) + (f" and {len(files) - 4} more" if len(files) > 4 else ""))
+
+
+def _print_scores(scores: dict, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        from .stage_files import plain
+
+        click.echo(json.dumps(plain(scores), indent=1))
+        return
+
+    def lines(values, indent):
+        for key, value in values.items():
+            if isinstance(value, dict):
+                click.echo(f"{indent}{key}")
+                lines(value, indent + "  ")
+            else:
+                click.echo(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
+
+    lines(scores, "")
+
+
+def main(args=None) -> int:
+    """The command `stereo3d`: every failure is one message on standard error and an exit code by kind."""
+    verbose = "-v" in (sys.argv if args is None else args) or "--verbose" in (sys.argv if args is None else args)
+    try:
+        code = cli.main(args=args, prog_name="stereo3d", standalone_mode=False)
+    except StereoError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing was left half-written.", err=True)
+        code = EXIT_INTERRUPTED
+    except MemoryError as error:
+        click.echo(f"error: out of memory ({error}). Use a smaller --max-size or close other programs.", err=True)
+        code = StereoError("memory", "").exit_code
+    except Exception as error:
+        if verbose:
+            raise
+        where = f"{type(error).__name__}: {error}"
+        click.echo(f"error: this should not happen ({where}). Run again with -v and report what it prints.", err=True)
+        code = EXIT_BUG
+    code = code if isinstance(code, int) else 0
+    if args is None:
+        sys.exit(code)
+    return code
+
+
+if __name__ == "__main__":
+    main()

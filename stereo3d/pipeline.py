@@ -1,0 +1,406 @@
+"""Config, Result, reconstruct: the whole run, read top to bottom."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .calibration import camera_for, fit_rig, read_rig
+from .diagnose import diagnose, same_photo
+from .disparity import MATCHERS, compute_disparity
+from .epipolar import estimate_two_view
+from .errors import StereoError
+from .features import DETECTORS, match_features
+from .mesh import MESHERS, build_mesh, texture_mesh
+from .options import check_options, choose, options_of
+from .photos import read_photo
+from .records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
+from .rectify import disparity_range, rectify
+from .triangulate import triangulate
+
+log = logging.getLogger(__name__)
+
+STAGES = ("photos", "features", "pose", "rectify", "disparity", "points", "mesh")
+BOUNDS = {
+    "max_size": (64, 32000),
+    "focal": (1, 1e7),
+    "focal_35mm": (1, 10000),
+    "fov": (0.1, 175),
+    "baseline": (1e-9, 1e9),
+}
+Progress = Callable[[str], None]  # called with a stage's name when it begins, and with "done" at the end
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the user can choose; checked when it is made, before a pixel is read.
+
+    detector, matcher, mesher: names in DETECTORS, MATCHERS, MESHERS.
+    options: {"stage.name": value} with stage one of detector, pose, rectify, range, matcher, mesher.
+    max_size: px, the longer side at which the photos are matched; the texture keeps the photo's own size.
+    seed: of every random choice.  rectified: the photos are a rectified pair.  calib: file of the cameras.
+    focal (px) | focal_35mm (mm) | fov (degrees, horizontal): of both photos, at most one of them.
+    baseline: distance of the two camera centres, in `unit`.
+    """
+
+    detector: str = "sift"
+    matcher: str = "sgm"
+    mesher: str = "poisson"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    max_size: int = 1600
+    seed: int = 0
+    rectified: bool = False
+    calib: str | Path | None = None
+    focal: float | None = None
+    focal_35mm: float | None = None
+    fov: float | None = None
+    baseline: float | None = None
+    unit: str | None = None
+
+    def __post_init__(self):
+        stages = stage_options(self.detector, self.matcher, self.mesher)
+        given: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
+        for key, value in self.options.items():
+            stage, dot, name = str(key).partition(".")
+            if not dot or stage not in stages:
+                raise StereoError("bad_option", f"option {key!r} names no stage.",
+                                  f"Write stage.name=value; stages: {', '.join(stages)}.")  # fmt: skip
+            given[stage][name] = value
+        checked = {
+            stage: check_options(getattr(self, stage, stage) if stage in ("detector", "matcher", "mesher") else stage,
+                                 known, given[stage])
+            for stage, known in stages.items()
+        }  # fmt: skip
+        object.__setattr__(self, "options", {f"{s}.{n}": v for s, values in checked.items() for n, v in values.items()})
+        if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
+            raise StereoError("bad_option", "focal, focal-35mm, fov and calib each give the focal length.",
+                              "Give one of them.")  # fmt: skip
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise StereoError("bad_option", f"{name.replace('_', '-')} cannot be {value}.",
+                                  f"It is {low:g} to {high:g}.")  # fmt: skip
+        if self.unit is not None and self.baseline is None and self.calib is None:
+            raise StereoError("bad_option", f"unit {self.unit!r} without a baseline says nothing.",
+                              "Give --baseline, the distance between the two camera positions.")  # fmt: skip
+
+    def of(self, stage: str) -> dict[str, Any]:
+        """The options given for a stage."""
+        return {k.partition(".")[2]: v for k, v in self.options.items() if k.startswith(stage + ".")}
+
+
+def stage_options(detector: str = "sift", matcher: str = "sgm", mesher: str = "poisson") -> dict[str, dict]:
+    """The options that -O takes, by stage, for the chosen methods: {"matcher": {"p1": Option, ...}, ...}."""
+    run = ("method", "max_size", "seed", "threads", "dense")
+    return {
+        "detector": options_of(choose("detector", DETECTORS, detector), match_features, leave_out=run),
+        "pose": options_of(estimate_two_view, leave_out=run),
+        "rectify": options_of(rectify, leave_out=(*run, "inlier_x")),
+        "range": options_of(disparity_range, leave_out=run),
+        "matcher": options_of(choose("matcher", MATCHERS, matcher), compute_disparity, leave_out=run),
+        "mesher": options_of(choose("mesher", MESHERS, mesher), build_mesh, leave_out=(*run, "sigma")),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Every stage's outcome, in order, and what was measured.
+
+    stages: [{"name", "seconds", "peak_mb"}].  coverage: share of the first photo's area that has a 3-D point.
+    precision: median standard deviation of a point along its ray over its distance.  verdict: "good" | "fair" | "poor".
+    """
+
+    config: Config
+    left: Photo
+    right: Photo
+    rig: Rig
+    matches: Matches
+    view: TwoView
+    findings: list[Finding]
+    pair: RectifiedPair
+    d_range: tuple[int, int]
+    disparity: np.ndarray
+    confidence: np.ndarray
+    points: np.ndarray
+    sigma: np.ndarray
+    mesh: Mesh
+    stages: list[dict]
+    coverage: float
+    precision: float
+    verdict: str
+    summary: str
+
+    @property
+    def unit(self) -> str:
+        """Unit of points and mesh."""
+        return self.view.rig.unit or "baseline"
+
+    def save(self, path) -> list[Path]:
+        """Write the mesh by suffix (.obj, .ply, .glb); returns the files written."""
+        from .export import write_mesh
+
+        return write_mesh(path, self.mesh, unit=self.unit)
+
+
+def reconstruct(
+    left: str | Path | Photo, right: str | Path | Photo, rig: Rig | None = None, config: Config | None = None,
+    *, progress: Progress = lambda stage: None,
+) -> Result:  # fmt: skip
+    """Two photos in, a textured mesh out: every stage in order.
+
+    left, right: paths or Photos; the first is camera 1, whichever side it was taken from.  rig: the cameras, and their
+    pose where it is known; else from config.calib, else from the photos' EXIF and the pair itself.
+    Raises StereoError where the input cannot give a mesh: code, numbers, remedy.
+    """
+    config = config or Config()
+    clock = _Clock(progress)
+
+    with clock("photos"):
+        left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
+        if left.pixels.shape == right.pixels.shape and np.array_equal(left.pixels, right.pixels):
+            raise StereoError("same_photo", "both photos hold the very same pixels.",
+                              "Take the second photo from a place beside the first.")  # fmt: skip
+        rig = _rig_of(left, right, rig, config)
+
+    with clock("features"):
+        matches = match_features(
+            left, right, method=config.detector, max_size=config.max_size, **config.of("detector")
+        )
+        motion = same_photo(matches, left.size, right.size)
+        if motion is not None:
+            raise StereoError("same_photo", f"the two photos are the same picture: 90 % of {len(matches)} matches "
+                              f"moved less than {motion:.2f} px.", "Take the second from a place beside the first.",
+                              motion_px=motion)  # fmt: skip
+
+    with clock("pose"):
+        view, rig, exchanged = _two_view(matches, rig, config)
+        findings = [*_input_findings(left, right, exchanged), *diagnose(matches, view, rig)]
+        for finding in findings:
+            if finding.severity == "error":
+                raise StereoError(finding.code, finding.message, finding.advice, **finding.numbers)
+
+    with clock("rectify"):
+        inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
+        pair = rectify(left, right, view, max_size=config.max_size, inlier_x=inlier_x, **config.of("rectify"))
+        d_range = disparity_range(pair, *inlier_x, **config.of("range"))
+
+    with clock("disparity"):
+        disparity, confidence = compute_disparity(pair, d_range, method=config.matcher, **config.of("matcher"))
+
+    with clock("points"):
+        points, sigma = triangulate(disparity, pair, view)
+        known = np.isfinite(points[..., 2])
+        if not known.any():
+            raise StereoError("no_disparity", f"the matcher vouches for no pixel of {disparity.size}.",
+                              "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.")  # fmt: skip
+        covered = coverage(pair, known, left.size)
+
+    with clock("mesh"):
+        mesh, fallback = _mesh(points, sigma, config)
+        mesh = texture_mesh(mesh, left, view.rig.cam1)
+        findings += fallback
+    progress("done")
+
+    precision = float(np.median(sigma[known] / np.linalg.norm(points[known], axis=1)))
+    findings += _outcome_findings(covered)
+    verdict, summary = _verdict(findings, covered, precision, view)
+    return Result(
+        config, left, right, rig, matches, view, findings, pair, d_range, disparity, confidence, points, sigma, mesh,
+        clock.stages, covered, precision, verdict, summary,
+    )  # fmt: skip
+
+
+def rectified_pair(
+    left: Photo, right: Photo, d_range: tuple[float, float] | None = None, config: Config | None = None
+) -> tuple[RectifiedPair, tuple[float, float]]:
+    """A pair that is rectified already, at its own size, and its disparity range: given, or found from matches."""
+    config = config or Config()
+    rig = _rig_of(left, right, None, replace(config, rectified=True))
+    if d_range is None:
+        matches = match_features(left, right, method=config.detector, **config.of("detector"))
+        view, _, _ = _two_view(matches, rig, config)
+    else:  # nearer things have the larger |d|, so the sign of the range tells on which side the first photo stands
+        side = -1.0 if sum(d_range) >= 0 else 1.0
+        none = np.zeros(0, bool)
+        t = np.array([side, 0, 0])
+        view = TwoView(np.zeros((3, 3)), np.eye(3), t, none, replace(rig, t=t))
+    pair = rectify(left, right, view, max_size=max(left.size))
+    if d_range is None:
+        d_range = disparity_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], **config.of("range"))
+    return pair, d_range
+
+
+# ------------------------------------------------------------------------------------------------ the cameras
+
+
+def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
+    """The cameras of the two photos: given > calibration file > focal of the options > EXIF > prior."""
+    sizes = left.size, right.size
+    if rig is None and config.calib is not None:
+        rig = read_rig(config.calib)
+    if rig is not None:
+        orientations = tuple(p.exif.get("orientation", 1) for p in (left, right))
+        rig = fit_rig(rig, *sizes, orientations=orientations)
+    else:
+        given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
+        rig = Rig(camera_for(left, **given), camera_for(right, **given))
+    if config.rectified and not rig.posed:
+        if sizes[0] != sizes[1]:
+            raise StereoError("size_mismatch", f"a rectified pair has one size, these are {_size(sizes[0])} and "
+                              f"{_size(sizes[1])} px.", "Leave --rectified out.")  # fmt: skip
+        # one focal for both, the axes parallel
+        rig = replace(rig, cam2=replace(rig.cam2, K=rig.cam1.K), R=np.eye(3), t=np.array([-1.0, 0, 0]))
+    if config.baseline is not None:
+        if rig.unit is not None and rig.posed:
+            raise StereoError("bad_option", f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} "
+                              f"{rig.unit}, beside --baseline {config.baseline:g}.", "Give one of them.")  # fmt: skip
+        unit = config.unit or "units"
+        rig = replace(rig, unit=unit)
+        if rig.posed:
+            rig = replace(rig, t=rig.t * config.baseline / np.linalg.norm(rig.t))
+    return rig
+
+
+def _two_view(matches: Matches, rig: Rig, config: Config) -> tuple[TwoView, Rig, bool]:
+    """The pose; for a calibrated pose also with the two photos exchanged, taking the way more matches agree with."""
+    options = {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.max_size), **config.of("pose")}
+    views = []
+    failure = None
+    for candidate in (rig, _exchanged(rig)) if rig.posed else (rig,):
+        try:
+            views.append((estimate_two_view(matches, candidate, seed=config.seed, **options), candidate))
+        except StereoError as error:
+            failure = failure or error
+    if not views:
+        raise failure
+    view, used = max(views, key=lambda v: v[0].inliers.sum())
+    if config.baseline is not None and not rig.posed:
+        t = view.t * config.baseline
+        view = replace(view, t=t, rig=replace(view.rig, t=t, unit=rig.unit))
+    return view, used, used is not rig
+
+
+def _exchanged(rig: Rig) -> Rig:
+    """The same rig with its two cameras named the other way round: X1 = R^T X2 - R^T t."""
+    return replace(rig, cam1=rig.cam2, cam2=rig.cam1, R=rig.R.T, t=-rig.R.T @ rig.t)
+
+
+# ------------------------------------------------------------------------------------------- mesh and verdict
+
+
+def _mesh(points, sigma, config: Config) -> tuple[Mesh, list[Finding]]:
+    try:
+        return build_mesh(points, sigma=sigma, method=config.mesher, **config.of("mesher")), []
+    except StereoError as error:
+        if error.code != "library_missing":
+            raise
+        log.warning("%s", error)
+        words = f"{error.message} The grid mesh was made instead."
+        fallback = Finding("mesher_fallback", "warning", words, {}, error.advice)
+        return build_mesh(points, sigma=sigma, method="grid"), [fallback]
+
+
+def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> float:
+    """Share of the first photo's area that has a point: cells of 1/200 of the longer side that hold a known pixel.
+
+    known: (H,W) bool over the rectified pixels.  size: of the photo.
+    """
+    cell = max(size) / 200
+    shape = int(np.ceil(size[1] / cell)), int(np.ceil(size[0] / cell))
+    xy = pair.map1[known]
+    cells = ((xy + 0.5) // cell).astype(int).clip(0, [shape[1] - 1, shape[0] - 1])
+    count = np.zeros(shape, int)
+    np.add.at(count, (cells[:, 1], cells[:, 0]), 1)
+    # a cell counts by how many of the rectified pixels that it could hold are known
+    everywhere = np.isfinite(pair.map1[..., 0])
+    possible = np.zeros(shape, int)
+    cells = ((pair.map1[everywhere] + 0.5) // cell).astype(int).clip(0, [shape[1] - 1, shape[0] - 1])
+    np.add.at(possible, (cells[:, 1], cells[:, 0]), 1)
+    return float((count / np.maximum(possible, 1)).mean())
+
+
+def _input_findings(left: Photo, right: Photo, exchanged: bool) -> list[Finding]:
+    findings = []
+    if exchanged:
+        findings.append(Finding(
+            "calibration_exchanged", "warning", "the calibration's first camera took the second photo; its cameras "
+            "were exchanged.", {}, "Name the photos in the order of the calibration."))  # fmt: skip
+    if left.size != right.size:
+        findings.append(Finding(
+            "different_size", "info", f"the photos have {_size(left.size)} and {_size(right.size)} px.",
+            {"size1": list(left.size), "size2": list(right.size)}))  # fmt: skip
+    return findings
+
+
+def _outcome_findings(covered: float) -> list[Finding]:
+    if covered >= 0.3:
+        return []
+    return [Finding(
+        "low_coverage", "warning", f"only {100 * covered:.0f} % of the first photo became surface.",
+        {"coverage": covered}, "More overlap, more texture, or a known focal length.")]  # fmt: skip
+
+
+def _verdict(findings: list[Finding], covered: float, precision: float, view: TwoView) -> tuple[str, str]:
+    """"good": nothing speaks against it.  "fair": a warning.  "poor": the shape itself may be wrong."""
+    warnings = [f.code for f in findings if f.severity == "warning"]
+    shaky = {"unstable_pose", "small_baseline", "flat_scene"}.intersection(warnings)
+    inliers = int(view.inliers.sum())
+    if covered < 0.1 or inliers < 40 or (len(shaky) and "focal_unknown" in warnings) or len(shaky) > 1:
+        verdict, words = "poor", "Do not rely on its shape"
+    elif warnings:
+        verdict, words = "fair", "Usable, with care"
+    else:
+        verdict, words = "good", "You can rely on it"
+    scale = f"metric, in {view.rig.unit}" if view.rig.unit else "up to scale (unit: the distance of the two cameras)"
+    summary = (
+        f"{words}: {100 * covered:.0f} % of the first photo became surface, depth precise to {100 * precision:.2f} % "
+        f"(median), {inliers} matches agree; {scale}."
+    )
+    return verdict, summary + (f" Mind: {', '.join(warnings)}." if warnings else "")
+
+
+def _size(size) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+class _Clock:
+    """Seconds and peak memory of each stage."""
+
+    def __init__(self, progress: Progress):
+        self.progress, self.stages = progress, []
+
+    @contextmanager
+    def __call__(self, name: str):
+        self.progress(name)
+        reset_peak_memory()
+        start = time.perf_counter()
+        yield
+        self.stages.append(
+            {"name": name, "seconds": round(time.perf_counter() - start, 3), "peak_mb": round(peak_memory() / 2**20)}
+        )
+        log.info("%s: %.2f s", name, self.stages[-1]["seconds"])
+
+
+def reset_peak_memory() -> None:
+    """Let Linux count the peak of resident memory anew; elsewhere the peak stays that of the whole process."""
+    try:
+        with open("/proc/self/clear_refs", "w") as f:
+            f.write("5")
+    except OSError:
+        pass
+
+
+def peak_memory() -> int:
+    """Peak resident memory, bytes, since the last reset."""
+    try:
+        with open("/proc/self/status") as f:
+            return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import psutil
+
+        return psutil.Process().memory_info().rss
