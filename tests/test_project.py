@@ -1,0 +1,163 @@
+"""What holds for the project as a whole: which module may import which, what lies in the tree, what starts quickly."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "stereo3d"
+
+# A module imports only from layers above its own line, never from its neighbours.
+LAYERS = (
+    ("errors", "records"),
+    ("geometry", "files", "options", "ransac", "raycast"),
+    ("photos", "calibration", "synthetic", "evaluate", "export"),
+    ("features", "epipolar", "diagnose", "rectify", "disparity", "triangulate", "mesh", "preview"),
+    ("pipeline",),
+    ("report", "stage_files", "doctor"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
+
+
+def imports(path: Path, package: tuple[str, ...]) -> set[str]:
+    """Top-level modules of stereo3d that a file imports, anywhere in it. package: where it lies, ("stereo3d", ...)."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [tuple(name.name.split(".")) for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base += tuple((node.module or "").split(".")) if node.module else ()
+            found += [(*base, name.name) for name in node.names]
+    return {name[1] for name in found if name[0] == "stereo3d" and len(name) > 1 and name[1] in LAYER}
+
+
+def test_imports_go_down_only():
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        inside = path.relative_to(PACKAGE).with_suffix("").parts
+        module = inside[0]
+        assert module in LAYER, f"{module} has no layer: give it its place in LAYERS"
+        for other in imports(path, ("stereo3d", *inside[:-1])) - {module}:
+            if LAYER[other] >= LAYER[module]:
+                wrong.append(f"{'/'.join(inside)} imports {other}")
+    assert wrong == []
+
+
+def test_the_import_reader_sees_every_form(tmp_path):
+    source = "import numpy, stereo3d.mesh\nfrom stereo3d import cli\nfrom . import files\n"
+    (tmp_path / "a.py").write_text(source + "def f():\n    from .export import write_mesh")
+    assert imports(tmp_path / "a.py", ("stereo3d",)) == {"mesh", "cli", "files", "export"}
+    source = "from ..errors import StereoError\nfrom .methods import block\nfrom .. import photos"
+    (tmp_path / "b.py").write_text(source)
+    assert imports(tmp_path / "b.py", ("stereo3d", "disparity")) == {"errors", "disparity", "photos"}
+
+
+# ---------------------------------------------------------------------------------------------------- the tree
+
+
+def tracked() -> list[Path]:
+    """The files under version control; outside of a checkout, those that would be."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
+        files = [ROOT / name for name in listed if name]
+    except (OSError, subprocess.CalledProcessError):
+        made = {"out", "build", "dist", "__pycache__", ".venv", ".git", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+        files = [p for p in ROOT.rglob("*") if not made & set(p.relative_to(ROOT).parts)]
+        files = [p for p in files if ".egg-info" not in str(p)]
+    files = [path for path in files if path.is_file()]
+    assert ROOT / "pyproject.toml" in files
+    return files
+
+
+def test_no_file_is_large():
+    assert [(str(path), size) for path in tracked() if (size := path.stat().st_size) > 3_000_000] == []
+
+
+@pytest.mark.parametrize(
+    "what, pattern",
+    [
+        ("a path of one machine", r"(?:^|[^\w.~/-])/(?:work|farm|root|home|Users|opt)/[A-Za-z.]"),
+        ("a registry's address", r"pypi\.org|python[h]osted|npm[j]s|deb\.debian|debian\.org/debian|ubuntu\.com/ubuntu"),
+        ("a package index", r"(?:extra-)?index-url[ =]|find-links[ =]|trusted[-]host"),
+    ],
+)
+def test_the_tree_names_no(what, pattern):
+    hits = []
+    for path in tracked():
+        data = path.read_bytes()
+        if b"\0" in data:  # pictures and the like
+            continue
+        for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
+            if re.search(pattern, line):
+                hits.append(f"{path.relative_to(ROOT)}:{number}: {line[:120]}")
+    assert hits == []
+
+
+# ------------------------------------------------------------------------------------------------- the requirements
+
+
+def constraints() -> dict[str, str]:
+    pinned = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s@;#]+)", line)
+        assert match and "://" not in line, f"constraints.txt holds name==version lines only, not {line!r}"
+        name = canonicalize_name(match[1])
+        assert name not in pinned, f"{name} is there twice"
+        pinned[name] = match[2]
+        Version(match[2])
+    return pinned
+
+
+def test_every_requirement_is_pinned_at_a_version_it_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    pinned = constraints()
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        assert name in pinned, f"{name} is not in constraints.txt"
+        assert requirement.specifier.contains(pinned[name]), f"{requirement} does not allow {pinned[name]}"
+
+
+def test_what_they_require_in_turn_is_pinned_too():
+    pinned, missing, seen = constraints(), [], set()
+    todo = [("stereo3d", ""), ("stereo3d", "test")]
+    while todo:
+        name, extra = todo.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        for requirement in map(Requirement, metadata.requires(name) or []):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                child = canonicalize_name(requirement.name)
+                if child not in pinned:
+                    missing.append(f"{child}, which {name} requires")
+                todo += [(child, e) for e in ("", *requirement.extras)]
+    assert missing == []
+
+
+# --------------------------------------------------------------------------------------------------- quick start
+
+
+HELP = "import sys; sys.argv = ['stereo3d', '--help']; from stereo3d.cli import main; main()"
+
+
+@pytest.mark.parametrize("code", ["import stereo3d", HELP], ids=["import", "help"])
+def test_nothing_heavy_is_imported_before_there_is_work(code):
+    heavy = {"cv2", "open3d", "numba", "scipy", "trimesh", "PIL", "matplotlib"}
+    report = f"import atexit, sys; atexit.register(lambda: print('loaded:', *sorted({heavy} & set(sys.modules))))\n"
+    run = subprocess.run([sys.executable, "-c", report + code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1].split() == ["loaded:"]
