@@ -1,3 +1,46 @@
-"""stereo3d: two photographs in, a textured 3-D mesh out."""
+"""stereo3d: two photographs in, a textured 3-D mesh out.
+
+    import stereo3d
+    result = stereo3d.reconstruct("left.jpg", "right.jpg")
+    result.save("out.obj")
+
+Every stage stands by itself: `match_features`, `estimate_two_view`, `diagnose`, `rectify`, `compute_disparity`,
+`triangulate`, `build_mesh`, `texture_mesh`, `write_mesh`. Conventions: `stereo3d.records`.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+# name -> module; loaded when first asked for, so that `import stereo3d` costs nothing
+_HOME = {
+    name: module
+    for module, names in {
+        "errors": ("StereoError",),
+        "records": ("Camera", "Finding", "Matches", "Mesh", "Photo", "RectifiedPair", "Rig", "TwoView"),
+        "photos": ("read_photo",),
+        "calibration": ("camera_for", "fit_rig", "read_rig", "write_rig"),
+        "features": ("DETECTORS", "match_features"),
+        "epipolar": ("eight_point", "estimate_two_view", "five_point", "seven_point"),
+        "diagnosis": ("diagnose",),
+        "rectification": ("disparity_range", "rectify"),
+        "disparity": ("MATCHERS", "compute_disparity"),
+        "triangulation": ("triangulate",),
+        "mesh": ("MESHERS", "build_mesh", "texture_mesh"),
+        "export": ("WRITERS", "write_mesh", "write_points"),
+        "geometry": ("absolute_orientation", "triangulate_points"),
+        "pipeline": ("Config", "Result", "reconstruct"),
+    }.items()
+    for name in names
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module 'stereo3d' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_HOME})

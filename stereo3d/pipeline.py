@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import camera_for, fit_rig, read_rig
-from .diagnose import diagnose, same_photo
+from .diagnosis import diagnose, same_photo
 from .disparity import MATCHERS, compute_disparity
 from .epipolar import estimate_two_view
 from .errors import StereoError
@@ -20,8 +20,8 @@ from .mesh import MESHERS, build_mesh, texture_mesh
 from .options import check_options, choose, options_of
 from .photos import read_photo
 from .records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
-from .rectify import disparity_range, rectify
-from .triangulate import triangulate
+from .rectification import disparity_range, rectify
+from .triangulation import triangulate
 
 log = logging.getLogger(__name__)
 
