@@ -21,7 +21,7 @@ LAYERS = (
     ("errors", "records"),
     ("geometry", "files", "options", "ransac", "raycast"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),
-    ("features", "epipolar", "diagnose", "rectify", "disparity", "triangulate", "mesh", "preview"),
+    ("features", "epipolar", "diagnosis", "rectification", "disparity", "triangulation", "mesh", "preview"),
     ("pipeline",),
     ("report", "stage_files", "doctor"),
     ("cli",),
