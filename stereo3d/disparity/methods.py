@@ -1,0 +1,233 @@
+"""The matchers: plain functions in a literal dict, each a short composition of the blocks beside this file.
+
+A matcher takes left, right (H,W,3) u8 RGB, rectified, and the whole numbers lo <= hi; it looks for x_right = x_left - d
+with d in lo .. hi, the nearer point having the larger d. Its options are keyword-only, with plain defaults. It returns
+the left map alone, or (left map, right map, confidence), any but the first None:
+left map (H,W) f32, NaN unknown; right map (H,W) f32, the d that each *right* pixel sees; confidence (H,W) f32 in [0,1].
+What a matcher leaves out, `compute_disparity` supplies: a right map by matching the mirrored pair, a confidence from
+the agreement of both maps. A matcher that has an option `threads` is told how many it may use.
+
+This module imports nothing heavy: the command line reads the names and the options from here.
+"""
+
+import numpy as np
+
+from ..errors import StereoError
+
+
+def sgm(
+    left: np.ndarray,
+    right: np.ndarray,
+    lo: int,
+    hi: int,
+    *,
+    window: str = "7x9",
+    p1: int = 24,
+    contrast: float = 8.0,
+    fall: float = 10.0,
+    refine: int = 3,
+    threads: int = 1,
+):
+    """Census transform, Hamming distance, semi-global aggregation along eight paths, winner-takes-all, refinement.
+
+    window: of the census, rows x columns, "5x7" or "7x9".  p1: penalty, in bits, of a disparity step of 1 px; a larger
+    step costs p1 (1 + contrast exp(-dI / fall)), dI the intensity step (`aggregate`).  refine: radius, px, of the
+    window in which the sub-pixel part is fitted to the surface and to the pictures (`refined`), 0 for none.
+    Memory: 3 bytes per pixel and disparity.  Sources: Zabih and Woodfill 1994; Hirschmüller 2005.
+    """
+    from . import aggregate, costs, select
+
+    at_least("p1", p1, 1)
+    at_least("contrast", contrast, 0)
+    at_least("fall", fall, 1e-3)
+    at_least("refine", refine, 0)
+    at_most("p1", p1, aggregate.P2_LIMIT)
+    half = costs.CENSUS[one_of("window", window, costs.CENSUS)]
+    height, width = left.shape[:2]
+    words = []
+    for picture in (left, right):
+        word = np.empty((height, width), np.uint64)
+        in_bands(height, threads, costs.census, costs.grey(picture), *half, after=(word,))
+        words.append(word)
+    cost = np.empty((height, width, hi - lo + 1), np.uint8)
+    in_bands(height, threads, costs.hamming_volume, *words, lo, after=(cost,))
+    total = aggregate.semi_global(cost, left, p1, aggregate.jump_penalties(p1, contrast, fall), threads)
+    del cost
+    d_left, margin, d_right = (np.empty((height, width), np.float32) for _ in range(3))
+    in_bands(height, threads, select.winners, total, np.uint16(65535), lo, True, after=(d_left, margin, d_right))
+    del total
+    if refine:
+        d_left = refined(left, right, lo, hi, d_left, refine, threads)
+    return d_left, d_right, margin
+
+
+def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:
+    """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi."""
+    from . import costs, select
+
+    height = len(disparity)
+    left, right = (costs.grey(picture).astype(np.float32) for picture in (left, right))
+    plane, slope, residual, out = (np.empty_like(disparity) for _ in range(4))
+    in_bands(height, threads, select.fit_planes, disparity, radius, after=(plane,))
+    in_bands(height, threads, select.residuals, left, right, plane, after=(slope, residual))
+    in_bands(height, threads, select.image_step, plane, slope, residual, radius, np.float32(8), after=(out,))
+    return np.clip(out, lo, hi)
+
+
+def block(
+    left: np.ndarray,
+    right: np.ndarray,
+    lo: int,
+    hi: int,
+    *,
+    cost: str = "zncc",
+    radius: int = 4,
+    uniqueness: float = 0.0,
+    threads: int = 1,
+):
+    """Block matching: the disparity whose (2 radius + 1)^2 windows are most alike.
+
+    cost: "zncc", 1 - zero-mean normalised cross-correlation, blind to brightness and contrast, sub-pixel by a parabola;
+    "sad", sum of absolute differences, sub-pixel by a symmetric V (its form about the minimum).  uniqueness: share in
+    [0, 1) by which the winner's cost must lie below that of the best rival not next to it.  Running sums make the
+    time independent of the radius; memory does not grow with the picture's height.
+    """
+    from . import costs, select
+
+    product = one_of("cost", cost, ("zncc", "sad")) == "zncc"
+    at_least("radius", radius, 1)
+    at_least("uniqueness", uniqueness, 0)
+    at_most("radius", radius, 90)  # 181^2 products of two bytes still fit in 31 bits
+    height, width = left.shape[:2]
+    count = hi - lo + 1
+    grey_left, grey_right = costs.grey(left), costs.grey(right)
+    sums = [np.concatenate(costs.box_sums(g, radius)) for g in (grey_left, grey_right)] if product else None
+    d_left, margin, d_right = maps = [np.empty((height, width), np.float32) for _ in range(3)]
+
+    def rows(row0, row1):
+        columns = np.empty((width + 2 * radius, count), np.int32)
+        window = np.empty((width, count), np.int32)
+        score = np.empty((width, count), np.float32)
+        for y in range(row0, row1):
+            advance = costs.start_columns if y == row0 else costs.move_columns
+            advance(grey_left, grey_right, lo, radius, product, y, columns)
+            costs.windows_of_columns(columns, radius, window)
+            if product:
+                of_row = [s[i] for s in sums for i in (y, height + y)]
+                costs.zncc_cost(window, *of_row, lo, (2 * radius + 1) ** 2, score)
+            cost_row, largest = (score, np.float32(np.inf)) if product else (window, np.int32(2**31 - 1))
+            select.winner_row(cost_row, largest, lo, not product, *[m[y] for m in maps])
+
+    in_bands(height, threads, rows)
+    d_left[margin < uniqueness] = np.nan
+    return d_left, d_right, margin
+
+
+def sgbm(
+    left: np.ndarray,
+    right: np.ndarray,
+    lo: int,
+    hi: int,
+    *,
+    mode: str = "sgbm",
+    block_size: int = 5,
+    prefilter_cap: int = 63,
+    uniqueness: int = 0,
+    threads: int = 1,
+):
+    """OpenCV's StereoSGBM (Birchfield-Tomasi cost, semi-global aggregation), its habits kept inside.
+
+    mode: "sgbm" 5 paths, "hh" 8 paths, "hh4" 4 paths, "3way" 3 paths.  block_size: odd, px; P1 and P2 follow from it as
+    OpenCV recommends.  uniqueness: percent by which the winner must beat the second.
+    """
+    modes = {"sgbm": 0, "hh": 1, "3way": 2, "hh4": 3}  # cv2.STEREO_SGBM_MODE_*
+    number = modes[one_of("mode", mode, modes)]
+    at_least("block_size", block_size, 1)
+    if block_size % 2 == 0:
+        raise StereoError("bad_option", f"block_size must be odd, {block_size} is even.", "Use 3, 5, 7, ...")
+    arguments = dict(
+        blockSize=block_size,
+        P1=8 * left.shape[2] * block_size**2,
+        P2=32 * left.shape[2] * block_size**2,
+        preFilterCap=prefilter_cap,
+        uniquenessRatio=uniqueness,
+        mode=number,
+    )
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(threads, 2)) as pool:
+        d_left = pool.submit(opencv_sgbm, left, right, lo, hi, arguments)
+        d_right = pool.submit(opencv_sgbm, right[:, ::-1], left[:, ::-1], lo, hi, arguments)
+        return d_left.result(), d_right.result()[:, ::-1].copy(), None
+
+
+def opencv_sgbm(left, right, lo, hi, arguments):
+    """(H,W) f32, NaN unknown: OpenCV's map, in pixels, for every column.
+
+    OpenCV wants a multiple of 16 disparities, answers in sixteenths with (lo - 1) * 16 for unknown, and leaves columns
+    blank whose search would leave the picture: the pictures are widened by as much, repeating their borders.
+    """
+    import cv2
+
+    if max(-lo, hi) > 2047:
+        raise StereoError("bad_range", f"OpenCV's 16-bit map cannot hold the disparities {lo} to {hi} px.",
+                          "Use another matcher or smaller pictures: it holds -2047 to 2047.", lo=lo, hi=hi)  # fmt: skip
+    count = -(-(hi - lo + 1) // 16) * 16
+    before, behind = max(lo + count, 0), max(-lo, 0)
+    wide = [np.pad(p, ((0, 0), (before, behind), (0, 0)), mode="edge") for p in (left, right)]
+    matcher = cv2.StereoSGBM.create(minDisparity=lo, numDisparities=count, disp12MaxDiff=-1, **arguments)
+    raw = matcher.compute(*wide)[:, before : before + left.shape[1]]
+    disparity = raw.astype(np.float32) / 16
+    disparity[(raw < lo * 16) | (raw > hi * 16)] = np.nan
+    return disparity
+
+
+MATCHERS = {
+    "block": block,
+    "sgbm": sgbm,
+    "sgm": sgm,
+}
+
+
+def volume_bytes(method: str, height: int, width: int, count: int, **options) -> int:
+    """Largest memory, in bytes, that a matcher takes for a (height, width) picture and `count` disparities.
+
+    A matcher that is not named here is taken for one with a volume like that of `sgm`: a byte of cost and two of sums
+    per pixel and disparity.
+    """
+    pictures = 64 * height * width
+    if method == "block":
+        return 12 * 16 * width * count + pictures
+    if method == "sgbm":  # two runs at a time; the modes of 8 and 4 paths keep 4 bytes per pixel and disparity each
+        volume = 8 * height if options.get("mode", "sgbm") in ("hh", "hh4") else 128
+        return volume * (width + count) * (count + 15) + 2 * pictures
+    return 3 * height * width * count + pictures
+
+
+def in_bands(height: int, threads: int, kernel, *before, after=()):
+    """kernel(*before, row0, row1, *after) over bands of rows, on `threads` threads."""
+    edges = np.linspace(0, height, max(1, min(threads, height)) + 1).astype(int)
+    bands = list(zip(edges[:-1], edges[1:], strict=True))
+    if len(bands) == 1:
+        return kernel(*before, 0, height, *after)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(bands)) as pool:
+        for job in [pool.submit(kernel, *before, int(a), int(b), *after) for a, b in bands]:
+            job.result()
+
+
+def one_of(option: str, value: str, known) -> str:
+    if value not in known:
+        raise StereoError("bad_option", f"{option}={value!r} is not known.", f"There are: {', '.join(known)}.")
+    return value
+
+
+def at_least(option: str, value, least):
+    if not value >= least:
+        raise StereoError("bad_option", f"{option}={value} is too small.", f"It must be at least {least}.")
+
+
+def at_most(option: str, value, most):
+    if not value <= most:
+        raise StereoError("bad_option", f"{option}={value} is too large.", f"It must be at most {most}.")

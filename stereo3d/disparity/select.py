@@ -1,0 +1,255 @@
+"""From costs to disparities, and from disparities to those that can be believed. numba kernels."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def winner_row(cost, largest, lo, vee, left, margin, right):
+    """Winner-takes-all of one picture row, seen from both sides.
+
+    cost (W,count), k <-> d = lo + k; largest: of its type, no cost is above it.
+    left[x] = lo + k + s, k = argmin cost[x] (the first of equals), s the sub-pixel vertex through the costs a, b, c at
+    k-1, k, k+1: of a parabola, s = (a - c) / (2 (a + c - 2 b)), or with `vee` of a symmetric V,
+    s = (a - c) / (2 (max(a, c) - b)).
+    NaN where another disparity, not next to k, costs the same, or where x - d lies outside the picture.
+    margin[x] = 1 - cost of the winner / cost of the best rival not next to it, in [0, 1].
+    right[x'] = lo + argmin over k of cost[x' + lo + k, k], NaN where no left pixel faces x'.
+    left, margin, right: (W,) f32. Sources: Scharstein and Szeliski 2002; Shimizu and Okutomi 2005 (V).
+    """
+    width, count = cost.shape
+    smallest = np.full(width, largest)  # of what faces the right pixel W - 1 - j, and at which k: backwards, as k runs
+    facing = np.full(width, -1, np.int32)
+    for x in range(width):
+        here = cost[x]
+        b = largest
+        for k in range(count):
+            b = here[k] if here[k] < b else b
+        k = 0
+        while here[k] != b:
+            k += 1
+        rival = largest
+        for i in range(0, k - 1):
+            rival = here[i] if here[i] < rival else rival
+        for i in range(k + 2, count):
+            rival = here[i] if here[i] < rival else rival
+        left[x] = lo + k
+        unclear = rival <= b
+        if 0 < k < count - 1:
+            before, best, behind = np.float64(here[k - 1]), np.float64(b), np.float64(here[k + 1])
+            if before == best == behind:
+                unclear = True
+            elif vee:
+                left[x] += (before - behind) / (2 * (max(before, behind) - best))
+            else:
+                left[x] += (before - behind) / (2 * (before + behind - 2 * best))
+        elif count == 2 and here[0] == here[1]:
+            unclear = True
+        if unclear or not 0 <= x - lo - k < width:
+            left[x], margin[x] = np.nan, 0.0
+        else:
+            margin[x] = 1.0 - np.float64(b) / np.float64(rival) if rival < largest else 1.0
+        first = width - 1 - x + lo
+        for i in range(max(0, -first), min(count, width - first)):
+            value, j = here[i], first + i
+            nearer = value < smallest[j]
+            smallest[j] = value if nearer else smallest[j]
+            facing[j] = i if nearer else facing[j]
+    for u in range(width):
+        k = facing[width - 1 - u]
+        right[u] = lo + k if k >= 0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def winners(cost, largest, lo, vee, row0, row1, left, margin, right):
+    """`winner_row` for rows row0 .. row1 - 1 of cost (H,W,count)."""
+    for y in range(row0, row1):
+        winner_row(cost[y], largest, lo, vee, left[y], margin[y], right[y])
+
+
+@njit(cache=True, nogil=True)
+def left_right_difference(left, right):
+    """(H,W) f32: |d_left(x) - d_right(x - d_left(x))| at the nearest right pixel.
+
+    inf where either is unknown or outside. left, right (H,W) f32, both x_left - x_right.
+    """
+    height, width = left.shape
+    difference = np.full((height, width), np.inf, np.float32)
+    for y in range(height):
+        for x in range(width):
+            if np.isfinite(left[y, x]):
+                u = int(np.floor(x - left[y, x] + 0.5))
+                if 0 <= u < width and np.isfinite(right[y, u]):
+                    difference[y, x] = abs(left[y, x] - right[y, u])
+    return difference
+
+
+@njit(cache=True, nogil=True)
+def small_components(disparity, step, pixels):
+    """(H,W) bool: known pixels in connected pieces of fewer than `pixels` pixels.
+
+    Two of the four neighbours belong together where their disparities differ by at most `step`.
+    """
+    height, width = disparity.shape
+    small = np.zeros((height, width), np.bool_)
+    seen = np.zeros((height, width), np.bool_)
+    queue = np.empty((height * width, 2), np.int64)
+    for y0 in range(height):
+        for x0 in range(width):
+            if seen[y0, x0] or not np.isfinite(disparity[y0, x0]):
+                continue
+            seen[y0, x0] = True
+            queue[0, 0], queue[0, 1] = y0, x0
+            done, filled = 0, 1
+            while done < filled:
+                y, x = queue[done]
+                done += 1
+                for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                    if 0 <= v < height and 0 <= u < width and not seen[v, u]:
+                        if abs(disparity[v, u] - disparity[y, x]) <= step:  # False for NaN
+                            seen[v, u] = True
+                            queue[filled, 0], queue[filled, 1] = v, u
+                            filled += 1
+            if filled < pixels:
+                for i in range(filled):
+                    small[queue[i, 0], queue[i, 1]] = True
+    return small
+
+
+@njit(cache=True, nogil=True)
+def fill_background(disparity):
+    """Give every unknown pixel the farther (smaller) of the nearest known disparities to its left and right.
+
+    What one camera does not see lies behind, not before. With one known side, that one; in a row without any known
+    pixel, the value of the nearest row that has one. (H,W) f32 -> (H,W) f32; all NaN stays all NaN.
+    """
+    height, width = disparity.shape
+    filled = disparity.copy()
+    known_rows = np.zeros(height, np.bool_)
+    for y in range(height):
+        row = filled[y]
+        x = 0
+        while x < width:
+            if np.isfinite(row[x]):
+                known_rows[y] = True
+                x += 1
+                continue
+            end = x
+            while end < width and not np.isfinite(row[end]):
+                end += 1
+            value = np.float32(np.inf)
+            if x > 0:
+                value = min(value, row[x - 1])
+            if end < width:
+                value = min(value, row[end])
+            if value < np.inf:
+                row[x:end] = value
+            x = end
+    if known_rows.any():
+        for y in range(height):
+            if not known_rows[y]:
+                near = 1
+                while not (y - near >= 0 and known_rows[y - near]) and not (y + near < height and known_rows[y + near]):
+                    near += 1
+                filled[y] = filled[y - near] if y - near >= 0 and known_rows[y - near] else filled[y + near]
+    return filled
+
+
+@njit(cache=True, nogil=True)
+def fit_planes(disparity, radius, row0, row1, out):
+    """out[y, x] = c of the least-squares plane d(u, v) = c + a u + b v through the pixel's neighbours on its surface.
+
+    The neighbours (u, v) are those in the (2 radius + 1)^2 window whose disparity differs by at most 1 px; where they
+    are fewer than 2 radius + 1 or on a line, and where the plane is more than 1 px off, out = disparity. NaN stays NaN.
+    (H,W) f32; rows row0 .. row1 - 1 of out are written. The sums of all pixels of a row grow together, for vector code.
+    """
+    height, width = disparity.shape
+    n, u1, v1, uu, uv, vv, q1, uq, vq = sums = np.empty((9, width), np.float32)
+    for y in range(row0, row1):
+        sums[:] = 0
+        own = disparity[y]
+        for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
+            other = disparity[y + v]
+            for u in range(-radius, radius + 1):
+                fu, fv = np.float32(u), np.float32(v)
+                for x in range(max(0, -u), min(width, width - u)):
+                    q = other[x + u] - own[x]
+                    same = abs(q) <= np.float32(1)
+                    w = np.float32(1) if same else np.float32(0)
+                    q = q if same else np.float32(0)
+                    n[x] += w
+                    u1[x] += w * fu
+                    v1[x] += w * fv
+                    uu[x] += w * fu * fu
+                    uv[x] += w * fu * fv
+                    vv[x] += w * fv * fv
+                    q1[x] += q
+                    uq[x] += q * fu
+                    vq[x] += q * fv
+        for x in range(width):
+            out[y, x] = own[x]
+            a11, a12, a22 = n[x] * uu[x] - u1[x] ** 2, n[x] * uv[x] - u1[x] * v1[x], n[x] * vv[x] - v1[x] ** 2
+            b1, b2 = n[x] * uq[x] - u1[x] * q1[x], n[x] * vq[x] - v1[x] * q1[x]
+            determinant = a11 * a22 - a12 * a12
+            if n[x] > 2 * radius and determinant > 0:
+                c = (q1[x] - ((b1 * a22 - b2 * a12) * u1[x] + (b2 * a11 - b1 * a12) * v1[x]) / determinant) / n[x]
+                if abs(c) <= 1:
+                    out[y, x] = own[x] + c
+
+
+@njit(cache=True, nogil=True)
+def residuals(left, right, disparity, row0, row1, slope, residual):
+    """residual = left(x) - right(x - d), slope = d right / dx there; both NaN where unknown or outside. (H,W) f32.
+
+    Between pixels by cubic interpolation (Catmull-Rom).
+    """
+    width = left.shape[1]
+    for y in range(row0, row1):
+        r = right[y]
+        for x in range(width):
+            slope[y, x] = residual[y, x] = np.nan
+            p = x - disparity[y, x]
+            if 1 <= p < width - 2:  # False for NaN
+                k = int(p)
+                f = p - k
+                c1 = (r[k + 1] - r[k - 1]) / 2
+                c2 = r[k - 1] - 2.5 * r[k] + 2 * r[k + 1] - r[k + 2] / 2
+                c3 = (r[k + 2] - r[k - 1]) / 2 + 1.5 * (r[k] - r[k + 1])
+                slope[y, x] = c1 + f * (2 * c2 + 3 * f * c3)
+                residual[y, x] = left[y, x] - (r[k] + f * (c1 + f * (c2 + f * c3)))
+
+
+@njit(cache=True, nogil=True)
+def image_step(disparity, slope, residual, radius, noise, row0, row1, out):
+    """out = d - sum(g e) / (sum(g g) + n noise^2): one Gauss-Newton step towards equal pictures, at most half a pixel.
+
+    g, e: slope and residual, each less its mean over the n neighbours on the pixel's surface (as in `fit_planes`), so
+    that an exposure difference is no matter. noise, in grey levels: weaker slopes than this move the pixel little.
+    Every neighbour is compared at its own disparity, so the window follows the surface. (H,W) f32.
+    Source: Lucas and Kanade, An iterative image registration technique, 1981.
+    """
+    height, width = disparity.shape
+    n, g1, e1, gg, ge = sums = np.empty((5, width), np.float32)
+    for y in range(row0, row1):
+        sums[:] = 0
+        own = disparity[y]
+        for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
+            other, slopes, residuals = disparity[y + v], slope[y + v], residual[y + v]
+            for u in range(-radius, radius + 1):
+                for x in range(max(0, -u), min(width, width - u)):
+                    g, e = slopes[x + u], residuals[x + u]
+                    same = abs(other[x + u] - own[x]) <= np.float32(1) and g == g
+                    w = np.float32(1) if same else np.float32(0)
+                    g = g if same else np.float32(0)
+                    e = e if same else np.float32(0)
+                    n[x] += w
+                    g1[x] += g
+                    e1[x] += e
+                    gg[x] += g * g
+                    ge[x] += g * e
+        for x in range(width):
+            out[y, x] = own[x]
+            if n[x] > 2 * radius:
+                m = n[x]
+                step = (ge[x] - g1[x] * e1[x] / m) / (gg[x] - g1[x] * g1[x] / m + m * noise * noise)
+                out[y, x] = own[x] - min(max(step, -0.5), 0.5)
