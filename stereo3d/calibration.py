@@ -672,12 +672,13 @@ def _unit(entries: dict) -> str | None:
     return long.get(unit.lower().removesuffix("s"), unit)
 
 
-# Form -> (does a text look like it, reader: text, names of the photos -> Rig). The first that fits reads; each
-# recognises its own mark, and the order only puts the special JSON before the general one.
+# Form -> (does a text look like it, reader: text, names of the photos -> Rig). The first that fits reads. OpenCV's goes
+# first because it has an unmistakable mark, and may hold lines P1: and P2: as KITTI's does; the special JSON goes
+# before the general one.
 READERS = {
+    "OpenCV YAML/XML": (_fits_opencv, _read_opencv),
     "Middlebury calib.txt": (_fits_middlebury, _read_middlebury),
     "KITTI calib": (_fits_kitti, _read_kitti),
-    "OpenCV YAML/XML": (_fits_opencv, _read_opencv),
     "cameras.json": (_fits_cameras, _read_cameras),
     "rig JSON": (_fits_json, _read_json),
     "3 x 3 camera matrix": (_fits_matrix, _read_matrix),
