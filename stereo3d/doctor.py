@@ -27,13 +27,12 @@ FAMILIES = (
     ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
     ("open3d-cpu", "open3d"),
 )
-# Start of a shared library's name -> the Debian package that brings it. Releases that renamed a package for 64-bit time
-# (libglib2.0-0t64) still answer to these names.
+# Start of a shared library's name -> the Debian package that brings it: what the wheels of OpenCV 5.0 and Open3D 0.20
+# need from outside, and libgomp. Releases that renamed a package for 64-bit time (libglib2.0-0t64) still answer to
+# these names.
 APT_PACKAGES = {
     "libusb-1.0.so": "libusb-1.0-0",
     "libGL.so": "libgl1",
-    "libOpenGL.so": "libopengl0",
-    "libGLX.so": "libglx0",
     "libEGL.so": "libegl1",
     "libX11.so": "libx11-6",
     "libXext.so": "libxext6",
@@ -43,6 +42,7 @@ APT_PACKAGES = {
     "libglib-2.0.so": "libglib2.0-0",
     "libgthread-2.0.so": "libglib2.0-0",
     "libgomp.so": "libgomp1",
+    "libidn2.so": "libidn2-0",
     "libstdc++.so": "libstdc++6",
     "libudev.so": "libudev1",
     "libz.so": "zlib1g",
