@@ -159,7 +159,8 @@ def _check_size(path: Path, width: int, height: int) -> None:
 def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
     size = path.stat().st_size
     kind = next((name for at, mark, name in _SIGNATURES if head[at : at + len(mark)] == mark), None)
-    reason = f" ({reason.strip().rstrip('.')})" if reason.strip() else ""
+    reason = " ".join(reason.split()).rstrip(".")  # libheif's end with a line break
+    reason = f" ({reason})" if reason else ""
     if kind:
         return StereoError("photo_unreadable", f"{path}: a damaged or truncated {kind} file of {size} bytes{reason}.",
                            "Copy it again from the camera, or open it in a picture editor and save it as JPEG or PNG.",
