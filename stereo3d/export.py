@@ -8,7 +8,7 @@ import os
 import re
 import struct
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,8 @@ def check_writable(path: str | os.PathLike, *, suffixes: tuple[str, ...] | None 
         for target in (path, *companions(path)) if path.suffix.lower() == ".obj" else (path,):
             if target.is_dir():
                 raise StereoError("unwritable", f"cannot write {target}: it is a folder.", "Name a file.")
-            target.exists()  # a name the system cannot take is refused here
+            with suppress(FileNotFoundError, NotADirectoryError):
+                target.lstat()  # a name the system cannot take is refused here
         folder = path.absolute().parent
         while not folder.exists():
             folder = folder.parent

@@ -12,7 +12,7 @@ BACK = np.array([90, 60, 130], np.float32)  # the wrong side of a surface: a col
 CLAY = np.array([205, 200, 190], np.float32)
 ORBIT_DEG = 28.0
 # how far to turn about (the vertical, the horizontal) through the middle of the surface, in units of ORBIT_DEG
-VIEWS = {"front": (0, 0), "left": (1, 0), "right": (-1, 0), "up": (0, 1), "down": (0, -1)}
+VIEWS = {"front": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 
 
 def render(

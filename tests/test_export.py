@@ -1,0 +1,346 @@
+"""What is written is read back: by a strict parser of the formats' own words here, by trimesh and by Open3D."""
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stereo3d import export
+from stereo3d.errors import StereoError
+from stereo3d.export import (
+    WRITERS,
+    check_writable,
+    colourise,
+    companions,
+    write_disparity_png,
+    write_mesh,
+    write_picture,
+    write_points,
+)
+from stereo3d.records import Mesh
+
+FLIP = np.array([1, -1, -1])
+NAMES = ["out", "my scene", "modèle", "写真", "a#b", "-x", "two.dots", "x" * 120]
+
+
+def sheet(n=12, seed=0):
+    """A wavy sheet before the camera with a smooth texture, coordinates of very different size among them."""
+    rng = np.random.default_rng(seed)
+    u, v = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, n))
+    X = np.stack([4 * u - 2, 3 * v - 1.5, 5 + np.sin(5 * u) * np.cos(3 * v)], -1).reshape(-1, 3)
+    X += rng.normal(size=X.shape) * 1e-3
+    X[5, 0] = 1.23456789e-7
+    i = np.arange(n * n).reshape(n, n)
+    a, b, c, d = i[:-1, :-1].ravel(), i[1:, :-1].ravel(), i[1:, 1:].ravel(), i[:-1, 1:].ravel()
+    faces = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)]).astype(np.int32)
+    x, y = np.meshgrid(np.arange(64), np.arange(48))
+    texture = np.stack([4 * x, 5 * y, 255 - 2 * x - 2 * y], -1).astype(np.uint8)
+    return Mesh(X, faces, np.stack([u.ravel(), 1 - v.ravel()], -1), texture, rng.random(n * n))
+
+
+def parse_obj(path):
+    """OBJ by its own words: nothing passes that this writer does not promise."""
+    v, vt, f, words = [], [], [], {}
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+        key, *rest = line.split(" ")
+        if key == "v":
+            v.append([float(x) for x in rest])
+        elif key == "vt":
+            vt.append([float(x) for x in rest])
+        elif key == "f":
+            f.append([[int(i) for i in corner.split("/")] for corner in rest])
+        elif key == "#":
+            words.setdefault("#", []).append(" ".join(rest))
+        else:
+            assert key in ("mtllib", "usemtl", "o") and key not in words and len(rest) == 1, line
+            words[key] = rest[0]
+    f = np.array(f)
+    assert f.shape[1] == 3
+    return np.array(v), np.array(vt), f - 1, words
+
+
+def parse_mtl(path):
+    lines = [line.split(" ", 1) for line in path.read_text(encoding="ascii").splitlines() if line[0] != "#"]
+    return dict(lines)
+
+
+def picture(path):
+    cv2 = pytest.importorskip("cv2")
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def files_in(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obj_by_the_letter(tmp_path, name):
+    mesh = sheet()
+    written = write_mesh(tmp_path / f"{name}.obj", mesh, unit="mm")
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written} and len(written) == 3
+    assert written[0] == tmp_path / f"{name}.obj"
+    v, vt, f, words = parse_obj(written[0])
+    assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
+    assert np.allclose(vt, mesh.uv, rtol=1e-8, atol=0)
+    assert np.array_equal(f[..., 0], mesh.faces) and np.array_equal(f[..., 1], mesh.faces)
+    assert "unit: mm" in words["#"]
+    material = parse_mtl(tmp_path / words["mtllib"])
+    assert material["newmtl"] == words["usemtl"] and material["Kd"] == "1 1 1"
+    for other in (words["mtllib"], material["map_Kd"]):
+        assert other.isascii() and " " not in other and "/" not in other and other[0].isalnum()
+    image = picture(tmp_path / material["map_Kd"])
+    assert np.abs(image.astype(int) - mesh.texture).max() <= 8
+    assert {words["mtllib"], material["map_Kd"]} == {p.name for p in written[1:]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obj_in_trimesh(tmp_path, name):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    write_mesh(tmp_path / f"{name}.obj", mesh)
+    read = trimesh.load(tmp_path / f"{name}.obj", process=False, force="mesh", maintain_order=True)
+    assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-7, atol=1e-15)
+    assert np.allclose(read.visual.uv[read.faces], mesh.uv[mesh.faces], rtol=1e-7)
+    image = np.asarray(read.visual.material.image.convert("RGB"))
+    assert np.abs(image.astype(int) - mesh.texture).max() <= 8
+    assert tuple(read.visual.material.diffuse[:3]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obj_in_open3d(tmp_path, name):
+    open3d = pytest.importorskip("open3d")
+    mesh = sheet()
+    write_mesh(tmp_path / f"{name}.obj", mesh)
+    read = open3d.io.read_triangle_mesh(str(tmp_path / f"{name}.obj"), enable_post_processing=True)
+    corners = np.asarray(read.vertices)[np.asarray(read.triangles)]
+    assert np.allclose(corners, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-6)  # Open3D reads OBJ as floats
+    uv = np.asarray(read.triangle_uvs).reshape(-1, 3, 2)
+    texture = np.asarray(read.textures[-1])[..., :3]
+    assert texture.shape == mesh.texture.shape
+    assert np.allclose(uv, mesh.uv[mesh.faces], atol=1e-6)
+    # v runs up in the file; Open3D keeps it and turns the picture upside down instead, so that its row 0 is v = 0
+    assert np.abs(texture[::-1].astype(int) - mesh.texture).max() <= 8
+
+
+def test_two_models_in_one_folder_share_no_material(tmp_path):
+    names = ["my scene", "my_scene", "my  scene", "scène", "scéne", "写真", "真写", "photo.v2", "photo v2"]
+    made = [p.name for n in names for p in companions(tmp_path / f"{n}.obj")]
+    assert len(set(made)) == len(made)
+    # and the photo that the model was made from is not its texture's place
+    assert "left.jpg" not in [p.name for p in companions("left.obj")]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60))
+def test_any_name_has_companions_that_mtl_can_name(stem):
+    path = Path(f"{stem}.obj")
+    for other in companions(path):
+        assert other.name.isascii() and not set(other.name) & set(" \t\n#\\\"'") and other.name[0] not in "-."
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(*[st.floats(-1e9, 1e9)] * 3), min_size=3, max_size=30))
+def test_obj_numbers_come_back(tmp_path_factory, rows):
+    X = np.array(rows)
+    mesh = Mesh(X, np.array([[0, 1, 2]], np.int32))
+    path = tmp_path_factory.mktemp("obj") / "a.obj"
+    assert write_mesh(path, mesh) == [path]
+    v, vt, f, words = parse_obj(path)
+    assert np.allclose(v, X * FLIP, rtol=1e-7, atol=0) and len(vt) == 0 and "mtllib" not in words
+    assert np.array_equal(f[..., 0], mesh.faces)
+
+
+def test_obj_in_more_than_one_chunk(tmp_path, monkeypatch):
+    mesh = sheet(20)
+    write_mesh(tmp_path / "a.obj", mesh)
+    monkeypatch.setattr(export, "CHUNK", 7)
+    write_mesh(tmp_path / "b.obj", mesh, name="a")
+    one, two = ((tmp_path / n).read_text().replace("b.mtl", "a.mtl") for n in ("a.obj", "b.obj"))
+    assert one == two
+
+
+def test_ply_in_trimesh_and_open3d(tmp_path):
+    trimesh, open3d = pytest.importorskip("trimesh"), pytest.importorskip("open3d")
+    mesh = sheet()
+    (path,) = write_mesh(tmp_path / "modèle 1.ply", mesh, unit="m")
+    header = path.read_bytes().split(b"end_header")[0].decode()
+    assert "binary_little_endian" in header and "comment unit: m\n" in header and "float sigma" in header
+    read = trimesh.load(path, process=False)
+    assert np.allclose(read.vertices, mesh.vertices * FLIP, rtol=1e-7)
+    assert np.array_equal(read.faces, mesh.faces)
+    H, W = mesh.texture.shape[:2]
+    at = mesh.texture[np.minimum(((1 - mesh.uv[:, 1]) * H).astype(int), H - 1),
+                      np.minimum((mesh.uv[:, 0] * W).astype(int), W - 1)]  # fmt: skip
+    assert np.array_equal(read.visual.vertex_colors[:, :3], at)
+    raw = read.metadata["_ply_raw"]["vertex"]["data"]
+    assert np.array_equal(np.asarray(raw["sigma"]).ravel(), mesh.sigma.astype(np.float32))
+    read = open3d.io.read_triangle_mesh(str(path))
+    assert np.allclose(np.asarray(read.vertices), mesh.vertices * FLIP, rtol=1e-7)
+    assert np.array_equal(np.asarray(read.triangles), mesh.faces)
+    normals = np.asarray(read.vertex_normals)
+    read.compute_vertex_normals()
+    assert np.sum(normals * np.asarray(read.vertex_normals), -1).min() > 0.99
+    assert normals[:, 2].min() > 0  # towards the viewer
+
+
+def test_glb_in_trimesh(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    (path,) = write_mesh(tmp_path / "写真 1.glb", mesh, unit="m")
+    read = trimesh.load(path, force="mesh", process=False)
+    assert np.allclose(read.vertices, mesh.vertices * FLIP, rtol=1e-7)
+    assert np.array_equal(read.faces, mesh.faces)
+    assert np.allclose(read.visual.uv, mesh.uv, atol=1e-6)
+    image = np.asarray(read.visual.material.baseColorTexture.convert("RGB"))
+    assert np.abs(image.astype(int) - mesh.texture).max() <= 8
+    assert np.allclose(read.face_normals[:, 2] > 0, True)
+
+
+def test_glb_by_the_letter(tmp_path):
+    mesh = sheet()
+    data = write_mesh(tmp_path / "a.glb", mesh, unit="m")[0].read_bytes()
+    magic, version, length, json_length, kind = struct.unpack_from("<4sIII4s", data)
+    assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON") and json_length % 4 == 0
+    tree = json.loads(data[20 : 20 + json_length])
+    size, kind = struct.unpack_from("<I4s", data, 20 + json_length)
+    body = data[28 + json_length :]
+    assert kind == b"BIN\0" and size == len(body) == tree["buffers"][0]["byteLength"] and size % 4 == 0
+    assert all(v["byteOffset"] % 4 == 0 and v["byteOffset"] + v["byteLength"] <= size for v in tree["bufferViews"])
+    position = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
+    xyz = np.frombuffer(body, "<f4", 3 * position["count"],
+                        tree["bufferViews"][position["bufferView"]]["byteOffset"]).reshape(-1, 3)  # fmt: skip
+    assert np.array_equal(xyz, (mesh.vertices * FLIP).astype(np.float32))
+    assert position["min"] == xyz.min(0).tolist() and position["max"] == xyz.max(0).tolist()
+    assert tree["asset"]["extras"]["unit"] == "m"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_bare_mesh_is_written_by_every_writer(tmp_path, suffix):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    bare = Mesh(mesh.vertices, mesh.faces)
+    written = write_mesh(tmp_path / f"bare{suffix.upper()}", bare)
+    assert [p.name for p in tmp_path.iterdir()] == [written[0].name]
+    read = trimesh.load(written[0], file_type=suffix[1:], force="mesh", process=False)
+    assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("where", ["_y_up", "_encode", "rename"])
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypatch, suffix, where):
+    old = sheet(seed=1)
+    write_mesh(tmp_path / f"a{suffix}", old)
+    before = files_in(tmp_path)
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    if where == "rename":
+        monkeypatch.setattr(os, "replace", fail)
+    elif where == "_encode" and suffix == ".ply":
+        monkeypatch.setattr(export, "_colours", fail)
+    elif where == "_y_up" and suffix == ".obj":  # half of the OBJ is out, its companions too
+        write_lines = export._write_lines
+        monkeypatch.setattr(export, "_write_lines", lambda f, line, rows: fail() if line[0] == "f"
+                            else write_lines(f, line, rows))  # fmt: skip
+    else:
+        monkeypatch.setattr(export, where, fail)
+    with pytest.raises((StereoError, OSError)):
+        write_mesh(tmp_path / f"a{suffix}", sheet(seed=2))
+    assert files_in(tmp_path) == before
+    with pytest.raises((StereoError, OSError)):
+        write_mesh(tmp_path / "new" / f"b{suffix}", sheet(seed=2))
+    assert files_in(tmp_path) == before
+
+
+def test_the_obj_takes_its_place_last(tmp_path, monkeypatch):
+    order, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).suffix), replace(a, b)))
+    write_mesh(tmp_path / "a.obj", sheet())
+    assert sorted(order) == [".jpg", ".mtl", ".obj"] and order[-1] == ".obj"
+
+
+def test_points_come_back(tmp_path):
+    open3d = pytest.importorskip("open3d")
+    rng = np.random.default_rng(0)
+    points, colours = rng.normal(size=(20, 30, 3)), rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    points[3:5] = np.nan
+    path = write_points(tmp_path / "cloud.ply", points, colours, rng.random((20, 30)))
+    known = np.isfinite(points[..., 0])
+    read = open3d.io.read_point_cloud(str(path))
+    assert np.allclose(np.asarray(read.points), points[known] * FLIP, rtol=1e-7)
+    assert np.array_equal(np.rint(np.asarray(read.colors) * 255), colours[known])
+    assert len(open3d.io.read_point_cloud(str(write_points(tmp_path / "bare.ply", points))).points) == known.sum()
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+def test_an_unknown_suffix_names_those_there_are(tmp_path):
+    for write in (lambda p: write_mesh(p, sheet()), check_writable):
+        for name in ("a.stl", "a", ".obj"):
+            with pytest.raises(StereoError, match=".obj, .ply, .glb") as caught:
+                write(tmp_path / name)
+            assert caught.value.code == "unknown_format"
+    with pytest.raises(StereoError, match=".png"):
+        write_picture(tmp_path / "a.gif", np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(StereoError, match="quality"):
+        write_mesh(tmp_path / "a.obj", sheet(), quality=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_check_writable_says_no_before_any_work(tmp_path):
+    (tmp_path / "folder.obj").mkdir()
+    (tmp_path / "b.mtl").mkdir()
+    (tmp_path / "file").write_text("")
+    for bad in ("folder.obj", "b.obj", "file/a.obj", "file/deeper/a.obj", "x" * 300 + ".obj", "nul\0.obj"):
+        with pytest.raises(StereoError) as caught:
+            check_writable(tmp_path / bad)
+        assert caught.value.code == "unwritable", bad
+    before = files_in(tmp_path)
+    for good in ("a.obj", "new/deep/a.glb", "ü ß.ply"):
+        check_writable(tmp_path / good)
+    check_writable(tmp_path / "a.png", suffixes=(".png", ".jpg"))
+    assert files_in(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+def test_check_writable_asks_the_system(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append(Path(path)))
+    with pytest.raises(StereoError, match="right") as caught:
+        check_writable(tmp_path / "new" / "a.obj")
+    assert caught.value.code == "unwritable" and asked == [tmp_path]
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+def test_colours_run_from_blue_to_red_and_unknown_is_black(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    values = np.arange(256, dtype=np.float32).reshape(16, 16)
+    values[0, 0] = np.nan
+    colour = colourise(values, 0, 255)
+    assert colour.dtype == np.uint8 and not colour[0, 0].any()
+    turbo = cv2.applyColorMap(src=np.arange(256, dtype=np.uint8).reshape(16, 16), colormap=cv2.COLORMAP_TURBO)
+    assert np.array_equal(colour[1:], turbo[1:, :, ::-1])
+    assert colour[2, 0, 2] > colour[2, 0, 0] and colour[15, 10, 0] > colour[15, 10, 2]
+    assert np.array_equal(colourise(values * 3 + 7, 7, 772), colour)
+    assert not colourise(np.full((3, 4), np.nan)).any()
+    assert len(np.unique(colourise(np.full((3, 4), 5.0)).reshape(-1, 3), axis=0)) == 1
+    path = write_disparity_png(tmp_path / "d é.png", values, lo=0, hi=255)
+    assert np.array_equal(picture(path), colour)
+
+
+def test_pictures_come_back(tmp_path):
+    rgb = sheet().texture
+    assert np.array_equal(picture(write_picture(tmp_path / "a.png", rgb)), rgb)
+    assert np.abs(picture(write_picture(tmp_path / "a.jpg", rgb)).astype(int) - rgb).max() <= 8
+    assert np.array_equal(picture(write_picture(tmp_path / "g.png", rgb[..., 0]))[..., 1], rgb[..., 0])
+    for bad in (rgb.astype(float), rgb[None], rgb[..., :2]):
+        with pytest.raises(ValueError, match="picture"):
+            write_picture(tmp_path / "b.png", bad)
