@@ -7,14 +7,15 @@ Lengths are in metres, colours linear in light.
 import numpy as np
 from numba import njit
 
-# Columns of a row of `solids`. Local coordinates: q = Q (X - c), Q's rows the solid's axes; unit coordinates: u = q / s.
-KIND, Q, C, S, P, PAINT, TEX = 0, 1, 10, 13, 16, 24, 25  # TEX: where the texture's origin lies, in q
+# Columns of a row of `solids`. Local coordinates q = Q (X - c), rows of Q: the solid's axes; unit coordinates u = q / s
+# TEX: where the texture's origin lies, in q; BOUND: squared radius of the bounding ball about c.
+KIND, Q, C, S, P, PAINT, TEX, BOUND = 0, 1, 10, 13, 16, 24, 25, 28
 RECTANGLE, ELLIPSOID, BOX, FRUSTUM, DISC = range(5)
 # RECTANGLE  u_z = 0, |u_x|, |u_y| <= 1
 # ELLIPSOID  |u| = 1, P0 <= u_z <= P1 (an open shell where cut)
 # BOX        max |u| = 1, from outside or inside
-# FRUSTUM    u_x^2 + u_y^2 = r^2, |u_z| <= 1, r from P0 (u_z = -1) to P1 (+1); lids: P2, 1 below + 2 above;
-#            slope dr/du_z for the normal: from P3 to P4 (a stack of frusta then shades like one smooth turned body)
+# FRUSTUM    u_x^2 + u_y^2 = r^2, |u_z| <= 1, r from P0 (u_z = -1) to P1 (+1); lids P2: 1 below + 2 above;
+#            the normal's elevation in q goes from P3 to P4 rad (a stack of frusta shades like one smooth body)
 # DISC       u_z = 0, P0 <= |(u_x, u_y)| <= 1
 
 # Columns of a row of `groups`: first solid, one after the last, bounding sphere's centre and squared radius.
@@ -96,7 +97,8 @@ def _hit(g, ox, oy, oz, dx, dy, dz, near, far):
                 t = c / q if q != 0.0 else np.inf
             if near < t < far and t < best:
                 z = az + t * bz
-                if low <= z <= high and m + k * z >= 0.0:
+                # a hair of slack, so that rounding opens neither a pole nor the seam of two frusta
+                if low - 1e-9 <= z <= high + 1e-9 and m + k * z >= 0.0:
                     best = t
     if kind == FRUSTUM and bz != 0.0:
         lids = int(g[P + 2])
@@ -111,18 +113,35 @@ def _hit(g, ox, oy, oz, dx, dy, dz, near, far):
 
 
 @_jit
+def _misses(px, py, pz, r2, dx, dy, dz, dd, far):
+    """Whether the ray t d, 0 < t < far, stays clear of the ball at p of squared radius r2. dd = d . d"""
+    pp = px * px + py * py + pz * pz
+    if pp <= r2:
+        return False
+    along = px * dx + py * dy + pz * dz
+    if along < 0.0:
+        return True
+    clear = r2 * dd - (pp * dd - along * along)
+    if clear < 0.0:
+        return True
+    ahead = along - far * dd  # enters beyond far: along - sqrt(clear) > far dd
+    return ahead > 0.0 and ahead * ahead > clear
+
+
+@_jit
 def _nearest(solids, groups, ox, oy, oz, dx, dy, dz, near, far, anything):
     """(t, index of the solid) of the first hit in (near, far), (inf, -1) for none; `anything`: any hit will do."""
     best, which = far, -1
     dd = dx * dx + dy * dy + dz * dz
     for j in range(groups.shape[0]):
-        px, py, pz = groups[j, 2] - ox, groups[j, 3] - oy, groups[j, 4] - oz
-        along = px * dx + py * dy + pz * dz
-        pp = px * px + py * py + pz * pz
-        if pp > groups[j, 5] and (along < 0.0 or pp * dd - along * along > groups[j, 5] * dd):
+        g = groups[j]
+        if _misses(g[2] - ox, g[3] - oy, g[4] - oz, g[5], dx, dy, dz, dd, best):
             continue
-        for i in range(int(groups[j, 0]), int(groups[j, 1])):
-            t = _hit(solids[i], ox, oy, oz, dx, dy, dz, near, best)
+        for i in range(int(g[0]), int(g[1])):
+            h = solids[i]
+            if _misses(h[C] - ox, h[C + 1] - oy, h[C + 2] - oz, h[BOUND], dx, dy, dz, dd, best):
+                continue
+            t = _hit(h, ox, oy, oz, dx, dy, dz, near, best)
             if t < best:
                 best, which = t, i
                 if anything:
@@ -158,7 +177,8 @@ def _surface(g, x, y, z):
         elif (lids & 1) and uz < -1.0 + 1e-9:
             nz = -1.0
         else:
-            nx, ny, nz = ux / r, uy / r, -(g[P + 3] + (g[P + 4] - g[P + 3]) * 0.5 * (uz + 1.0))
+            up = g[P + 3] + (g[P + 4] - g[P + 3]) * 0.5 * (uz + 1.0)
+            nx, ny, nz = np.cos(up) * ux / r * g[S], np.cos(up) * uy / r * g[S + 1], np.sin(up) * g[S + 2]
     nx, ny, nz = nx / g[S], ny / g[S + 1], nz / g[S + 2]
     wx = g[1] * nx + g[4] * ny + g[7] * nz
     wy = g[2] * nx + g[5] * ny + g[8] * nz
@@ -225,7 +245,7 @@ def _step(low, high, x):
 
 @_jit
 def _fractal(x, y, z, cell, keep, foot, seed):
-    """Octaves of noise from cells of size `cell` down to what a pixel of size `foot` shows (cells of 4 to 2 px fade)."""
+    """Octaves of noise from cells of size `cell` down to what a pixel of size `foot` shows (4 to 2 px: fading)."""
     total, amplitude = 0.0, 1.0
     for octave in range(12):
         if cell < 2.0 * foot:
@@ -274,9 +294,9 @@ def _albedo(m, g, qx, qy, qz, foot, rgb):
         cy, cz = y - a[0] * (plank + 0.2 + 0.6 * h) - 0.4 * h, 0.1 + 0.05 * h - z + 0.03 * x
         ring = (np.sqrt(cy * cy + cz * cz) + 0.035 * bend) / a[1]
         ring -= np.floor(ring)
-        s1 = _step(0.15, 0.85, ring) * (1.0 - _step(0.88, 1.0, ring))
-        fibre = _fractal(0.035 * x, y, z, 0.006, 0.75, 0.35 * foot, seed + 20)
-        s2 = 0.75 * _step(0.08, 0.5, fibre)
+        s1 = 0.75 * _step(0.15, 0.85, ring) * (1.0 - _step(0.88, 1.0, ring))
+        fibre = _fractal(0.035 * x, y, z, 0.006, 0.75, 0.8 * foot, seed + 20)
+        s2 = 0.5 * _step(0.05, 0.6, fibre)
         bright = (0.86 + 0.28 * h) * (1.0 + 0.16 * _fractal(0.2 * x, y, z, 0.05, 0.6, foot, seed + 30))
         bright *= 1.0 - 0.75 * _line(_fold(qy, a[0]), 0.0011, foot)
         bright *= 1.0 + 0.10 * _fractal(x, y, z, 0.012, 0.7, foot, seed + 40)
@@ -369,8 +389,8 @@ def _albedo(m, g, qx, qy, qz, foot, rgb):
             s1 = max(s1, ink * (1.0 - _step(0.6, 0.61, ey)))
         elif a[0] > 0.0:  # leaves
             s3 = 1.0
-            bright = (0.9 + 0.22 * _noise(qz / 0.0016, 0.15 * (qx + qy) / 0.0016, 3.3, seed)) if foot < 0.0008 else 0.9
-            bright *= 1.0 + 0.1 * rough - 0.55 * _step(0.86, 0.9, ez)
+            leaf = _step(2.0, 4.0, 0.003 / foot) * _noise(qz / 0.003, 0.05 * (qx + qy) / 0.003, 3.3, seed)
+            bright = (0.9 + 0.3 * leaf) * (1.0 + 0.1 * rough - 0.55 * _step(0.86, 0.9, ez))
     elif kind == WEAVE:  # a: period of the checks, thread distance
         x, y = _fold(qx, a[0]), _fold(qy, a[0])
         across, along = _line(x, 0.25 * a[0], foot), _line(y, 0.25 * a[0], foot)

@@ -50,8 +50,8 @@ class Scene:
     things: groups of solids, each culled by one bounding sphere.  eye, target: camera 1's centre and the point it looks
     at (the image's y axis is as near to the scene's y axis as can be).  baseline: between the two camera centres, m.
     focal_35mm: 35 mm equivalent focal length.  pose: one of `POSES`.  lamp: centre, radius, strength where the target
-    lies.  sky: strength and reach (m) of what darkens it, 0: nothing does.  film: False = plain sRGB, True = with a
-    shoulder, so that highlights do not clip.
+    lies.  sky: strength and reach (m) of what darkens it, 0: nothing does.  film: False = plain sRGB, True = paler
+    and with a shoulder, so that highlights do not clip.
     """
 
     things: tuple[tuple[Solid, ...], ...]
@@ -125,14 +125,22 @@ def render(
         raise StereoError("unknown_method", f"no pose named {pose!r}.", f"There are: {', '.join(POSES)}.")
     if supersample < 1 or samples < 1:
         raise ValueError(f"supersample and samples must be 1 or more, got {supersample} and {samples}")
-    cam1 = Camera(_camera_matrix(scene, size) if K is None else np.array(K, dtype=float), tuple(size),
-                  np.asarray(dist, dtype=float), "given", "synthetic")  # fmt: skip
+    cam1 = Camera(
+        _camera_matrix(scene, size) if K is None else np.array(K, dtype=float),
+        tuple(size),
+        np.asarray(dist, dtype=float),
+        "given",
+        "synthetic",
+    )
     away = np.linalg.norm(np.subtract(scene.target, scene.eye))
     R, t = POSES[pose](scene.baseline if baseline is None else float(baseline), float(away))
     cam2 = camera2
     if cam2 is None:
-        cam2 = cam1 if pose != "turned" else Camera(_turned_K(cam1.K, size), (size[1], size[0]), cam1.dist, "given",
-                                                    "synthetic")  # fmt: skip
+        cam2 = (
+            cam1
+            if pose != "turned"
+            else Camera(_turned_K(cam1.K, size), (size[1], size[0]), cam1.dist, "given", "synthetic")
+        )
     if min(*cam1.size, *cam2.size) < 1 or min(cam1.focal, cam2.focal) <= 0:
         raise ValueError(f"cameras of size {cam1.size}, {cam2.size} and focal {cam1.focal:g}, {cam2.focal:g} px")
     rig = Rig(cam1, cam2, R, t, "m")
@@ -196,8 +204,8 @@ def _camera_matrix(scene: Scene, size) -> np.ndarray:
 
 
 def _turned_K(K: np.ndarray, size) -> np.ndarray:
-    """K of the same camera held upright: pixel (x, y) of the turned picture is (y, H - 1 - x) of the one as shot."""
-    return np.array([[K[1, 1], 0, size[1] - 1 - K[1, 2]], [0, K[0, 0], K[0, 2]], [0, 0, 1.0]])
+    """K of the same camera held upright: what was pixel (x, y) becomes (y, W - 1 - x)."""
+    return np.array([[K[1, 1], 0, K[1, 2]], [0, K[0, 0], size[0] - 1 - K[0, 2]], [0, 0, 1.0]])
 
 
 def _look_at(eye, target) -> tuple[np.ndarray, np.ndarray]:
@@ -286,9 +294,10 @@ def _field(cam: Camera) -> float:
 
 
 def _tone(linear: np.ndarray, film: bool) -> np.ndarray:
-    """Linear light to sRGB in [0, 1]; film: what is above 0.6 is bent towards 1 rather than cut."""
+    """Linear light to sRGB in [0, 1]; film: a little less colour, and above 0.6 bent towards 1, not cut."""
     v = linear
     if film:
+        v = v + 0.14 * (v @ [[0.2126], [0.7152], [0.0722]] - v)
         v = np.where(v > 0.6, 0.6 + 0.4 * (1 - np.exp(-(v - 0.6) / 0.4)), v)
     v = np.clip(v, 0, 1)
     return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 1e-9) ** (1 / 2.4) - 0.055)
@@ -316,14 +325,23 @@ def _tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             row[16 : 16 + len(s.shape)] = s.shape
             row[24] = paints.index(s.paint)
             row[25:28] = s.texture
+            row[28] = _reach(s) ** 2
             solids.append(row)
-            widest = max(1.0, *s.shape[:2]) if s.kind == FRUSTUM else 1.0
-            reach = max(reach, np.linalg.norm(c - middle) + np.linalg.norm(np.multiply(s.size, (widest, widest, 1.0))))
+            reach = max(reach, np.linalg.norm(c - middle) + _reach(s))
         groups.append([len(solids) - len(thing), len(solids), *middle, reach**2])
     table = np.zeros((len(paints), 32))
     for row, p in zip(table, paints, strict=True):
         row[: len(p)] = p
     return np.array(solids), np.array(groups), table
+
+
+def _reach(s: Solid) -> float:
+    """Radius of a ball about the centre that holds the solid, with a little to spare for rounding."""
+    x, y, z = s.size
+    wide = {RECTANGLE: np.hypot(x, y), ELLIPSOID: max(x, y, z), DISC: max(x, y), BOX: np.sqrt(x * x + y * y + z * z)}
+    if s.kind == FRUSTUM:
+        return 1.000001 * float(np.hypot(max(x, y) * max(s.shape[:2]), z))
+    return 1.000001 * float(wide[s.kind])
 
 
 # -------------------------------------------------------------------------------------------------------------- poses
@@ -360,10 +378,12 @@ POSES = {
     "swapped": lambda b, z: _from_centre(np.eye(3), (-b, 0, 0)),  # photo 1 is taken from the right
     "vertical": lambda b, z: _from_centre(np.eye(3), (0, -b, 0)),  # photo 2 from above
     "handheld": _handheld,  # a step aside: turned towards the subject, and a few degrees askew
-    "handheld_swapped": lambda b, z: _from_centre(_turn(-0.9, 0.5, 1.6) @ _aim((-b, 0.08 * b, 0.1 * b), z, 0.7),
-                                                  (-b, 0.08 * b, 0.1 * b)),  # fmt: skip
-    "handheld_vertical": lambda b, z: _from_centre(_turn(0.7, -0.8, 1.5) @ _aim((0.1 * b, -b, 0.1 * b), z, 0.7),
-                                                   (0.1 * b, -b, 0.1 * b)),  # fmt: skip
+    "handheld_swapped": lambda b, z: _from_centre(
+        _turn(-0.9, 0.5, 1.6) @ _aim((-b, 0.08 * b, 0.1 * b), z, 0.7), (-b, 0.08 * b, 0.1 * b)
+    ),
+    "handheld_vertical": lambda b, z: _from_centre(
+        _turn(0.7, -0.8, 1.5) @ _aim((0.1 * b, -b, 0.1 * b), z, 0.7), (0.1 * b, -b, 0.1 * b)
+    ),
     "converging": _converging,  # two and a half baselines apart, both looking at the subject
     "turned": lambda b, z: _from_centre(_turn(z=-90) @ _aim((b, 0.05 * b, 0), z, 0.7), (b, 0.05 * b, 0)),  # upright
     "forward": lambda b, z: _from_centre(_turn(0.5, -0.4, 0.8), (0.15 * b, 0.08 * b, 2 * b)),  # epipole in the picture
@@ -400,6 +420,8 @@ EARTH = "8a7050 c9b48c 5b4a3a e8dfc8"
 FOREST = "5e7a4a 2f4a35 c8cf9a 8d6a3d"
 BRICK = "a4593f 6b3226 d9a07a e5d8c4"
 SLATE = "7d8794 4a5361 b9c4cf d8cbb0"
+UPRIGHT = ((1, 0, 0), (0, 0, 1), (0, -1, 0))  # axes of a solid whose z points up in the scene
+SPINE = ((0, 0, 1), (-1, 0, 0), (0, -1, 0))  # axes of a book whose spine faces the camera
 WIDE = 40.0  # m, half the side of a wall that no ray misses
 
 
@@ -412,8 +434,9 @@ def slanted() -> Scene:
         ((0.38, 0.36, 1.25), (0.24, 0.14), (-6, 22, 12), EARTH, 5),
     ]
     wall = _solid(RECTANGLE, (0, 0, 2.4), (WIDE, WIDE, 1), _mottled(EARTH, 0.2, seed=1), turn=(4, -18, 0))
-    return Scene(((wall,), *(
-        (_solid(RECTANGLE, c, (*s, 1), _mottled(p, 0.12, seed=i), turn=r),) for c, s, r, p, i in cards)))  # fmt: skip
+    return Scene(
+        ((wall,), *((_solid(RECTANGLE, c, (*s, 1), _mottled(p, 0.12, seed=i), turn=r),) for c, s, r, p, i in cards))
+    )
 
 
 def sphere() -> Scene:
@@ -428,11 +451,19 @@ def bars() -> Scene:
     wall = _solid(RECTANGLE, (0, 0, 2.0), (WIDE, WIDE, 1), _mottled(FOREST, 0.18, seed=1))
     things = [(wall,)]
     for i, (x, z, radius, lean) in enumerate(
-        [(-0.52, 1.30, 0.015, 0), (-0.30, 1.18, 0.010, 0), (-0.12, 1.38, 0.008, 25), (0.06, 1.22, 0.006, 0),
-         (0.22, 1.34, 0.012, -18), (0.38, 1.16, 0.009, 0), (0.55, 1.28, 0.014, 0)]):  # fmt: skip
+        [
+            (-0.52, 1.30, 0.015, 0),
+            (-0.30, 1.18, 0.010, 0),
+            (-0.12, 1.38, 0.008, 25),
+            (0.06, 1.22, 0.006, 0),
+            (0.22, 1.34, 0.012, -18),
+            (0.38, 1.16, 0.009, 0),
+            (0.55, 1.28, 0.014, 0),
+        ]
+    ):
         paint = _mottled((BRICK, EARTH, SLATE)[i % 3], 0.05, seed=i + 2)
-        things.append((_solid(FRUSTUM, (x, 0, z), (radius, radius, 1.2), paint, turn=(0, 0, lean),
-                              axes=[[1, 0, 0], [0, 0, 1], [0, -1, 0]], shape=(1, 1, 3)),))  # fmt: skip
+        size = (radius, radius, 1.2)
+        things.append((_solid(FRUSTUM, (x, 0, z), size, paint, turn=(0, 0, lean), axes=UPRIGHT, shape=(1, 1, 3)),))
     lath = _solid(BOX, (0, 0.24, 1.5), (1.6, 0.02, 0.01), _mottled(BRICK, 0.06, seed=11), turn=(0, 0, 4))
     return Scene((*things, (lath,)), target=(0, 0, 1.6))
 
@@ -458,6 +489,261 @@ def vertical() -> Scene:
     return replace(sphere(), pose="vertical")
 
 
+def still_life() -> Scene:
+    """The demo: fruit, a vase, books, a mug and a globe on a wooden table before a papered wall, photographed by hand.
+
+    Table top at y = 0, wall at z = 0.52. Gloss is small but not none: highlights move a little with the camera.
+    """
+    wood = _paint(WOOD, "b5824f 8f5c31 5d3a1e", (0.145, 0.011), shine=0.05, gloss=25, seed=3)
+    paper = _paint(WALL, "cfc9b4 8fa58c b9705f e0b659", (0.21, 0.25, 0.16), seed=5)
+    plaster = _paint(MOTTLED, "cfc8bb c2baac d8d2c6 b8b0a2", (0.3, 0.7, 1.0, 0.3), seed=7)
+    globe = _paint(GLOBE, "3f78a8 a8b56c b98a55 ece9df", (0.125, 24), shine=0.25, gloss=60, seed=12)
+    brass = _paint(MOTTLED, "a07c3c 7d5c28 c9a45c c9a45c", (0.03, 0.7, 0.7, 0.4), shine=0.3, gloss=40, seed=8)
+    glaze = _paint(
+        BANDS, "d8d2c2 2f5d86 a5482f 2b3d55", (0.24, 0.155, 0.055, 0.011, 0.028, 12, 0.35), shine=0.2, gloss=70, seed=9
+    )
+    dotted = _paint(DOTS, "e9e2d0 c2493d 2f6f74 e0a33a", (0.026, 0.0075, 0.14), shine=0.2, gloss=70, seed=4)
+    bowl = _paint(
+        BANDS,
+        "6f8f8a e4dcc4 d9b36a e4dcc4",
+        (0.078, 0.045, 0.016, 0.006, 0.012, 18, 0.4),
+        shine=0.15,
+        gloss=50,
+        seed=14,
+    )
+    coffee = _paint(MOTTLED, "2e1a10 24130b 4a2c1a 3a2214", (0.03, 0.6, 1.0, 0.2), shine=0.1, gloss=90, seed=2)
+    cloth = _paint(WEAVE, "e6dfd0 55749b 2c3f5e", (0.036, 0.003), seed=6)
+    twig = _paint(MOTTLED, "6b4f33 4b3623 8a6a48 8a6a48", (0.01, 0.7, 1.0, 0.5), seed=3)
+    things = [
+        (_solid(BOX, (0, 0, 0), (3.0, 3.0, 3.0), plaster),),
+        (_solid(RECTANGLE, (0, -1.0, 0.52), (3.0, 2.0, 1.0), paper),),
+        (_solid(BOX, (0, 0.02, -0.02), (0.9, 0.54, 0.02), wood, axes=UPRIGHT),),
+        (_solid(BOX, (0.2, -0.0012, -0.1), (0.21, 0.165, 0.0012), cloth, turn=(0, 24, 0), axes=UPRIGHT),),
+    ]
+    # globe on a turned foot, its axis leaning
+    c = np.array([-0.34, -0.222, 0.2])
+    things.append(_ball(c, (0.125,) * 3, globe, (8, 40, 23)))
+    things.append(
+        _lathe((-0.34, 0, 0.2), brass, _profile("74 0, 74 0, 75 8, 62 18, 28 30, 13 50, 17 68, 11 84, 12 100"))
+    )
+    # vase with twigs
+    things.append(
+        _lathe(
+            (0.03, 0, 0.27),
+            glaze,
+            _profile(
+                "45 0, 45 0, 50 4, 66 50, 85 110, 88 160, 70 215, 42 255, "
+                "34 280, 39 305, 52 322, 49 325, 35 305, 29 280, 30 240"
+            ),
+        )
+    )
+    for i, (dx, dz, h, bend) in enumerate(
+        [
+            (-0.13, 0.02, 0.2, 0.3),
+            (-0.05, -0.03, 0.25, -0.2),
+            (0.03, 0.03, 0.28, 0.2),
+            (0.11, -0.02, 0.21, -0.3),
+            (0.17, 0.03, 0.13, 0.5),
+        ]
+    ):
+        foot, tip = np.array([0.03 + 0.1 * dx, -0.29, 0.27 + 0.1 * dz]), np.array([0.03 + dx, -0.31 - h, 0.27 + dz])
+        along = np.linspace(0, 1, 7)[:, None]
+        path = foot + (tip - foot) * along + np.array([bend * 0.05, 0, 0.01]) * np.sin(np.pi * along)
+        things.append(_rod(path, 0.0028, twig))
+        for k, s in enumerate((1.0, 0.8, 0.62)):
+            berry = _paint(
+                MOTTLED,
+                ("c8452e 8f2a20 e2783f e8a24c", "d98a34 b8641f efb65e f2cf86")[i % 2],
+                (0.012, 0.7, 1.0, 0.4),
+                shine=0.1,
+                gloss=30,
+                seed=20 + 3 * i + k,
+            )
+            j = s * 6
+            at = path[int(j)] + (path[min(int(j) + 1, 6)] - path[int(j)]) * (j - int(j))
+            at = at + np.array([0.014, 0, -0.008]) * (0 if k == 0 else (-1) ** k)
+            r = (0.021, 0.016, 0.014)[k]
+            things.append(_ball(at, (r, r, 1.25 * r), berry, (15, 0, 25 * (-1) ** k)))
+    # books, an apple on them
+    y = 0.0
+    for thick, half, turn, colours, seed in [
+        (0.019, (0.098, 0.14), 9, "7d2f2f e8d7b0 d9b98a efe8d8", 1),
+        (0.014, (0.088, 0.125), -6, "2f4f5f d8c7a0 8fb0a8 efe8d8", 2),
+        (0.011, (0.078, 0.108), 17, "c79a3e 4a3524 e9d9a8 efe8d8", 3),
+    ]:
+        y -= thick
+        cover = _paint(COVER, colours, (1,), shine=0.04, gloss=20, seed=30 + seed)
+        things.append((_solid(BOX, (0.37, y, 0.24), (*half, thick), cover, turn=(0, turn, 0), axes=SPINE),))
+        y -= thick
+    things += _apple((0.375, y, 0.225), 0.041, "9db44a c23a28 7a8a35 efe0a8", 41, (0, 0, 6))
+    # mug with coffee
+    c = np.array([-0.13, 0, -0.06])
+    things.append(
+        _lathe(
+            c, dotted, _profile("36 0, 36 0, 40 4, 43 30, 43 85, 43.5 94, 42 95.5, 39.5 93, 38.5 80, 38.5 30, 30 12")
+        )
+    )
+    things.append((_solid(DISC, c + [0, -0.08, 0], (0.0387, 0.0387, 1), coffee, axes=UPRIGHT),))
+    turn = np.linspace(-1.45, 1.45, 13)
+    out = (
+        c
+        + np.array([-0.80, 0, -0.60]) * (0.04 + 0.03 * np.cos(turn))[:, None]
+        + np.array([0, 1, 0]) * (0.031 * np.sin(turn) - 0.049)[:, None]
+    )
+    things.append(_rod(out, 0.0058, dotted))
+    # bowl of fruit on the cloth
+    c = np.array([0.2, -0.0024, -0.1])
+    things.append(
+        _lathe(
+            c,
+            bowl,
+            _profile("50 0, 50 0, 53 4, 50 10, 75 22, 108 52, 124 88, 122.5 91.5, 120 88, 103 55, 70 28, 30 20"),
+        )
+    )
+    orange = _paint(MOTTLED, "df8423 c76a16 eda244 f0b766", (0.006, 0.8, 0.8, 0.35), shine=0.06, gloss=20, seed=51)
+    lemon = _paint(MOTTLED, "e3c437 cfa926 efd868 f3e390", (0.007, 0.8, 0.7, 0.35), shine=0.06, gloss=20, seed=52)
+    things.append(_ball(c + [-0.048, -0.078, 0.025], (0.041, 0.041, 0.039), orange))
+    things.append(_ball(c + [0.012, -0.072, -0.052], (0.038, 0.038, 0.037), orange, (40, 0, 50)))
+    things += _apple(c + [0.052, -0.055, 0.032], 0.04, "b7462e 8d2018 c9a04a efd79a", 43, (-10, 0, 14))
+    things += _pear(c + [-0.01, -0.082, 0.028], "b9b04a 94803a d9c46a 7a5c2c", 44, (-24, 0, -20))
+    # before the bowl: a lemon, a wooden cube, a striped ball, a pencil
+    things.append(
+        _lathe(
+            (-0.315, -0.027, -0.155),
+            lemon,
+            _profile("0 -43, 6 -41, 11 -36, 22 -26, 27.5 0, 22 26, 11 36, 6 41, 0 43"),
+            turn=(0, 30, 88),
+        )
+    )
+    ball = _paint(
+        BANDS,
+        "dfd8c4 2f7f86 d2632f e2b03e",
+        (0.0, 0.022, -0.022, 0.009, 0.006, 10, 0.25),
+        shine=0.15,
+        gloss=50,
+        seed=61,
+    )
+    things.append(_ball((-0.44, -0.045, 0.0), (0.045,) * 3, ball, (20, 30, 40)))
+    cube = _paint(COVER, "c9a06a 5a3a22 b0452f 3b6a8a", (0,), seed=71)
+    things.append((_solid(BOX, (-0.005, -0.026, -0.235), (0.026,) * 3, cube, turn=(0, 32, 0), axes=UPRIGHT),))
+    pencil = _paint(MOTTLED, "c8a53a b58f2a d9bc5c 8a6a1e", (0.008, 0.7, 0.8, 0.4), shine=0.1, seed=81)
+    tip = _paint(MOTTLED, "d9b98c c8a270 e6cfa8 e6cfa8", (0.004, 0.7, 0.8, 0.3), seed=82)
+    a, b = np.array([-0.27, -0.0042, -0.275]), np.array([-0.105, -0.0042, -0.215])
+    things.append((*_rod(np.stack([a, b]), 0.0042, pencil), _segment(b, b + (b - a) * 0.11, 0.0042, 0.0006, tip)))
+    # a framed picture on the wall
+    picture = _paint(MOTTLED, "8fb0c0 6f8f6a d9c48a b5704a", (0.14, 0.6, 1.0, 0.35), seed=91)
+    frame = _paint(WOOD, "6b4a2c 4a3018 33200f", (0.05, 0.008), seed=92)
+    for dx, dy, wx, wy in (
+        (0, -0.145, 0.2, 0.013),
+        (0, 0.145, 0.2, 0.013),
+        (-0.187, 0, 0.013, 0.132),
+        (0.187, 0, 0.013, 0.132),
+    ):
+        things.append((_solid(BOX, (0.36 + dx, -0.52 + dy, 0.508), (wx, wy, 0.012), frame),))
+    things.append((_solid(RECTANGLE, (0.36, -0.52, 0.514), (0.18, 0.14, 1), picture),))
+    return Scene(
+        tuple(things),
+        eye=(-0.07, -0.60, -1.15),
+        target=(0.0, -0.18, 0.13),
+        baseline=0.16,
+        pose="handheld",
+        lamp=((-1.15, -1.35, -0.85), 0.14, 0.95),
+        sky=(0.42, 0.45),
+        film=True,
+    )
+
+
+def _ball(centre, size, paint, turn=(0, 0, 0)) -> tuple[Solid, ...]:
+    return (_solid(ELLIPSOID, centre, size, paint, turn=turn, axes=UPRIGHT, shape=(-1, 1)),)
+
+
+def _profile(text: str, unit: float = 1e-3) -> np.ndarray:
+    """(N,2) radius and height of points from "r h, r h, ...", in mm."""
+    return unit * np.array([p.split() for p in text.split(",")], dtype=float)
+
+
+def _lathe(foot, paint, profile, *, turn=(0, 0, 0), parts: int = 4) -> tuple[Solid, ...]:
+    """A body turned on a lathe: frusta along a Catmull-Rom curve through `profile`, (radius, height) from the foot."""
+    p = np.array([profile[0], *profile, profile[-1]], dtype=float)
+    s = np.arange(parts) / parts
+    m = 0.5 * np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]])
+    spans = np.stack([p[i : i + 4] for i in range(len(p) - 3)])
+    curve = np.concatenate([np.stack([s**0, s, s**2, s**3], 1) @ m @ span for span in spans] + [p[-1:]])
+    step = np.linalg.norm(np.diff(curve, axis=0), axis=1) > 1e-7
+    curve = curve[np.concatenate([[True], step])]
+    curve[:, 0] = np.maximum(curve[:, 0], 1e-5)
+    tangent = np.gradient(curve, axis=0)
+    up = np.unwrap(np.arctan2(-tangent[:, 0], tangent[:, 1]))
+    axes = np.array(UPRIGHT, dtype=float) @ _turn(*turn).T
+    solids = []
+    for i in range(len(curve) - 1):
+        low, high = (i, i + 1) if curve[i, 1] <= curve[i + 1, 1] else (i + 1, i)
+        z, half = curve[[low, high], 1].mean(), max(0.5 * (curve[high, 1] - curve[low, 1]), 1e-6)
+        r = curve[[low, high], 0].max()
+        solids.append(
+            Solid(
+                FRUSTUM,
+                tuple(np.asarray(foot) + z * axes[2]),
+                (r, r, half),
+                paint,
+                axes,
+                (curve[low, 0] / r, curve[high, 0] / r, 0, up[low], up[high]),
+                (0, 0, z),
+            )
+        )
+    return tuple(solids)
+
+
+def _segment(a, b, ra: float, rb: float, paint) -> Solid:
+    """A frustum from a to b with a lid at either end."""
+    z = (b - a) / np.linalg.norm(b - a)
+    x = np.cross(z, [0.0, 0, 1] if abs(z[2]) < 0.9 else [1.0, 0, 0])
+    x /= np.linalg.norm(x)
+    half, up = 0.5 * np.linalg.norm(b - a), np.arctan2(ra - rb, np.linalg.norm(b - a))
+    r = max(ra, rb)
+    return Solid(
+        FRUSTUM,
+        tuple(0.5 * (a + b)),
+        (r, r, half),
+        paint,
+        np.stack([x, np.cross(z, x), z]),
+        (ra / r, rb / r, 3, up, up),
+    )
+
+
+def _rod(path: np.ndarray, radius: float, paint) -> tuple[Solid, ...]:
+    """Round segments along a path (N,3), balls at the bends."""
+    segments = [_segment(a, b, radius, radius, paint) for a, b in zip(path[:-1], path[1:], strict=True)]
+    return (*segments, *(_solid(ELLIPSOID, c, (radius,) * 3, paint, shape=(-1, 1)) for c in path[1:-1]))
+
+
+def _apple(foot, radius: float, colours: str, seed: int, turn) -> list[tuple[Solid, ...]]:
+    skin = _paint(FRUIT, colours, (0.9 * radius, 2.6, 1.3, 0.5), shine=0.16, gloss=35, seed=seed)
+    stalk = _paint(MOTTLED, "5a3f26 3d2a18 7a5a38 7a5a38", (0.004, 0.7, 1.0, 0.3), seed=seed)
+    profile = _profile(
+        "0 -0.68, 0.14 -0.76, 0.36 -0.84, 0.62 -0.74, 0.88 -0.34, 1 0.12, "
+        "0.92 0.5, 0.7 0.77, 0.42 0.82, 0.2 0.72, 0 0.52",
+        unit=1.0,
+    )
+    up = np.array(UPRIGHT[2]) @ _turn(*turn).T
+    middle = np.asarray(foot, dtype=float) + 0.83 * radius * np.array(UPRIGHT[2])
+    stem = middle + np.array([[0.5], [0.8], [1.12]]) * radius * up + np.array([[0, 0, 0], [0.002, 0, 0], [0.008, 0, 0]])
+    return [_lathe(middle, skin, profile * radius, turn=turn), _rod(stem, 0.0016, stalk)]
+
+
+def _pear(middle, colours: str, seed: int, turn) -> list[tuple[Solid, ...]]:
+    skin = _paint(FRUIT, colours, (0.07, 3.0, 1.0, 0.9), shine=0.08, gloss=25, seed=seed)
+    stalk = _paint(MOTTLED, "5a3f26 3d2a18 7a5a38 7a5a38", (0.004, 0.7, 1.0, 0.3), seed=seed)
+    profile = _profile("0 -38, 12 -42, 26 -37, 37 -14, 36 8, 27 32, 19.5 52, 14 64, 6 69, 0 67")
+    up = np.array(UPRIGHT[2]) @ _turn(*turn).T
+    stem = (
+        np.asarray(middle)
+        + np.array([[0.064], [0.078], [0.094]]) * up
+        + np.array([[0, 0, 0], [0.001, 0, 0], [0.005, 0, 0]])
+    )
+    return [_lathe(middle, skin, profile, turn=turn), _rod(stem, 0.0015, stalk)]
+
+
 def forward() -> Scene:
     """The slanted planes, photo 2 taken a step ahead: the epipole lies inside the picture."""
     return replace(slanted(), pose="forward")
@@ -472,6 +758,7 @@ SCENES = {
     "slanted": slanted,
     "sphere": sphere,
     "bars": bars,
+    "still_life": still_life,
     "handheld": handheld,
     "vertical": vertical,
     "swapped": swapped,
@@ -484,9 +771,7 @@ SCENES = {
 # ------------------------------------------------------------------------------------------------- matches and cameras
 
 
-def exact_matches(
-    pair: SyntheticPair, n: int, *, noise: float = 0.0, outliers: float = 0.0, seed: int = 0
-) -> Matches:
+def exact_matches(pair: SyntheticPair, n: int, *, noise: float = 0.0, outliers: float = 0.0, seed: int = 0) -> Matches:
     """n random visible pixels of photo 1 and where their surface points fall in photo 2, exact.
 
     noise: standard deviation in px added to both positions.  outliers: share whose second position is anywhere in
@@ -612,7 +897,8 @@ def _middlebury(pair: SyntheticPair) -> str:
     rows = [[" ".join(map(str, row)) for row in cam.K.tolist()] for cam in (rig.cam1, rig.cam2)]
     low, high = int(np.floor(np.nanmin(d))), int(np.ceil(np.nanmax(d)))
     return (
-        f"cam0=[{'; '.join(rows[0])}]\ncam1=[{'; '.join(rows[1])}]\ndoffs={float(rig.cam2.K[0, 2] - rig.cam1.K[0, 2])}\n"
+        f"cam0=[{'; '.join(rows[0])}]\ncam1=[{'; '.join(rows[1])}]\n"
+        f"doffs={float(rig.cam2.K[0, 2] - rig.cam1.K[0, 2])}\n"
         f"baseline={float(-1000 * rig.t[0])}\nwidth={rig.cam1.size[0]}\nheight={rig.cam1.size[1]}\n"
         f"ndisp={high + 1}\nvmin={low}\nvmax={high}\n"
     )
@@ -674,3 +960,32 @@ def _write_photo(path: Path, photo: Photo, cam: Camera, focal_35mm: float | None
     with replacing(path) as temporary:
         Image.fromarray(photo.pixels).save(temporary, quality=92, subsampling=0, optimize=True, exif=exif)
     return path
+
+
+DEMO_SIZE = (1400, 1050)
+
+
+def write_demo(folder) -> list[Path]:
+    """Render the demo pair and write it: left.jpg, right.jpg with EXIF, rig.json, cameras.json, depth_left.npz.
+
+    depth_left.npz: key "depth", (H,W) float16 m, true z-depth of left.jpg. Takes a minute or two.
+    """
+    folder = Path(folder)
+    pair = render("still_life", size=DEMO_SIZE, noise=1.5, vignetting=0.22, samples=2, seed=1)
+    files = [
+        _write_photo(folder / f"{name}.jpg", photo, cam, None)
+        for name, photo, cam in (("left", pair.left, pair.rig.cam1), ("right", pair.right, pair.rig.cam2))
+    ]
+    files += _write_cameras(folder, pair.rig)
+    path = folder / "depth_left.npz"
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, depth=pair.depth1.astype(np.float16))
+    return [*files, path]
+
+
+if __name__ == "__main__":
+    import sys
+
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m stereo3d.synthetic FOLDER   (writes the demo pair)")
+    write_demo(sys.argv[1])
