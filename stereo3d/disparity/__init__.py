@@ -4,15 +4,16 @@
 Here is what every matcher needs around it: checks, signs, masks, the left-right test, the filling of a dense map.
 """
 
-import inspect
 import math
 import os
+from typing import Annotated
 
 import numpy as np
 
 from ..errors import StereoError
+from ..options import Between, check_options, choose, options_of
 from ..records import RectifiedPair
-from .methods import MATCHERS, at_least, volume_bytes
+from .methods import MATCHERS, volume_bytes
 
 __all__ = ["MATCHERS", "compute_disparity"]
 
@@ -24,8 +25,8 @@ def compute_disparity(
     method: str = "sgm",
     dense: bool = False,
     threads: int | None = None,
-    tolerance: float = 1.0,
-    speckle: int = 100,
+    tolerance: Annotated[float, Between(0, 100)] = 1.0,
+    speckle: Annotated[int, Between(0)] = 100,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """d with left(x, y) ~ right(x - d, y), d in d_range, and how sure each is.
@@ -42,14 +43,13 @@ def compute_disparity(
     Raises StereoError("bad_range" | "memory" | "unknown_method" | "bad_option", and with dense "no_disparity" where
     nothing at all was matched); ValueError for arrays of the wrong shape.
     """
-    if method not in MATCHERS:
-        raise StereoError("unknown_method", f"no matcher is named {method!r}.", f"There are: {', '.join(MATCHERS)}.")
+    matcher = choose("matcher", MATCHERS, method)
+    known_options = options_of(matcher)
+    options = check_options(method, known_options, options)
     height, width = _checked_size(pair)
     lo, hi = _checked_range(d_range, width)
-    at_least("tolerance", tolerance, 0)
-    at_least("speckle", speckle, 0)
-    threads = max(1, threads if threads is not None else processors())
-    matcher = _bound(method, options, threads)
+    if "threads" in known_options:
+        options["threads"] = max(1, threads if threads is not None else processors())
 
     left, right = pair.left, pair.right
     seen1, seen2 = np.isfinite(pair.map1).all(-1), np.isfinite(pair.map2).all(-1)
@@ -61,7 +61,7 @@ def compute_disparity(
     count = last - first + 1
     _check_memory(volume_bytes(method, height, width, count, **options), height, width, count)
 
-    d_left, d_right, confidence = _both_maps(matcher, left, right, first, last)
+    d_left, d_right, confidence = _both_maps(matcher, left, right, first, last, options)
     disparity, difference = _kept(d_left, d_right, seen1 & usable[:, None], seen2, tolerance, speckle)
     known = np.isfinite(disparity)
     if confidence is None:  # from 1 where both maps say the same down to 1/2 at the tolerance
@@ -91,12 +91,12 @@ def mirrored(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array[:, ::-1])
 
 
-def _both_maps(matcher, left, right, lo: int, hi: int):
+def _both_maps(matcher, left, right, lo: int, hi: int, options: dict):
     """(left map, right map, confidence | None) of a matcher that returns all of them or the left map alone."""
-    found = matcher(left, right, lo, hi)
+    found = matcher(left, right, lo, hi, **options)
     d_left, d_right, confidence = found if isinstance(found, tuple) else (found, None, None)
     if d_right is None:  # the mirrored right picture is the left one of a pair in the standard order
-        again = matcher(mirrored(right), mirrored(left), lo, hi)
+        again = matcher(mirrored(right), mirrored(left), lo, hi, **options)
         d_right = mirrored(again[0] if isinstance(again, tuple) else again)
     return np.asarray(d_left, np.float32), np.asarray(d_right, np.float32), confidence
 
@@ -120,19 +120,6 @@ def _filled(disparity, seen1):
         raise StereoError("no_disparity", "no pixel of the pair could be matched, there is nothing to fill from.",
                           "Check that the pictures show the same scene, and the range.")  # fmt: skip
     return np.where(seen1, select.fill_background(disparity), np.float32(np.nan))
-
-
-def _bound(method: str, options: dict, threads: int):
-    """The matcher as a function of (left, right, lo, hi)."""
-    matcher = MATCHERS[method]
-    known = [p.name for p in inspect.signature(matcher).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    wrong = [name for name in options if name not in known]
-    if wrong:
-        there = ", ".join(name for name in known if name != "threads") or "none"
-        raise StereoError("bad_option", f"{method} has no option {', '.join(wrong)}.", f"There are: {there}.")
-    if "threads" in known:
-        options = {**options, "threads": threads}
-    return lambda left, right, lo, hi: matcher(left, right, lo, hi, **options)
 
 
 def _checked_size(pair: RectifiedPair) -> tuple[int, int]:

@@ -10,9 +10,12 @@ the agreement of both maps. A matcher that has an option `threads` is told how m
 This module imports nothing heavy: the command line reads the names and the options from here.
 """
 
+from typing import Annotated, Literal
+
 import numpy as np
 
 from ..errors import StereoError
+from ..options import Between
 
 
 def sgm(
@@ -21,28 +24,24 @@ def sgm(
     lo: int,
     hi: int,
     *,
-    window: str = "7x9",
-    p1: int = 24,
-    contrast: float = 8.0,
-    fall: float = 10.0,
-    refine: int = 3,
+    window: Literal["5x7", "7x9"] = "7x9",
+    p1: Annotated[int, Between(1, 1000)] = 24,
+    contrast: Annotated[float, Between(0, 100)] = 8.0,
+    fall: Annotated[float, Between(0.1, 255)] = 10.0,
+    refine: Annotated[int, Between(0, 15)] = 3,
     threads: int = 1,
 ):
     """Census transform, Hamming distance, semi-global aggregation along eight paths, winner-takes-all, refinement.
 
-    window: of the census, rows x columns, "5x7" or "7x9".  p1: penalty, in bits, of a disparity step of 1 px; a larger
-    step costs p1 (1 + contrast exp(-dI / fall)), dI the intensity step (`aggregate`).  refine: radius, px, of the
-    window in which the sub-pixel part is fitted to the surface and to the pictures (`refined`), 0 for none.
+    window: of the census, rows x columns.  p1: penalty, in bits, of a disparity step of 1 px.
+    contrast: a larger step costs p1 (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
+    refine: radius, px, of the window in which the sub-pixel part is fitted to the surface and to the pictures
+    (`refined`), 0 for none.
     Memory: 3 bytes per pixel and disparity.  Sources: Zabih and Woodfill 1994; Hirschmüller 2005.
     """
     from . import aggregate, costs, select
 
-    at_least("p1", p1, 1)
-    at_least("contrast", contrast, 0)
-    at_least("fall", fall, 1e-3)
-    at_least("refine", refine, 0)
-    at_most("p1", p1, aggregate.P2_LIMIT)
-    half = costs.CENSUS[one_of("window", window, costs.CENSUS)]
+    half = costs.CENSUS[window]
     height, width = left.shape[:2]
     words = []
     for picture in (left, right):
@@ -80,24 +79,23 @@ def block(
     lo: int,
     hi: int,
     *,
-    cost: str = "zncc",
-    radius: int = 4,
-    uniqueness: float = 0.0,
+    cost: Literal["zncc", "sad"] = "zncc",
+    radius: Annotated[int, Between(1, 50)] = 4,
+    uniqueness: Annotated[float, Between(0, 1)] = 0.0,
     threads: int = 1,
 ):
-    """Block matching: the disparity whose (2 radius + 1)^2 windows are most alike.
+    """Block matching: the disparity at which the windows about both pixels are most alike.
 
+    radius: of the square windows of (2 radius + 1)^2 px.
     cost: "zncc", 1 - zero-mean normalised cross-correlation, blind to brightness and contrast, sub-pixel by a parabola;
-    "sad", sum of absolute differences, sub-pixel by a symmetric V (its form about the minimum).  uniqueness: share in
-    [0, 1) by which the winner's cost must lie below that of the best rival not next to it.  Running sums make the
-    time independent of the radius; memory does not grow with the picture's height.
+    "sad", sum of absolute differences, sub-pixel by a symmetric V (its form about the minimum).
+    uniqueness: share by which the winner's cost must lie below that of the best rival not next to it.
+    Running sums make the time independent of the radius; memory does not grow with the picture's height.
+    Source: Scharstein and Szeliski 2002.
     """
     from . import costs, select
 
-    product = one_of("cost", cost, ("zncc", "sad")) == "zncc"
-    at_least("radius", radius, 1)
-    at_least("uniqueness", uniqueness, 0)
-    at_most("radius", radius, 90)  # 181^2 products of two bytes still fit in 31 bits
+    product = cost == "zncc"
     height, width = left.shape[:2]
     count = hi - lo + 1
     grey_left, grey_right = costs.grey(left), costs.grey(right)
@@ -129,31 +127,29 @@ def sgbm(
     lo: int,
     hi: int,
     *,
-    mode: str = "sgbm",
-    block_size: int = 5,
-    prefilter_cap: int = 63,
-    uniqueness: int = 0,
+    mode: Literal["sgbm", "hh", "3way", "hh4"] = "sgbm",
+    block_size: Literal[1, 3, 5, 7, 9, 11] = 5,
+    prefilter_cap: Annotated[int, Between(1, 127)] = 63,
+    uniqueness: Annotated[int, Between(0, 99)] = 0,
     threads: int = 1,
 ):
     """OpenCV's StereoSGBM (Birchfield-Tomasi cost, semi-global aggregation), its habits kept inside.
 
-    mode: "sgbm" 5 paths, "hh" 8 paths, "hh4" 4 paths, "3way" 3 paths.  block_size: odd, px; P1 and P2 follow from it as
-    OpenCV recommends.  uniqueness: percent by which the winner must beat the second.
+    mode: "sgbm" 5 paths, "hh" 8 paths, "hh4" 4 paths, "3way" 3 paths.  block_size: px; P1 and P2 follow from it as
+    OpenCV recommends.  prefilter_cap: bound of the gradient that is compared.  uniqueness: percent by which the winner
+    must beat the second.  Source: Hirschmüller 2005, as implemented in OpenCV.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     modes = {"sgbm": 0, "hh": 1, "3way": 2, "hh4": 3}  # cv2.STEREO_SGBM_MODE_*
-    number = modes[one_of("mode", mode, modes)]
-    at_least("block_size", block_size, 1)
-    if block_size % 2 == 0:
-        raise StereoError("bad_option", f"block_size must be odd, {block_size} is even.", "Use 3, 5, 7, ...")
     arguments = dict(
         blockSize=block_size,
         P1=8 * left.shape[2] * block_size**2,
         P2=32 * left.shape[2] * block_size**2,
         preFilterCap=prefilter_cap,
         uniquenessRatio=uniqueness,
-        mode=number,
+        mode=modes[mode],
     )
-    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(min(threads, 2)) as pool:
         d_left = pool.submit(opencv_sgbm, left, right, lo, hi, arguments)
@@ -173,7 +169,7 @@ def opencv_sgbm(left, right, lo, hi, arguments):
         raise StereoError("bad_range", f"OpenCV's 16-bit map cannot hold the disparities {lo} to {hi} px.",
                           "Use another matcher or smaller pictures: it holds -2047 to 2047.", lo=lo, hi=hi)  # fmt: skip
     count = -(-(hi - lo + 1) // 16) * 16
-    before, behind = max(lo + count, 0), max(-lo, 0)
+    before, behind = max(lo + count, 0), max(-lo, arguments["blockSize"] // 2 + 1 - left.shape[1], 0)
     wide = [np.pad(p, ((0, 0), (before, behind), (0, 0)), mode="edge") for p in (left, right)]
     matcher = cv2.StereoSGBM.create(minDisparity=lo, numDisparities=count, disp12MaxDiff=-1, **arguments)
     raw = matcher.compute(*wide)[:, before : before + left.shape[1]]
@@ -215,19 +211,3 @@ def in_bands(height: int, threads: int, kernel, *before, after=()):
     with ThreadPoolExecutor(len(bands)) as pool:
         for job in [pool.submit(kernel, *before, int(a), int(b), *after) for a, b in bands]:
             job.result()
-
-
-def one_of(option: str, value: str, known) -> str:
-    if value not in known:
-        raise StereoError("bad_option", f"{option}={value!r} is not known.", f"There are: {', '.join(known)}.")
-    return value
-
-
-def at_least(option: str, value, least):
-    if not value >= least:
-        raise StereoError("bad_option", f"{option}={value} is too small.", f"It must be at least {least}.")
-
-
-def at_most(option: str, value, most):
-    if not value <= most:
-        raise StereoError("bad_option", f"{option}={value} is too large.", f"It must be at most {most}.")

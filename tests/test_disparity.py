@@ -1,0 +1,399 @@
+"""compute_disparity and every matcher of MATCHERS against truth, exact symmetries, and bad input."""
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stereo3d import disparity as module
+from stereo3d.disparity import MATCHERS, compute_disparity, methods
+from stereo3d.errors import StereoError
+from stereo3d.evaluate import disparity_scores
+from stereo3d.records import RectifiedPair
+
+METHODS = sorted(MATCHERS)
+
+
+def pair_of(left, right, swapped=False) -> RectifiedPair:
+    height, width = left.shape[:2]
+    identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    return RectifiedPair(left, right, identity, identity.copy(), swapped=swapped)
+
+
+def texture(height, width, seed=0, margin=0):
+    """Smooth random colours on a grey ground, `margin` columns of which stay free on either side."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(0, 1, (height, width, 3)), ksize=(0, 0), sigmaX=1.5)
+    picture = np.clip(128 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
+    picture[:, :margin] = picture[:, width - margin :] = 128
+    return picture
+
+
+def flat_shift(d, height=40, width=120, margin=40, seed=0):
+    """A pair with x_right = x_left - d everywhere, on ground that looks the same beyond the border."""
+    left = texture(height, width, seed, margin)
+    return left, np.roll(left, -d, axis=1)
+
+
+def code_of(*args, **kwargs):
+    with pytest.raises(StereoError) as caught:
+        compute_disparity(*args, **kwargs)
+    return caught.value
+
+
+# ----------------------------------------------------------------------------------------------- truth
+
+# scene -> method -> most that may be wrong. Of the pixels that both pictures see: bad-1 dense %, least coverage kept %,
+# bad-1 kept %, median error kept px. The scenes differ in occlusion: few (sphere), many (slanted), thin bars.
+TOLERANCE = {
+    "slanted": {"block": (6, 88, 4, 0.10), "sgbm": (4, 95, 2.5, 0.15), "sgm": (2, 97, 1, 0.04)},
+    "sphere": {"block": (3, 90, 2, 0.10), "sgbm": (2, 97, 1.5, 0.15), "sgm": (1.5, 97, 1, 0.04)},
+    "bars": {"block": (18, 70, 12, 0.15), "sgbm": (12, 82, 7, 0.10), "sgm": (8, 86, 4, 0.06)},
+    "swapped": {"block": (6, 80, 4, 0.10), "sgbm": (5, 90, 4, 0.15), "sgm": (4, 90, 2, 0.04)},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scene", TOLERANCE)
+def test_truth(scene, method, request):
+    truth = request.getfixturevalue(f"{scene}_pair")
+    d_true, seen = truth.disparity_left, truth.visible1
+    pair = pair_of(truth.left.pixels, truth.right.pixels, swapped=scene == "swapped")
+    lo, hi = float(d_true.min()) - 2.3, float(d_true.max()) + 2.6
+    dense, _ = compute_disparity(pair, (lo, hi), method=method, dense=True)
+    kept, confidence = compute_disparity(pair, (lo, hi), method=method)
+    bad_dense, coverage, bad_kept, median = TOLERANCE[scene][method]
+
+    assert np.isfinite(dense).all()
+    known = np.isfinite(kept)
+    for d in (dense, kept[known]):
+        assert lo - 1e-4 <= d.min() and d.max() <= hi + 1e-4
+    assert confidence.dtype == kept.dtype == np.float32
+    assert (confidence[~known] == 0).all() and (confidence[known] >= 0).all() and confidence.max() <= 1
+    np.testing.assert_array_equal(dense[known], kept[known])
+
+    assert disparity_scores(dense, d_true, seen)["nonocc"]["bad_1"] <= bad_dense
+    scores = disparity_scores(kept, d_true, seen)["nonocc"]
+    assert scores["coverage"] >= coverage
+    assert scores["bad_1_kept"] <= bad_kept
+    error = np.abs(kept - d_true)[known & seen]
+    assert np.median(error) <= median
+    sure = confidence[known & seen] >= np.median(confidence[known & seen])
+    assert np.mean(error[sure] > 1) <= np.mean(error > 1)  # the surer half is no worse than all
+
+
+def test_occluded_pixels_are_mostly_not_kept(slanted_pair):
+    """What the right camera does not see has no match: the left-right test finds it."""
+    pair = pair_of(slanted_pair.left.pixels, slanted_pair.right.pixels)
+    kept, _ = compute_disparity(pair, (8, 42))
+    hidden = ~slanted_pair.visible1
+    wrong = np.abs(kept - slanted_pair.disparity_left) > 1  # False where unknown
+    assert hidden.mean() > 0.05
+    assert wrong[hidden].mean() < 0.15
+
+
+def test_refinement_sharpens_a_slanted_surface(slanted_pair):
+    """Sub-pixel error against truth with and without the fit to surface and pictures: less than half."""
+    pair = pair_of(slanted_pair.left.pixels, slanted_pair.right.pixels)
+    rough, fine = (
+        np.abs(compute_disparity(pair, (8, 42), refine=radius)[0] - slanted_pair.disparity_left)[slanted_pair.visible1]
+        for radius in (0, 3)
+    )
+    assert np.nanmedian(fine) < 0.5 * np.nanmedian(rough)
+
+
+@pytest.mark.parametrize("cost", ["sad", "zncc"])
+def test_block_costs(slanted_pair, cost):
+    """Both costs find the truth; with the right picture darker, only the correlation does."""
+    left, right, truth = slanted_pair.left.pixels, slanted_pair.right.pixels, slanted_pair.disparity_left
+    for gain, works in ((1.0, True), (0.6, cost == "zncc")):
+        kept, _ = compute_disparity(pair_of(left, (right * gain).astype(np.uint8)), (8, 42), method="block", cost=cost)
+        right_share = np.mean(np.abs(kept - truth)[slanted_pair.visible1] <= 1)
+        assert right_share > 0.85 if works else right_share < 0.7
+
+
+# ------------------------------------------------------------------------------------- exact symmetries
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("k", [-17, -5, 3, 12])
+def test_moving_the_right_picture_moves_the_disparity(method, k):
+    """right(x - k): d - k, bit for bit, so no range sign is special. The picture's ground hides the borders."""
+    left, right = flat_shift(6, width=160, margin=50)
+    here, sure = compute_disparity(pair_of(left, right), (1, 12), method=method)
+    there, sure_there = compute_disparity(pair_of(left, np.roll(right, k, axis=1)), (1 - k, 12 - k), method=method)
+    inside = slice(52, -52)
+    assert np.mean(np.isfinite(here[:, inside])) > 0.9
+    np.testing.assert_allclose(there[:, inside] + k, here[:, inside], atol=1e-5)
+    np.testing.assert_allclose(sure_there[:, inside], sure[:, inside], atol=1e-5)
+    assert np.nanmedian(np.abs(here[:, inside] - 6)) < 0.05
+
+
+@settings(max_examples=15, deadline=None)
+@given(d=st.integers(-20, 20), below=st.integers(1, 9), above=st.integers(1, 9), seed=st.integers(0, 99))
+def test_any_range_that_holds_the_shift_finds_it(d, below, above, seed):
+    left, right = flat_shift(d, height=24, width=110, seed=seed)
+    for method in METHODS:
+        kept, _ = compute_disparity(pair_of(left, right), (d - below, d + above), method=method, speckle=0)
+        inside = kept[4:-4, 46:-46]
+        assert np.mean(np.abs(inside - d) < 0.2) > 0.9
+        assert np.nanmin(kept) >= d - below and np.nanmax(kept) <= d + above
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dense", [False, True])
+def test_swapped_is_the_mirror_image(slanted_pair, method, dense):
+    left, right = slanted_pair.left.pixels[:120], slanted_pair.right.pixels[:120]
+    d, c = compute_disparity(pair_of(left, right), (8, 42), method=method, dense=dense)
+    mirror = pair_of(module.mirrored(left), module.mirrored(right), swapped=True)
+    d_mirror, c_mirror = compute_disparity(mirror, (-42, -8), method=method, dense=dense)
+    np.testing.assert_array_equal(-d_mirror[:, ::-1], d)
+    np.testing.assert_array_equal(c_mirror[:, ::-1], c)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_threads_do_not_change_the_result(slanted_pair, method):
+    pair = pair_of(slanted_pair.left.pixels[:101], slanted_pair.right.pixels[:101])
+    first = compute_disparity(pair, (8, 42), method=method, threads=1)
+    for threads in (2, 5):
+        for a, b in zip(first, compute_disparity(pair, (8, 42), method=method, threads=threads), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_flat_pictures_match_nothing(method):
+    grey = np.full((30, 60, 3), 90, np.uint8)
+    for right in (grey, texture(30, 60)):
+        for d_range in ((0, 16), (0, 1), (-7, 3)):
+            d, c = compute_disparity(pair_of(grey, right), d_range, method=method)
+            assert np.isnan(d).all() and (c == 0).all()
+    assert code_of(pair_of(grey, grey), (0, 16), method=method, dense=True).code == "no_disparity"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("d_range", [(5, 6), (5.2, 5.9), (6, 7), (-1e-3, 6.5)])
+def test_narrow_ranges(method, d_range):
+    left, right = flat_shift(6)
+    d, _ = compute_disparity(pair_of(left, right), d_range, method=method)
+    inside = d[4:-4, 48:-48]
+    assert np.isfinite(inside).mean() > 0.9
+    assert np.nanmin(d) >= np.float32(d_range[0]) and np.nanmax(d) <= np.float32(d_range[1])
+    assert np.nanmedian(np.abs(inside - np.clip(6, *d_range))) < 0.1
+
+
+# ---------------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_known_outside_the_photos(method):
+    """map1 NaN: unknown even when dense. map2 NaN, or a match beyond the border: unknown, filled when dense."""
+    left, right = flat_shift(10, margin=0, height=50)
+    pair = pair_of(left, right)
+    map1, map2 = pair.map1.copy(), pair.map2.copy()
+    map1[:10] = np.nan
+    map2[20:30, 40:80] = np.nan
+    pair = dataclasses.replace(pair, map1=map1, map2=map2)
+    d, c = compute_disparity(pair, (5, 15), method=method)
+    dense, _ = compute_disparity(pair, (5, 15), method=method, dense=True)
+    assert np.isnan(d[:10]).all() and (c[:10] == 0).all()
+    assert np.isnan(d[20:30, 51:89]).all()  # whose match, 10 px to the left, lies in the hole of map2
+    assert np.isnan(d[:, :5]).all()
+    assert np.mean(np.isfinite(d[30:45, 12:-6])) > 0.95
+    assert np.isnan(dense[:10]).all() and np.isfinite(dense[10:]).all()
+    assert np.abs(dense[30:45] - 10).max() <= 1  # the blind border is continued from its neighbours
+
+
+def test_dense_fills_from_the_background():
+    """A square at d = 12 before a wall at d = 4: the strip it hides gets the wall's disparity."""
+    wall, square = texture(60, 160, 1), texture(24, 40, 2)
+    left, right = wall.copy(), np.roll(wall, -4, axis=1)
+    left[18:42, 80:120], right[18:42, 68:108] = square, square
+    pair = pair_of(left, right)
+    kept, _ = compute_disparity(pair, (0, 20), tolerance=0.5)
+    dense, _ = compute_disparity(pair, (0, 20), tolerance=0.5, dense=True)
+    hidden = (slice(22, 38), slice(73, 79))
+    assert np.isnan(kept[hidden]).mean() > 0.8
+    assert np.mean(np.abs(dense[hidden] - 4) < 0.5) > 0.8
+    assert np.mean(np.abs(dense[22:38, 84:116] - 12) < 0.5) > 0.98
+
+
+# ------------------------------------------------------------------------------------------ the matchers
+
+
+@pytest.mark.parametrize("mode,number", [("sgbm", 0), ("hh", 1), ("3way", 2), ("hh4", 3)])
+@pytest.mark.parametrize("lo,hi", [(8, 42), (-20, 11), (-40, -5)])
+def test_sgbm_is_opencv(slanted_pair, mode, number, lo, hi):
+    """The wrapper against cv2 called raw on a widened picture, and against cv2 on the picture as it is."""
+    left, right = (p.pixels[60:140] for p in (slanted_pair.left, slanted_pair.right))
+    if hi < 40:  # the same pictures as a pair with negative disparities: turned round, they change places
+        left, right = (right, left) if hi < 0 else (left, np.roll(right, 30, axis=1))
+    count = {(8, 42): 48, (-20, 11): 32, (-40, -5): 48}[lo, hi]
+    opencv = cv2.StereoSGBM.create(minDisparity=lo, numDisparities=count, blockSize=5, P1=600, P2=2400,
+                                   preFilterCap=63, uniquenessRatio=0, disp12MaxDiff=-1, mode=number)  # fmt: skip
+    wide = 96
+    raw = [cv2.copyMakeBorder(p, top=0, bottom=0, left=max(lo + count, 0), right=max(-lo, 0),
+                              borderType=cv2.BORDER_REPLICATE) for p in (left, right)]  # fmt: skip
+    answer = opencv.compute(*raw)[:, max(lo + count, 0) :][:, : left.shape[1]] / 16.0
+    answer[(answer < lo) | (answer > hi)] = np.nan
+    ours, _, confidence = MATCHERS["sgbm"](left, right, lo, hi, mode=mode)
+    assert confidence is None and ours.shape == left.shape[:2]
+    np.testing.assert_array_equal(ours, answer.astype(np.float32))
+    lost = {(8, 42): (np.s_[:, 40:48], np.s_[:, -8:]), (-20, 11): (np.s_[:, 12:20], np.s_[:, -28:-20]),
+            (-40, -5): (np.s_[:, :8], np.s_[:, -48:-40])}[lo, hi]  # fmt: skip
+    for border in lost:  # within the columns that OpenCV alone leaves blank, as far as matches lie in the picture
+        assert np.isfinite(ours[border]).mean() > 0.5
+    plain = opencv.compute(left, right) / 16.0
+    both = np.isfinite(ours) & (plain >= lo) & (plain <= hi)
+    both[:, :wide] = both[:, -wide:] = False
+    assert np.mean(np.abs(plain - ours)[both] < 0.1) > 0.9
+
+
+def test_right_map_is_the_left_map_of_the_mirrored_pair():
+    """What sgm and block read from the diagonals of one volume agrees with matching the other way round."""
+    left, right = flat_shift(6, width=160, margin=40)
+    for method in ("sgm", "block"):
+        _, d_right, _ = MATCHERS[method](left, right, 0, 12)
+        again, _, _ = MATCHERS[method](module.mirrored(right), module.mirrored(left), 0, 12)
+        agree = np.abs(d_right - module.mirrored(again))[:, 50:-50] <= 0.6  # the diagonals give whole numbers
+        assert agree.mean() > 0.97
+
+
+def test_a_matcher_of_a_few_lines(monkeypatch, slanted_pair):
+    """Adding one is a function and a line of the dict: only a left map, an option of its own."""
+
+    def nearest_column(left, right, lo, hi, *, size: int = 7):
+        cost = np.full((hi - lo + 1, *left.shape[:2]), np.inf, np.float32)
+        for d in range(lo, hi + 1):  # lo > 0 here
+            difference = np.abs(left[:, d:].astype(np.float32) - right[:, : left.shape[1] - d]).sum(-1)
+            cost[d - lo, :, d:] = cv2.blur(difference, ksize=(size, size))
+        return (lo + cost.argmin(0)).astype(np.float32)
+
+    monkeypatch.setitem(MATCHERS, "simple", nearest_column)
+    pair = pair_of(slanted_pair.left.pixels, slanted_pair.right.pixels)
+    d, c = compute_disparity(pair, (8, 42), method="simple", size=9)
+    scores = disparity_scores(d, slanted_pair.disparity_left, slanted_pair.visible1)["nonocc"]
+    assert scores["coverage"] > 70 and scores["bad_1_kept"] < 10
+    assert ((c >= 0.5) == np.isfinite(d)).all()  # from the agreement of both maps
+    assert code_of(pair, (8, 42), method="simple", window=9).code == "bad_option"
+
+
+def test_options_are_plain_and_documented():
+    """The command line reads them from the signatures."""
+    for name, matcher in MATCHERS.items():
+        parameters = list(inspect.signature(matcher).parameters.values())
+        assert [p.name for p in parameters[:4]] == ["left", "right", "lo", "hi"]
+        for p in parameters[4:]:
+            assert p.kind is p.KEYWORD_ONLY and type(p.default) in (int, float, str, bool)
+            assert p.name == "threads" or f"{p.name}:" in matcher.__doc__, (name, p.name)
+
+
+# -------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    "d_range", [(5, 5), (9, 2), (0, np.inf), (np.nan, 4), (0, 61), (60, 70), (-99, -60), (-1e9, 1e9)]
+)
+def test_bad_ranges(d_range):
+    error = code_of(pair_of(texture(30, 60), texture(30, 60)), d_range)
+    assert error.code == "bad_range" and error.advice and "lo" in error.numbers
+
+
+def test_widest_range():
+    left, right = flat_shift(6)
+    d, _ = compute_disparity(pair_of(left, right), (-60, 60), method="sgm")
+    assert np.nanmedian(np.abs(d[:, 50:-50] - 6)) < 0.1
+
+
+def test_sgbm_refuses_what_16_bits_cannot_hold():
+    with pytest.raises(StereoError) as caught:
+        MATCHERS["sgbm"](texture(8, 64), texture(8, 64), 2040, 2060)
+    assert caught.value.code == "bad_range"
+
+
+def test_memory_is_predicted_before_it_is_taken(monkeypatch):
+    pair = pair_of(texture(100, 200), texture(100, 200))
+    volume = 3 * 100 * 200 * 64
+    monkeypatch.setattr(module, "available_memory", lambda: volume)
+    monkeypatch.setitem(MATCHERS, "sgm", lambda *a, **k: pytest.fail("the matcher was started"))
+    error = code_of(pair, (0, 63), method="sgm")
+    assert error.code == "memory" and error.numbers["needed"] > volume == error.numbers["available"]
+    assert error.numbers["disparities"] == 64 and "--max-size" in error.advice
+
+
+@pytest.mark.parametrize("method,options", [("sgm", {}), ("block", {}), ("sgbm", {}), ("sgbm", {"mode": "hh"})])
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_prediction_holds(method, options):
+    """The growth of the process, measured from outside, stays below the prediction and, for volumes, near it."""
+    height, width, count = 600, 700, 160
+    script = f"""
+import re, numpy as np
+from stereo3d.disparity.methods import MATCHERS
+rng = np.random.default_rng(0)
+left = rng.integers(0, 256, ({height}, {width}, 3)).astype(np.uint8)
+right = np.roll(left, -9, axis=1)
+run = lambda n, c: MATCHERS[{method!r}](left[:n, :200], right[:n, :200], 0, c - 1, threads=2, **{options!r})
+run(20, 16)
+most = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+open("/proc/self/clear_refs", "w").write("5")  # the high-water mark starts anew
+before = most()
+MATCHERS[{method!r}](left, right, 0, {count} - 1, threads=2, **{options!r})
+print((most() - before) * 1024)
+"""
+    grown = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    predicted = methods.volume_bytes(method, height, width, count, **options)
+    assert 0 < grown <= predicted
+    if method == "sgm":
+        assert predicted < 1.5 * grown
+
+
+def test_wrong_names_and_values_are_refused():
+    pair = pair_of(texture(20, 60), texture(20, 60))
+    error = code_of(pair, (0, 8), method="elas")
+    assert error.code == "unknown_method" and all(m in error.advice for m in MATCHERS)
+    wrong = [("sgm", {"window": "9x9"}), ("sgm", {"p1": 0}), ("sgm", {"p1": 10**6}), ("sgm", {"fall": 0.0}),
+             ("sgm", {"P1": 3}), ("block", {"cost": "ssd"}), ("block", {"radius": 0}), ("block", {"radius": 500}),
+             ("sgbm", {"mode": "bm"}), ("sgbm", {"block_size": 4})]  # fmt: skip
+    for method, options in wrong:
+        error = code_of(pair, (0, 8), method=method, **options)
+        assert error.code == "bad_option" and error.advice, (method, options)
+
+
+def test_wrong_shapes_are_refused():
+    pair = pair_of(texture(20, 60), texture(20, 60))
+    for broken in ({"left": pair.left[..., 0]}, {"right": pair.right[:10]}, {"map2": pair.map2[:10]}):
+        with pytest.raises(ValueError, match="20"):
+            compute_disparity(dataclasses.replace(pair, **broken), (0, 8))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (2, 3), (5, 2)])
+@pytest.mark.parametrize("method", METHODS)
+def test_tiny_pictures(method, size):
+    left = texture(20, 60)[: size[0], : size[1]].copy()
+    d, c = compute_disparity(pair_of(left, left), (-0.5, 0.5), method=method)
+    assert d.shape == c.shape == size
+
+
+# ------------------------------------------------------------------------------------------- real photographs
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("scene", ["cones", "Cloth1"])
+def test_sgm_is_better_than_opencv(shared_data, scene):
+    """On real pairs with measured truth: fewer wrong pixels than OpenCV's matcher, dense and kept."""
+    from stereo3d.evaluate import read_scene
+
+    scene = read_scene(shared_data / "disparity" / scene)
+    pair, count = pair_of(scene.left, scene.right), np.ceil(np.nanmax(scene.truth) / 16) * 16
+    bad = {}
+    for method in ("sgm", "sgbm"):
+        dense, _ = compute_disparity(pair, (0, count - 1), method=method, dense=True)
+        kept, _ = compute_disparity(pair, (0, count - 1), method=method)
+        bad[method] = (disparity_scores(dense, scene.truth, scene.nonocc)["nonocc"]["bad_1"],
+                       disparity_scores(kept, scene.truth, scene.nonocc)["nonocc"]["bad_1_kept"])  # fmt: skip
+    assert bad["sgm"][0] < bad["sgbm"][0] and bad["sgm"][1] < bad["sgbm"][1]

@@ -1,0 +1,242 @@
+"""The numba kernels against short numpy forms of the same equations, and hand-made cases."""
+
+import numpy as np
+import pytest
+
+from stereo3d.disparity import aggregate, costs, methods, select
+
+H, W, D, LO = 13, 21, 9, -3
+NAN = np.float32(np.nan)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def column(x):
+    return np.clip(x, 0, W - 1)
+
+
+def bands(kernel, *before, after, threads=3):
+    methods.in_bands(H, threads, kernel, *before, after=after)
+    return after[0] if len(after) == 1 else after
+
+
+def test_grey_by_hand():
+    picture = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    assert costs.grey(picture).tolist() == [[255, 0, 77, 149, 29]]
+
+
+@pytest.mark.parametrize("window", costs.CENSUS)
+def test_census(rng, window):
+    h, w = costs.CENSUS[window]
+    image = rng.integers(0, 8, (H, W)).astype(np.uint8)
+    padded = np.pad(image, ((h, h), (w, w)), mode="edge")
+    shifts = [padded[i : i + H, j : j + W] for i in range(2 * h + 1) for j in range(2 * w + 1) if (i, j) != (h, w)]
+    oracle = np.zeros((H, W), np.uint64)
+    for s in shifts:
+        oracle = oracle << np.uint64(1) | (s < image).astype(np.uint64)
+    assert len(shifts) == {"7x9": 62, "5x7": 34}[window]
+    np.testing.assert_array_equal(bands(costs.census, image, h, w, after=[np.empty((H, W), np.uint64)]), oracle)
+
+
+@pytest.mark.parametrize("lo", [-3, 0, 5, -30, 30])
+def test_hamming_volume(rng, lo):
+    left, right = rng.integers(0, 2**64, (2, H, W), dtype=np.uint64, endpoint=False)
+    facing = right[:, column(np.arange(W)[:, None] - lo - np.arange(D))]
+    oracle = np.bitwise_count(left[..., None] ^ facing)
+    np.testing.assert_array_equal(bands(costs.hamming_volume, left, right, lo, after=[np.empty((H, W, D), np.uint8)]),
+                                  oracle)  # fmt: skip
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_box_sums(rng, radius):
+    image = rng.integers(0, 256, (H, W)).astype(np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(image.astype(int), radius, "edge"), (2 * radius + 1,) * 2)
+    total, square = costs.box_sums(image, radius)
+    np.testing.assert_array_equal(total, windows.sum((2, 3)))
+    np.testing.assert_array_equal(square, (windows**2).sum((2, 3)))
+
+
+@pytest.mark.parametrize("product", [False, True])
+@pytest.mark.parametrize("radius", [1, 3])
+def test_running_window_sums(rng, radius, product):
+    """Each window of the left picture against the same window of the right one, moved by d; borders repeat."""
+    left, right = rng.integers(0, 256, (2, H, W)).astype(np.uint8)
+    ys = np.clip(np.arange(-radius, H + radius), 0, H - 1)
+    xs = np.arange(-radius, W + radius)
+    a = left[ys][:, column(xs)].astype(int)[..., None]
+    b = right[ys][:, column(xs[:, None] - LO - np.arange(D))].astype(int)
+    each = a * b if product else abs(a - b)
+    oracle = np.lib.stride_tricks.sliding_window_view(each, (2 * radius + 1,) * 2, axis=(0, 1)).sum((-2, -1))
+    columns, sums = np.empty((W + 2 * radius, D), np.int32), np.empty((W, D), np.int32)
+    for y in range(H):
+        advance = costs.start_columns if y in (0, 5) else costs.move_columns
+        advance(left, right, LO, radius, product, y, columns)
+        costs.windows_of_columns(columns, radius, sums)
+        np.testing.assert_array_equal(sums, oracle[y])
+
+
+def test_zncc_is_the_correlation_coefficient(rng):
+    """1 - numpy's correlation coefficient; 0 for right = 2 left + 5, 2 for the negative, 1 for a flat window."""
+    windows = rng.integers(0, 100, (W, 9))
+    other = rng.integers(0, 100, (W, 9))
+    other[0], other[1], other[2] = 2 * windows[0] + 5, 200 - windows[1], 9
+    product = (windows * other).sum(1).astype(np.int32)[:, None]  # d = 0 only
+    sums = [windows.sum(1), (windows**2).sum(1), other.sum(1), (other**2).sum(1)]
+    cost = np.empty((W, 1), np.float32)
+    costs.zncc_cost(product, *sums, 0, 9, cost)
+    assert cost[:3, 0].tolist() == pytest.approx([0, 2, 1], abs=1e-6)
+    oracle = [1 - np.corrcoef(a, b)[0, 1] for a, b in zip(windows[3:], other[3:], strict=True)]
+    np.testing.assert_allclose(cost[3:, 0], oracle, atol=1e-6)
+
+
+def one_path(cost, picture, p1, p2, dy, dx):
+    """L_r by its definition, pixel after pixel."""
+    height, width, _ = cost.shape
+    L = cost.astype(int)
+    for y in range(height)[:: 1 if dy >= 0 else -1]:
+        for x in range(width)[:: 1 if dx >= 0 else -1]:
+            if 0 <= y - dy < height and 0 <= x - dx < width:
+                last = L[y - dy, x - dx]
+                step = abs(picture[y, x].astype(int) - picture[y - dy, x - dx]).max()
+                side = np.pad(last, 1, constant_values=10**6)
+                choices = [last, side[:-2] + p1, side[2:] + p1, np.full_like(last, last.min() + p2[step])]
+                L[y, x] += np.min(choices, 0) - last.min()
+    return L
+
+
+@pytest.mark.parametrize("height", [1, 2, 13])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_semi_global(rng, height, threads):
+    cost = rng.integers(0, 63, (height, W, D)).astype(np.uint8)
+    picture = rng.integers(0, 256, (height, W, 3)).astype(np.uint8)
+    p2 = aggregate.jump_penalties(7, 8.0, 10.0)
+    oracle = sum(one_path(cost, picture, 7, p2.astype(int), dy, dx)
+                 for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))  # fmt: skip
+    np.testing.assert_array_equal(aggregate.semi_global(cost, picture, 7, p2, threads), oracle)
+
+
+def test_semi_global_at_the_largest_penalties_does_not_overflow(rng):
+    cost = np.where(rng.random((H, W, D)) < 0.5, 0, 62).astype(np.uint8)
+    picture = np.zeros((H, W, 3), np.uint8)
+    p2 = aggregate.jump_penalties(aggregate.P2_LIMIT, 8.0, 10.0)
+    oracle = sum(one_path(cost, picture, aggregate.P2_LIMIT, p2.astype(int), dy, dx)
+                 for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))  # fmt: skip
+    np.testing.assert_array_equal(aggregate.semi_global(cost, picture, aggregate.P2_LIMIT, p2, 2), oracle)
+
+
+def test_jump_penalties_by_hand():
+    p2 = aggregate.jump_penalties(10, 8.0, 10.0)
+    assert p2[0] == 90 and p2[10] == round(10 + 80 / np.e) and p2[255] == 10
+    assert (np.diff(p2.astype(int)) <= 0).all()
+
+
+@pytest.mark.parametrize("dtype,largest", [(np.uint16, 65535), (np.float32, np.inf)])
+@pytest.mark.parametrize("lo", [-3, 0, 5])
+def test_winner(rng, dtype, largest, lo):
+    cost = rng.integers(0, 60000, (H, W, D)).astype(dtype)
+    left, margin, right = (np.empty((H, W), np.float32) for _ in range(3))
+    bands(select.winners, cost, dtype(largest), lo, False, after=(left, margin, right))
+    k = cost.argmin(2)
+    rivals = np.where(abs(np.arange(D) - k[..., None]) > 1, cost.astype(float), np.inf).min(2)
+    best = cost.min(2).astype(float)
+    inside = (np.arange(W) - lo - k >= 0) & (np.arange(W) - lo - k < W)
+    np.testing.assert_allclose(margin, np.where(inside, 1 - best / rivals, 0), rtol=1e-6)
+    assert np.array_equal(np.isfinite(left), inside)
+    at = np.clip(k, 1, D - 2)[..., None]
+    a, b, c = (np.take_along_axis(cost, at + i, 2)[..., 0].astype(float) for i in (-1, 0, 1))
+    s = np.where((k > 0) & (k < D - 1), (a - c) / (2 * (a + c - 2 * b)), 0)
+    np.testing.assert_allclose(left[inside], (lo + k + s)[inside], atol=1e-5)
+    for u in range(W):  # the right pixel u faces the left pixels u + d
+        there = [d for d in range(D) if 0 <= u + lo + d < W]
+        for y in range(H):
+            want = lo + min(there, key=lambda d: cost[y, u + lo + d, d]) if there else np.nan
+            np.testing.assert_equal(right[y, u], np.float32(want))
+
+
+@pytest.mark.parametrize(
+    "costs_of_pixel,vee,want",
+    [
+        ([9, 4, 1, 4, 9], False, 2.0),
+        ([9, 4, 1, 4, 9], True, 2.0),
+        ([16, 9, 4, 1, 4.0], False, 3.0),
+        ([6.25, 2.25, 0.25, 0.25, 2.25], False, 2.5),  # (k - 2.5)^2
+        ([5.5, 3.5, 1.5, 0.5, 2.5], True, 2.75),  # 2 |k - 2.75|
+        ([1, 4, 9, 16, 25], False, 0.0),  # at the end of the range nothing to interpolate
+        ([5, 1, 5, 1, 5], False, np.nan),  # two equal minima
+        ([5, 5, 5, 5, 5], True, np.nan),
+    ],
+)
+def test_sub_pixel_by_hand(costs_of_pixel, vee, want):
+    row = np.tile(np.array(costs_of_pixel, np.float32), (9, 1))
+    left, margin, right = (np.empty(9, np.float32) for _ in range(3))
+    select.winner_row(row, np.float32(np.inf), 0, vee, left, margin, right)
+    np.testing.assert_allclose(left[5:], np.float32(want), atol=1e-6)  # x >= 5: the match lies inside
+
+
+def test_left_right_difference_by_hand():
+    left = np.array([[2.0, 0.0, 1.0, 2.4, 3.0, NAN]], np.float32)
+    right = np.array([[0.0, 2.0, 5.0, NAN, 0.0, 0.0]], np.float32)
+    # outside; right[1] = 2; right[1] = 2; nearest to 0.6 is 1; right[1] = 2; unknown
+    np.testing.assert_allclose(select.left_right_difference(left, right), [[np.inf, 2, 1, 0.4, 1, np.inf]], rtol=1e-6)
+
+
+def test_small_components_against_scipy(rng):
+    from scipy.ndimage import label
+
+    disparity = rng.choice(np.array([0, 5, 10, NAN], np.float32), (40, 50), p=[0.5, 0.3, 0.1, 0.1])
+    oracle = np.zeros(disparity.shape, bool)
+    for value in (0, 5, 10):
+        pieces, _ = label(disparity == value)
+        size = np.bincount(pieces.ravel())
+        oracle |= (pieces > 0) & (size[pieces] < 6)
+    np.testing.assert_array_equal(select.small_components(disparity, 1.0, 6), oracle)
+    ramp = np.arange(20, dtype=np.float32)[None]
+    assert not select.small_components(ramp, 1.0, 20).any()  # steps of 1 hang together
+    assert select.small_components(ramp, 0.9, 2).all()
+
+
+def test_fill_background_by_hand():
+    n = NAN
+    disparity = np.array([[n, 3, n, n, 7, n], [n] * 6, [n] * 6, [n, n, n, n, n, 1]], np.float32)
+    want = [[3, 3, 3, 3, 7, 7], [3, 3, 3, 3, 7, 7], [1] * 6, [1] * 6]
+    np.testing.assert_array_equal(select.fill_background(disparity), want)
+    assert np.isnan(select.fill_background(np.full((2, 3), NAN))).all()
+
+
+def test_fit_planes_restores_a_plane_and_keeps_a_jump(rng):
+    y, x = np.mgrid[:40, :60].astype(np.float32)
+    plane = np.where(x < 30, 10 + 0.05 * x - 0.03 * y, 25 - 0.02 * x + 0.04 * y).astype(np.float32)
+    plane[5:9, 40:44] = NAN
+    exact = bands40(select.fit_planes, plane, 3)
+    np.testing.assert_allclose(exact, plane, atol=1e-4)
+    noisy = plane + rng.normal(0, 0.1, plane.shape).astype(np.float32)
+    fitted = bands40(select.fit_planes, noisy, 3)
+    assert np.nanstd(fitted - plane) < 0.4 * np.nanstd(noisy - plane)
+    v, u = slice(17, 24), slice(7, 14)  # one pixel against numpy's least squares
+    A = np.stack([np.ones(49), (x[v, u] - 10).ravel(), (y[v, u] - 20).ravel()], 1)
+    assert np.ptp(noisy[v, u]) < 1
+    assert fitted[20, 10] == pytest.approx(np.linalg.lstsq(A, noisy[v, u].ravel(), rcond=None)[0][0], abs=1e-4)
+
+
+def bands40(kernel, disparity, radius):
+    out = np.empty_like(disparity)
+    methods.in_bands(len(disparity), 3, kernel, disparity, radius, after=(out,))
+    return out
+
+
+def test_image_step_finds_a_known_shift():
+    """left(x) = f(x), right(x) = f(x + 4.3) + 6: d = 4.3 from a start of 4, whatever the exposure."""
+    y, x = np.mgrid[:30, :60].astype(np.float64)
+    f = lambda x: 128 + 60 * np.sin(x / 3) * np.cos(y / 5) + 30 * np.sin(x / 1.7 + y)  # noqa: E731
+    left, right = f(x).astype(np.float32), (f(x + 4.3) + 6).astype(np.float32)
+    d = np.full((30, 60), 4, np.float32)
+    slope, residual, out = (np.empty_like(d) for _ in range(3))
+    for _ in range(4):
+        select.residuals(left, right, d, 0, 30, slope, residual)
+        select.image_step(d, slope, residual, 3, np.float32(1), 0, 30, out)
+        d = out.copy()
+    assert np.isnan(slope[:, :5]).all() and np.isfinite(slope[:, 8:]).all()
+    np.testing.assert_allclose(d[:, 12:-4], 4.3, atol=0.02)
