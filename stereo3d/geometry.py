@@ -216,7 +216,7 @@ def fit_homography(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         ],
         axis=-2,
     )
-    H = np.linalg.svd(A)[2][..., -1, :].reshape(A.shape[:-2] + (3, 3))
+    H = np.linalg.svd(A, full_matrices=A.shape[-2] < 9)[2][..., -1, :].reshape(A.shape[:-2] + (3, 3))
     H = np.linalg.inv(T2) @ H @ T1
     return H / np.linalg.norm(H, axis=(-2, -1), keepdims=True)
 
