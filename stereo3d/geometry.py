@@ -12,6 +12,7 @@ __all__ = [
     "distort",
     "essential_from_pose",
     "fit_homography",
+    "fold_radius",
     "fundamental_from_pose",
     "hom",
     "intersect_rays",
@@ -163,8 +164,8 @@ def distort(x: np.ndarray, dist=None) -> np.ndarray:
 def undistort(x: np.ndarray, K: np.ndarray, dist=None) -> np.ndarray:
     """Normalised image coordinates (..., 2) of photo pixels (..., 2): the inverse of K distort(.), by Newton's method.
 
-    The Jacobian is taken by central differences of `distort`. Where the model folds (far outside the calibrated
-    field) the iteration cannot converge; such points are NaN.
+    The Jacobian is taken by central differences of `distort`. Points that the model reaches only from beyond its fold
+    (`fold_radius`, far outside the calibrated field), or not at all, are NaN.
     """
     x = np.asarray(x, dtype=float)
     target = (x - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
@@ -184,8 +185,22 @@ def undistort(x: np.ndarray, K: np.ndarray, dist=None) -> np.ndarray:
         y = y - np.clip(step / det[..., None], -0.2, 0.2)
         if np.nanmax(np.abs(e), initial=0) < 1e-13:
             break
-    y[np.abs(distort(y, dist) - target).max(-1) > 1e-9] = np.nan
+    reached = np.abs(distort(y, dist) - target).max(-1) <= 1e-9
+    y[~reached | (np.sum(y * y, -1) > fold_radius(dist) ** 2)] = np.nan
     return y
+
+
+def fold_radius(dist) -> float:
+    """The r > 0 at which d/dr [r N(r^2) / D(r^2)] first vanishes: from there on the radial distortion is not one to one.
+
+    dist: as in `distort`, N and D its two radial polynomials.  Returns inf where the model never folds.
+    """
+    k1, k2, _, _, k3, k4, k5, k6 = np.pad(np.asarray(dist, dtype=float), (0, 12 - len(dist)))[:8]
+    N, D = np.poly1d([k3, k2, k1, 1.0]), np.poly1d([k6, k5, k4, 1.0])
+    rise = N * D + np.poly1d([2.0, 0.0]) * (N.deriv() * D - N * D.deriv())  # in q = r^2, times D^2
+    q = np.concatenate([rise.roots, D.roots])
+    q = q.real[(np.abs(q.imag) < 1e-9 * np.abs(q)) & (q.real > 0)]
+    return float(np.sqrt(q.min())) if len(q) else np.inf
 
 
 # -------------------------------------------------------------------------------------------- two views
