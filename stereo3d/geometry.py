@@ -299,10 +299,14 @@ def intersect_rays(d1: np.ndarray, d2: np.ndarray, R: np.ndarray, t: np.ndarray)
     d1, d2: (..., 3) normalised image coordinates (x, y, 1) in their own cameras; X2 = R X1 + t. Returns (...), units of
     t; NaN or negative where the rays run parallel or meet behind. With a = R d1:  z = (t x d2) . (d2 x a) / |d2 x a|^2.
     """
-    a = d1 @ R.T
-    n = np.cross(d2, a)
+    a0, a1, a2 = np.moveaxis(d1 @ np.asarray(R, dtype=float).T, -1, 0)
+    b0, b1, b2 = np.moveaxis(np.asarray(d2, dtype=float), -1, 0)
+    t0, t1, t2 = np.asarray(t, dtype=float).reshape(3)
+    # by components: np.cross takes several times as long, and a point map has millions of rays
+    n0, n1, n2 = b1 * a2 - b2 * a1, b2 * a0 - b0 * a2, b0 * a1 - b1 * a0
+    m0, m1, m2 = t1 * b2 - t2 * b1, t2 * b0 - t0 * b2, t0 * b1 - t1 * b0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sum(np.cross(np.broadcast_to(t, d2.shape), d2) * n, -1) / np.sum(n * n, -1)
+        return (m0 * n0 + m1 * n1 + m2 * n2) / (n0 * n0 + n1 * n1 + n2 * n2)
 
 
 def absolute_orientation(
@@ -310,7 +314,7 @@ def absolute_orientation(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """s, R, t with b = s R a + t in the least-squares sense, in closed form by unit quaternions.
 
-    a, b: (N,3), N >= 3 not on one line.  weights: (N,).  The rotation is the eigenvector of the largest eigenvalue of
+    a, b: (N,3), N >= 3, neither of them on one line.  weights: (N,).  The rotation is the eigenvector of the largest eigenvalue of
     Horn's symmetric 4 x 4 matrix N; the scale is the symmetric one, s = sqrt(sum |b'|^2 / sum |a'|^2), which gives the
     inverse when a and b change places; `scale=False` fixes s = 1. Always a proper rotation, never a reflection.
 
@@ -324,9 +328,11 @@ def absolute_orientation(
     w = w / w.sum()
     ca, cb = w @ a, w @ b
     a0, b0 = a - ca, b - cb
-    spread = np.linalg.svd(a0 * np.sqrt(w)[:, None], compute_uv=False)
-    if spread[1] <= 1e-12 * max(spread[0], 1e-300):
-        raise ValueError("absolute_orientation: the points lie on one line")
+    for points, centred in ((a, a0), (b, b0)):
+        spread = np.linalg.svd(centred * np.sqrt(w)[:, None], compute_uv=False)
+        # what is left across a line is the rounding of the coordinates
+        if spread[1] <= 1e-12 * spread[0] + 4 * np.finfo(float).eps * np.abs(points).max():
+            raise ValueError("absolute_orientation: the points lie on one line")
     S = (a0 * w[:, None]).T @ b0
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = S
     N = np.array(
