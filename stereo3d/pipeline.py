@@ -241,11 +241,14 @@ def rectified_pair(
 def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
     """The cameras of the two photos: given > calibration file > focal of the options > EXIF > prior."""
     sizes = left.size, right.size
-    if rig is None and config.calib is not None:
-        rig = read_rig(config.calib)
+    orientations = tuple(p.exif.get("orientation", 1) for p in (left, right))
     if rig is not None:
-        orientations = tuple(p.exif.get("orientation", 1) for p in (left, right))
         rig = fit_rig(rig, *sizes, orientations=orientations)
+    elif config.calib is not None:
+        names = tuple(p.path.name if p.path else "" for p in (left, right))
+        rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
+        if config.unit is not None and config.baseline is None:
+            rig = replace(rig, unit=config.unit)
     else:
         given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
         rig = Rig(camera_for(left, **given), camera_for(right, **given))
