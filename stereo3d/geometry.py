@@ -191,7 +191,7 @@ def undistort(x: np.ndarray, K: np.ndarray, dist=None) -> np.ndarray:
 
 
 def fold_radius(dist) -> float:
-    """The r > 0 at which d/dr [r N(r^2) / D(r^2)] first vanishes: from there on the radial distortion is not one to one.
+    """The r > 0 at which d/dr [r N(r^2) / D(r^2)] first vanishes: beyond it the radial model is not one to one.
 
     dist: as in `distort`, N and D its two radial polynomials.  Returns inf where the model never folds.
     """
@@ -314,9 +314,10 @@ def absolute_orientation(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """s, R, t with b = s R a + t in the least-squares sense, in closed form by unit quaternions.
 
-    a, b: (N,3), N >= 3, neither of them on one line.  weights: (N,).  The rotation is the eigenvector of the largest eigenvalue of
-    Horn's symmetric 4 x 4 matrix N; the scale is the symmetric one, s = sqrt(sum |b'|^2 / sum |a'|^2), which gives the
-    inverse when a and b change places; `scale=False` fixes s = 1. Always a proper rotation, never a reflection.
+    a, b: (N,3), N >= 3, neither of them on one line.  weights: (N,).  The rotation is the eigenvector of the largest
+    eigenvalue of Horn's symmetric 4 x 4 matrix N; the scale is the symmetric one, s = sqrt(sum |b'|^2 / sum |a'|^2),
+    which gives the inverse when a and b change places; `scale=False` fixes s = 1. Always a proper rotation, never a
+    reflection.
 
     Raises ValueError for fewer than three points or points on one line.
     Source: B. K. P. Horn, Closed-form solution of absolute orientation using unit quaternions, 1987.
