@@ -105,7 +105,7 @@ def _value(owner: str, option: Option, value: Any):
     if isinstance(value, bool) and option.kind is not str:
         raise wrong
     try:
-        if option.kind is int and isinstance(value, float) and value != int(value):
+        if option.kind is int and not isinstance(value, str) and value != int(value):
             raise wrong
         value = option.kind(value)
     except (TypeError, ValueError, OverflowError):
