@@ -23,6 +23,7 @@ DEPTHS = (5, 9)  # of Poisson's octree when chosen by itself: full_depth of the 
 SAMPLES_PER_CELL = 1.25  # along one side of a cell: each is the mean of all its pixels already, more adds only time
 SAMPLES_PER_NODE = 3.0  # the solver's own measure for noisy samples (1.5 for clean): smoother and a sixth faster
 NORMAL_RADIUS = 2  # normals from a plane through 5 x 5 samples, about four cells wide
+OUTLIERS = (0.001, 0.999)  # quantiles of ln z: what lies a tenth of their span beyond would only coarsen the cells
 MIN_SAMPLES = 6  # of those 25, or the point is a trail or speck and not a surface
 
 
@@ -146,6 +147,9 @@ def poisson(
     back a vertex stays where it agrees with the samples seen at its own place in the photo: so nothing stands in front
     of what the photo saw, behind it, or beyond it. Solved on one thread: only so is it equal from run to run.
 
+    The few points (up to 0.1 % on each side) far nearer or farther than all the others are left out, since one of them
+    alone would enlarge the cube and every cell in it.
+
     Source: M. Kazhdan, H. Hoppe, Screened Poisson surface reconstruction, 2013 (Open3D's build of it).
     """
     _check_range("depth", depth, 0, 12)
@@ -153,12 +157,19 @@ def poisson(
     _check_range("max_angle", max_angle, 0, 90)
     _check_range("islands", islands, 0, 1)
     open3d = load_open3d()
-    known = np.isfinite(sigma)
-    pixel = float(np.nanmedian(_spacing(points)[known]))
+    z = points[..., 2]
+    low, high = np.quantile(np.log(z[np.isfinite(z)]), OUTLIERS)
+    with np.errstate(invalid="ignore"):
+        known = np.abs(np.log(z) - (low + high) / 2) <= 0.6 * (high - low) + 0.01
+    points, sigma = np.where(known[..., None], points, np.nan), np.where(known, sigma, np.nan)
+    spacing = _spacing(points)
+    spacing = spacing[spacing > 0]
+    if len(spacing) < 3:
+        raise _scattered(len(spacing), int(known.sum()))
+    pixel = float(np.median(spacing))
     view = points[known][:, :2] / points[known][:, 2:]
-    log_range = np.log(points[known][:, 2])
-    # 1.1: Open3D's cube is so much larger than the box of the samples
-    extent = 1.1 * max(*np.ptp(view, axis=0), np.ptp(np.quantile(log_range, (0.001, 0.999))), 16 * pixel)
+    # Open3D's cube is 1.1 times as large as the box of the samples
+    extent = 1.1 * max(*np.ptp(view, axis=0), np.ptp(np.log(points[known][:, 2])), 16 * pixel)
     relative = float(np.median(sigma[known] / np.linalg.norm(points[known], axis=1)))
     if depth == 0:
         depth = int(np.clip(np.round(np.log2(extent / max(CELL_PX * pixel, relative))), *DEPTHS))
@@ -169,9 +180,7 @@ def poisson(
     spacing = _spacing(points)
     use = (count >= MIN_SAMPLES) & np.isfinite(slope).all(-1) & np.isfinite(spacing)
     if use.sum() < 3:
-        n = int(use.sum())
-        raise StereoError("empty_mesh", f"{n} samples of {int(known.sum())} points lie on a surface, 3 needed.",
-                          "Look at the disparity: what is known in it is scattered.", samples=n)  # fmt: skip
+        raise _scattered(int(use.sum()), int(known.sum()))
     points, sigma, slope, spacing = points[use], sigma[use], slope[use], spacing[use]
     samples = np.column_stack([points[:, :2] / points[:, 2:], np.log(points[:, 2])])
     normals = np.column_stack([slope, -np.ones(len(slope))])
@@ -192,6 +201,7 @@ def poisson(
     z = np.exp(vertices[:, 2])
     vertices = np.column_stack([vertices[:, 0] * z, vertices[:, 1] * z, z])
     triangles = triangles[_facing(vertices, triangles)]
+    triangles = triangles[_first_on_its_edges(triangles, len(vertices))]
     return _finish(vertices, triangles, sigma[nearest], islands)
 
 
@@ -264,7 +274,8 @@ def _torn(P, Q, range_p, range_q, sigma_p, sigma_q, max_angle) -> np.ndarray:
 
 
 def _spacing(points: np.ndarray) -> np.ndarray:
-    """Distance in (x/z, y/z) from each known point to its next on the grid, the larger of the two axes' medians there.
+    """Distance in (x/z, y/z) from each known point to the next on the grid: the nearer one along each axis, the larger
+    of the two axes.
 
     (H,W,3) -> (H,W), NaN where no neighbour is known.
     """
@@ -272,8 +283,9 @@ def _spacing(points: np.ndarray) -> np.ndarray:
     out = np.full(points.shape[:2], np.nan)
     for axis in (0, 1):
         gap = np.linalg.norm(np.diff(view, axis=axis), axis=-1)
-        before = np.concatenate([np.full_like(gap.take([0], axis), np.nan), gap], axis)
-        after = np.concatenate([gap, np.full_like(gap.take([0], axis), np.nan)], axis)
+        end = np.full(np.moveaxis(out, axis, 0)[:1].shape, np.nan)
+        end = np.moveaxis(end, 0, axis)
+        before, after = np.concatenate([end, gap], axis), np.concatenate([gap, end], axis)
         out = np.fmax(out, np.fmin(before, after))
     return out
 
@@ -345,6 +357,17 @@ def _facing(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", np.cross(b - a, c - a), a) < 0
 
 
+def _first_on_its_edges(faces: np.ndarray, n: int) -> np.ndarray:
+    """(M,) True where no earlier face runs along one of its edges in the same direction: the mesh stays a manifold.
+
+    Among points that form no surface the Poisson solver now and then returns such faces.
+    """
+    start, end = faces.astype(np.int64), np.roll(faces, -1, axis=1)
+    first = np.zeros(faces.size, bool)
+    first[np.unique(start * n + end, return_index=True)[1]] = True
+    return first.reshape(-1, 3).all(1)
+
+
 def _finish(vertices, faces, sigma, islands) -> Mesh:
     """Small pieces out (by the area they cover in the photo, as a share of the largest), unused vertices out."""
     from scipy.sparse import coo_matrix
@@ -404,6 +427,11 @@ def texture_mesh(mesh: Mesh, photo: Photo, camera: Camera) -> Mesh:
 
 
 # ---------------------------------------------------------------------------------------------------- ends
+
+
+def _scattered(samples: int, points: int) -> StereoError:
+    return StereoError("empty_mesh", f"{samples} samples of {points} points lie on a surface, 3 are needed.",
+                       "Look at the disparity: what is known in it is scattered.", samples=samples)  # fmt: skip
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -293,6 +293,38 @@ def test_nothing_known_is_an_error(method):
         assert caught.value.code == "empty_mesh"
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (5, 5), (1, 50), (50, 1), (3, 40), (30, 40)])
+@pytest.mark.parametrize("kind", ["plane", "line", "scattered", "one point"])
+@pytest.mark.parametrize("method", METHODS)
+def test_tiny_and_degenerate_maps_are_meshed_or_refused(method, kind, shape):
+    points = rays(shape[::-1]) * 5.0
+    if kind == "line":
+        points[1:] = np.nan
+    if kind == "scattered":
+        points = points * np.random.default_rng(0).uniform(0.5, 2, shape)[..., None]
+    if kind == "one point":
+        points[:] = [0, 0, 5]
+    try:
+        mesh = build_mesh(points, method=method)
+    except StereoError as error:
+        assert error.code == "empty_mesh"
+        assert kind != "plane" or min(shape) < 3
+    else:
+        check_sound(mesh)
+        check_faces_camera(mesh)
+        assert kind not in ("line", "one point")
+
+
+def test_one_far_point_does_not_coarsen_poisson():
+    points, distance = slanted()
+    points[100, 100] *= 1000
+    mesh = build_mesh(points, method="poisson")
+    without = build_mesh(slanted()[0], method="poisson")
+    assert len(mesh.faces) == pytest.approx(len(without.faces), rel=0.02)
+    assert (distance(mesh.vertices) <= TOLERANCE["poisson"] * mesh.vertices[:, 2]).mean() > 0.98
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_points_that_do_not_hold_together_are_an_error(method):
     z = np.random.default_rng(0).uniform(1, 100, (20, 30))
