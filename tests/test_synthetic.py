@@ -1,0 +1,390 @@
+"""Synthetic scenes against hand-made geometry: the truth must be true, and the photos must agree with it."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from stereo3d import raycast, synthetic
+from stereo3d.errors import StereoError
+from stereo3d.files import read_map
+from stereo3d.geometry import (
+    fundamental_from_pose,
+    hom,
+    project,
+    rotation_angle_deg,
+    sampson,
+    scale_K,
+    transform,
+    triangulate_points,
+    undistort,
+)
+from stereo3d.records import Camera
+
+TINY = (96, 72)
+DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
+
+
+def points1(pair):
+    """Surface points (H,W,3) seen at the pixels of photo 1, from its depth."""
+    cam = pair.rig.cam1
+    x = np.stack(np.meshgrid(np.arange(cam.size[0]), np.arange(cam.size[1])), -1).astype(float)
+    return hom(undistort(x, cam.K, cam.dist)) * pair.depth1[..., None]
+
+
+def photo_error(pair):
+    """Mean absolute difference, grey levels, of photo 1 and photo 2 warped onto it by the truth, where visible."""
+    rig = pair.rig
+    x2 = project(points1(pair), rig.cam2.K, rig.R, rig.t, rig.cam2.dist).astype(np.float32)
+    warped = cv2.remap(src=pair.right.pixels, map1=x2[..., 0], map2=x2[..., 1], interpolation=cv2.INTER_CUBIC)
+    return np.abs(warped.astype(float) - pair.left.pixels)[pair.visible1].mean()
+
+
+# ------------------------------------------------------------------------------------------------------------ geometry
+
+
+def test_kernels_and_scenes_number_kinds_alike():
+    for name in ("RECTANGLE", "ELLIPSOID", "BOX", "FRUSTUM", "DISC"):
+        assert getattr(raycast, name) == getattr(synthetic, name)
+    for name in ("PLAIN", "MOTTLED", "WOOD", "WALL", "BANDS", "FRUIT", "GLOBE", "COVER", "WEAVE", "DOTS"):
+        assert getattr(raycast, name) == getattr(synthetic, name)
+
+
+def test_rays_meet_each_solid_where_the_hand_says():
+    paint = synthetic._paint(synthetic.PLAIN, "808080")
+
+    def hit(kind, size, shape, origin, ray):
+        solid = synthetic._solid(kind, (1, 2, 5), size, paint, shape=shape)
+        return synthetic.cast(synthetic.Scene(((solid,),)), np.array(origin, float), np.array([ray], float))[0]
+
+    assert hit(synthetic.RECTANGLE, (1, 1, 1), (), (1, 2, 0), (0, 0, 2)) == pytest.approx(2.5)
+    assert math.isnan(hit(synthetic.RECTANGLE, (1, 1, 1), (), (2.01, 2, 0), (0, 0, 1)))
+    assert hit(synthetic.ELLIPSOID, (1, 1, 3), (-1, 1), (1, 2, 0), (0, 0, 1)) == pytest.approx(2)
+    assert hit(synthetic.ELLIPSOID, (1, 1, 3), (0, 1), (1, 2, 0), (0, 0, 1)) == pytest.approx(8)  # open half: far side
+    assert hit(synthetic.BOX, (1, 2, 0.5), (), (1, 2, 0), (0, 0, 1)) == pytest.approx(4.5)
+    assert hit(synthetic.BOX, (1, 2, 0.5), (), (1, 2, 5), (1, 0, 0)) == pytest.approx(1)  # from inside
+    assert hit(synthetic.FRUSTUM, (1, 1, 2), (1, 1, 0), (-3, 2, 5), (1, 0, 0)) == pytest.approx(3)
+    assert hit(synthetic.FRUSTUM, (1, 1, 2), (1, 1, 1), (1, 2, 0), (0, 0, 1)) == pytest.approx(3)  # a lid
+    assert hit(synthetic.FRUSTUM, (1, 1, 2), (1, 1, 2), (1, 2, 0), (0, 0, 1)) == pytest.approx(7)  # the other one
+    assert math.isnan(hit(synthetic.FRUSTUM, (1, 1, 2), (1, 1, 0), (1, 2, 0), (0, 0, 1)))  # an open tube
+    assert hit(synthetic.FRUSTUM, (2, 2, 2), (1, 0.5, 0), (-4, 2, 5), (1, 0, 0)) == pytest.approx(3.5)  # radius 1.5
+    assert hit(synthetic.DISC, (2, 2, 1), (0.5,), (2.5, 2, 0), (0, 0, 1)) == pytest.approx(5)
+    assert math.isnan(hit(synthetic.DISC, (2, 2, 1), (0.5,), (1.5, 2, 0), (0, 0, 1)))  # its hole
+
+
+def test_depth_of_ball_and_wall_by_hand(sphere_pair):
+    centre, radius, wall = np.array([0.05, 0.02, 1.5]), 0.35, 2.2
+    cam = sphere_pair.rig.cam1
+    x = np.stack(np.meshgrid(np.arange(cam.size[0]), np.arange(cam.size[1])), -1).astype(float)
+    d = hom(undistort(x, cam.K))
+    a, b, c = np.sum(d * d, -1), d @ centre, centre @ centre - radius**2
+    disc = b * b - a * c
+    z = np.where(disc > 0, (b - np.sqrt(np.maximum(disc, 0))) / a, wall)
+    np.testing.assert_allclose(sphere_pair.depth1, z, rtol=1e-12)
+    on_ball = disc > 0
+    outward = (d * z[..., None] - centre) / radius
+    np.testing.assert_allclose(sphere_pair.normals1[on_ball], outward[on_ball], atol=1e-9)
+    np.testing.assert_allclose(sphere_pair.normals1[~on_ball], np.broadcast_to([0, 0, -1.0], (np.sum(~on_ball), 3)))
+
+
+def test_one_plane_is_one_plane(plane_pair):
+    X = points1(plane_pair).reshape(-1, 3)
+    assert np.linalg.svd(X - X.mean(0), compute_uv=False)[2] < 1e-9
+    # the plane n . X = 1 induces the homography K2 (R + t n^T) K1^-1
+    n, rig = np.linalg.lstsq(X, np.ones(len(X)), rcond=None)[0], plane_pair.rig
+    m = synthetic.exact_matches(plane_pair, 400)
+    H = rig.cam2.K @ (rig.R + np.outer(rig.t, n)) @ np.linalg.inv(rig.cam1.K)
+    np.testing.assert_allclose(transform(H, m.x1), m.x2, atol=1e-8)
+
+
+@pytest.mark.parametrize("pose", synthetic.POSES)
+def test_matches_obey_the_rig_under_every_pose(pose):
+    pair = synthetic.render("slanted", size=TINY, pose=pose, supersample=1)
+    rig = pair.rig
+    assert np.all(np.isfinite(pair.depth1)) and np.all(np.isfinite(pair.depth2))
+    m = synthetic.exact_matches(pair, 300)
+    np.testing.assert_allclose(rig.R @ rig.R.T, np.eye(3), atol=1e-14)
+    if not np.any(rig.t):  # turned on the spot: a homography K R K^-1
+        H = rig.cam2.K @ rig.R @ np.linalg.inv(rig.cam1.K)
+        np.testing.assert_allclose(transform(H, m.x1), m.x2, atol=1e-9)
+        return
+    F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)
+    assert np.abs(sampson(F, m.x1, m.x2)).max() < 1e-9
+    P1, P2 = rig.cam1.K @ np.eye(3, 4), rig.cam2.K @ np.c_[rig.R, rig.t]
+    X = triangulate_points(P1, P2, m.x1, m.x2)
+    i = m.x1.astype(int)
+    np.testing.assert_allclose(X[:, 2], pair.depth1[i[:, 1], i[:, 0]], rtol=1e-6)
+
+
+def test_poses_do_what_their_names_say():
+    C = {name: -f(0.1, 2.0)[0].T @ f(0.1, 2.0)[1] for name, f in synthetic.POSES.items()}
+    turn = {name: rotation_angle_deg(f(0.1, 2.0)[0]) for name, f in synthetic.POSES.items()}
+    np.testing.assert_allclose(C["rectified"], [0.1, 0, 0])
+    np.testing.assert_allclose(C["swapped"], [-0.1, 0, 0])
+    np.testing.assert_allclose(C["vertical"], [0, -0.1, 0])  # y is down: camera 2 stands above
+    assert C["forward"][2] > 5 * np.hypot(*C["forward"][:2])
+    assert not np.any(C["rotation"]) and turn["rotation"] > 3
+    assert C["handheld"][0] > 0.09 > -0.09 > C["handheld_swapped"][0] and 1 < turn["handheld"] < 6
+    assert abs(turn["turned"] - 90) < 5
+    R, t = synthetic.POSES["converging"](0.1, 2.0)  # both optical axes meet in the target
+    np.testing.assert_allclose((R @ [0, 0, 2.0] + t)[:2], 0, atol=5e-3)
+
+
+def test_epipole_of_forward_lies_inside_the_picture(forward_pair):
+    rig = forward_pair.rig
+    e = project(-rig.R.T @ rig.t, rig.cam1.K)
+    assert np.all(e > 0) and np.all(e < rig.cam1.size)
+
+
+# ----------------------------------------------------------------------------------------------------------- disparity
+
+
+def test_disparity_is_focal_times_baseline_over_depth(slanted_pair):
+    rig = slanted_pair.rig
+    fb = rig.cam1.K[0, 0] * -rig.t[0]
+    np.testing.assert_allclose(slanted_pair.disparity_left, fb / slanted_pair.depth1, rtol=1e-6)
+    np.testing.assert_allclose(slanted_pair.disparity_right, fb / slanted_pair.depth2, rtol=1e-6)
+
+
+def test_swapped_disparity_is_negative(swapped_pair):
+    rig = swapped_pair.rig
+    assert rig.t[0] > 0
+    np.testing.assert_allclose(
+        swapped_pair.disparity_left, -rig.cam1.K[0, 0] * rig.t[0] / swapped_pair.depth1, rtol=1e-6
+    )
+    assert swapped_pair.disparity_left.max() < 0
+
+
+def test_swapping_the_photos_is_taking_photo_1_from_the_right(slanted_pair):
+    """The swapped pair, its scene moved to where camera 2 stood, is the pair with its photos exchanged."""
+    scene = synthetic.slanted()
+    b, lamp = scene.baseline, np.array(scene.lamp[0])
+    reach = np.linalg.norm(lamp - scene.target)  # the lamp's strength holds at the target's distance: keep that
+    ahead = lamp[2] + np.sqrt(reach**2 - (lamp[0] - b) ** 2 - lamp[1] ** 2)
+    moved = replace(scene, eye=(b, 0, 0), target=(b, 0, ahead), pose="swapped")
+    other = synthetic.render(moved, size=slanted_pair.left.size)
+    np.testing.assert_allclose(other.depth1, slanted_pair.depth2, rtol=1e-12)
+    assert np.abs(other.left.pixels.astype(int) - slanted_pair.right.pixels).max() <= 1
+    np.testing.assert_allclose(other.disparity_left, -slanted_pair.disparity_right, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["slanted_pair", "sphere_pair", "bars_pair"])
+def test_disparities_of_the_two_views_agree_where_visible(name, request):
+    pair = request.getfixturevalue(name)
+    y, x = np.nonzero(pair.visible1)
+    x2 = x - pair.disparity_left[y, x]
+    i = np.rint(x2).astype(int)
+    assert i.min() >= 0 and i.max() < pair.right.size[0]
+    # within half a pixel on the same surface, unless the nearest pixel centre lies across an edge
+    assert np.mean(np.abs(pair.disparity_right[y, i] - pair.disparity_left[y, x]) < 0.2) > 0.98
+    # what is hidden: nearer in the other photo, or out of it
+    y, x = np.nonzero(~pair.visible1)
+    x2 = x - pair.disparity_left[y, x]
+    i = np.clip(np.rint(x2).astype(int), 0, pair.right.size[0] - 1)
+    outside = (x2 < -0.5) | (x2 > pair.right.size[0] - 0.5)
+    assert np.mean(outside | (pair.disparity_right[y, i] > pair.disparity_left[y, x] + 0.1)) > 0.9
+    assert 0.02 < np.mean(~pair.visible1) < 0.3
+
+
+# -------------------------------------------------------------------------------------------------------------- photos
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["slanted_pair", "sphere_pair", "swapped_pair", "handheld_pair", "vertical_pair", "plane_pair", "rotation_pair"],
+)
+def test_photos_agree_on_every_surface(name, request):
+    pair = request.getfixturevalue(name)
+    assert photo_error(pair) < 1.5  # of 255: resampling of a textured picture
+    assert pair.left.pixels.std() > 30  # which has contrast
+
+
+def test_photos_of_distorted_and_different_cameras_agree():
+    dist = np.array([-0.15, 0.05, 0.001, -0.002, 0.01])
+    K2 = np.array([[230.0, 0, 118], [0, 228, 93], [0, 0, 1]])
+    pair = synthetic.render(
+        "sphere", size=(320, 240), pose="handheld", dist=dist, camera2=Camera(K2, (240, 180), np.array([-0.1, 0, 0, 0]))
+    )
+    assert pair.right.size == (240, 180) and pair.left.size == (320, 240)
+    assert pair.disparity_left is None
+    # photo 2 is coarser by 1.5: blur it is not, but neither is it the same picture
+    assert photo_error(pair) < 6
+    m = synthetic.exact_matches(pair, 200)
+    rig = pair.rig
+    u1, u2 = undistort(m.x1, rig.cam1.K, rig.cam1.dist), undistort(m.x2, rig.cam2.K, rig.cam2.dist)
+    assert np.abs(sampson(fundamental_from_pose(np.eye(3), np.eye(3), rig.R, rig.t), u1, u2)).max() < 1e-10
+    X = points1(pair)[m.x1[:, 1].astype(int), m.x1[:, 0].astype(int)]
+    cv, _ = cv2.projectPoints(objectPoints=X, rvec=cv2.Rodrigues(src=rig.R)[0], tvec=rig.t, cameraMatrix=K2,
+                              distCoeffs=rig.cam2.dist)  # fmt: skip
+    np.testing.assert_allclose(cv.reshape(-1, 2), m.x2, atol=1e-6)
+
+
+def test_rendering_is_deterministic_and_seeded():
+    a, b = (synthetic.render("bars", size=TINY, noise=3, seed=5) for _ in range(2))
+    other = synthetic.render("bars", size=TINY, noise=3, seed=6)
+    assert np.array_equal(a.left.pixels, b.left.pixels) and np.array_equal(a.right.pixels, b.right.pixels)
+    assert not np.array_equal(a.left.pixels, other.left.pixels)
+    assert np.array_equal(a.depth1, other.depth1)
+
+
+def test_noise_exposure_and_vignetting_are_what_was_asked():
+    plain = synthetic.render("slanted", size=TINY)
+    noisy = synthetic.render("slanted", size=TINY, noise=4.0)
+    inner = (plain.left.pixels > 30) & (plain.left.pixels < 225)
+    assert (noisy.left.pixels.astype(float) - plain.left.pixels)[inner].std() == pytest.approx(4, rel=0.05)
+    exposed = synthetic.render("slanted", size=TINY, gain=0.8, offset=10)
+    assert np.array_equal(exposed.left.pixels, plain.left.pixels)
+    assert np.abs(exposed.right.pixels - (0.8 * plain.right.pixels.astype(float) + 10)).max() <= 1
+    dark = synthetic.render("slanted", size=TINY, vignetting=0.5)
+    ratio = (dark.left.pixels / np.maximum(plain.left.pixels, 1.0)).mean(-1)
+    centre, corner = ratio[30:42, 40:56].mean(), ratio[:4, :4].mean()
+    assert centre > 0.95 and corner == pytest.approx(0.5 ** (1 / 2.2), abs=0.05)  # half the light, in sRGB
+
+
+def test_every_scene_is_closed_and_photographed_in_its_own_pose():
+    for name, scene in synthetic.SCENES.items():
+        pair = synthetic.render(name, size=(64, 48), supersample=1)
+        assert np.all(np.isfinite(pair.depth1)) and np.all(pair.depth1 > 0), name
+        R, t = synthetic.POSES[scene().pose](scene().baseline, np.linalg.norm(np.subtract(scene().target, scene().eye)))
+        np.testing.assert_allclose(pair.rig.t, t, atol=1e-12)
+        assert pair.visible1.mean() > 0.5, name
+
+
+def test_names_that_are_none_are_refused():
+    with pytest.raises(StereoError, match="slanted"):
+        synthetic.render("slated")
+    with pytest.raises(StereoError, match="handheld"):
+        synthetic.render("slanted", pose="hand")
+    with pytest.raises(ValueError, match="folds"):
+        synthetic.render("slanted", size=TINY, dist=(-3.0, 0, 0, 0))
+
+
+# --------------------------------------------------------------------------------------------------- matches, cameras
+
+
+def test_noise_and_outliers_of_matches(handheld_pair):
+    clean = synthetic.exact_matches(handheld_pair, 1000, seed=3)
+    spoilt = synthetic.exact_matches(handheld_pair, 1000, noise=0.5, outliers=0.3, seed=3)
+    assert (spoilt.x1 - clean.x1).std() == pytest.approx(0.5, rel=0.1)
+    moved = np.linalg.norm(spoilt.x2 - clean.x2, axis=1) > 5
+    assert 0.28 <= moved.mean() <= 0.3  # a few outliers fall near the truth by chance
+    assert np.any(moved[:300]) and np.any(~moved[:300])  # mixed
+    with pytest.raises(ValueError, match="visible"):
+        synthetic.exact_matches(handheld_pair, 10**7)
+
+
+@pytest.mark.parametrize("motion", synthetic.MOTIONS)
+def test_random_two_view_obeys_its_rig(motion):
+    m, rig = synthetic.random_two_view(150, seed=4, motion=motion)
+    assert len(m) == 150 and m.x1.shape == m.x2.shape == (150, 2)
+    for x in (m.x1, m.x2):
+        assert np.all(x >= -0.5) and np.all(x <= np.array(rig.cam1.size) - 0.5)
+    if motion == "rotation":
+        assert not np.any(rig.t)
+        H = rig.cam2.K @ rig.R @ np.linalg.inv(rig.cam1.K)
+        np.testing.assert_allclose(transform(H, m.x1), m.x2, atol=1e-9)
+        return
+    assert np.linalg.norm(rig.t) == pytest.approx(1)
+    F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)
+    assert np.abs(sampson(F, m.x1, m.x2)).max() < 1e-9
+    X = triangulate_points(rig.cam1.K @ np.eye(3, 4), rig.cam2.K @ np.c_[rig.R, rig.t], m.x1, m.x2)
+    assert np.all(X[:, 2] > 0) and np.all((X @ rig.R.T + rig.t)[:, 2] > 0)
+    spread = np.linalg.svd(X - X.mean(0), compute_uv=False)
+    assert (spread[2] < 1e-6 * spread[0]) == (motion == "planar")
+    again, _ = synthetic.random_two_view(150, seed=4, motion=motion)
+    assert np.array_equal(again.x2, m.x2)
+
+
+def test_random_two_view_outliers():
+    m, rig = synthetic.random_two_view(1000, seed=1, noise=0.5, outliers=0.4)
+    e = np.abs(sampson(fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t), m.x1, m.x2))
+    assert np.mean(e < 3) == pytest.approx(0.6, abs=0.02)
+    assert np.std(e[e < 2]) > 0.1
+
+
+# ------------------------------------------------------------------------------------------------------------- on disk
+
+
+def test_a_rectified_pair_on_disk_reads_back(tmp_path, slanted_pair):
+    files = synthetic.write_pair(tmp_path / "pair", slanted_pair)
+    names = {f.name for f in files}
+    assert names == {f.name for f in (tmp_path / "pair").iterdir()}  # nothing else, nothing half-written
+    folder = tmp_path / "pair"
+    assert np.array_equal(np.array(Image.open(folder / "left.png")), slanted_pair.left.pixels)
+    assert np.array_equal(read_map(folder / "disp_left.pfm"), slanted_pair.disparity_left)
+    np.testing.assert_allclose(read_map(folder / "depth_right.npy"), slanted_pair.depth2, rtol=1e-6)
+    assert np.array_equal(np.array(Image.open(folder / "visible_left.png")) == 255, slanted_pair.visible1)
+    rig = json.loads((folder / "rig.json").read_text())
+    assert rig["unit"] == "m" and rig["res1"] == [320, 240]
+    np.testing.assert_array_equal(rig["intrinsic1"], slanted_pair.rig.cam1.K)
+    np.testing.assert_array_equal(np.ravel(rig["T"]), slanted_pair.rig.t)
+    cameras = json.loads((folder / "cameras.json").read_text())["cameras"]
+    np.testing.assert_array_equal(cameras["right"]["R"], slanted_pair.rig.R)
+    np.testing.assert_array_equal(cameras["right"]["t"], slanted_pair.rig.t)
+    calib = dict(line.split("=") for line in (folder / "calib.txt").read_text().splitlines())
+    z = float(calib["baseline"]) * slanted_pair.rig.cam1.K[0, 0] / (slanted_pair.disparity_left + float(calib["doffs"]))
+    np.testing.assert_allclose(z, 1000 * slanted_pair.depth1, rtol=1e-5)  # Middlebury's millimetres
+    assert int(calib["vmin"]) <= slanted_pair.disparity_left.min() and slanted_pair.disparity_left.max() < int(
+        calib["ndisp"]
+    )
+
+
+def test_handheld_and_swapped_pairs_on_disk(tmp_path, handheld_pair, swapped_pair):
+    names = {f.name for f in synthetic.write_pair(tmp_path / "a", handheld_pair, suffix=".jpg")}
+    assert "left.jpg" in names and "disp_left.pfm" not in names and "calib.txt" not in names
+    names = {f.name for f in synthetic.write_pair(tmp_path / "b", swapped_pair)}
+    assert "disp_left.pfm" in names and "calib.txt" not in names  # the format knows no right photo named first
+    with pytest.raises(StereoError) as error:
+        synthetic.write_pair(tmp_path / "c", handheld_pair, suffix=".gif")
+    assert error.value.code == "unknown_format"
+
+
+def test_exif_agrees_with_the_camera(tmp_path, handheld_pair):
+    synthetic.write_pair(tmp_path, handheld_pair, suffix=".jpg")
+    exif = Image.open(tmp_path / "left.jpg").getexif()
+    details = exif.get_ifd(0x8769)
+    w, h = handheld_pair.left.size
+    assert exif[0x010F] and exif[0x0110]
+    assert details[0xA405] * math.hypot(w, h) / 43.27 == pytest.approx(handheld_pair.rig.cam1.focal, rel=1e-3)
+    assert 0 < details[0x920A] < details[0xA405]
+
+
+# ------------------------------------------------------------------------------------------------------ the demo pair
+
+
+def test_shipped_demo_agrees_with_its_scene():
+    """Rays cast now meet the scene at the depth that ships, and the shipped photos show what is rendered now."""
+    W, C = synthetic.scene_from_camera1("still_life")
+    rig = json.loads((DEMO / "rig.json").read_text())
+    K, size = np.array(rig["intrinsic1"]), tuple(rig["res1"])
+    depth = np.load(DEMO / "depth_left.npz")["depth"]
+    assert depth.shape == size[::-1]
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.integers(0, size[0], 4000), rng.integers(0, size[1], 4000)], 1)
+    z = synthetic.cast("still_life", C, hom(undistort(x.astype(float), K)) @ W)
+    np.testing.assert_allclose(depth[x[:, 1], x[:, 0]].astype(float), z, rtol=2**-11)  # half a step of float16
+    small = synthetic.render("still_life", size=(350, 262), K=scale_K(K, 0.25), supersample=2, vignetting=0.22)
+    np.testing.assert_allclose(np.ravel(rig["T"]), small.rig.t, atol=1e-12)
+    np.testing.assert_allclose(rig["R"], small.rig.R, atol=1e-12)
+    for name, photo in (("left", small.left), ("right", small.right)):
+        shipped = np.array(Image.open(DEMO / f"{name}.jpg"))
+        assert shipped.shape == (*size[::-1], 3)
+        shipped = shipped[: 4 * 262].reshape(262, 4, 350, 4, 3).mean((1, 3))
+        difference = shipped - photo.pixels
+        assert np.abs(difference).mean() < 6 and np.abs(np.mean(difference)) < 2, name
+
+
+def test_shipped_demo_is_small_and_says_its_focal_length():
+    assert sum(f.stat().st_size for f in DEMO.parent.rglob("*") if f.is_file()) < 3e6
+    rig = json.loads((DEMO / "rig.json").read_text())
+    for name, K in (("left", rig["intrinsic1"]), ("right", rig["intrinsic2"])):
+        details = Image.open(DEMO / f"{name}.jpg").getexif().get_ifd(0x8769)
+        assert details[0xA405] * math.hypot(*rig["res1"]) / 43.27 == pytest.approx(K[0][0], rel=1e-9)
+    baseline = np.linalg.norm(rig["T"])
+    depth = np.load(DEMO / "depth_left.npz")["depth"].astype(float)
+    assert 6 < np.median(depth) / baseline < 12
