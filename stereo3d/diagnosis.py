@@ -36,23 +36,8 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
             f"chance can do as well (log10 of expected false alarms {log_nfa:.1f}, needed < {LOG_NFA_NO_OVERLAP:.0f}).",
             {"log10_nfa": log_nfa, "inliers": len(x1), "matches": len(matches)},
             "Do both photos show the same thing? Take them from nearer to each other."))  # fmt: skip
-    parallax, flat_share = homography_residual(x1, x2, unit)
-    numbers = {"parallax_px": parallax / unit, "homography_share": flat_share}
-    posed = rig.posed
-    if parallax < PARALLAX_NONE * unit and flat_share > SHARE_NONE:
-        # with a guessed focal length a turn does not fit any rotation exactly: only the free homography tells
-        guessed = {view.rig.cam1.source, view.rig.cam2.source} & {"prior", "estimated"}
-        fatal = not posed and (bool(guessed) or _explained_by_rotation(matches, view, unit))
-        findings.append(Finding(
-            "pure_rotation" if fatal else "flat_scene", "error" if fatal else "warning",
-            f"no parallax: one homography explains {100 * flat_share:.0f} % of the matches to {parallax:.1f} px; "
-            "the camera only turned, or the scene is one plane.", numbers,
-            "Step sideways between the photos by about a tenth of the distance; include things at several depths."))
-    elif parallax < PARALLAX_FLAT * unit and flat_share > SHARE_FLAT:
-        findings.append(Finding(
-            "flat_scene", "warning", f"nearly one plane: a homography explains {100 * flat_share:.0f} % of the matches "
-            f"to {parallax:.1f} px; the camera motion is uncertain.", numbers,
-            "Include things at several depths, or step further sideways."))  # fmt: skip
+    if not rig.posed:
+        findings += _flatness(matches, view, x1, x2, unit)
     angle = median_parallax_angle(x1, x2, view)
     if angle < 1.0:
         findings.append(Finding(
@@ -62,7 +47,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
         findings.append(Finding(
             "large_baseline", "warning", f"the rays of a point meet at {angle:.0f} degrees (median): much is hidden in "
             "one of the photos.", {"angle_deg": angle}, "Take the photos nearer to each other."))  # fmt: skip
-    if not posed:
+    if not rig.posed:
         spread = direction_spread(x1, x2, view)
         if spread > 2.0:
             findings.append(Finding(
@@ -80,6 +65,28 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
             "swapped", "info", "the first photo was taken from the right of the second; that is taken into account.",
             {"camera2_x": float(-(view.R.T @ view.t)[0])}))  # fmt: skip
     return findings
+
+
+def _flatness(matches: Matches, view: TwoView, x1, x2, unit: float) -> list[Finding]:
+    """Can the pose be told from these matches? Not from those of one homography: a turn, or one plane."""
+    parallax, flat_share = homography_residual(x1, x2, unit)
+    numbers = {"parallax_px": parallax / unit, "homography_share": flat_share}
+    if parallax < PARALLAX_NONE * unit and flat_share > SHARE_NONE:
+        # with a guessed focal length a turn does not fit any rotation exactly: only the free homography tells
+        guessed = {view.rig.cam1.source, view.rig.cam2.source} & {"prior", "estimated"}
+        fatal = bool(guessed) or _explained_by_rotation(matches, view, unit)
+        return [Finding(
+            "pure_rotation" if fatal else "flat_scene", "error" if fatal else "warning",
+            f"no parallax: one homography explains {100 * flat_share:.0f} % of the matches to {parallax:.1f} px; "
+            "the camera only turned, or the scene is one plane.", numbers,
+            "Step sideways between the photos by about a tenth of the distance; include things at several depths.",
+        )]  # fmt: skip
+    if parallax < PARALLAX_FLAT * unit and flat_share > SHARE_FLAT:
+        return [Finding(
+            "flat_scene", "warning", f"nearly one plane: a homography explains {100 * flat_share:.0f} % of the matches "
+            f"to {parallax:.1f} px; the camera motion is uncertain.", numbers,
+            "Include things at several depths, or step further sideways.")]  # fmt: skip
+    return []
 
 
 def same_photo(matches: Matches, size1: tuple[int, int], size2: tuple[int, int]) -> float | None:
