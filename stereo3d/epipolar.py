@@ -404,10 +404,13 @@ def _with_common_focal(x1, x2, rig: Rig, threshold: float, seed: int) -> Rig:
 
 
 def sparse_points(matches: Matches, view: TwoView) -> np.ndarray:
-    """Points X (N,3) of all matches in the frame of camera 1, by SVD; units of t."""
+    """Points X (N,3) of all matches in the frame of camera 1, by SVD; units of t. NaN where a pixel has no ray."""
     rig = view.rig
     y1 = undistort(matches.x1, rig.cam1.K, rig.cam1.dist)
     y2 = undistort(matches.x2, rig.cam2.K, rig.cam2.dist)
     P1 = np.eye(3, 4)
     P2 = np.column_stack([view.R, view.t])
-    return triangulate_points(P1, P2, np.nan_to_num(y1), np.nan_to_num(y2))
+    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
+    X = np.full((len(y1), 3), np.nan)
+    X[known] = triangulate_points(P1, P2, y1[known], y2[known])
+    return X
