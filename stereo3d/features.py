@@ -136,17 +136,21 @@ def _two_nearest(d, others, x_others, same_place: float = 1.0):
     at another place of the picture (more than `same_place` px away). In blocks: tens of MB."""
     norm = (others * others).sum(1)
     index, first, second = np.zeros(len(d), int), np.zeros(len(d)), np.zeros(len(d))
-    few = min(4, len(others))
-    for a in range(0, len(d), 1024):
-        rows = slice(a, a + 1024)
+    for a in range(0, len(d), 512):
+        rows = slice(a, a + 512)
         square = norm - 2 * (d[rows] @ others.T)
-        top = np.argpartition(square, few - 1, axis=1)[:, :few]
-        value = np.take_along_axis(square, top, 1)
-        order = np.lexsort((top, value), axis=1)
-        top, value = np.take_along_axis(top, order, 1), np.take_along_axis(value, order, 1)
-        value = np.sqrt(np.maximum(value + (d[rows] ** 2).sum(1, keepdims=True), 0))
-        elsewhere = np.abs(x_others[top] - x_others[top[:, :1]]).max(-1) > same_place
-        elsewhere[:, -1] = True
-        index[rows], first[rows] = top[:, 0], value[:, 0]
-        second[rows] = np.take_along_axis(value, elsewhere.argmax(1)[:, None], 1)[:, 0]
+        row = np.arange(len(square))
+        own = (d[rows] ** 2).sum(1)
+        index[rows] = best = square.argmin(1)
+        first[rows] = np.sqrt(np.maximum(square[row, best] + own, 0))
+        todo = row  # rows whose second neighbour is not found yet
+        for _ in range(4):  # a keypoint has at most four orientations
+            square[todo, best[todo]] = np.inf
+            best[todo] = square[todo].argmin(1)
+            value = square[todo, best[todo]]
+            second[a + todo] = np.sqrt(np.maximum(value + own[todo], 0))
+            here = np.abs(x_others[best[todo]] - x_others[index[a + todo]]).max(-1) <= same_place
+            todo = todo[here & np.isfinite(value)]
+            if len(todo) == 0:
+                break
     return index, first, second
