@@ -1,0 +1,467 @@
+"""F and E by SVD, and the pose: exact on exact matches, no worse than OpenCV on noisy ones."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from stereo3d import epipolar, synthetic
+from stereo3d import geometry as g
+from stereo3d.errors import StereoError
+from stereo3d.records import Camera, Matches, Rig
+
+MOTIONS = [motion for motion in synthetic.MOTIONS if motion != "rotation"]
+STABLE = [motion for motion in MOTIONS if motion != "planar"]  # one plane leaves eight and seven points a free choice
+
+
+def unposed(rig: Rig) -> Rig:
+    return replace(rig, R=None, t=None)
+
+
+def normalised(matches, rig):
+    return g.undistort(matches.x1, rig.cam1.K, rig.cam1.dist), g.undistort(matches.x2, rig.cam2.K, rig.cam2.dist)
+
+
+def true_F(rig):
+    return g.fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)
+
+
+def apart(A, B):
+    """Largest difference of two matrices known up to scale."""
+    A, B = A / np.linalg.norm(A), B / np.linalg.norm(B)
+    return min(np.abs(A - B).max(), np.abs(A + B).max())
+
+
+def pose_errors(R, t, rig):
+    """Degrees of rotation and of direction."""
+    return g.rotation_angle_deg(R.T @ rig.R), g.angle_deg(t, rig.t)
+
+
+def shot_by(cam1: Camera, cam2: Camera, n=300, *, seed=0, noise=0.0, turn=(0, -8, 3), centre=(1, 0.1, 0.1)):
+    """Matches of random points seen by two cameras, distortion included, and the rig."""
+    rng = np.random.default_rng(seed)
+    R = g.rotation_from_vector(np.radians(turn))
+    t = -R @ np.array(centre) / np.linalg.norm(centre)
+    x1 = rng.uniform(-0.5, np.array(cam1.size) - 0.5, (6 * n, 2))
+    d = g.undistort(x1, cam1.K, cam1.dist)
+    X = np.concatenate([d, np.ones((len(d), 1))], 1) * rng.uniform(4, 10, (len(d), 1))
+    Y = X @ R.T + t
+    x2 = g.project(Y, cam2.K, dist=cam2.dist)
+    # what the lens shows of the points in its field: beyond, the polynomial folds
+    back = g.undistort(x2, cam2.K, cam2.dist)
+    good = (np.abs(x2 - (np.array(cam2.size) - 1) / 2) < np.array(cam2.size) / 2).all(1) & (Y[:, 2] > 0)
+    good &= np.abs(back - Y[:, :2] / Y[:, 2:]).max(1) < 1e-6
+    x1, x2 = x1[good][:n], x2[good][:n]
+    assert len(x1) == n
+    x1, x2 = x1 + rng.normal(0, noise, x1.shape), x2 + rng.normal(0, noise, x2.shape)
+    return Matches(x1, x2, np.ones(n, np.float32)), Rig(cam1, cam2, R, t)
+
+
+# ------------------------------------------------------------------------------------------- algebra: noise-free
+
+
+def test_rows_times_the_matrix_are_the_constraint():
+    rng = np.random.default_rng(0)
+    x1, x2, F = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 3))
+    expected = np.einsum("bni,ij,bnj->bn", g.hom(x2), F, g.hom(x1))
+    assert np.allclose(epipolar.epipolar_rows(x1, x2) @ F.ravel(), expected, atol=1e-13)
+
+
+def test_the_nearest_matrices_by_hand():
+    # of a diagonal matrix, the nearest of rank 2 loses the least entry; no random one of rank 2 is nearer
+    M = np.diag([3.0, 0.5, 2.0])
+    assert np.allclose(epipolar.enforce_rank2(M), np.diag([3, 0, 2]))
+    assert np.allclose(epipolar.enforce_essential(M), np.diag([1, 0, 1]))
+    A = np.random.default_rng(1).normal(size=(4, 3, 3))
+    s = np.linalg.svd(A, compute_uv=False)
+    B = epipolar.enforce_rank2(A)
+    assert np.allclose(np.linalg.norm(A - B, axis=(1, 2)), s[:, 2], atol=1e-12)  # Eckart and Young
+    assert np.allclose(np.linalg.svd(B, compute_uv=False), s * [1, 1, 0], atol=1e-12)
+    assert np.allclose(np.linalg.svd(epipolar.enforce_essential(A), compute_uv=False), [1, 1, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+@pytest.mark.parametrize("n", [8, 9, 50])
+def test_eight_point_is_exact(motion, n):
+    matches, rig = synthetic.random_two_view(n, seed=n, motion=motion)
+    F = epipolar.eight_point(matches.x1, matches.x2)
+    assert np.linalg.norm(F) == pytest.approx(1)
+    assert np.abs(g.sampson(F, matches.x1, matches.x2)).max() < 1e-9
+    assert np.linalg.svd(F, compute_uv=False)[2] < 1e-12
+    if motion in STABLE:
+        others, _ = synthetic.random_two_view(200, seed=n, motion=motion)  # the same cameras, other points
+        limit = 1e-9 if n == 50 else 1e-6  # eight random points may lie badly
+        assert np.abs(g.sampson(F, others.x1, others.x2)).max() < limit
+        assert apart(F, true_F(rig)) < limit
+
+
+def test_eight_point_of_noisy_matches_has_rank_two_and_is_opencvs():
+    for seed in range(5):
+        matches, _ = synthetic.random_two_view(40, seed=seed, motion="converging", noise=1.0)
+        F = epipolar.eight_point(matches.x1, matches.x2)
+        assert np.linalg.svd(F, compute_uv=False)[2] < 1e-12
+        theirs, _ = cv2.findFundamentalMat(points1=matches.x1, points2=matches.x2, method=cv2.FM_8POINT)
+        ours, theirs = (g.sampson(G, matches.x1, matches.x2) for G in (F, theirs))
+        theirs = theirs * np.sign(theirs @ ours)
+        assert np.abs(ours - theirs).max() < 5e-3  # px: OpenCV rounds the pixels to float32
+
+
+def test_eight_point_weights():
+    matches, rig = synthetic.random_two_view(30, seed=3)
+    x2 = matches.x2.copy()
+    x2[4] += 50
+    weights = np.ones(30)
+    weights[4] = 0
+    assert apart(epipolar.eight_point(matches.x1, x2, weights), true_F(rig)) < 1e-9
+    assert apart(epipolar.eight_point(matches.x1, x2), true_F(rig)) > 1e-6
+
+
+def test_eight_point_of_many_matches_needs_little_memory():
+    """Room for the unneeded square factor of the SVD would be 20,000 x 20,000 x 8 bytes = 3 GB."""
+    import tracemalloc
+
+    matches, _ = synthetic.random_two_view(20000, seed=4)
+    tracemalloc.start()
+    F = epipolar.eight_point(matches.x1, matches.x2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.abs(g.sampson(F, matches.x1, matches.x2)).max() < 1e-9
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize("motion", STABLE)
+def test_seven_point_holds_the_truth_and_satisfies_its_equations(motion):
+    matches, rig = synthetic.random_two_view(7 * 40, seed=1, motion=motion)
+    x1, x2 = matches.x1.reshape(40, 7, 2), matches.x2.reshape(40, 7, 2)
+    truth, nearest = true_F(rig), []
+    for a, b in zip(x1, x2, strict=True):
+        found = epipolar.seven_point(a[None], b[None])
+        assert len(found) in (1, 3)
+        assert np.allclose(np.linalg.norm(found, axis=(1, 2)), 1)
+        assert np.abs(g.sampson(found, a, b)).max() < 1e-9
+        s = np.linalg.svd(found, compute_uv=False)
+        assert (s[:, 2] < 1e-10).all()
+        nearest.append(min(apart(F, truth) for F in found))
+    assert np.median(nearest) < 1e-9 and np.max(nearest) < 1e-6
+    # all samples at once are the samples one by one
+    together = epipolar.seven_point(x1, x2)
+    alone = np.concatenate([epipolar.seven_point(a[None], b[None]) for a, b in zip(x1, x2, strict=True)])
+    assert len(together) == len(alone)
+    for F in alone:
+        assert min(apart(F, other) for other in together) < 1e-6
+
+
+def test_seven_point_finds_opencvs_solutions():
+    for seed in range(20):
+        matches, _ = synthetic.random_two_view(7, seed=seed, motion="converging")
+        x1, x2 = matches.x1, matches.x2
+        theirs, _ = cv2.findFundamentalMat(points1=x1, points2=x2, method=cv2.FM_7POINT)
+        theirs = np.asarray(theirs).reshape(-1, 3, 3)
+        found = epipolar.seven_point(x1[None], x2[None])
+        assert len(found) == len(theirs)
+        # compared by the epipolar lines they draw, px; OpenCV rounds the pixels to float32
+        grid = np.stack(np.meshgrid([200.0, 800, 1400], [200.0, 600, 1000]), -1).reshape(-1, 2)
+
+        def lines(F, grid=grid):
+            l = g.hom(grid) @ F.T
+            return l / np.linalg.norm(l[:, :2], axis=1, keepdims=True) / [1, 1, 1000]
+
+        for F in theirs:
+            assert min(np.minimum(abs(lines(F) - lines(G)).max(1), abs(lines(F) + lines(G)).max(1)).max()
+                       for G in found) < 0.02  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("motion", "focal"), [*((m, 1200.0) for m in MOTIONS), *((m, 6000.0) for m in ("sideways", "vertical", "forward"))]
+)
+def test_five_point_holds_the_truth_and_satisfies_its_equations(motion, focal):
+    matches, rig = synthetic.random_two_view(5 * 30, seed=2, motion=motion, focal=focal)
+    y1, y2 = (y.reshape(30, 5, 2) for y in normalised(matches, rig))
+    truth, nearest, counts = g.essential_from_pose(rig.R, rig.t), [], []
+    for a, b in zip(y1, y2, strict=True):
+        found = epipolar.five_point(a[None], b[None])
+        assert 1 <= len(found) <= 10
+        counts.append(len(found))
+        assert np.allclose(np.linalg.norm(found, axis=(1, 2)), 1)
+        e = np.einsum("ni,mij,nj->mn", g.hom(b), found, g.hom(a))
+        assert np.abs(e).max() < 1e-12  # the five equations
+        s = np.linalg.svd(found, compute_uv=False)
+        trace = 2 * found @ np.swapaxes(found, 1, 2) @ found - (s**2).sum(1)[:, None, None] * found
+        # the ten cubics: median over all, for where two solutions almost coincide each is uncertain
+        assert np.median(np.abs(trace).max((1, 2))) < 1e-9 and np.median(s[:, 2]) < 1e-9
+        nearest.append(min(apart(E, truth) for E in found))
+    assert np.median(nearest) < 1e-11 and np.max(nearest) < 1e-7
+    together = epipolar.five_point(y1, y2)
+    assert len(together) == sum(counts)
+
+
+def test_five_point_of_a_degenerate_sample_is_empty_not_an_error():
+    x = np.tile([[0.1, 0.2]], (5, 1))[None]
+    assert epipolar.five_point(x, x).shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"), [(epipolar.seven_point, "7"), (epipolar.five_point, "5"), (epipolar.eight_point, "8")]
+)
+def test_wrong_shapes_are_refused_by_name(function, shape):
+    with pytest.raises(ValueError, match=shape):
+        function(np.zeros((4, 2)), np.zeros((4, 2)))
+    with pytest.raises(ValueError):
+        function(np.zeros((1, 7, 2)), np.zeros((1, 5, 2)))
+
+
+def test_the_essential_matrix_is_constrained_in_camera_coordinates():
+    cam1 = Camera(np.array([[1000.0, 0, 500], [0, 1000, 400], [0, 0, 1]]), (1000, 800))
+    cam2 = Camera(np.array([[1500.0, 0, 700], [0, 1480, 380], [0, 0, 1]]), (1400, 760))
+    matches, rig = shot_by(cam1, cam2, seed=1, noise=1.0)
+    F = epipolar.eight_point(matches.x1, matches.x2)
+    E = epipolar.essential_from_fundamental(F, cam1.K, cam2.K)
+    assert np.allclose(np.linalg.svd(E, compute_uv=False), [1, 1, 0], atol=1e-12)
+    assert max(pose_errors(*epipolar.pose_from_essential(E, *normalised(matches, rig)), rig)) < 3
+    exact = epipolar.essential_from_fundamental(true_F(rig), cam1.K, cam2.K)
+    assert apart(exact, g.essential_from_pose(rig.R, rig.t)) < 1e-12
+
+
+# ---------------------------------------------------------------------------------------------- cheirality
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_cheirality_picks_the_true_one_of_four(motion):
+    matches, rig = synthetic.random_two_view(30, seed=5, motion=motion)
+    y1, y2 = normalised(matches, rig)
+    E = g.essential_from_pose(rig.R, rig.t)
+    for scale in (1.0, -0.3):
+        R, t = epipolar.pose_from_essential(scale * E, y1, y2)
+        assert np.abs(R - rig.R).max() < 1e-9 and np.abs(t - rig.t).max() < 1e-9
+    fronts = sorted(int(epipolar.in_front(R, t, y1, y2).sum()) for R, t in g.decompose_essential(E))
+    assert fronts[-1] == 30 and fronts[-2] < 30
+    assert epipolar.in_front(rig.R, rig.t, y1, y2).all()
+    assert not epipolar.in_front(rig.R, -rig.t, y1, y2).any()
+
+
+def test_in_front_is_the_sign_of_both_depths():
+    rng = np.random.default_rng(6)
+    R, t = g.rotation_from_vector([0.3, -0.5, 0.2]), np.array([0.8, -0.1, 0.6])
+    X = rng.uniform(-6, 6, (400, 3))
+    X = X[(np.abs(X[:, 2]) > 0.1) & (np.abs((X @ R.T + t)[:, 2]) > 0.1)]
+    Y = X @ R.T + t
+    found = epipolar.in_front(R, t, X[:, :2] / X[:, 2:], Y[:, :2] / Y[:, 2:])
+    assert np.array_equal(found, (X[:, 2] > 0) & (Y[:, 2] > 0))
+    assert 20 < found.sum() < len(X) - 20
+
+
+# ------------------------------------------------------------------------------------------- robust estimation
+
+
+@pytest.mark.parametrize("motion", STABLE)
+def test_robust_fundamental_matrix(motion):
+    matches, rig = synthetic.random_two_view(200, seed=7, motion=motion, outliers=0.3)
+    found = epipolar.ransac_fundamental(matches.x1, matches.x2, threshold=1.0)
+    good = np.abs(g.sampson(true_F(rig), matches.x1, matches.x2)) < 1e-6
+    assert good.sum() >= 140
+    assert np.abs(g.sampson(found.model, matches.x1[good], matches.x2[good])).max() < 0.1
+    assert found.inliers[good].all() and found.inliers.mean() < 0.8
+    assert np.linalg.svd(found.model, compute_uv=False)[2] < 1e-10
+    assert epipolar.ransac_fundamental(matches.x1[:6], matches.x2[:6], threshold=1.0) is None
+
+
+def test_refinement_ends_at_the_truth_of_exact_matches():
+    matches, rig = synthetic.random_two_view(60, seed=8, motion="converging")
+    f = rig.cam1.focal
+    y1, y2 = normalised(matches, rig)
+    R0 = g.rotation_from_vector(np.radians([1.0, -1.5, 0.5])) @ rig.R
+    t0 = g.rotation_from_vector(np.radians([2.0, 1.0, -2.0])) @ rig.t
+    assert min(pose_errors(R0, t0, rig)) > 1
+    R, t = epipolar.refine_pose(R0, t0, y1 * f, y2 * f, f, scale=1.0)
+    assert np.linalg.norm(t) == pytest.approx(1, abs=1e-12) and np.allclose(R @ R.T, np.eye(3), atol=1e-12)
+    assert max(pose_errors(R, t, rig)) < 1e-6
+
+
+# ----------------------------------------------------------------------------------------------------- the stage
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_pose_of_exact_matches(motion):
+    matches, rig = synthetic.random_two_view(60, seed=9, motion=motion)
+    view = epipolar.estimate_two_view(matches, unposed(rig))
+    assert view.inliers.all() and view.inliers.dtype == bool
+    assert max(pose_errors(view.R, view.t, rig)) < 1e-5
+    assert np.linalg.norm(view.t) == pytest.approx(1, abs=1e-12)
+    assert np.linalg.norm(view.F) == pytest.approx(1, abs=1e-12)
+    assert np.linalg.svd(view.F, compute_uv=False)[2] < 1e-12
+    E = rig.cam2.K.T @ view.F @ rig.cam1.K
+    s = np.linalg.svd(E, compute_uv=False)
+    assert s[1] / s[0] == pytest.approx(1, abs=1e-9)
+    assert view.rig.R is view.R and view.rig.t is view.t and view.rig.cam1.K is rig.cam1.K
+    X = epipolar.sparse_points(matches, view)
+    assert (X[:, 2] > 0).all() and np.abs(g.project(X, rig.cam1.K) - matches.x1).max() < 1e-3
+
+
+@pytest.mark.parametrize("motion", ["sideways", "forward"])
+def test_pose_no_worse_than_opencv(motion):
+    """The same matches, 0.5 px of noise and 30 % outliers; medians over seeds."""
+    ours, theirs = [], []
+    for seed in range(9):
+        matches, rig = synthetic.random_two_view(150, seed=seed, motion=motion, noise=0.5, outliers=0.3)
+        view = epipolar.estimate_two_view(matches, unposed(rig), seed=seed)
+        ours.append(pose_errors(view.R, view.t, rig))
+        E, mask = cv2.findEssentialMat(
+            points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K, method=cv2.RANSAC, prob=0.9999,
+            threshold=1.5,
+        )  # fmt: skip
+        _, R, t, _ = cv2.recoverPose(
+            E=E[:3], points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K, mask=mask
+        )
+        theirs.append(pose_errors(R, t[:, 0], rig))
+        x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
+        assert np.quantile(np.abs(g.sampson(true_F(rig), x1, x2)), 0.95) < 2.0
+        assert 0.6 < view.inliers.mean() < 0.8
+    assert (np.median(ours, 0) <= np.median(theirs, 0)).all(), (np.median(ours, 0), np.median(theirs, 0))
+    assert np.median(ours, 0)[0] < 0.1 and np.median(ours, 0)[1] < 0.3
+
+
+def test_equal_seeds_give_equal_poses():
+    matches, rig = synthetic.random_two_view(120, seed=10, motion="converging", noise=0.5, outliers=0.4)
+    a, b = (epipolar.estimate_two_view(matches, unposed(rig), seed=3) for _ in range(2))
+    assert np.array_equal(a.F, b.F) and np.array_equal(a.R, b.R) and np.array_equal(a.t, b.t)
+    assert np.array_equal(a.inliers, b.inliers)
+    c = epipolar.estimate_two_view(matches, unposed(rig), seed=4)
+    assert g.rotation_angle_deg(a.R.T @ c.R) < 0.05  # another seed, nearly the same pose
+
+
+def test_inliers_are_those_near_their_epipolar_line_and_before_both_cameras():
+    matches, rig = synthetic.random_two_view(200, seed=11, noise=0.5, outliers=0.3)
+    view = epipolar.estimate_two_view(matches, unposed(rig), threshold=1.2)
+    near = np.abs(g.sampson(view.F, matches.x1, matches.x2)) < 1.2
+    front = epipolar.in_front(view.R, view.t, *normalised(matches, rig))
+    assert np.array_equal(view.inliers, near & front)
+
+
+def test_different_cameras_of_different_size():
+    cam1 = Camera(np.array([[1000.0, 0, 490], [0, 1010, 410], [0, 0, 1]]), (1000, 800))
+    cam2 = Camera(np.array([[2600.0, 0, 950], [0, 2600, 1330], [0, 0, 1]]), (1900, 2600))
+    matches, rig = shot_by(cam1, cam2, seed=2)
+    view = epipolar.estimate_two_view(matches, unposed(rig))
+    assert view.inliers.all() and max(pose_errors(view.R, view.t, rig)) < 1e-5
+    assert np.abs(g.sampson(view.F, matches.x1, matches.x2)).max() < 1e-3
+    noisy, _ = shot_by(cam1, cam2, seed=2, noise=0.4)
+    view = epipolar.estimate_two_view(noisy, unposed(rig))
+    assert view.inliers.mean() > 0.95 and max(pose_errors(view.R, view.t, rig)) < 0.5
+
+
+def test_lens_distortion_is_taken_out():
+    K = np.array([[800.0, 0, 500], [0, 800, 400], [0, 0, 1]])
+    cam1 = Camera(K, (1000, 800), np.array([-0.25, 0.08, 0.001, -0.0005, -0.01]))
+    cam2 = Camera(K, (1000, 800), np.array([0.12, -0.05, 0, 0.001]))
+    matches, rig = shot_by(cam1, cam2, seed=3)
+    view = epipolar.estimate_two_view(matches, unposed(rig))
+    assert view.inliers.all() and max(pose_errors(view.R, view.t, rig)) < 1e-5
+    # F holds for ideal pixels, not for those of the photos
+    ideal = [epipolar.ideal_pixels(x, c) for x, c in ((matches.x1, cam1), (matches.x2, cam2))]
+    assert np.abs(g.sampson(view.F, *ideal)).max() < 1e-3
+    assert np.abs(g.sampson(view.F, matches.x1, matches.x2)).max() > 3
+    X = epipolar.sparse_points(matches, view)
+    assert np.abs(g.project(X, K, dist=cam1.dist) - matches.x1).max() < 1e-3
+    assert np.abs(g.project(X, K, view.R, view.t, cam2.dist) - matches.x2).max() < 1e-3
+
+
+def test_pixels_without_an_ideal_place_are_no_inliers_and_no_points():
+    dist = np.array([-0.3, 0, 0, 0])  # folds at 0.7 focal lengths
+    cam = Camera(np.array([[500.0, 0, 500], [0, 500, 400], [0, 0, 1]]), (1000, 800), dist)
+    inner = Camera(np.array([[500.0, 0, 250], [0, 500, 200], [0, 0, 1]]), (500, 400), dist)
+    matches, rig = shot_by(inner, inner, n=100, seed=4)
+    corner = [0.0, 0.0]  # 1.28 focal lengths from the middle
+    x1 = np.concatenate([matches.x1 + [250, 200], [corner, [500, 400]]])
+    x2 = np.concatenate([matches.x2 + [250, 200], [[500, 400], corner]])
+    wider = Matches(x1, x2, np.ones(len(x1), np.float32))
+    for R, t in ((None, None), (rig.R, rig.t)):
+        view = epipolar.estimate_two_view(wider, Rig(cam, cam, R, t))
+        assert view.inliers[:-2].all() and not view.inliers[-2:].any()
+        X = epipolar.sparse_points(wider, view)
+        assert np.isfinite(X[:-2]).all() and np.isnan(X[-2:]).all()
+
+
+@pytest.mark.parametrize("motion", ["sideways", "converging", "forward"])
+def test_a_posed_rig_only_classifies(motion):
+    matches, rig = synthetic.random_two_view(150, seed=12, motion=motion, noise=0.3, outliers=0.3)
+    metric = replace(rig, t=0.12 * rig.t, unit="m")
+    view = epipolar.estimate_two_view(matches, metric)
+    assert view.R is metric.R and np.array_equal(view.t, metric.t) and view.rig is metric
+    assert apart(view.F, true_F(rig)) < 1e-12
+    near = np.abs(g.sampson(view.F, matches.x1, matches.x2)) < 1.5
+    front = epipolar.in_front(rig.R, rig.t, *normalised(matches, rig))
+    assert np.array_equal(view.inliers[near & front], np.ones((near & front).sum(), bool))
+    assert not view.inliers[~near].any()
+    wrong = replace(rig, R=rig.R @ g.rotation_from_vector(np.radians([0, 3.0, 25])))
+    with pytest.raises(StereoError) as caught:
+        epipolar.estimate_two_view(matches, wrong)
+    assert caught.value.code == "calibration_mismatch" and caught.value.numbers["matches"] == 150
+
+
+def test_far_points_of_a_posed_rig_are_inliers_on_either_side_of_infinity():
+    rng = np.random.default_rng(13)
+    _, rig = synthetic.random_two_view(8, seed=13)
+    X = np.concatenate([rng.uniform(-0.5, 0.5, (60, 2)), np.ones((60, 1))], 1) * 1e5
+    x1 = g.project(X, rig.cam1.K) + rng.normal(0, 0.2, (60, 2))
+    x2 = g.project(X, rig.cam2.K, rig.R, rig.t) + rng.normal(0, 0.2, (60, 2))
+    view = epipolar.estimate_two_view(Matches(x1, x2, np.ones(60)), rig)
+    assert view.inliers.all()
+    assert not epipolar.in_front(rig.R, rig.t, *normalised(Matches(x1, x2, None), rig)).all()
+
+
+def guessed(rig, factor):
+    """The rig as a user has it who knows nothing: focal lengths are guesses, wrong by a factor."""
+    cams = []
+    for camera in (rig.cam1, rig.cam2):
+        K = camera.K.copy()
+        K[0, 0], K[1, 1] = factor * K[0, 0], factor * K[1, 1]
+        cams.append(replace(camera, K=K, source="prior"))
+    return Rig(*cams)
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.25])
+def test_a_common_focal_is_found_for_converging_photos(factor):
+    matches, rig = synthetic.random_two_view(300, seed=14, motion="converging", noise=0.3, outliers=0.2)
+    view = epipolar.estimate_two_view(matches, guessed(rig, factor))
+    for camera in (view.rig.cam1, view.rig.cam2):
+        assert camera.source == "estimated" and camera.focal == pytest.approx(1200, rel=0.03)
+        assert camera.K[0, 2] == rig.cam1.K[0, 2] and f"{camera.focal:.0f} px" in camera.source_detail
+    assert max(pose_errors(view.R, view.t, rig)) < 1.0
+
+
+@pytest.mark.parametrize("turn", [(0, 0.3, 0.2), (0.5, -0.6, 1), (0, 0, 5)])  # degrees: parallel axes, and rolled
+def test_a_guess_stands_where_the_photos_cannot_tell(turn):
+    camera = Camera(np.array([[1200.0, 0, 799.5], [0, 1200, 599.5], [0, 0, 1]]), (1600, 1200))
+    matches, rig = shot_by(camera, camera, seed=14, noise=0.3, turn=turn)
+    guess = guessed(rig, 1.25)
+    view = epipolar.estimate_two_view(matches, guess)
+    assert view.rig.cam1 is guess.cam1 and view.rig.cam2 is guess.cam2
+
+
+def test_a_common_focal_is_not_looked_for_where_one_is_known():
+    matches, rig = synthetic.random_two_view(100, seed=14, motion="converging", noise=0.3)
+    guess = guessed(rig, 1.0)
+    known = replace(guess, cam1=replace(guess.cam1, source="exif"))
+    view = epipolar.estimate_two_view(matches, known)
+    assert view.rig.cam1 is known.cam1 and view.rig.cam2 is known.cam2
+
+
+def test_too_few_matches():
+    matches, rig = synthetic.random_two_view(14, seed=15)
+    with pytest.raises(StereoError) as caught:
+        epipolar.estimate_two_view(matches, unposed(rig))
+    assert caught.value.code == "few_matches" and "14" in caught.value.message and "15" in caught.value.message
+    with pytest.raises(StereoError):
+        epipolar.estimate_two_view(matches[:0], unposed(rig))
+
+
+@pytest.mark.parametrize("source", ["given", "prior"])
+def test_random_matches_have_no_pose(source):
+    _, rig = synthetic.random_two_view(10, seed=16)
+    rng = np.random.default_rng(16)
+    x1, x2 = rng.uniform(0, 1200, (2, 60, 2))
+    rig = Rig(replace(rig.cam1, source=source), replace(rig.cam2, source=source))
+    with pytest.raises(StereoError) as caught:
+        epipolar.estimate_two_view(Matches(x1, x2, np.ones(60)), rig)
+    assert caught.value.code == "no_overlap" and caught.value.numbers["matches"] == 60
