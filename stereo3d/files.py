@@ -63,13 +63,13 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
     try:
         if suffix == ".pfm":
             raw = _read_pfm(path)
-        elif suffix == ".npy":
+        elif suffix in (".npy", ".npz"):
             raw = np.load(path, allow_pickle=False)
-        elif suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                names = archive.files
-                key = names[0] if len(names) == 1 else next(k for k in ("arr_0", "depth", "disparity") if k in names)
-                raw = archive[key]
+            if not isinstance(raw, np.ndarray):
+                with raw as archive:
+                    names = archive.files
+                    key = names[0] if len(names) == 1 else next(k for k in ("arr_0", "depth", "disparity") if k in names)
+                    raw = archive[key]
         else:
             import cv2
 
@@ -82,7 +82,7 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
                 raw = raw[..., 0]
             if scale is None and suffix == ".png" and raw.dtype == np.uint16:
                 scale, unknown = PNG_SCALE, [*unknown, 0]
-    except (ValueError, OSError, EOFError, StopIteration, KeyError, IndexError) as error:
+    except Exception as error:  # numpy, zipfile, zlib and OpenCV each have their own
         raise StereoError("file_unreadable", f"{path}: not a readable map ({error}).", "Check the file.") from error
     if raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[..., 0]
@@ -126,7 +126,7 @@ def write_map(path: str | os.PathLike, value: np.ndarray) -> Path:
         if low < 0.5 / PNG_SCALE or high > 65535 / PNG_SCALE:
             raise StereoError("bad_range", f"{path}: a 16-bit PNG holds 0.002 to 255.99, the map has {low:g} to "
                               f"{high:g}.", "Write .pfm or .npy.", low=low, high=high)  # fmt: skip
-        raw = np.where(known, np.rint(np.nan_to_num(value) * PNG_SCALE), 0).astype(np.uint16)
+        raw = np.where(known, np.floor(np.nan_to_num(value) * PNG_SCALE + 0.5), 0).astype(np.uint16)
         with replacing(path) as temporary:
             temporary.write_bytes(cv2.imencode(".png", raw)[1].tobytes())
     else:
