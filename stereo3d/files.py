@@ -68,8 +68,9 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
             if not isinstance(raw, np.ndarray):
                 with raw as archive:
                     names = archive.files
-                    key = names[0] if len(names) == 1 else next(k for k in ("arr_0", "depth", "disparity") if k in names)
-                    raw = archive[key]
+                    if len(names) > 1:
+                        names = [name for name in ("arr_0", "depth", "disparity") if name in names]
+                    raw = archive[names[0]]
         else:
             import cv2
 
