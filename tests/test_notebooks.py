@@ -1,0 +1,85 @@
+"""The notebooks run to the end, and what they hold then is true; they are stored without outputs."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from stereo3d.evaluate import pose_errors, read_truth_camera, relative_pose
+from stereo3d.files import read_map
+from stereo3d.geometry import hom, project, sampson
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "data" / "demo"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+HAND_OVER = """
+import json
+print(json.dumps({
+    "R": view.R.tolist(), "t": view.t.tolist(), "F": F.tolist(), "matches": len(matches),
+    "inliers": int(view.inliers.sum()), "pixels": pair.map1[known][::200].tolist(),
+    "points": points[known][::200].tolist(), "f_scores": [s["f_score"] for s in scores.values()],
+    "one_line": [len(result.mesh.vertices), len(meshes["poisson"].vertices)],
+}))
+"""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_stored_valid_small_and_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code and all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert path.stat().st_size < 100_000
+
+
+def true_view():
+    """K1, K2 and the pose of the demo pair, and its true depth with the photo pixel of every sample."""
+    camera1, *pose1 = read_truth_camera(DEMO / "cameras.json", "left")
+    camera2, *pose2 = read_truth_camera(DEMO / "cameras.json", "right")
+    depth = read_map(DEMO / "depth_left.npz", unknown=[0])
+    return camera1, camera2, *relative_pose(*pose1, *pose2), depth
+
+
+def test_from_two_photos_to_a_mesh(tmp_path, monkeypatch):
+    """Run in its own folder as a reader would; then pose, F, points and meshes against the truth beside the photos."""
+    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):  # nothing is left in anybody's home
+        monkeypatch.setenv(name, str(tmp_path / name))
+    notebook = nbformat.read(ROOT / "notebooks" / "01_two_photos_to_a_mesh.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(HAND_OVER))
+    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 10
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert str(ROOT) not in printed
+    found = json.loads(notebook.cells[-1].outputs[-1].text)
+
+    camera1, camera2, R, t, depth = true_view()
+    errors = pose_errors(np.array(found["R"]), np.array(found["t"]), R, t)
+    assert errors["rotation_deg"] < 0.1 and errors["direction_deg"] < 0.5
+    assert found["inliers"] > 0.9 * found["matches"] > 900
+
+    # F by the eight-point algorithm: true pairs of pixels lie on its epipolar lines
+    factor = depth.shape[1] / camera1.size[0]
+    y, x = np.mgrid[5 : depth.shape[0] : 23, 5 : depth.shape[1] : 23].reshape(2, -1)
+    x1 = (np.stack([x, y], -1) + 0.5) / factor - 0.5
+    X = hom((x1 - camera1.K[:2, 2]) / np.diag(camera1.K)[:2]) * depth[y, x][:, None]
+    x2 = project(X, camera2.K, R, t)
+    distance = np.abs(sampson(np.array(found["F"]), x1, x2))
+    assert np.quantile(distance, 0.9) < 1.0
+
+    # points: on the ray of their own photo pixel, at the true depth once the baseline is given its true length
+    pixels, points = np.array(found["pixels"]), np.array(found["points"])
+    assert np.abs(project(points, camera1.K) - pixels).max() < 0.2
+    column, row = np.rint((pixels + 0.5) * factor - 0.5).astype(int).T
+    z_true = depth[row.clip(0, depth.shape[0] - 1), column.clip(0, depth.shape[1] - 1)]
+    off = np.abs(points[:, 2] * np.linalg.norm(t) / z_true - 1)
+    assert np.median(off) < 0.003 and np.mean(off < 0.01) > 0.85
+
+    assert min(found["f_scores"]) > 0.9
+    assert found["one_line"][0] == found["one_line"][1]
