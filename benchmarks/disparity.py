@@ -2,11 +2,11 @@
 
     python benchmarks/disparity.py [--data DIR] [--scenes cones tsukuba ...] [--methods block sgm:window=5x7 ...]
 
-bad-x: % of pixels with truth that are off by more than x px, of the non-occluded ones and of all, in the dense map; mean
-error in px there; coverage and bad-1 of the kept map, non-occluded. Searched is [0, n), n the largest true disparity
-rounded up to a multiple of 16, for all alike. Seconds are whole calls of `compute_disparity`, dense; x SGBM and x HH
-compare them with one plain OpenCV call in the same run (wall clock; the best of `--repeats`). The last rows are plain
-OpenCV, both directions, the lower of the left and right neighbour in its gaps.
+bad-x: % of pixels with truth that are off by more than x px, of the non-occluded ones and of all, in the dense map;
+mean error there, in px; coverage and bad-1 of the kept map, non-occluded. Searched is [0, n), n the largest true
+disparity rounded up to a multiple of 16, for all alike. Seconds are whole calls of `compute_disparity`, dense; x SGBM
+and x HH compare them with one plain OpenCV call in the same run (wall clock, best of `--repeats`). The last rows are
+plain OpenCV, both directions, the lower of the left and right neighbour in its gaps.
 """
 
 import argparse

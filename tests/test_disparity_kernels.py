@@ -233,10 +233,10 @@ def test_image_step_finds_a_known_shift():
     f = lambda x: 128 + 60 * np.sin(x / 3) * np.cos(y / 5) + 30 * np.sin(x / 1.7 + y)  # noqa: E731
     left, right = f(x).astype(np.float32), (f(x + 4.3) + 6).astype(np.float32)
     d = np.full((30, 60), 4, np.float32)
-    slope, residual, out = (np.empty_like(d) for _ in range(3))
+    surface, slope, residual, out = (np.empty_like(d) for _ in range(4))
     for _ in range(4):
-        select.residuals(left, right, d, 0, 30, slope, residual)
-        select.image_step(d, slope, residual, 3, np.float32(1), 0, 30, out)
+        select.residuals(left, right, d, 0, 30, surface, slope, residual)
+        select.image_step(d, surface, slope, residual, 3, np.float32(1), 0, 30, out)
         d = out.copy()
-    assert np.isnan(slope[:, :5]).all() and np.isfinite(slope[:, 8:]).all()
+    assert np.isnan(surface[:, :5]).all() and np.isfinite(surface[:, 8:-4]).all()
     np.testing.assert_allclose(d[:, 12:-4], 4.3, atol=0.02)

@@ -53,18 +53,23 @@ def jump_penalties(p1: int, contrast: float, fall: float) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _step(cost, before, before_least, p1, p2, after, total):
-    """One pixel of one path: after = L_r, total += L_r; returns the smallest L_r. Arrays before, after: (count + 2)."""
-    jump = _add(before_least, p2)
-    least = np.uint16(FAR)
-    for k in range(len(cost)):
-        best = _smaller(before[k + 1], jump)
-        best = _smaller(best, _add(_smaller(before[k], before[k + 2]), p1))
-        value = _add(np.uint16(cost[k]), _subtract(best, before_least))
-        after[k + 1] = value
-        total[k] = _add(total[k], value)
-        least = _smaller(least, value)
-    return least
+def _step(cost, total, pixel, paths, before, least, p1, p2, after, count):
+    """One pixel of one path: L_r into paths at `after`, added to total; returns the smallest L_r.
+
+    All arrays flat; pixel, before, after: offsets of k = 0, unsigned, so that the compiler needs no test for indices
+    counted from the end and makes vector code. least: smallest L_r of the pixel before.
+    """
+    jump = _add(least, p2)
+    smallest = np.uint16(FAR)
+    one = np.uint64(1)
+    for k in range(count):
+        near = _add(_smaller(paths[before + k - one], paths[before + k + one]), p1)
+        best = _smaller(_smaller(paths[before + k], near), jump)
+        value = _add(np.uint16(cost[pixel + k]), _subtract(best, least))
+        paths[after + k] = value
+        total[pixel + k] = _add(total[pixel + k], value)
+        smallest = _smaller(smallest, value)
+    return smallest
 
 
 def path_state(width: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +80,23 @@ def path_state(width: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
+def _row_jumps(picture, p2, y, step, jumps):
+    """jumps[path, x] = P2 for the step into (y, x): by the largest difference of a channel from the pixel before."""
+    height, width = picture.shape[:2]
+    for path in range(4):  # the pixel before: in this row, or in the last row behind, straight above, ahead
+        v = y if path == 0 else y - step
+        shift = -step if path == 0 else step * (path - 2)
+        for x in range(width):
+            u = x + shift
+            jumps[path, x] = p2[0]
+            if 0 <= v < height and 0 <= u < width:
+                difference = 0
+                for c in range(3):
+                    difference = max(difference, abs(np.int64(picture[y, x, c]) - np.int64(picture[v, u, c])))
+                jumps[path, x] = p2[difference]
+
+
+@njit(cache=True, nogil=True)
 def sweep(cost, picture, p1, p2, row0, row1, step, paths, least, total):
     """Add the four paths of one sweep to total, for rows row0, row0 + step, ... up to but without row1.
 
@@ -82,25 +104,23 @@ def sweep(cost, picture, p1, p2, row0, row1, step, paths, least, total):
     u16; step 1 from the top (and the left) or -1 from the bottom (and the right); paths, least: `path_state`, carried
     from call to call; total (H,W,count) u16.
     """
-    height, width = cost.shape[0], cost.shape[1]
+    width, count = cost.shape[1], cost.shape[2]
+    flat_cost, flat_total, flat_paths = cost.reshape(-1), total.reshape(-1), paths.reshape(-1)
+    jumps = np.empty((4, width), np.uint16)
     x0 = 0 if step == 1 else width - 1
     for y in range(row0, row1, step):
+        _row_jumps(picture, p2, y, step, jumps)
         now, last = y & 1, 1 - (y & 1)
         for i in range(width):
             x = x0 + step * i
-            for path in range(4):  # the previous pixel: in this row, or in the last row behind, straight, ahead
-                v = y if path == 0 else y - step
-                u = x - step if path == 0 else x + step * (path - 2)
-                here = now if path == 0 else last
-                jump = p2[0]
-                if 0 <= v < height and 0 <= u < width:
-                    difference = 0
-                    for c in range(3):
-                        difference = max(difference, abs(np.int64(picture[y, x, c]) - np.int64(picture[v, u, c])))
-                    jump = p2[difference]
+            pixel = np.uint64((y * width + x) * count)
+            for path in range(4):
+                here, u = (now, x - step) if path == 0 else (last, x + step * (path - 2))
+                before = ((here * 4 + path) * (width + 2) + u + 1) * (count + 2) + 1
+                after = ((now * 4 + path) * (width + 2) + x + 1) * (count + 2) + 1
                 least[now, path, x + 1] = _step(
-                    cost[y, x], paths[here, path, u + 1], least[here, path, u + 1], p1, jump,
-                    paths[now, path, x + 1], total[y, x],
+                    flat_cost, flat_total, pixel, flat_paths, np.uint64(before), least[here, path, u + 1],
+                    p1, jumps[path, x], np.uint64(after), np.uint64(count),
                 )  # fmt: skip
 
 

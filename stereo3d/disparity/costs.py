@@ -47,6 +47,14 @@ def census(image, half_height, half_width, row0, row1, out):
 
 
 @njit(cache=True, nogil=True)
+def _lay_backwards(row, lo, backwards):
+    """backwards[j] = row[W - 1 - lo - j]: what faces x at lo + k then stands at W - 1 - x + k."""
+    last = len(row) - 1
+    for j in range(len(backwards)):
+        backwards[j] = row[min(max(last - lo - j, 0), last)]
+
+
+@njit(cache=True, nogil=True)
 def hamming_volume(left, right, lo, row0, row1, cost):
     """cost[y, x, k] = number of bits in which left[y, x] and right[y, x - lo - k] differ.
 
@@ -56,8 +64,7 @@ def hamming_volume(left, right, lo, row0, row1, cost):
     width, count = cost.shape[1], cost.shape[2]
     backwards = np.empty(width + count - 1, np.uint64)
     for y in range(row0, row1):
-        for j in range(width + count - 1):
-            backwards[j] = right[y, min(max(width - 1 - lo - j, 0), width - 1)]
+        _lay_backwards(right[y], lo, backwards)
         for x in range(width):
             word = left[y, x]
             facing = backwards[width - 1 - x : width - 1 - x + count]
@@ -97,15 +104,13 @@ def box_sums(image, radius):
 @njit(cache=True, nogil=True)
 def _add_row(left_row, right_row, lo, radius, product, sign, columns):
     """columns[x + radius, k] += sign * f(L(x), R(x - lo - k)), f = |a - b| or a b, x = -radius .. W - 1 + radius."""
-    width = len(left_row)
-    count = columns.shape[1]
-    facing = np.empty(count, np.int32)
+    width, count = len(left_row), columns.shape[1]
+    backwards = np.empty(columns.shape[0] + count - 1, np.int32)
+    _lay_backwards(right_row, lo - radius, backwards)
     for i in range(columns.shape[0]):
-        x = i - radius
-        a = np.int32(left_row[min(max(x, 0), width - 1)])
-        for k in range(count):
-            facing[k] = right_row[min(max(x - lo - k, 0), width - 1)]
-        column = columns[i]
+        a = np.int32(left_row[min(max(i - radius, 0), width - 1)])
+        start = width - 1 + radius - (i - radius)
+        facing, column = backwards[start : start + count], columns[i]
         if product:
             for k in range(count):
                 column[k] += sign * a * facing[k]
@@ -153,14 +158,30 @@ def windows_of_columns(columns, radius, sums):
 def zncc_cost(product, left_sum, left_square, right_sum, right_square, lo, pixels, cost):
     """cost[x, k] = 1 - ZNCC = 1 - (n S_lr - S_l S_r) / sqrt((n S_ll - S_l^2)(n S_rr - S_r^2)), of one picture row.
 
-    product (W,count) i32 the window sums S_lr; the others (W,) i64; pixels: n. cost f32 in [0, 2]; 1
-    (no correlation) where a window is flat. The sums are whole numbers, so nothing is lost before the division.
+    product (W,count) i32 the window sums S_lr; the others (W,) i64; pixels: n. cost f32 in [0, 2]; 1 (no correlation)
+    where a window is flat. The sums are whole numbers, so nothing is lost before the division.
     """
     width, count = cost.shape
+    sums, scales = np.empty(width + count - 1, np.int64), np.empty(width + count - 1, np.float64)
+    _lay_backwards(right_sum, lo, sums)
+    _lay_backwards(_one_over_spread(right_sum, right_square, pixels), lo, scales)
+    left_scale = _one_over_spread(left_sum, left_square, pixels)
     for x in range(width):
-        left_spread = pixels * left_square[x] - left_sum[x] ** 2
+        start = width - 1 - x
+        facing, scale = sums[start : start + count], scales[start : start + count]
+        a, f, of_pixel, here = left_sum[x], left_scale[x], product[x], cost[x]
         for k in range(count):
-            u = min(max(x - lo - k, 0), width - 1)
-            spread = np.float64(left_spread) * np.float64(pixels * right_square[u] - right_sum[u] ** 2)
-            common = np.float64(pixels * np.int64(product[x, k]) - left_sum[x] * right_sum[u])
-            cost[x, k] = max(0.0, 1.0 - common / np.sqrt(spread)) if spread > 0 else 1.0
+            common = np.float64(pixels * np.int64(of_pixel[k]) - a * facing[k])
+            value = 1.0 - common * f * scale[k]
+            here[k] = value if value > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _one_over_spread(total, square, pixels):
+    """(W,) f64: 1 / sqrt(n S_aa - S_a^2), 0 where that is 0."""
+    result = np.zeros(len(total))
+    for x in range(len(total)):
+        spread = pixels * square[x] - total[x] * total[x]
+        if spread > 0:
+            result[x] = 1 / np.sqrt(np.float64(spread))
+    return result

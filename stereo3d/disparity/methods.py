@@ -66,10 +66,10 @@ def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, t
 
     height = len(disparity)
     left, right = (costs.grey(picture).astype(np.float32) for picture in (left, right))
-    plane, slope, residual, out = (np.empty_like(disparity) for _ in range(4))
+    plane, surface, slope, residual, out = (np.empty_like(disparity) for _ in range(5))
     in_bands(height, threads, select.fit_planes, disparity, radius, after=(plane,))
-    in_bands(height, threads, select.residuals, left, right, plane, after=(slope, residual))
-    in_bands(height, threads, select.image_step, plane, slope, residual, radius, np.float32(8), after=(out,))
+    in_bands(height, threads, select.residuals, left, right, plane, after=(surface, slope, residual))
+    in_bands(height, threads, select.image_step, plane, surface, slope, residual, radius, np.float32(8), after=(out,))
     return np.clip(out, lo, hi)
 
 

@@ -5,6 +5,22 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
+def _least(values, least):
+    for k in range(len(values)):
+        least = values[k] if values[k] < least else least
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _challenge(values, start, smallest, facing):
+    """Where a value is below the smallest so far, it takes its place, and its number start + i that in facing."""
+    for i in range(len(values)):
+        better = values[i] < smallest[i]
+        smallest[i] = values[i] if better else smallest[i]
+        facing[i] = np.int32(start + i) if better else facing[i]
+
+
+@njit(cache=True, nogil=True)
 def winner_row(cost, largest, lo, vee, left, margin, right):
     """Winner-takes-all of one picture row, seen from both sides.
 
@@ -22,17 +38,11 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
     facing = np.full(width, -1, np.int32)
     for x in range(width):
         here = cost[x]
-        b = largest
-        for k in range(count):
-            b = here[k] if here[k] < b else b
+        b = _least(here, largest)
         k = 0
         while here[k] != b:
             k += 1
-        rival = largest
-        for i in range(0, k - 1):
-            rival = here[i] if here[i] < rival else rival
-        for i in range(k + 2, count):
-            rival = here[i] if here[i] < rival else rival
+        rival = _least(here[: max(0, k - 1)], _least(here[k + 2 :], largest))
         left[x] = lo + k
         unclear = rival <= b
         if 0 < k < count - 1:
@@ -50,11 +60,10 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
         else:
             margin[x] = 1.0 - np.float64(b) / np.float64(rival) if rival < largest else 1.0
         first = width - 1 - x + lo
-        for i in range(max(0, -first), min(count, width - first)):
-            value, j = here[i], first + i
-            nearer = value < smallest[j]
-            smallest[j] = value if nearer else smallest[j]
-            facing[j] = i if nearer else facing[j]
+        start, stop = max(0, -first), min(count, width - first)
+        if start < stop:
+            met = slice(first + start, first + stop)
+            _challenge(here[start:stop], start, smallest[met], facing[met])
     for u in range(width):
         k = facing[width - 1 - u]
         right[u] = lo + k if k >= 0 else np.nan
@@ -155,37 +164,69 @@ def fill_background(disparity):
     return filled
 
 
+# Refinement. The sums over a window are gathered for a whole row at once, one neighbour (u, v) after the other, by
+# loops that write at most three arrays: as much as the compiler will tell apart, and so turn into vector code.
+
+
+@njit(cache=True, nogil=True)
+def _same_surface(own, other, weight, difference):
+    """difference = other - own and weight = 1 where that is within 1 px, both 0 elsewhere (and for NaN)."""
+    for x in range(len(own)):
+        q = other[x] - own[x]
+        same = abs(q) <= np.float32(1)
+        weight[x] = np.float32(1) if same else np.float32(0)
+        difference[x] = q if same else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def _add_moments(value, u, zeroth, first, second):
+    """zeroth += value, first += u value, second += u^2 value."""
+    for x in range(len(value)):
+        zeroth[x] += value[x]
+        first[x] += u * value[x]
+        second[x] += u * u * value[x]
+
+
+@njit(cache=True, nogil=True)
+def _add_scaled(weight, value, total):
+    """total += weight value."""
+    for x in range(len(value)):
+        total[x] += weight[x] * value[x]
+
+
 @njit(cache=True, nogil=True)
 def fit_planes(disparity, radius, row0, row1, out):
     """out[y, x] = c of the least-squares plane d(u, v) = c + a u + b v through the pixel's neighbours on its surface.
 
     The neighbours (u, v) are those in the (2 radius + 1)^2 window whose disparity differs by at most 1 px; where they
     are fewer than 2 radius + 1 or on a line, and where the plane is more than 1 px off, out = disparity. NaN stays NaN.
-    (H,W) f32; rows row0 .. row1 - 1 of out are written. The sums of all pixels of a row grow together, for vector code.
+    (H,W) f32; rows row0 .. row1 - 1 of out are written.
     """
     height, width = disparity.shape
-    n, u1, v1, uu, uv, vv, q1, uq, vq = sums = np.empty((9, width), np.float32)
+    weight, difference = np.empty(width, np.float32), np.empty(width, np.float32)
+    of_row = np.empty((6, width), np.float32)  # sums over u in one row: w, u w, u^2 w, q, u q, u^2 q
+    sums = np.empty((9, width), np.float32)
+    n, u1, v1, uu, uv, vv = sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]
+    q1, uq, vq = sums[6], sums[7], sums[8]
     for y in range(row0, row1):
         sums[:] = 0
         own = disparity[y]
         for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
-            other = disparity[y + v]
-            for u in range(-radius, radius + 1):
-                fu, fv = np.float32(u), np.float32(v)
-                for x in range(max(0, -u), min(width, width - u)):
-                    q = other[x + u] - own[x]
-                    same = abs(q) <= np.float32(1)
-                    w = np.float32(1) if same else np.float32(0)
-                    q = q if same else np.float32(0)
-                    n[x] += w
-                    u1[x] += w * fu
-                    v1[x] += w * fv
-                    uu[x] += w * fu * fu
-                    uv[x] += w * fu * fv
-                    vv[x] += w * fv * fv
-                    q1[x] += q
-                    uq[x] += q * fu
-                    vq[x] += q * fv
+            of_row[:] = 0
+            for u in range(-min(radius, width - 1), min(radius, width - 1) + 1):
+                a, b = max(0, -u), min(width, width - u)
+                w, q = weight[a:b], difference[a:b]
+                _same_surface(own[a:b], disparity[y + v, a + u : b + u], w, q)
+                _add_moments(w, np.float32(u), of_row[0, a:b], of_row[1, a:b], of_row[2, a:b])
+                _add_moments(q, np.float32(u), of_row[3, a:b], of_row[4, a:b], of_row[5, a:b])
+            _add_moments(of_row[0], np.float32(v), n, v1, vv)
+            for x in range(width):
+                u1[x] += of_row[1, x]
+                uu[x] += of_row[2, x]
+                uv[x] += np.float32(v) * of_row[1, x]
+                q1[x] += of_row[3, x]
+                uq[x] += of_row[4, x]
+                vq[x] += np.float32(v) * of_row[3, x]
         for x in range(width):
             out[y, x] = own[x]
             a11, a12, a22 = n[x] * uu[x] - u1[x] ** 2, n[x] * uv[x] - u1[x] * v1[x], n[x] * vv[x] - v1[x] ** 2
@@ -198,16 +239,17 @@ def fit_planes(disparity, radius, row0, row1, out):
 
 
 @njit(cache=True, nogil=True)
-def residuals(left, right, disparity, row0, row1, slope, residual):
-    """residual = left(x) - right(x - d), slope = d right / dx there; both NaN where unknown or outside. (H,W) f32.
+def residuals(left, right, disparity, row0, row1, surface, slope, residual):
+    """residual = left(x) - right(x - d), slope = d right / dx there; surface = d, NaN where unknown or outside.
 
-    Between pixels by cubic interpolation (Catmull-Rom).
+    Both are 0 where surface is NaN. Between pixels by cubic interpolation (Catmull-Rom). All (H,W) f32.
     """
     width = left.shape[1]
     for y in range(row0, row1):
         r = right[y]
         for x in range(width):
-            slope[y, x] = residual[y, x] = np.nan
+            surface[y, x] = np.nan
+            slope[y, x] = residual[y, x] = 0
             p = x - disparity[y, x]
             if 1 <= p < width - 2:  # False for NaN
                 k = int(p)
@@ -215,12 +257,13 @@ def residuals(left, right, disparity, row0, row1, slope, residual):
                 c1 = (r[k + 1] - r[k - 1]) / 2
                 c2 = r[k - 1] - 2.5 * r[k] + 2 * r[k + 1] - r[k + 2] / 2
                 c3 = (r[k + 2] - r[k - 1]) / 2 + 1.5 * (r[k] - r[k + 1])
+                surface[y, x] = disparity[y, x]
                 slope[y, x] = c1 + f * (2 * c2 + 3 * f * c3)
                 residual[y, x] = left[y, x] - (r[k] + f * (c1 + f * (c2 + f * c3)))
 
 
 @njit(cache=True, nogil=True)
-def image_step(disparity, slope, residual, radius, noise, row0, row1, out):
+def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, out):
     """out = d - sum(g e) / (sum(g g) + n noise^2): one Gauss-Newton step towards equal pictures, at most half a pixel.
 
     g, e: slope and residual, each less its mean over the n neighbours on the pixel's surface (as in `fit_planes`), so
@@ -229,24 +272,25 @@ def image_step(disparity, slope, residual, radius, noise, row0, row1, out):
     Source: Lucas and Kanade, An iterative image registration technique, 1981.
     """
     height, width = disparity.shape
-    n, g1, e1, gg, ge = sums = np.empty((5, width), np.float32)
+    weight, unused = np.empty(width, np.float32), np.empty(width, np.float32)
+    gg_row, ge_row = np.empty(width, np.float32), np.empty(width, np.float32)
+    sums = np.empty((5, width), np.float32)
+    n, g1, e1, gg, ge = sums[0], sums[1], sums[2], sums[3], sums[4]
     for y in range(row0, row1):
         sums[:] = 0
         own = disparity[y]
         for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
-            other, slopes, residuals = disparity[y + v], slope[y + v], residual[y + v]
-            for u in range(-radius, radius + 1):
-                for x in range(max(0, -u), min(width, width - u)):
-                    g, e = slopes[x + u], residuals[x + u]
-                    same = abs(other[x + u] - own[x]) <= np.float32(1) and g == g
-                    w = np.float32(1) if same else np.float32(0)
-                    g = g if same else np.float32(0)
-                    e = e if same else np.float32(0)
-                    n[x] += w
-                    g1[x] += g
-                    e1[x] += e
-                    gg[x] += g * g
-                    ge[x] += g * e
+            g, e = slope[y + v], residual[y + v]
+            gg_row[:], ge_row[:] = g * g, g * e
+            for u in range(-min(radius, width - 1), min(radius, width - 1) + 1):
+                a, b = max(0, -u), min(width, width - u)
+                w = weight[a:b]
+                _same_surface(own[a:b], surface[y + v, a + u : b + u], w, unused[a:b])
+                _add_scaled(w, w, n[a:b])
+                _add_scaled(w, g[a + u : b + u], g1[a:b])
+                _add_scaled(w, e[a + u : b + u], e1[a:b])
+                _add_scaled(w, gg_row[a + u : b + u], gg[a:b])
+                _add_scaled(w, ge_row[a + u : b + u], ge[a:b])
         for x in range(width):
             out[y, x] = own[x]
             if n[x] > 2 * radius:
