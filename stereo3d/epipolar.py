@@ -238,6 +238,14 @@ def refine_pose(R, t, x1, x2, focal: float, *, scale: float, evaluations: int = 
     return fit[0], fit[1]
 
 
+def cauchy_width(residuals: np.ndarray) -> float:
+    """2.385 sigma, sigma = 1.4826 median |r|: the width at which the Cauchy loss is 95 % efficient on normal noise.
+
+    Source: Holland and Welsch 1977.
+    """
+    return max(2.385 * 1.4826 * float(np.median(np.abs(residuals))), 1e-9)
+
+
 def _fit_pose(R, t, log_f, x1, x2, *, scale, evaluations=50, prior=None):
     """Least squares over (rotation vector, direction of t on the sphere[, log f]); returns R, t, log f, its deviation.
 
@@ -312,7 +320,8 @@ def estimate_two_view(
     agree = np.flatnonzero(estimate.inliers)
     R, t = pose_from_essential(estimate.model, y1[agree], y2[agree])
     for _ in range(2):
-        R, t = refine_pose(R, t, y1[agree] * focal, y2[agree] * focal, focal, scale=threshold / 3)
+        noise = np.abs(focal * sampson(essential_from_pose(R, t), y1[agree], y2[agree]))
+        R, t = refine_pose(R, t, y1[agree] * focal, y2[agree] * focal, focal, scale=cauchy_width(noise))
         F = fundamental_from_pose(K1, K2, R, t)
         good = (np.abs(sampson(F, x1, x2)) < threshold) & in_front(R, t, y1, y2)
         agree = np.flatnonzero(good)
@@ -375,7 +384,8 @@ def _with_common_focal(x1, x2, rig: Rig, threshold: float, seed: int) -> Rig:
         f = np.exp(log_f)
         R, t = pose_from_essential(estimate.model, p1[agree] / f, p2[agree] / f)
         for _ in range(3):
-            R, t, log_f, deviation = _fit_pose(R, t, log_f, p1[agree], p2[agree], scale=threshold / 3, prior=prior)
+            width = cauchy_width(f * sampson(essential_from_pose(R, t), p1[agree] / f, p2[agree] / f))
+            R, t, log_f, deviation = _fit_pose(R, t, log_f, p1[agree], p2[agree], scale=width, prior=prior)
             f = np.exp(log_f)
             E = essential_from_pose(R, t)
             error = np.abs(f * sampson(E, p1 / f, p2 / f))
