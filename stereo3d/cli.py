@@ -1,24 +1,31 @@
 """The command line: parse -> Config -> reconstruct -> write. Nothing is computed here."""
 
+import contextlib
+import errno
 import logging
 import os
+import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
 
 from . import __version__
-from .errors import EXIT_USAGE, StereoError
+from .errors import EXIT_OUTPUT, EXIT_RESOURCES, EXIT_USAGE, StereoError
 
-EXIT_INTERRUPTED, EXIT_BUG = 130, 70
+EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
 
 
 class PhotosFirst(click.Group):
     """`stereo3d LEFT RIGHT` without a command's name is `stereo3d reconstruct LEFT RIGHT`."""
 
     def parse_args(self, ctx, args):
-        if args and args[0] not in self.commands and args[0] not in ("--help", "--version"):
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
+            if len(args) == 1 and not args[0].startswith("-") and not os.path.lexists(args[0]):
+                commands = ", ".join(self.commands)
+                ctx.fail(f"there is no command and no photo {args[0]!r}. Commands: {commands}; or name two photos.")
             args = ["reconstruct", *args]
         return super().parse_args(ctx, args)
 
@@ -58,6 +65,23 @@ MATCHER = Method("matcher", "disparity", "MATCHERS")
 MESHER = Method("mesher", "mesh", "MESHERS")
 DETECTOR = Method("detector", "features", "DETECTORS")
 FILE = click.Path(path_type=Path)
+
+
+class Positive(click.FloatRange):
+    """A number above 0 and finite; click's own range lets NaN pass."""
+
+    name = "number"
+
+    def __init__(self):
+        super().__init__(min=0, min_open=True, max=1e9)
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
 EPILOG = """\b
 Examples:
   stereo3d left.jpg right.jpg -o model.obj
@@ -65,7 +89,7 @@ Examples:
   stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
 
 Exit codes: 0 done, 2 wrong command line, 3 input cannot be read, 4 calibration, 5 the pair cannot be reconstructed,
-6 output cannot be written, 7 memory or a library is missing, 130 interrupted."""
+6 output cannot be written, 7 memory or a library is missing, 70 a bug, 130 interrupted, 143 terminated."""
 
 
 @click.group(cls=PhotosFirst, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,40 +127,36 @@ def reconstruct(
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
     _logging(verbose, quiet)
-    from .export import check_writable, companions, write_picture
-
-    stage_targets = _stage_targets(save_stages)
-    _keep_inputs([left, right, settings["calib"]], [output, *companions(output), json_file, preview, *stage_targets])
-    check_writable(output)
-    for path in filter(None, (json_file, preview, *stage_targets)):
-        check_writable(path, suffixes=(".png", ".jpg") if path is preview else (path.suffix.lower(),))
-    try:
+    outputs = [(output, "the mesh"), *_companions(output), (preview, "--preview"), *_stage_targets(save_stages)]
+    _check_names([left, right, settings["calib"]], [*outputs, (json_file, "--json")])
+    with _failure_as_json(json_file):
         from . import pipeline
+        from .export import WRITERS, write_picture
+        from .files import together, try_writing
 
+        _check_suffix(output, WRITERS)
+        _check_suffix(preview, (".png", ".jpg"))
+        for path, _ in outputs:
+            if path is not None:
+                try_writing(path)
         config = pipeline.Config(options=_options(options), **settings)
         with _progress(progress, quiet) as tell:
             result = pipeline.reconstruct(left, right, config=config, progress=tell)
-        files = result.save(output)
-        if preview:
-            from .preview import preview as draw
+        with together():
+            files = result.save(output)
+            if preview:
+                from .preview import preview as draw
 
-            files.append(write_picture(preview, draw(result.mesh, result.view.rig.cam1)))
-        if save_stages:
-            from .stage_files import save_stages as write_stages
+                files.append(write_picture(preview, draw(result.mesh, result.view.rig.cam1)))
+            if save_stages:
+                from .stage_files import save_stages as write_stages
 
-            files += write_stages(result, save_stages)
-    except StereoError as error:
-        if json_file:
-            from .stage_files import write_json
+                files += write_stages(result, save_stages)
+            seconds = time.perf_counter() - start
+            if json_file:
+                from .stage_files import report, write_json
 
-            write_json(json_file, {"error": {"code": error.code, "message": error.message, "advice": error.advice,
-                                             "numbers": error.numbers, "exit_code": error.exit_code}})  # fmt: skip
-        raise
-    seconds = time.perf_counter() - start
-    if json_file:
-        from .stage_files import report, write_json
-
-        files.append(write_json(json_file, report(result, files, seconds)))
+                files.append(write_json(json_file, report(result, files, seconds)))
     if not quiet:
         _tell(result, files, seconds)
 
@@ -155,30 +175,38 @@ def reconstruct(
 def disparity(left, right, output, d_range, matcher, options, dense, colour, verbose, quiet):
     """Disparity x_left - x_right of a rectified pair; unknown pixels are NaN (.pfm: inf, .png: 0)."""
     _logging(verbose, quiet)
-    _keep_inputs([left, right], [output, colour])
     import numpy as np
 
     from . import pipeline
     from .disparity import compute_disparity
-    from .export import check_writable, write_disparity_png
-    from .files import write_map
+    from .export import write_disparity_png
+    from .files import together, try_writing, write_map
     from .photos import read_photo
 
-    check_writable(output, suffixes=(".pfm", ".npy", ".png"))
-    if colour:
-        check_writable(colour, suffixes=(".png",))
+    _check_names([left, right], [(output, "the map"), (colour, "--colour")])
+    _check_suffix(output, (".pfm", ".npy", ".png"))
+    _check_suffix(colour, (".png",))
+    for path in filter(None, (output, colour)):
+        try_writing(path)
+    if d_range and not -np.inf < d_range[0] < d_range[1] < np.inf:
+        raise StereoError("bad_range", f"the range {d_range[0]:g} to {d_range[1]:g} px has no sense.",
+                          "Give two finite numbers, the lower one first.")  # fmt: skip
     options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in _options(options).items()}
     config = pipeline.Config(matcher=matcher, options=options)
     pair, found = pipeline.rectified_pair(read_photo(left), read_photo(right), d_range or None)
     value, _ = compute_disparity(pair, found, method=matcher, dense=dense, **config.of("matcher"))
-    write_map(output, value)
-    if colour:
-        write_disparity_png(colour, value)
+    known = np.isfinite(value)
+    if not known.any():
+        raise StereoError("no_disparity", f"the matcher vouches for no pixel of {value.size} within {found[0]:g} to "
+                          f"{found[1]:g} px.", "Is it a rectified pair with texture? Try another --range or --matcher."
+                          )  # fmt: skip
+    with together():
+        write_map(output, value)
+        if colour:
+            write_disparity_png(colour, value)
     if not quiet:
-        known = np.isfinite(value)
-        spread = f"{value[known].min():.2f} to {value[known].max():.2f} px" if known.any() else "nothing"
-        click.echo(f"{output}: {100 * known.mean():.1f} % of the pixels known, {spread}; searched {found[0]:g} to "
-                   f"{found[1]:g} px.")  # fmt: skip
+        click.echo(f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
+                   f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px.")  # fmt: skip
 
 
 @cli.command()
@@ -198,16 +226,21 @@ def synth(scene, output, size, pose, noise, vignetting, gain, seed):
     choose("scene", synthetic.SCENES, scene)
     if pose is not None:
         choose("pose", synthetic.POSES, pose)
-    for name, value, low, high in (("size", min(size), 16, 1e9), ("size", max(size), 16, 20000),
-                                   ("noise", noise, 0, 100), ("vignetting", vignetting, 0, 0.95),
-                                   ("gain", gain, 0.05, 20)):  # fmt: skip
+    for name, value, low, high in (("size", size[0], 32, 8000), ("size", size[1], 32, 8000), ("noise", noise, 0, 100),
+                                   ("vignetting", vignetting, 0, 0.95), ("gain", gain, 0.05, 20),
+                                   ("seed", seed, 0, 2**32 - 1)):  # fmt: skip
         if not low <= value <= high:
-            raise StereoError("bad_option", f"{name} cannot be {value:g}.", f"It is {low:g} to {high:g}.")
+            raise StereoError("bad_option", f"{name} cannot be {value:.10g}.", f"It is {low:.10g} to {high:.10g}.")
+    from .files import together, try_writing
+
+    try_writing(output / "left.png")
     pair = synthetic.render(
-        scene, size=size, noise=noise, vignetting=vignetting, gain=gain, seed=seed, **({"pose": pose} if pose else {})
-    )
-    for path in synthetic.write_pair(output, pair):
-        click.echo(path)
+        scene, size=size, pose=pose, noise=noise, vignetting=vignetting, gain=gain, seed=seed
+    )  # fmt: skip
+    with together():
+        files = synthetic.write_pair(output, pair)
+    for path in files:
+        click.echo(os.fspath(path))
 
 
 @cli.group("eval")
@@ -218,8 +251,8 @@ def evaluate():
 @evaluate.command("disparity")
 @click.argument("result", type=FILE)
 @click.argument("truth", type=FILE)
-@click.option("--scale", type=float, help="Truth in px = raw / scale; default 256 for 16-bit PNG, else 1.")
-@click.option("--unknown", multiple=True, help="Raw value of the truth that means unknown.")
+@click.option("--scale", type=Positive(), help="Truth in px = raw / scale; default 256 for 16-bit PNG, else 1.")
+@click.option("--unknown", type=float, multiple=True, help="Raw value of the truth that means unknown.")
 @click.option("--truth-right", type=FILE, help="True disparity of the right picture: tells what is occluded.")
 @click.option("--nonocc", type=FILE, help="Mask: 255 where not occluded.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -238,10 +271,10 @@ def eval_disparity(result, truth, scale, unknown, truth_right, nonocc, as_json):
     else:
         true = read_map(truth, scale=scale, unknown=unknown)
         right = read_map(truth_right, scale=scale, unknown=unknown) if truth_right else None
-        visible = ev.non_occluded(true, right, read_map(nonocc) == 255 if nonocc else None)
-    if value.shape != true.shape:
-        raise StereoError("size_mismatch", f"{result} is {value.shape[1]} x {value.shape[0]}, {truth} is "
-                          f"{true.shape[1]} x {true.shape[0]} px.", "Give maps of one size.")  # fmt: skip
+        mask = read_map(nonocc) == 255 if nonocc else None
+        _check_one_size((truth, true), (truth_right, right), (nonocc, mask))
+        visible = ev.non_occluded(true, right, mask)
+    _check_one_size((truth, true), (result, value))
     _print_scores(ev.disparity_scores(value, true, visible), as_json)
 
 
@@ -250,7 +283,7 @@ def eval_disparity(result, truth, scale, unknown, truth_right, nonocc, as_json):
 @click.option("--depth", type=FILE, required=True, help="True z-depth of the first photo (.npz, .npy, .pfm, .png).")
 @click.option("--cameras", type=FILE, required=True, help="cameras.json with the true K of that photo.")
 @click.option("--view", default="left", show_default=True, help="The photo's name in cameras.json.")
-@click.option("--threshold", type=float, default=0.01, show_default=True, help="Share of depth that counts as right.")
+@click.option("--threshold", type=Positive(), default=0.01, show_default=True, help="Share of depth that is right.")
 @click.option("--align", type=click.Choice(["similarity", "scale", "none"]), default="similarity", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def eval_mesh(mesh, depth, cameras, view, threshold, align, as_json):
@@ -276,31 +309,37 @@ def eval_pose(result, truth, views, as_json):
     _, R2, t2 = ev.read_truth_camera(result, "right")
     true, *pose1 = ev.read_truth_camera(truth, views[0])
     _, *pose2 = ev.read_truth_camera(truth, views[1])
-    scores = ev.pose_errors(*ev.relative_pose(R1, t1, R2, t2), *ev.relative_pose(*pose1, *pose2))
+    found, wanted = ev.relative_pose(R1, t1, R2, t2), ev.relative_pose(*pose1, *pose2)
+    for path, (_, t) in ((result, found), (truth, wanted)):
+        if not (t != 0).any():
+            raise StereoError("bad_calibration", f"{path}: both views stand in one place, there is no direction.",
+                              "Name two views that differ.")  # fmt: skip
+    scores = ev.pose_errors(*found, *wanted)
     _print_scores({**scores, "focal_percent": ev.focal_error_percent(cam, true)}, as_json)
 
 
 @cli.command()
 def methods():
     """List detectors, matchers, meshers, scenes, with their options and defaults."""
-    from . import synthetic
+    from . import pipeline, synthetic
     from .disparity import MATCHERS
     from .features import DETECTORS
     from .mesh import MESHERS
     from .options import options_of
+    from .pipeline import RUN_PARAMETERS
 
     for stage, table in (("detector", DETECTORS), ("matcher", MATCHERS), ("mesher", MESHERS)):
         for name, function in table.items():
             click.echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
-            for option in options_of(function).values():
+            for option in options_of(function, leave_out=RUN_PARAMETERS).values():
                 click.echo(f"    -O {stage}.{option.name}=VALUE   {option.describe()}")
     click.echo("stages of every run:")
-    from .pipeline import stage_options
-
-    for stage, known in stage_options().items():
-        own = {"detector": DETECTORS["sift"], "matcher": MATCHERS["sgm"], "mesher": MESHERS["poisson"]}.get(stage)
+    default = pipeline.Config()
+    own = {"detector": DETECTORS, "matcher": MATCHERS, "mesher": MESHERS}
+    for stage, known in pipeline.stage_options().items():
+        of_method = options_of(own[stage][getattr(default, stage)]) if stage in own else ()
         for name, option in known.items():
-            if own is None or name not in options_of(own):
+            if name not in of_method:
                 click.echo(f"    -O {stage}.{name}=VALUE   {option.describe()}")
     click.echo(f"scenes of `stereo3d synth`: {', '.join(synthetic.SCENES)}")
 
@@ -315,7 +354,7 @@ def doctor():
     for finding in findings:
         click.echo(f"{marks[finding.severity]} {finding.message} {finding.advice}".rstrip())
     if any(f.severity == "error" for f in findings):
-        sys.exit(1)
+        click.get_current_context().exit(EXIT_RESOURCES)
 
 
 # ------------------------------------------------------------------------------------------------ helpers
@@ -331,35 +370,102 @@ def _options(pairs) -> dict:
     return found
 
 
-def _stage_targets(folder) -> list[Path]:
+def _companions(output: Path) -> list[tuple[Path, str]]:
+    if output.suffix.lower() != ".obj":
+        return []
+    from .export import companions
+
+    return list(zip(companions(output), ("the material of the mesh", "the texture of the mesh"), strict=True))
+
+
+def _stage_targets(folder) -> list[tuple[Path, str]]:
     if folder is None:
         return []
     from .stage_files import stage_names
 
-    return [folder / name for name in stage_names()]
+    return [(folder / name, "--save-stages") for name in stage_names()]
 
 
-def _keep_inputs(inputs, outputs) -> None:
-    """No output may take the place of an input."""
-    taken = {os.path.realpath(p): p for p in inputs if p is not None}
-    for path in outputs:
-        if path is not None and os.path.realpath(path) in taken:
-            raise StereoError("bad_option", f"the output would overwrite the input {path}.", "Choose another name.")
+def _check_names(inputs, outputs) -> None:
+    """No output takes the place of an input or of another output. outputs: (path | None, what it is)."""
+    taken = {_identity(path): f"the input {path}" for path in inputs if path is not None}
+    for path, what in outputs:
+        if path is None:
+            continue
+        if (there := taken.get(_identity(path))) is not None:
+            raise StereoError("bad_option", f"{what}, {path}, would be written over {there}.", "Choose another name.")
+        taken[_identity(path)] = what
+
+
+def _check_suffix(path: Path | None, known) -> None:
+    if path is None or path.suffix.lower() in known:
+        return
+    endings = ", ".join(known)
+    if path.is_dir():
+        raise StereoError("unwritable", f"cannot write {path}: it is a folder.", f"Name a file in it ({endings}).")
+    found = f"{path.suffix} is no format for it" if path.suffix else "the name has no ending that tells the format"
+    raise StereoError("unknown_format", f"cannot write {path}: {found}.", f"Use {endings}.")
+
+
+def _check_one_size(first, *others) -> None:
+    """(path, map) of maps that belong together, the others possibly (None, None)."""
+    name, value = first
+    for other, map_ in others:
+        if map_ is not None and map_.shape != value.shape:
+            raise StereoError("size_mismatch", f"{other} is {map_.shape[1]} x {map_.shape[0]}, {name} is "
+                              f"{value.shape[1]} x {value.shape[0]} px.", "Give maps of one size.")  # fmt: skip
+
+
+def _identity(path: Path):
+    """What tells files apart: two names of one file (links, case) count as one."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def _failure_as_json(path):
+    """What goes wrong in the block is written to the file of --json as well."""
+    if path is not None:
+        from .files import try_writing
+
+        try_writing(path)
+    try:
+        yield
+    except Exception as error:
+        if path is not None:
+            from .stage_files import failure, write_json
+
+            with contextlib.suppress(StereoError):  # the failure itself is what the user must hear of
+                write_json(path, failure(_translated(error) or error, EXIT_BUG))
+        raise
+
+
+def _translated(error: Exception) -> StereoError | None:
+    """Failures that libraries report in their own way."""
+    if isinstance(error, StereoError):
+        return error
+    words = str(error)
+    if isinstance(error, MemoryError) or type(error).__module__ == "cv2" and "Insufficient memory" in words:
+        return StereoError("memory", f"out of memory ({words or 'no more could be had'}).",
+                           "Use a smaller --max-size or close other programs.")  # fmt: skip
+    return None
 
 
 def _logging(verbose: bool, quiet: bool) -> None:
-    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("stereo3d").setLevel(level)
-    if verbose:
-        os.environ["STEREO3D_VERBOSE"] = "1"
+    logger = logging.getLogger("stereo3d")
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
+    logger.propagate = False
+    logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
 
 
 class _progress:
     """A bar on a terminal, plain lines with --progress elsewhere, silence otherwise."""
 
     def __init__(self, wanted, quiet):
-        watched = sys.stderr.isatty() and not os.environ.get("CI")
+        watched = sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("CI")
         self.bar = None
         self.on = not quiet and (watched if wanted is None else wanted)
         self.fancy = self.on and watched and not os.environ.get("NO_COLOR")
@@ -425,31 +531,57 @@ def _print_scores(scores: dict, as_json: bool) -> None:
 
 def main(args=None) -> int:
     """The command `stereo3d`: every failure is one message on standard error and an exit code by kind."""
-    verbose = "-v" in (sys.argv if args is None else args) or "--verbose" in (sys.argv if args is None else args)
+    if args is None:
+        _own_the_process()
     try:
         code = cli.main(args=args, prog_name="stereo3d", standalone_mode=False)
-    except StereoError as error:
-        click.echo(f"error: {error}", err=True)
-        code = error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        code = EXIT_USAGE
     except click.ClickException as error:
-        error.show()
+        ctx = getattr(error, "ctx", None)
+        where = f" See `{ctx.command_path} --help`." if ctx else ""
+        click.echo(f"error: {' '.join(error.format_message().split()).rstrip('.')}.{where}", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing was left half-written.", err=True)
         code = EXIT_INTERRUPTED
-    except MemoryError as error:
-        click.echo(f"error: out of memory ({error}). Use a smaller --max-size or close other programs.", err=True)
-        code = StereoError("memory", "").exit_code
     except Exception as error:
-        if verbose:
-            raise
-        where = f"{type(error).__name__}: {error}"
-        click.echo(f"error: this should not happen ({where}). Run again with -v and report what it prints.", err=True)
-        code = EXIT_BUG
+        code = _tell_failure(error)
     code = code if isinstance(code, int) else 0
     if args is None:
         sys.exit(code)
     return code
+
+
+def _own_the_process() -> None:
+    """What only the program may do, not a caller of `main(args)`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
+    warnings.simplefilter("ignore")  # of libraries, to their callers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # as an exception: what was begun is taken away
+
+
+def _tell_failure(error: Exception) -> int:
+    known = _translated(error)
+    if known is not None:
+        click.echo(f"error: {known}", err=True)
+        return known.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):  # ours come as StereoError
+        click.echo(f"error: standard output cannot be written ({error.strerror}).", err=True)
+        with contextlib.suppress(OSError):  # or Python complains once more when it flushes what is left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OUTPUT
+    verbose = logging.getLogger("stereo3d").level == logging.INFO
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    advice = "Report it with what is printed above." if verbose else "Run again with -v and report what it prints."
+    click.echo(f"error: this should not happen ({words}). {advice}", err=True)
+    return EXIT_BUG
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Config, Result, reconstruct: the whole run, read top to bottom."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -10,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from .calibration import camera_for, fit_rig, read_rig
+from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
 from .diagnosis import diagnose, same_photo
 from .disparity import MATCHERS, compute_disparity
 from .epipolar import estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, match_features
+from .geometry import rotation_angle_deg, scale_K
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .options import check_options, choose, options_of
 from .photos import read_photo
-from .records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
+from .records import Camera, Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
 from .rectification import disparity_range, rectify
 from .triangulation import triangulate
 
@@ -28,11 +30,15 @@ log = logging.getLogger(__name__)
 STAGES = ("photos", "features", "pose", "rectify", "disparity", "points", "mesh")
 BOUNDS = {
     "max_size": (64, 32000),
+    "seed": (0, 2**32 - 1),
     "focal": (1, 1e7),
     "focal_35mm": (1, 10000),
     "fov": (0.1, 175),
     "baseline": (1e-9, 1e9),
 }
+MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
+RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense")  # set by the run, not by -O
+NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
 Progress = Callable[[str], None]  # called with a stage's name when it begins, and with "done" at the end
 
 
@@ -45,7 +51,7 @@ class Config:
     max_size: px, the longer side at which the photos are matched; the texture keeps the photo's own size.
     seed: of every random choice.  rectified: the photos are a rectified pair.  calib: file of the cameras.
     focal (px) | focal_35mm (mm) | fov (degrees, horizontal): of both photos, at most one of them.
-    baseline: distance of the two camera centres, in `unit`.
+    baseline: distance of the two camera centres, in `unit`.  unit: of baseline, or of a calibration that states none.
     """
 
     detector: str = "sift"
@@ -84,7 +90,7 @@ class Config:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise StereoError("bad_option", f"{name.replace('_', '-')} cannot be {value}.",
-                                  f"It is {low:g} to {high:g}.")  # fmt: skip
+                                  f"It is {low:.10g} to {high:.10g}.")  # fmt: skip
         if self.unit is not None and self.baseline is None and self.calib is None:
             raise StereoError("bad_option", f"unit {self.unit!r} without a baseline says nothing.",
                               "Give --baseline, the distance between the two camera positions.")  # fmt: skip
@@ -96,7 +102,7 @@ class Config:
 
 def stage_options(detector: str = "sift", matcher: str = "sgm", mesher: str = "poisson") -> dict[str, dict]:
     """The options that -O takes, by stage, for the chosen methods: {"matcher": {"p1": Option, ...}, ...}."""
-    run = ("method", "max_size", "seed", "threads", "dense")
+    run = RUN_PARAMETERS
     return {
         "detector": options_of(choose("detector", DETECTORS, detector), match_features, leave_out=run),
         "pose": options_of(estimate_two_view, leave_out=run),
@@ -162,9 +168,7 @@ def reconstruct(
 
     with clock("photos"):
         left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
-        if left.pixels.shape == right.pixels.shape and np.array_equal(left.pixels, right.pixels):
-            raise StereoError("same_photo", "both photos hold the very same pixels.",
-                              "Take the second photo from a place beside the first.")  # fmt: skip
+        _refuse_same_pixels(left, right)
         rig = _rig_of(left, right, rig, config)
 
     with clock("features"):
@@ -219,8 +223,9 @@ def rectified_pair(
     left: Photo, right: Photo, d_range: tuple[float, float] | None = None, config: Config | None = None
 ) -> tuple[RectifiedPair, tuple[float, float]]:
     """A pair that is rectified already, at its own size, and its disparity range: given, or found from matches."""
-    config = config or Config()
-    rig = _rig_of(left, right, None, replace(config, rectified=True))
+    config = replace(config or Config(), rectified=True)
+    _refuse_same_pixels(left, right)
+    rig = _rig_of(left, right, None, config)
     if d_range is None:
         matches = match_features(left, right, method=config.detector, **config.of("detector"))
         view, _, _ = _two_view(matches, rig, config)
@@ -238,6 +243,12 @@ def rectified_pair(
 # ------------------------------------------------------------------------------------------------ the cameras
 
 
+def _refuse_same_pixels(left: Photo, right: Photo) -> None:
+    if left.pixels.shape == right.pixels.shape and np.array_equal(left.pixels, right.pixels):
+        raise StereoError("same_photo", "both photos hold the very same pixels.",
+                          "Take the second photo from a place beside the first.")  # fmt: skip
+
+
 def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
     """The cameras of the two photos: given > calibration file > focal of the options > EXIF > prior."""
     sizes = left.size, right.size
@@ -248,14 +259,23 @@ def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
         names = tuple(p.path.name if p.path else "" for p in (left, right))
         rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
         if config.unit is not None and config.baseline is None:
-            rig = replace(rig, unit=config.unit)
+            rig = _in_unit(rig, config.unit)
     else:
         given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
         rig = Rig(camera_for(left, **given), camera_for(right, **given))
+    if config.rectified and rig.posed:
+        turn = rotation_angle_deg(rig.R)
+        slope = math.degrees(math.asin(min(1, np.linalg.norm(rig.t[1:]) / np.linalg.norm(rig.t))))
+        if max(turn, slope) > MOST_ASKEW_DEG:
+            raise StereoError(
+                "calibration_mismatch", f"the calibration is of a pair that is not rectified: its cameras are turned "
+                f"by {turn:.2g} degrees against each other, and their baseline lies {slope:.2g} degrees off the rows.",
+                "Leave --rectified out, or give the calibration of the rectified pair.", turn=turn, slope=slope,
+            )  # fmt: skip
     if config.rectified and not rig.posed:
         if sizes[0] != sizes[1]:
             raise StereoError("size_mismatch", f"a rectified pair has one size, these are {_size(sizes[0])} and "
-                              f"{_size(sizes[1])} px.", "Leave --rectified out.")  # fmt: skip
+                              f"{_size(sizes[1])} px.", NOT_RECTIFIED)  # fmt: skip
         # one focal for both, the axes parallel
         rig = replace(rig, cam2=replace(rig.cam2, K=rig.cam1.K), R=np.eye(3), t=np.array([-1.0, 0, 0]))
     if config.baseline is not None:
@@ -269,6 +289,16 @@ def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
     return rig
 
 
+def _in_unit(rig: Rig, unit: str) -> Rig:
+    """The rig with the unit of its baseline named, where its file does not."""
+    if not rig.posed:
+        raise StereoError("bad_option", f"unit {unit!r} without a baseline says nothing; the calibration has none.",
+                          "Give --baseline, the distance between the two camera positions.")  # fmt: skip
+    if rig.unit not in (None, UNSTATED_UNIT, unit):
+        raise StereoError("bad_option", f"the calibration is in {rig.unit}, not in {unit}.", "Leave --unit out.")
+    return replace(rig, unit=unit)
+
+
 def _two_view(matches: Matches, rig: Rig, config: Config) -> tuple[TwoView, Rig, bool]:
     """The pose; for a calibrated pose also with the two photos exchanged, taking the way more matches agree with."""
     options = {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.max_size), **config.of("pose")}
@@ -279,18 +309,50 @@ def _two_view(matches: Matches, rig: Rig, config: Config) -> tuple[TwoView, Rig,
             views.append((estimate_two_view(matches, candidate, seed=config.seed, **options), candidate))
         except StereoError as error:
             failure = failure or error
+    if not views and failure.code != "calibration_mismatch":
+        raise failure
+    view, used = max(views, key=lambda v: v[0].inliers.sum(), default=(None, rig))
+    agree = int(view.inliers.sum()) if view else failure.numbers["inliers"]
+    if rig.posed and agree < 0.5 * len(matches):  # does another pose fit far better than the one that was given?
+        free = _most_inliers(matches, replace(rig, R=None, t=None), config.seed, options)
+        if free > 2 * agree:
+            raise _wrong_pose(agree, free, len(matches), config)
     if not views:
         raise failure
-    view, used = max(views, key=lambda v: v[0].inliers.sum())
     if config.baseline is not None and not rig.posed:
         t = view.t * config.baseline
         view = replace(view, t=t, rig=replace(view.rig, t=t, unit=rig.unit))
     return view, used, used is not rig
 
 
+def _most_inliers(matches: Matches, rig: Rig, seed: int, options: dict) -> int:
+    try:
+        return int(estimate_two_view(matches, rig, seed=seed, **options).inliers.sum())
+    except StereoError:
+        return 0
+
+
+def _wrong_pose(agree: int, free: int, count: int, config: Config) -> StereoError:
+    numbers = {"inliers": agree, "free": free, "matches": count}
+    if config.rectified and config.calib is None:
+        return StereoError("no_overlap", f"{agree} of {count} matches lie in equal rows of both photos, {free} fit "
+                           "cameras that stand otherwise: no rectified pair.", NOT_RECTIFIED, **numbers)  # fmt: skip
+    return StereoError(
+        "calibration_mismatch", f"{agree} of {count} matches fit the pose that is given, {free} fit another one.",
+        "The calibration is of another rig, or the cameras have moved since: take R and T out of it, and the pose will "
+        "be estimated.", **numbers,
+    )  # fmt: skip
+
+
 def _exchanged(rig: Rig) -> Rig:
-    """The same rig with its two cameras named the other way round: X1 = R^T X2 - R^T t."""
-    return replace(rig, cam1=rig.cam2, cam2=rig.cam1, R=rig.R.T, t=-rig.R.T @ rig.t)
+    """The same rig with its two cameras named the other way round: X1 = R^T X2 - R^T t. The photos keep their sizes."""
+
+    def of_size(camera: Camera, size) -> Camera:
+        sx, sy = size[0] / camera.size[0], size[1] / camera.size[1]
+        return replace(camera, K=scale_K(camera.K, sx, sy), size=size) if (sx, sy) != (1, 1) else camera
+
+    cam1, cam2 = of_size(rig.cam2, rig.cam1.size), of_size(rig.cam1, rig.cam2.size)
+    return replace(rig, cam1=cam1, cam2=cam2, R=rig.R.T, t=-rig.R.T @ rig.t)
 
 
 # ------------------------------------------------------------------------------------------- mesh and verdict

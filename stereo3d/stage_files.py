@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import StereoError
 from .export import colourise, write_picture, write_points
 from .files import replacing, write_map
 from .pipeline import Result
@@ -94,6 +95,17 @@ def report(result: Result, files: list[Path], seconds: float) -> dict:
     }  # fmt: skip
 
 
+def failure(error: Exception, exit_code: int) -> dict:
+    """What went wrong, as plain values for JSON; exit_code: of what is no StereoError."""
+    if isinstance(error, StereoError):
+        found = {"code": error.code, "message": error.message, "advice": error.advice,
+                 "numbers": plain(error.numbers), "exit_code": error.exit_code}  # fmt: skip
+    else:
+        found = {"code": "bug", "message": f"{type(error).__name__}: {error}", "advice": "", "numbers": {},
+                 "exit_code": exit_code}  # fmt: skip
+    return {"error": found, "versions": versions()}
+
+
 def versions() -> dict[str, str]:
     """Versions of Python, this package and what it stands on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
@@ -153,9 +165,9 @@ def plain(value):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value)
+    return str(value).encode("utf-8", "backslashreplace").decode()  # file names may hold bytes that are no text
 
 
 def _npz(path: Path, **arrays) -> Path:
