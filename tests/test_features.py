@@ -1,0 +1,264 @@
+"""Features and matches: against scenes whose every match is known, and plain numpy oracles."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stereo3d import features, synthetic
+from stereo3d.errors import StereoError
+from stereo3d.features import DETECTORS, match_features, spread
+from stereo3d.geometry import hom, project, sampson, undistort
+from stereo3d.records import Photo
+
+
+def true_positions(pair, x1):
+    """Where the surface seen at pixels x1 of photo 1 falls in photo 2, and which pixels lie well on a surface."""
+    rig = pair.rig
+    i = np.rint(x1).astype(int)
+    h, w = pair.depth1.shape
+    i = np.clip(i, 2, [w - 3, h - 3])
+    around = np.stack([pair.depth1[i[:, 1] + b, i[:, 0] + a] for a in (-2, 0, 2) for b in (-2, 0, 2)])
+    smooth = (around.max(0) - around.min(0)) < 0.02 * around.min(0)
+    # depth at the very place, by the inverse depth of its neighbours, which is linear on a plane
+    a, b = (x1 - np.floor(x1)).T
+    j = np.clip(np.floor(x1).astype(int), 0, [w - 2, h - 2])
+    q = 1 / pair.depth1
+    inverse = (
+        (1 - a) * (1 - b) * q[j[:, 1], j[:, 0]] + a * (1 - b) * q[j[:, 1], j[:, 0] + 1]
+        + (1 - a) * b * q[j[:, 1] + 1, j[:, 0]] + a * b * q[j[:, 1] + 1, j[:, 0] + 1]
+    )  # fmt: skip
+    X = hom(undistort(x1, rig.cam1.K, rig.cam1.dist)) / inverse[:, None]
+    return project(X, rig.cam2.K, rig.R, rig.t, rig.cam2.dist), smooth
+
+
+# ------------------------------------------------------------------------------------------------- against truth
+
+
+@pytest.mark.parametrize(("method", "least", "share"), [("sift", 400, 0.97), ("orb", 100, 0.9)])
+@pytest.mark.parametrize("scene", ["slanted_pair", "handheld_pair", "swapped_pair", "vertical_pair"])
+def test_matches_agree_with_the_true_depth(request, scene, method, least, share):
+    pair = request.getfixturevalue(scene)
+    matches = match_features(pair.left, pair.right, method=method)
+    assert len(matches) >= least
+    expected, smooth = true_positions(pair, matches.x1)
+    error = np.linalg.norm(matches.x2 - expected, axis=1)[smooth]
+    assert smooth.mean() > 0.7
+    assert (error < 1.5).mean() > share
+    if method == "sift":
+        assert np.median(error) < 0.25
+
+
+def test_low_contrast_features_are_asked_for():
+    """A quarter of OpenCV's own threshold: more features of the same picture, and Lowe's when asked."""
+    grey = np.asarray(synthetic.render("sphere", size=(160, 120)).left.pixels[..., 1])
+    grey = np.clip(110 + (grey.astype(float) - 110) * 0.3, 0, 255).astype(np.uint8)
+    ours, lowes = len(features.sift(grey)[0]), len(features.sift(grey, contrast=0.04)[0])
+    assert ours > 1.5 * lowes > 0
+
+
+@pytest.mark.parametrize("method", DETECTORS)
+def test_one_to_one_by_place_in_order_of_score(handheld_pair, method):
+    matches = match_features(handheld_pair.left, handheld_pair.right, method=method)
+    for x, photo in ((matches.x1, handheld_pair.left), (matches.x2, handheld_pair.right)):
+        assert x.dtype == np.float64 and x.shape == (len(matches), 2)
+        assert len(np.unique(np.round(x, 2), axis=0)) == len(x)
+        assert (x > -0.5).all() and (x < np.array(photo.size) - 0.5).all()
+    assert matches.score.dtype == np.float32
+    assert (np.diff(matches.score) <= 0).all() and matches.score[-1] > 0.2 - 1e-6 and matches.score[0] <= 1
+
+
+def test_matches_are_pixels_of_the_photos_whatever_they_were_reduced_to():
+    """Photos of different size and a reduction: x -> (x + 1/2) s - 1/2 back and forth, no shift left."""
+    camera = synthetic.render("sphere", size=(60, 40), supersample=1).rig.cam1
+    K = np.array([[620.0, 0, 319.5], [0, 620, 239.5], [0, 0, 1]])
+    second = replace(camera, K=np.array([[410.0, 0, 214.5], [0, 410, 159.5], [0, 0, 1]]), size=(430, 320))
+    pair = synthetic.render("sphere", size=(640, 480), K=K, camera2=second, pose="handheld", supersample=2)
+    for max_size in (1600, 320):
+        matches = match_features(pair.left, pair.right, max_size=max_size)
+        expected, smooth = true_positions(pair, matches.x1)
+        e = (matches.x2 - expected)[smooth]
+        e = e[np.linalg.norm(e, axis=1) < 3]
+        assert len(e) > 100
+        # a forgotten half pixel would shift all matches by (s2 - s1) / 2, of which a tenth would be seen here
+        assert np.abs(np.median(e, 0)).max() < 0.06
+        assert np.median(np.linalg.norm(e, axis=1)) < 0.35
+
+
+def test_the_epipolar_constraint_holds_for_most_matches(handheld_pair):
+    from stereo3d.geometry import fundamental_from_pose
+
+    rig = handheld_pair.rig
+    matches = match_features(handheld_pair.left, handheld_pair.right)
+    F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)
+    assert (np.abs(sampson(F, matches.x1, matches.x2)) < 1).mean() > 0.95
+
+
+# ------------------------------------------------------------------------------------------- determinism
+
+
+@pytest.mark.parametrize("method", DETECTORS)
+def test_the_number_of_threads_changes_nothing(handheld_pair, method):
+    before = cv2.getNumThreads()
+    found = []
+    try:
+        for threads in (1, 2):
+            cv2.setNumThreads(threads)
+            found.append(match_features(handheld_pair.left, handheld_pair.right, method=method))
+    finally:
+        cv2.setNumThreads(before)
+    a, b = found
+    assert np.array_equal(a.x1, b.x1) and np.array_equal(a.x2, b.x2) and np.array_equal(a.score, b.score)
+
+
+def test_descriptors_are_whole_numbers_of_equal_length(handheld_pair):
+    grey = cv2.cvtColor(handheld_pair.left.pixels, cv2.COLOR_RGB2GRAY)
+    x, d, *_ = features.sift(grey)
+    assert d.dtype == np.float32 and d.shape == (len(x), 128)
+    assert np.array_equal(d, np.rint(d)) and d.min() >= 0
+    assert np.abs(np.linalg.norm(d, axis=1) - 512).max() < 4  # 128 roundings of up to 1/2, at random
+    # so products are exact in float32, in whatever order they are summed
+    assert np.array_equal((d[:200] @ d[:200].T).astype(np.int64), d[:200].astype(np.int64) @ d[:200].astype(np.int64).T)
+    # RootSIFT: the squares are SIFT's own proportions
+    detector = cv2.SIFT_create(nfeatures=0, contrastThreshold=0.01, edgeThreshold=10.0, enable_precise_upscale=True)
+    _, theirs = detector.detectAndCompute(grey, None)
+    theirs = theirs / theirs.sum(1, keepdims=True)
+    assert np.abs((d / 512) ** 2 - theirs).max() < 2e-3
+    _, bits, *_ = features.orb(grey)
+    assert bits.shape[1] == 256 and np.array_equal(np.unique(bits), [-1, 1])
+    a, b = bits[3], bits[11]
+    assert a @ b == 256 - 2 * np.sum(a != b)
+
+
+# ------------------------------------------------------------------------------------------------- nearest
+
+
+def oracle(d1, d2, x1, x2, ratio):
+    """Mutual nearest neighbours by all distances; the second nearest lies at another place (more than 1 px away)."""
+    D = np.sqrt(((d1[:, None].astype(float) - d2[None]) ** 2).sum(-1))
+    kept = []
+    for i in range(len(d1)):
+        j = int(np.argmin(D[i]))
+        if int(np.argmin(D[:, j])) != i:
+            continue
+        other = np.abs(x2 - x2[j]).max(1) > 1
+        back = np.abs(x1 - x1[i]).max(1) > 1
+        second = min(D[i][other].min(), D[:, j][back].min())
+        if D[i, j] < ratio * second:
+            kept.append((i, j, 1 - D[i, j] / second))
+    return kept
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n1=st.integers(20, 60), n2=st.integers(20, 60), ratio=st.floats(0.5, 0.95))
+def test_nearest_neighbours_as_the_oracle(seed, n1, n2, ratio):
+    rng = np.random.default_rng(seed)
+    x1, x2 = rng.uniform(0, 500, (n1, 2)), rng.uniform(0, 500, (n2, 2))
+    d1 = rng.integers(0, 60, (n1, 16)).astype(np.float32)
+    d2 = rng.integers(0, 60, (n2, 16)).astype(np.float32)
+    k = min(n1, n2) // 2
+    d2[:k] = np.clip(d1[:k] + rng.integers(-6, 7, (k, 16)), 0, None)
+    # a keypoint with two orientations: one place, two almost equal descriptors
+    x2[k], d2[k] = x2[0], d2[0] + rng.integers(0, 2, 16)
+    x1[k], d1[k] = x1[1], d1[1] + rng.integers(0, 2, 16)
+    i, j, score = features._nearest(d1, d2, x1, x2, ratio)
+    expected = oracle(d1, d2, x1, x2, ratio)
+    ties = len(expected) != len({j for _, j, _ in expected})
+    assert not ties
+    found = {(a, b): s for a, b, s in zip(i.tolist(), j.tolist(), score.tolist(), strict=True)}
+    wanted = {(a, b): s for a, b, s in expected}
+    # equal distances may be decided either way
+    D = np.sqrt(((d1[:, None].astype(float) - d2[None]) ** 2).sum(-1))
+    for a, b in set(found) ^ set(wanted):
+        assert (D[a] == D[a, b]).sum() > 1 or (D[:, b] == D[a, b]).sum() > 1 or abs(
+            min(found.get((a, b), 1), wanted.get((a, b), 1)) - (1 - ratio)) < 1e-5  # fmt: skip
+    for key in set(found) & set(wanted):
+        assert found[key] == pytest.approx(wanted[key], abs=1e-5)
+    assert len(found) >= k // 2
+
+
+def test_blocks_of_rows_change_nothing():
+    rng = np.random.default_rng(1)
+    d, others = (rng.integers(0, 9, (n, 8)).astype(np.float32) for n in (2500, 40))
+    x = rng.uniform(0, 500, (40, 2))
+    whole = features._two_nearest(d, others, x)
+    parts = [features._two_nearest(d[a : a + 700], others, x) for a in range(0, 2500, 700)]
+    for k in range(3):
+        assert np.array_equal(whole[k], np.concatenate([part[k] for part in parts]))
+
+
+# -------------------------------------------------------------------------------------------------- spread
+
+
+def test_spread_keeps_the_strongest_of_every_cell():
+    rng = np.random.default_rng(2)
+    size, count = (400, 300), 80
+    # nine of ten points crowd in one corner
+    x = np.concatenate([rng.uniform(0, 40, (900, 2)), rng.uniform(0, 1, (100, 2)) * size])
+    response = rng.uniform(0, 1, 1000) + (np.arange(1000) < 900)  # and are the strongest
+    kept = spread(x, response, size, count)
+    assert len(kept) == count and len(np.unique(kept)) == count and (np.diff(kept) > 0).all()
+    side = np.sqrt(400 * 300 * 8 / count)
+    cell = (x // side).astype(int) @ [1, 1000]
+    taken = np.isin(np.arange(1000), kept)
+    counts = []
+    for c in np.unique(cell):
+        inside = cell == c
+        counts.append((taken & inside).sum())
+        if (~taken & inside).any() and (taken & inside).any():
+            assert response[taken & inside].min() >= response[~taken & inside].max()
+        assert (taken & inside).any()  # every cell keeps its best
+        # by turns: a cell has no more than one more than any other that had more to give
+        if (~taken & inside).any():
+            assert max((taken & (cell == d)).sum() for d in np.unique(cell)) <= (taken & inside).sum() + 1
+    assert (taken[:900]).sum() < 0.5 * count
+
+
+def test_spread_keeps_all_where_they_are_few():
+    x = np.random.default_rng(3).uniform(0, 100, (30, 2))
+    for count in (30, 31, 1000):
+        assert spread(x, np.ones(30), (100, 100), count).tolist() == list(range(30))
+    assert len(spread(x, np.arange(30.0), (100, 100), 1)) == 1
+
+
+@pytest.mark.parametrize("method", DETECTORS)
+def test_at_most_so_many_features(handheld_pair, method):
+    grey = cv2.cvtColor(handheld_pair.left.pixels, cv2.COLOR_RGB2GRAY)
+    x, d, *_ = DETECTORS[method](grey, features=100)
+    assert len(x) == len(d) == 100
+    w, h = handheld_pair.left.size
+    quarters = (x[:, 0] > w / 2).astype(int) + 2 * (x[:, 1] > h / 2)
+    # ORB itself keeps but the strongest two hundred to choose from
+    assert np.bincount(quarters, minlength=4).min() >= {"sift": 10, "orb": 1}[method]
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("method", DETECTORS)
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_blank_photo_has_few_features(handheld_pair, method, grey):
+    blank = Photo(np.full((360, 480, 3), grey, np.uint8))
+    for photos, name in (((handheld_pair.left, blank), "second"), ((blank, handheld_pair.right), "first")):
+        with pytest.raises(StereoError) as caught:
+            match_features(*photos, method=method)
+        assert caught.value.code == "few_features" and name in caught.value.message
+        assert caught.value.numbers["features"] < 20
+
+
+@pytest.mark.parametrize("method", DETECTORS)
+@pytest.mark.parametrize("size", [(3, 200), (20, 15)])
+def test_tiny_photos_end_in_one_clear_error(method, size):
+    pixels = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    with pytest.raises(StereoError) as caught:
+        match_features(Photo(pixels), Photo(pixels), method=method)
+    assert caught.value.code == "few_features"
+
+
+def test_unrelated_photos_match_little(handheld_pair):
+    noise = np.random.default_rng(5).integers(0, 256, (360, 480, 3), dtype=np.uint8)
+    noise = cv2.GaussianBlur(src=noise, ksize=(0, 0), sigmaX=1.5)
+    assert len(match_features(handheld_pair.left, Photo(noise))) < 40
