@@ -107,6 +107,8 @@ def _orientation(view: TwoView) -> tuple[np.ndarray, bool]:
         e1 = -e1
     forward = np.array([0.0, 0.0, 1.0]) + view.R[2]
     e3 = forward - (forward @ e1) * e1
+    if np.linalg.norm(e3) < 1e-9:  # straight ahead: no plane will do, whichever way it is turned
+        e3 = np.linalg.svd(e1[None])[2][1]
     e3 /= np.linalg.norm(e3)
     return np.stack([e1, np.cross(e3, e1), e3]), swapped
 
