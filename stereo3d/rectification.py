@@ -239,27 +239,33 @@ def _identity(left: Photo, right: Photo, view: TwoView, scale: float) -> Rectifi
 def _invert(xy: np.ndarray, x: np.ndarray, iterations: int = 6) -> np.ndarray:
     """Where the map xy (H,W,2) takes the value x (N,2): Newton's method on the bilinear map; NaN where nowhere.
 
-    Starts from the nearest of a grid of known map points, so that any smooth map will do.
+    Starts from the nearest of a grid of known map points, so that any smooth map will do. Up to a pixel beyond the last
+    cell with four known corners the map is continued from that cell.
     """
     from scipy.spatial import cKDTree
 
     h, w = xy.shape[:2]
     x = np.asarray(x, dtype=float)
     u = np.full(x.shape, np.nan)
-    rows, columns = np.arange(0, h, max(1, min(8, h // 4))), np.arange(0, w, max(1, min(8, w // 4)))
-    grid = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
-    value = xy[grid[:, 1], grid[:, 0]].astype(float)
-    known = np.isfinite(value).all(1)
     todo = np.isfinite(x).all(1)
-    if h < 2 or w < 2 or not known.any() or not todo.any():
+    if h < 2 or w < 2 or not todo.any():
         return u
-    at = grid[known][cKDTree(value[known]).query(x[todo])[1]].astype(float)
+    known = np.isfinite(xy[..., 0])
+    whole = known[:-1, :-1] & known[:-1, 1:] & known[1:, :-1] & known[1:, 1:]
+    rows, columns = np.arange(0, h - 1, max(1, min(8, h // 4))), np.arange(0, w - 1, max(1, min(8, w // 4)))
+    grid = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
+    grid = grid[whole[grid[:, 1], grid[:, 0]]]
+    if len(grid) == 0:
+        return u
+    cell = grid[cKDTree(xy[grid[:, 1], grid[:, 0]].astype(float)).query(x[todo])[1]]
+    at = cell.astype(float)
     target = x[todo]
     error = np.full(len(at), np.inf)
     for _ in range(iterations):
-        i = np.clip(at[:, 0].astype(int), 0, w - 2)
-        j = np.clip(at[:, 1].astype(int), 0, h - 2)
-        a, b = (at[:, :1] - i[:, None]), (at[:, 1:] - j[:, None])
+        there = np.clip(at.astype(int), 0, [w - 2, h - 2])
+        cell = np.where(whole[there[:, 1], there[:, 0], None], there, cell)
+        i, j = cell.T
+        a, b = at[:, :1] - i[:, None], at[:, 1:] - j[:, None]
         p00, p10, p01, p11 = (xy[j + dj, i + di].astype(float) for dj, di in ((0, 0), (0, 1), (1, 0), (1, 1)))
         gu = (1 - b) * (p10 - p00) + b * (p11 - p01)
         gv = (1 - a) * (p01 - p00) + a * (p11 - p10)
@@ -271,6 +277,7 @@ def _invert(xy: np.ndarray, x: np.ndarray, iterations: int = 6) -> np.ndarray:
             step /= det[:, None]
         at = np.clip(at + np.where(np.isfinite(step), step, 0), -1, [w, h])
     inside = (at >= -0.5).all(1) & (at <= [w - 0.5, h - 0.5]).all(1) & (error < 0.05)
+    inside &= (at >= cell - 1).all(1) & (at <= cell + 2).all(1)
     at[~inside] = np.nan
     u[todo] = at
     return u
