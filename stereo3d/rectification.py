@@ -262,8 +262,9 @@ def _invert(xy: np.ndarray, x: np.ndarray, iterations: int = 6) -> np.ndarray:
     target = x[todo]
     error = np.full(len(at), np.inf)
     for _ in range(iterations):
-        there = np.clip(at.astype(int), 0, [w - 2, h - 2])
-        cell = np.where(whole[there[:, 1], there[:, 0], None], there, cell)
+        for di, dj in ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (0, 1), (-1, 0), (0, -1), (0, 0)):  # the last wins
+            near = np.clip(np.floor(at).astype(int) + (di, dj), 0, [w - 2, h - 2])
+            cell = np.where(whole[near[:, 1], near[:, 0], None], near, cell)
         i, j = cell.T
         a, b = at[:, :1] - i[:, None], at[:, 1:] - j[:, None]
         p00, p10, p01, p11 = (xy[j + dj, i + di].astype(float) for dj, di in ((0, 0), (0, 1), (1, 0), (1, 1)))
