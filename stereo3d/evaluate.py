@@ -259,8 +259,10 @@ def mesh_scores(
     - `surface_median_percent`: median distance of surface samples to the true surface, % of depth; `samples` counted,
       `samples_without_truth` (their photo pixel has no truth, or is outside: not counted);
     - `truth_pixels` tested for completeness; `footprint`: share of them that the mesh covers in the photo by its UV;
-    - `depth_median_percent`, `depth_within`: median |s z - z_true| / z_true of the vertices in the camera's frame with
-      one scale s = median(z_true / z) (`depth_scale`), and the share within the threshold; `vertices_with_truth`;
+    - `depth_median_percent`, `depth_within`: median |s z - z_true| / z_true over the true pixels that the mesh covers,
+      z the depth that the camera sees there, with one scale s = median(z_true / z) (`depth_scale`), and the share
+      within the threshold: pixel by pixel, so that it does not depend on how the surface is cut into faces;
+      `vertices_with_truth`;
       with align="none" also `metric_depth_median_percent`, `metric_depth_within`, s = 1;
     - `align`, `scale`, `rotation_deg`, `R`, `t` (truth = scale R X + t), `alignment_median_percent` and `_p90_percent`
       (residual of the vertices, % of depth);
@@ -327,6 +329,15 @@ def mesh_scores(
     grid = np.stack([x, y], axis=-1).astype(float)
     gap = _distance((aligned, faces), _backproject(grid, z_grid, K, camera.dist)) / z_grid
 
+    # a little beside the pixels' centres, so that no ray meets an edge between two faces
+    beside = grid + [0.013, 0.007]
+    z_seen = _depth_from_camera(pixels, vertices[:, 2], faces, beside)
+    z_beside = _depth_at(depth, beside, jump)
+    z_beside = np.where(np.isfinite(z_beside), z_beside, z_grid)
+    covered = np.isfinite(z_seen)
+    z_seen, z_beside = z_seen[covered], z_beside[covered]
+    pixel_scale = float(np.median(z_beside / z_seen)) if covered.any() else float("nan")
+
     precision = float(np.mean(distance <= threshold)) if counted.any() else 0.0
     completeness = float(np.mean(gap <= threshold))
     total = precision + completeness
@@ -339,9 +350,9 @@ def mesh_scores(
         "samples": int(np.count_nonzero(counted)),
         "samples_without_truth": int(np.count_nonzero(~counted)),
         "truth_pixels": len(z_grid),
-        "footprint": float(np.mean(_covered(pixels, faces, grid))),
-        **_depth_error("depth", depth_scale * z, z_true, threshold),
-        "depth_scale": depth_scale,
+        "footprint": float(np.mean(covered)),
+        **_depth_error("depth", pixel_scale * z_seen, z_beside, threshold),
+        "depth_scale": pixel_scale,
         "vertices_with_truth": len(z_true),
         "align": align,
         "scale": float(scale),
@@ -355,11 +366,11 @@ def mesh_scores(
         "faces": len(faces),
         "area": float(area),
     }
-    return scores | (_depth_error("metric_depth", z, z_true, threshold) if align == "none" else {})
+    return scores | (_depth_error("metric_depth", z_seen, z_beside, threshold) if align == "none" else {})
 
 
 def _depth_error(name: str, z: np.ndarray, z_true: np.ndarray, threshold: float) -> dict:
-    error = np.abs(z - z_true) / z_true
+    error = np.abs(z - z_true) / z_true if len(z) else np.array([np.nan])
     return {
         f"{name}_median_percent": 100 * float(np.median(error)),
         f"{name}_within": float(np.mean(error <= threshold)),
@@ -533,21 +544,29 @@ def _distance(surface: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> np.ndarr
     )
 
 
-def _covered(pixels: np.ndarray, faces: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Which of the pixels (N,2) lie in the picture of a face whose vertices have the photo pixels (V,2)."""
+def _depth_from_camera(pixels: np.ndarray, z: np.ndarray, faces: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Depth of the mesh's nearest face at the pixels grid (N,2); NaN where it has none.
+
+    pixels: (V,2), z: (V,), the photo pixel and the depth of each vertex. 1/z is linear on the picture of a plane.
+    """
     import open3d as o3d
 
-    flat = np.concatenate([np.nan_to_num(pixels), np.zeros((len(pixels), 1))], axis=1)
-    faces = faces[np.isfinite(pixels).all(1)[faces].all(1)]
-    faces = faces[_areas(flat, faces) > 0]
+    far = max(float(np.abs(z).max(initial=0)), 1e-300)
+    flat = np.concatenate([np.nan_to_num(pixels), z[:, None] / far], axis=1)
+    faces = faces[np.isfinite(pixels).all(1)[faces].all(1) & (z[faces] > 0).all(1)]
+    found = np.full(len(grid), np.nan)
     if len(faces) == 0:
-        return np.zeros(len(grid), dtype=bool)
+        return found
     rays = np.zeros((len(grid), 6), dtype=np.float32)
-    # a little beside the pixel's centre, so that no ray meets an edge between two faces
-    rays[:, :2] = grid + [0.013, 0.007]
+    rays[:, :2] = grid
     rays[:, 2], rays[:, 5] = -1, 1
-    hit = _raycasting_scene(flat, faces).test_occlusions(o3d.core.Tensor(rays))
-    return hit.numpy().astype(bool)
+    hit = _raycasting_scene(flat, faces).cast_rays(o3d.core.Tensor(rays))
+    struck = np.isfinite(hit["t_hit"].numpy())
+    corners = faces[hit["primitive_ids"].numpy()[struck].astype(np.int64)]
+    b, c = hit["primitive_uvs"].numpy()[struck].astype(float).T
+    inverse = 1 / z[corners]
+    found[struck] = 1 / ((1 - b - c) * inverse[:, 0] + b * inverse[:, 1] + c * inverse[:, 2])
+    return found
 
 
 def _similarity(a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: int) -> tuple[float, np.ndarray, np.ndarray]:

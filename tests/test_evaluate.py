@@ -303,8 +303,8 @@ def test_the_truth_itself_scores_one(mesh, depth, align):
     s = score(mesh, depth, align=align)
     assert s["f_score"] == s["precision"] == s["completeness"] == s["depth_within"] == 1
     # distances are single precision
-    assert s["surface_median_percent"] < 1e-4 and s["depth_median_percent"] < 1e-9
-    assert s["depth_scale"] == pytest.approx(1, abs=1e-9) and s["scale"] == pytest.approx(1, abs=1e-9)
+    assert s["surface_median_percent"] < 1e-4 and s["depth_median_percent"] < 1e-6
+    assert s["depth_scale"] == pytest.approx(1, abs=1e-8) and s["scale"] == pytest.approx(1, abs=1e-9)
     assert not s["mirrored"] and s["reflection"] == "" and s["samples_without_truth"] == 0
     assert s["footprint"] > 0.95 and s["faces"] == len(mesh.faces)
     assert ("metric_depth_median_percent" in s) == (align == "none")
@@ -329,7 +329,7 @@ def test_scale_alone_is_found_and_its_lack_is_told(mesh, depth):
     assert s["f_score"] == 1 and s["scale"] == pytest.approx(0.8, abs=1e-12) and s["rotation_deg"] == 0
     s = score(grown, depth, align="none")
     assert s["metric_depth_median_percent"] == pytest.approx(25) and s["metric_depth_within"] == 0
-    assert s["depth_median_percent"] < 1e-9 and s["f_score"] < 0.1
+    assert s["depth_median_percent"] < 1e-6 and s["f_score"] < 0.1
 
 
 def test_outliers_do_not_pull_the_alignment(mesh, depth):
@@ -441,7 +441,7 @@ def test_lens_distortion_belongs_to_the_camera(depth):
 def test_a_wrong_focal_shows_in_the_surface_and_not_in_the_depth(depth):
     guessed = Camera(np.diag([1.1, 1.1, 1]) @ K, (W, H))
     s = score(depth_mesh(depth, guessed), depth)
-    assert s["depth_median_percent"] < 1e-9 and s["surface_median_percent"] > 0.3
+    assert s["depth_median_percent"] < 1e-6 and s["surface_median_percent"] > 0.3
 
 
 def test_without_uv(depth, mesh):
@@ -533,7 +533,7 @@ def test_fountain_truth_as_a_mesh(shared_data):
     X = hom(undistort(photo, camera.K)) * np.nan_to_num(coarse.ravel(), nan=1.0)[:, None]
     uv = np.stack([(photo[:, 0] + 0.5) / 3072, 1 - (photo[:, 1] + 0.5) / 2048], -1)
     s = score(Mesh(X / 7, mesh.faces, uv), z, camera)
-    assert s["f_score"] > 0.99 and s["depth_median_percent"] < 1e-6 and s["surface_median_percent"] < 0.05
+    assert s["f_score"] > 0.99 and s["depth_median_percent"] < 0.05 and s["surface_median_percent"] < 0.05
     assert s["scale"] == pytest.approx(7, rel=1e-6) and not s["mirrored"]
 
 
