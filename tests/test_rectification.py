@@ -1,0 +1,343 @@
+"""Equal rows, nothing flipped, nothing lost: planar rectification against exact cameras."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stereo3d import synthetic
+from stereo3d.errors import StereoError
+from stereo3d.geometry import fundamental_from_pose, hom, project, rotation_from_vector, undistort
+from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
+from stereo3d.rectification import _invert, disparity_range, rectified_positions, rectify
+
+SIZE = (240, 180)
+K = np.array([[230.0, 0, 119.5], [0, 230, 89.5], [0, 0, 1]])
+LENS = (-0.22, 0.06, 0.001, -0.0008)
+WIDER = Camera(np.array([[300.0, 0, 160], [0, 305, 118], [0, 0, 1]]), (330, 240), np.array([0.08, -0.03, 0, 0.001]))
+
+
+def view_of(pair_or_rig) -> TwoView:
+    rig = getattr(pair_or_rig, "rig", pair_or_rig)
+    return TwoView(fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t), rig.R, rig.t, np.zeros(0, bool), rig)
+
+
+CASES = {
+    "handheld": dict(pose="handheld"),
+    "handheld_swapped": dict(pose="handheld_swapped"),
+    "vertical": dict(pose="vertical"),
+    "handheld_vertical": dict(pose="handheld_vertical"),
+    "converging": dict(pose="converging"),
+    "turned": dict(pose="turned"),
+    "distorted": dict(pose="handheld", dist=LENS),
+    "distorted_swapped": dict(pose="handheld_swapped", dist=LENS),
+    "other_camera": dict(pose="handheld", camera2=WIDER),
+    "other_camera_vertical": dict(pose="handheld_vertical", dist=LENS, camera2=WIDER),
+}
+
+
+@pytest.fixture(scope="module")
+def rectified():
+    """name -> (synthetic pair, exact matches of pixels that both photos see, rectified pair), each made once."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            scene = synthetic.render("slanted", size=SIZE, K=K, supersample=1, **CASES[name])
+            matches = synthetic.exact_matches(scene, min(3000, int(scene.visible1.sum())), seed=1)
+            made[name] = scene, matches, rectify(scene.left, scene.right, view_of(scene),
+                                                 inlier_x=(matches.x1[::3], matches.x2[::3]))  # fmt: skip
+        return made[name]
+
+    return make
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_of_exact_matches_are_equal(rectified, name):
+    scene, matches, pair = rectified(name)
+    u1, u2 = rectified_positions(pair, matches.x1, matches.x2)
+    known = np.isfinite(u1).all(1) & np.isfinite(u2).all(1)
+    assert known.mean() > 0.97
+    assert np.abs(u1[known, 1] - u2[known, 1]).max() < 0.01  # the maps are float32
+    assert pair.kind == "planar"
+    assert pair.swapped == ("swapped" in name)
+    # nearer things: larger disparity, smaller where the photos are swapped
+    X = project_back(scene, matches.x1[known])
+    d = (u1 - u2)[known, 0]
+    e3 = normal_of(pair, scene)
+    order = np.corrcoef(d, 1 / (X @ e3))[0, 1]
+    assert order < -0.999 if pair.swapped else order > 0.999
+
+
+def project_back(scene, x1):
+    i = np.rint(x1).astype(int)
+    return hom(undistort(x1, scene.rig.cam1.K, scene.rig.cam1.dist)) * scene.depth1[i[:, 1], i[:, 0]][:, None]
+
+
+def normal_of(pair, scene):
+    """The common viewing direction, in the frame of camera 1: across the baseline, between the two axes."""
+    b = scene.rig.R.T @ scene.rig.t
+    b = b / np.linalg.norm(b)
+    forward = np.array([0, 0, 1.0]) + scene.rig.R[2]
+    return forward - (forward @ b) * b
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_flipped(rectified, name):
+    _, _, pair = rectified(name)
+    for k, xy in enumerate((pair.map1, pair.map2)):
+        du = np.diff(xy.astype(float), axis=1)[:-1]
+        dv = np.diff(xy.astype(float), axis=0)[:, :-1]
+        det = du[..., 0] * dv[..., 1] - du[..., 1] * dv[..., 0]
+        known = np.isfinite(det)
+        assert known.mean() > 0.3 and (det[known] > 0).all()
+        right = np.nanmedian(du, (0, 1)) / np.linalg.norm(np.nanmedian(du, (0, 1)))
+        if k == 0:  # the first photo is turned by 90 degrees at most
+            assert right[0] > -0.02
+            if "vertical" not in name:
+                assert right[0] > 0.9
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_that_both_photos_see_is_lost(rectified, name):
+    scene, matches, pair = rectified(name)
+    for x, xy in ((matches.x1, pair.map1), (matches.x2, pair.map2)):
+        u = _invert(xy, x)
+        known = np.isfinite(u).all(1)
+        # what is left out lies within a pixel of the photo's own border
+        margin = np.minimum(x + 0.5, np.nanmax(xy, (0, 1)) + 0.5 - x).min(1)
+        assert known[margin > 2].all()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_maps_are_known_inside_the_photos_only(rectified, name):
+    scene, _, pair = rectified(name)
+    for xy, camera, picture in (
+        (pair.map1, scene.rig.cam1, pair.left), (pair.map2, scene.rig.cam2, pair.right)
+    ):  # fmt: skip
+        assert xy.dtype == np.float32 and xy.shape == (*picture.shape[:2], 2) and picture.dtype == np.uint8
+        known = np.isfinite(xy)
+        assert np.array_equal(known[..., 0], known[..., 1])
+        inside = xy[known[..., 0]]
+        assert inside.min() >= -0.5 and (inside <= np.array(camera.size) - 0.5).all()
+        assert (picture[~known[..., 0]] == 0).all()
+    assert pair.left.shape == pair.right.shape
+
+
+def ramp(camera):
+    """A photo whose red is x and green y, in px (as far as 255 goes): linear, so any interpolation gives it exactly."""
+    x, y = np.meshgrid(*(np.arange(n) * 0.5 for n in camera.size))
+    return Photo(np.rint(np.stack([x, y, 0 * x + 77], -1)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("max_size", [1600, 100])
+@pytest.mark.parametrize("name", CASES)
+def test_rectified_pixels_show_what_the_maps_say(rectified, name, max_size):
+    rig = rectified(name)[0].rig
+    pair = rectify(ramp(rig.cam1), ramp(rig.cam2), view_of(rig), max_size=max_size)
+    for xy, camera, picture in ((pair.map1, rig.cam1, pair.left), (pair.map2, rig.cam2, pair.right)):
+        inner = np.isfinite(xy[..., 0]) & ((xy > 4) & (xy < np.array(camera.size) - 5)).all(-1)
+        assert inner.sum() > 1000
+        error = picture[inner][:, :2] - 0.5 * xy[inner]
+        assert np.abs(error).max() < 1.6  # grey levels of half a pixel each, rounded twice and bent by the cubic
+        assert np.abs(error.mean(0)).max() < 0.1  # a shift by half a pixel would be 0.25
+        assert (picture[inner][:, 2] == 77).all()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_positions_are_the_inverse_of_the_maps(rectified, name):
+    _, _, pair = rectified(name)
+    for xy in (pair.map1, pair.map2):
+        inner = np.isfinite(xy[..., 0])
+        inner &= np.roll(inner, -1, 0) & np.roll(inner, -1, 1) & np.roll(inner, -1, (0, 1))
+        inner[-1], inner[:, -1] = False, False
+        j, i = np.nonzero(inner)
+        pick = np.random.default_rng(2).permutation(len(j))[:2000]
+        found = _invert(xy, xy[j[pick], i[pick]])
+        assert np.isnan(found).any(1).mean() < 1e-3  # now and then one at a ragged rim
+        assert np.nanmax(np.abs(found - np.stack([i, j], -1)[pick])) < 2e-3
+    outside = np.array([[-20.0, 50], [1e4, 50], [np.nan, np.nan], [50, np.nan]])
+    assert all(np.isnan(u).all() for u in rectified_positions(pair, outside, outside))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_range_holds_the_true_disparities(rectified, name):
+    _, matches, pair = rectified(name)
+    u1, u2 = rectified_positions(pair, matches.x1, matches.x2)
+    d = (u1 - u2)[:, 0]
+    low, high = disparity_range(pair, matches.x1[::3], matches.x2[::3])
+    assert isinstance(low, int) and isinstance(high, int) and low < high
+    assert low <= np.nanmin(d) and np.nanmax(d) <= high
+    spread = np.nanmax(d) - np.nanmin(d)
+    assert high - low <= 1.5 * spread + 18  # and not everything
+
+
+@pytest.mark.parametrize("name", ["handheld", "other_camera", "converging"])
+def test_pixels_keep_their_size(rectified, name):
+    """One canvas pixel shows about one photo pixel of the finer and the coarser photo, by the geometric mean."""
+    _, _, pair = rectified(name)
+    areas = []
+    for xy in (pair.map1, pair.map2):
+        du, dv = np.diff(xy, axis=1)[:-1], np.diff(xy, axis=0)[:, :-1]
+        areas.append(np.nanmedian(du[..., 0] * dv[..., 1] - du[..., 1] * dv[..., 0]))
+    assert np.sqrt(np.prod(areas)) == pytest.approx(1, abs=0.05)
+
+
+def test_canvas_follows_max_size():
+    scene = synthetic.render("slanted", size=SIZE, K=K, supersample=1, pose="handheld")
+    full, half = (rectify(scene.left, scene.right, view_of(scene), max_size=n) for n in (1600, 120))
+    assert half.left.shape[0] == pytest.approx(full.left.shape[0] / 2, abs=2)
+    assert half.left.shape[1] == pytest.approx(full.left.shape[1] / 2, abs=2)
+    # reduced by area, not sampled: noise is averaged, grey stays
+    noise = [Photo(np.random.default_rng(k).integers(0, 256, (180, 240, 3), dtype=np.uint8)) for k in (0, 1)]
+    quarter = rectify(*noise, view_of(scene), max_size=60)
+    shown = quarter.left[np.isfinite(quarter.map1[..., 0])].astype(float)
+    assert shown.mean() == pytest.approx(127.5, abs=4) and shown.std() < 74 / 2.5
+    matches = synthetic.exact_matches(scene, 500)
+    u1, u2 = rectified_positions(half, matches.x1, matches.x2)
+    assert np.nanmax(np.abs(u1 - u2)[:, 1]) < 0.01 and np.isfinite(u1).all(1).mean() > 0.95
+
+
+def test_a_known_rig_at_an_angle_by_hand():
+    """Two equal cameras side by side, both turned by 10 degrees: rectified, both look straight ahead again."""
+    turn = rotation_from_vector(np.radians([0, 10.0, 0]))
+    # camera 2 stands beside camera 1 along the axis that camera 1 had before it turned
+    baseline = turn @ np.array([0.1, 0, 0])
+    camera = Camera(K, SIZE)
+    photo = Photo(np.full((180, 240, 3), 90, np.uint8))
+    pair = rectify(photo, photo, view_of(Rig(camera, camera, np.eye(3), -baseline)))
+    X = np.array([0.05, 0.02, 3.0])  # in front of the unturned camera
+    x1 = project(X @ turn.T, K)
+    x2 = project(X @ turn.T - baseline, K)
+    u1, u2 = rectified_positions(pair, x1[None], x2[None])
+    step = np.array([0.0, 0.1, 0])
+    v1 = rectified_positions(pair, project((X + step) @ turn.T, K)[None], x2[None])[0]
+    # the canvas has one focal length: disparity f B / z, a step up the rows f dy / z
+    focal = (v1 - u1)[0, 1] * 3.0 / 0.1
+    assert (v1 - u1)[0, 0] == pytest.approx(0, abs=1e-3)
+    assert abs(u1 - u2)[0, 1] < 1e-3
+    other = np.array([0.3, -0.2, 2.0])
+    d = []
+    for P in (X, other):
+        u1, u2 = rectified_positions(pair, project(P @ turn.T, K)[None], project(P @ turn.T - baseline, K)[None])
+        d.append((u1 - u2)[0, 0])
+    assert d[1] - d[0] == pytest.approx(focal * 0.1 * (1 / 2.0 - 1 / 3.0), abs=2e-3)
+
+
+# ------------------------------------------------------------------------------------------- rectified already
+
+
+@pytest.mark.parametrize(("fixture", "swapped"), [("slanted_pair", False), ("swapped_pair", True)])
+def test_a_rectified_pair_keeps_its_pixels(request, fixture, swapped):
+    scene = request.getfixturevalue(fixture)
+    pair = rectify(scene.left, scene.right, view_of(scene))
+    assert pair.kind == "identity" and pair.swapped is swapped
+    assert np.array_equal(pair.left, scene.left.pixels) and np.array_equal(pair.right, scene.right.pixels)
+    x, y = np.meshgrid(np.arange(320), np.arange(240))
+    for xy in (pair.map1, pair.map2):
+        assert xy.dtype == np.float32 and np.array_equal(xy, np.stack([x, y], -1))
+    matches = synthetic.exact_matches(scene, 500)
+    u1, u2 = rectified_positions(pair, matches.x1, matches.x2)
+    assert np.abs(u1 - matches.x1).max() < 1e-6 and np.nanmax(np.abs(u2 - matches.x2)) < 1e-6
+    d = scene.disparity_left[scene.visible1]
+    low, high = disparity_range(pair, matches.x1, matches.x2)
+    assert low <= d.min() and d.max() <= high
+    assert (high < 0) if swapped else (low < d.min() and high > 0)
+
+
+def test_a_rectified_pair_is_reduced_whole(slanted_pair):
+    pair = rectify(slanted_pair.left, slanted_pair.right, view_of(slanted_pair), max_size=160)
+    assert pair.left.shape == (120, 160, 3) and pair.kind == "identity"
+    assert pair.map1[0, 0].tolist() == [0.5, 0.5] and pair.map1[-1, -1].tolist() == [318.5, 238.5]
+    mean = slanted_pair.left.pixels.reshape(120, 2, 160, 2, 3).astype(float).mean((1, 3))
+    assert np.abs(pair.left - mean).max() <= 0.5
+
+
+@pytest.mark.parametrize("change", ["principal row", "focal", "turn", "step", "lens", "skew"])
+def test_what_is_not_quite_rectified_is_resampled(slanted_pair, change):
+    rig = slanted_pair.rig
+    K2 = rig.cam2.K.copy()
+    R, t, dist = rig.R, rig.t, rig.cam2.dist
+    if change == "principal row":
+        K2[1, 2] += 1
+    elif change == "focal":
+        K2[0, 0] += 1
+    elif change == "skew":
+        K2[0, 1] += 1
+    elif change == "turn":
+        R = rotation_from_vector([0, 1e-4, 0])
+    elif change == "step":
+        t = t + [0, 0, 1e-4]
+    else:
+        dist = np.array([0.01, 0, 0, 0])
+    rig = replace(rig, cam2=replace(rig.cam2, K=K2, dist=dist), R=R, t=t)
+    pair = rectify(slanted_pair.left, slanted_pair.right, view_of(rig))
+    assert pair.kind == "planar"
+    rng = np.random.default_rng(3)
+    X = hom(rng.uniform(-0.3, 0.3, (200, 2))) * rng.uniform(1.5, 3, (200, 1))
+    u1, u2 = rectified_positions(pair, project(X, rig.cam1.K), project(X, K2, R, t, dist))
+    assert np.nanmax(np.abs(u1 - u2)[:, 1]) < 0.01 and np.isfinite(u1 + u2).all(1).sum() > 100
+
+
+def test_another_principal_column_is_still_rectified(slanted_pair):
+    K2 = slanted_pair.rig.cam2.K.copy()
+    K2[0, 2] += 11
+    rig = replace(slanted_pair.rig, cam2=replace(slanted_pair.rig.cam2, K=K2))
+    assert rectify(slanted_pair.left, slanted_pair.right, view_of(rig)).kind == "identity"
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("t", [(0, 0, -1.0), (0.05, 0.02, -1), (0, 0, 1.0), (0.3, 0, 1)])
+def test_forward_motion_is_refused_with_its_epipole(t):
+    camera = Camera(K, SIZE)
+    photo = Photo(np.zeros((180, 240, 3), np.uint8))
+    for R in (np.eye(3), rotation_from_vector([0.01, -0.02, 0.03])):
+        with pytest.raises(StereoError) as caught:
+            rectify(photo, photo, view_of(Rig(camera, camera, R, np.array(t))))
+        assert caught.value.code == "forward_motion" and caught.value.advice
+    x = project(np.array(t, float), K)
+    with pytest.raises(StereoError, match=rf"epipole is at \({x[0]:.0f}, {x[1]:.0f}\) px, inside"):
+        rectify(photo, photo, view_of(Rig(camera, camera, np.eye(3), np.array(t))))
+
+
+def test_the_forward_scene_is_refused(forward_pair):
+    with pytest.raises(StereoError) as caught:
+        rectify(forward_pair.left, forward_pair.right, view_of(forward_pair))
+    assert caught.value.code == "forward_motion"
+
+
+@pytest.mark.parametrize("turn", [(60, 0, 0), (0, 120, 0), (0, 180, 0)])
+def test_cameras_that_look_elsewhere_are_refused(turn):
+    camera = Camera(K, SIZE)
+    photo = Photo(np.zeros((180, 240, 3), np.uint8))
+    R = rotation_from_vector(np.radians(turn))
+    with pytest.raises(StereoError) as caught:
+        rectify(photo, photo, view_of(Rig(camera, camera, R, -R @ [1.0, 0, 0])))
+    assert caught.value.code in ("no_overlap", "forward_motion")
+
+
+def test_no_match_inside_has_no_range(slanted_pair):
+    pair = rectify(slanted_pair.left, slanted_pair.right, view_of(slanted_pair))
+    with pytest.raises(StereoError) as caught:
+        disparity_range(pair, np.array([[-50.0, 10]]), np.array([[10.0, 10]]))
+    assert caught.value.code == "no_disparity"
+    with pytest.raises(StereoError):
+        disparity_range(pair, np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def test_one_outlier_does_not_stretch_the_range():
+    x, y = np.meshgrid(np.arange(200.0), np.arange(100.0))
+    xy = np.stack([x, y], -1).astype(np.float32)
+    pair = RectifiedPair(np.zeros((100, 200, 3), np.uint8), np.zeros((100, 200, 3), np.uint8), xy, xy)
+    rng = np.random.default_rng(4)
+    x1 = rng.uniform([60, 5], [190, 95], (1000, 2))
+    d = rng.uniform(10, 30, 1000)
+    x2 = x1 - np.stack([d, 0 * d], -1)
+    x2[7] = [2, x1[7, 1]]
+    low, high = disparity_range(pair, x1, x2)
+    assert -10 < low <= 10 and 30 <= high < 50
+    assert disparity_range(pair, x1, x2, margin=0, least=0)[1] <= 30
+    wide = disparity_range(pair, x1, x2, margin=50)
+    assert wide == (-199, 199)  # never wider than the picture
