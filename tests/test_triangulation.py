@@ -1,0 +1,222 @@
+"""True disparity in, true points out; and how far to trust them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stereo3d import synthetic
+from stereo3d.geometry import fundamental_from_pose, hom, project, rotation_from_vector, undistort
+from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
+from stereo3d.rectification import rectified_positions, rectify
+from stereo3d.triangulation import MATCH_SIGMA, triangulate
+
+SIZE = (200, 150)
+K = np.array([[210.0, 0, 99.5], [0, 210, 74.5], [0, 0, 1]])
+WIDER = Camera(np.array([[260.0, 0, 130], [0, 265, 98], [0, 0, 1]]), (270, 200), np.array([0.08, -0.03, 0, 0.001]))
+
+
+def view_of(rig: Rig) -> TwoView:
+    return TwoView(fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t), rig.R, rig.t, np.zeros(0, bool), rig)
+
+
+def by_hand(focal=200.0, baseline=0.1, doffs=0.0, size=(64, 48), sign=1.0):
+    """A rectified rig and its pair; first photo on the left for sign = 1."""
+    camera = Camera(np.array([[focal, 0, 31.5], [0, focal, 23.5], [0, 0, 1]]), size)
+    K2 = camera.K.copy()
+    K2[0, 2] += doffs
+    rig = Rig(camera, replace(camera, K=K2), np.eye(3), np.array([-sign * baseline, 0, 0]), "m")
+    photo = Photo(np.zeros((size[1], size[0], 3), np.uint8))
+    view = view_of(rig)
+    return rectify(photo, photo, view), view
+
+
+# -------------------------------------------------------------------------------------------------- by hand
+
+
+@pytest.mark.parametrize("doffs", [0.0, 7.5, -3.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_depth_is_focal_times_baseline_over_disparity(doffs, sign):
+    """z = f B / (d + doffs), doffs = cx2 - cx1: Middlebury's formula, and its mirror for swapped photos."""
+    pair, view = by_hand(doffs=doffs, sign=sign)
+    assert pair.kind == "identity" and pair.swapped == (sign < 0)
+    disparity = np.full((48, 64), np.nan, np.float32)
+    for column, d in ((20, 4.0), (30, 10.0), (40, 12.25)):
+        disparity[:, column] = sign * d - doffs
+    points, sigma = triangulate(disparity, pair, view)
+    assert points.shape == (48, 64, 3) and points.dtype == np.float64
+    assert sigma.shape == (48, 64) and sigma.dtype == np.float32
+    for column, d in ((20, 4.0), (30, 10.0), (40, 12.25)):
+        z = 200 * 0.1 / d
+        assert np.allclose(points[:, column, 2], z, rtol=1e-6)
+        assert np.allclose(points[:, column, 0], (column - 31.5) / 200 * z, rtol=1e-6)
+        assert np.allclose(points[:, column, 1], (np.arange(48) - 23.5) / 200 * z, rtol=1e-6)
+    known = np.isfinite(points[..., 2])
+    assert np.array_equal(known, np.isfinite(disparity)) and np.array_equal(known, np.isfinite(sigma))
+
+
+def test_sigma_follows_the_formula():
+    """sigma_z = z^2 / (f B) sigma_d, along the ray: times its length at unit z."""
+    pair, view = by_hand()
+    disparity = np.full((48, 64), 11.0, np.float32)
+    disparity[10:20] = 25.0
+    for given in (0.2, np.linspace(0.05, 0.6, 48 * 64).reshape(48, 64)):
+        points, sigma = triangulate(disparity, pair, view, disparity_sigma=given)
+        known = np.isfinite(sigma)
+        assert known[:, 26:].all()
+        z = points[..., 2]
+        length = np.linalg.norm(points, axis=-1) / z
+        expected = z**2 / (200 * 0.1) * given * length
+        # the difference over one pixel of disparity is 1 / (1 - 1 / 4 d^2) times the derivative: 0.2 % here
+        assert np.allclose(sigma[:, 26:], expected[:, 26:], rtol=3e-3)
+        # at the rim of the other photo the difference is one-sided
+        assert np.allclose(sigma[known], expected[known], rtol=0.06)
+    plain = triangulate(disparity, pair, view)[1]
+    assert np.allclose(plain[known], triangulate(disparity, pair, view, disparity_sigma=MATCH_SIGMA)[1][known])
+
+
+def test_what_lies_behind_or_cannot_be_told_from_infinity_is_unknown():
+    pair, view = by_hand()
+    disparity = np.full((48, 64), 9.0, np.float32)
+    disparity[5], disparity[6], disparity[7], disparity[8] = 0.0, -4.0, 0.3, np.inf
+    disparity[9] = 2.0
+    points, sigma = triangulate(disparity, pair, view)
+    assert np.isnan(points[5:9]).all() and np.isnan(sigma[5:9]).all()
+    assert np.isfinite(points[9, 10:]).all() and np.isfinite(points[4, 20:]).all()
+    assert np.isnan(triangulate(disparity, pair, view, disparity_sigma=5.0)[0][9]).all()  # 2 +- 5 px
+    # a match outside of the other photo is none
+    assert np.isnan(points[4, :9]).all() and np.isfinite(points[4, 9:]).all()
+    assert np.isnan(triangulate(np.full((48, 64), np.nan), pair, view)[0]).all()
+
+
+def test_shapes_must_agree():
+    pair, view = by_hand()
+    with pytest.raises(ValueError, match=r"\(48, 60\).*\(48, 64\)"):
+        triangulate(np.zeros((48, 60)), pair, view)
+
+
+# -------------------------------------------------------------------------------------------- scenes with truth
+
+CASES = {
+    "rectified": dict(pose="rectified"),
+    "swapped": dict(pose="swapped"),
+    "handheld": dict(pose="handheld"),
+    "handheld_swapped": dict(pose="handheld_swapped"),
+    "vertical": dict(pose="vertical"),
+    "converging": dict(pose="converging"),
+    "turned": dict(pose="turned"),
+    "distorted": dict(pose="handheld", dist=(-0.22, 0.06, 0.001, -0.0008)),
+    "other_camera": dict(pose="handheld", camera2=WIDER),
+}
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """name -> (scene, rectified pair, true disparity of the rectified pixels, points, sigma), each made once."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            scene = synthetic.render("sphere", size=SIZE, K=K, supersample=1, **CASES[name])
+            view = view_of(scene.rig)
+            pair = rectify(scene.left, scene.right, view)
+            disparity = true_disparity(scene, pair)
+            made[name] = scene, pair, disparity, *triangulate(disparity, pair, view)
+        return made[name]
+
+    return make
+
+
+def true_points(rays):
+    """First hits of rays (..., 3) of unit z of camera 1 with the ball before its wall."""
+    W, C = synthetic.scene_from_camera1("sphere")
+    flat = np.nan_to_num(rays.reshape(-1, 3), nan=1.0)
+    z = synthetic.cast("sphere", C, flat @ W).reshape(rays.shape[:-1])
+    return rays * z[..., None]
+
+
+def true_disparity(scene, pair):
+    """(H,W) f32: of every rectified pixel, from the surface it shows, exactly."""
+    rig = scene.rig
+    X = true_points(hom(undistort(pair.map1, rig.cam1.K, rig.cam1.dist)))
+    x2 = project(X, rig.cam2.K, rig.R, rig.t, rig.cam2.dist)
+    known = np.isfinite(X[..., 2])
+    j, i = np.nonzero(known)
+    _, u2 = rectified_positions(pair, x2[known], x2[known])
+    disparity = np.full(known.shape, np.nan)
+    disparity[j, i] = i - u2[:, 0]
+    return disparity.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_true_disparity_gives_true_points(solved, name):
+    scene, pair, disparity, points, sigma = solved(name)
+    rig = scene.rig
+    known = np.isfinite(points[..., 2])
+    assert known.sum() > 0.45 * SIZE[0] * SIZE[1] and known.sum() > 0.97 * np.isfinite(disparity).sum()
+    truth = true_points(hom(undistort(pair.map1, rig.cam1.K, rig.cam1.dist)))
+    relative = np.abs(points[..., 2] / truth[..., 2] - 1)[known]
+    assert relative.max() < 1e-3
+    # every point lies on the ray of its own photo pixel
+    assert np.abs(project(points[known], rig.cam1.K, dist=rig.cam1.dist) - pair.map1[known]).max() < 1e-4
+    assert (points[..., 2][known] > 0).all() and ((points[known] @ rig.R.T + rig.t)[:, 2] > 0).all()
+    assert np.array_equal(np.isfinite(sigma), known) and (sigma[known] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["rectified", "handheld_swapped", "vertical", "distorted", "other_camera"])
+def test_sigma_is_the_spread_under_noise(solved, name):
+    """Monte Carlo: normal noise on the disparity, deviation along the ray over the draws."""
+    scene, pair, disparity, points, sigma = solved(name)
+    rng = np.random.default_rng(1)
+    noise = 0.25
+    rows = np.zeros(disparity.shape, bool)
+    rows[::9, ::6] = True
+    sparse = np.where(rows, disparity, np.nan)
+    draws = [
+        triangulate(sparse + rng.normal(0, noise, sparse.shape), pair, view_of(scene.rig))[0] for _ in range(60)
+    ]
+    draws = np.stack(draws)
+    known = rows & np.isfinite(points[..., 2]) & np.isfinite(draws[..., 2]).all(0)
+    assert known.sum() > 150
+    spread = np.linalg.norm(draws - points, axis=-1)[:, known]
+    measured = np.sqrt((spread**2).mean(0))
+    expected = triangulate(sparse, pair, view_of(scene.rig), disparity_sigma=noise)[1][known]
+    # 60 draws tell a deviation to 9 %; the mean over the pixels far better
+    assert np.mean(measured / expected) == pytest.approx(1, abs=0.03)
+    assert np.std(measured / expected) < 0.15
+
+
+def test_units_are_those_of_the_baseline(solved):
+    scene, pair, disparity, points, sigma = solved("handheld")
+    longer = replace(scene.rig, t=1000 * scene.rig.t, unit="mm")
+    in_mm, sigma_mm = triangulate(disparity, pair, view_of(longer))
+    assert np.allclose(in_mm, 1000 * points, rtol=1e-9, equal_nan=True)
+    assert np.allclose(sigma_mm, 1000 * sigma, rtol=1e-5, equal_nan=True)
+
+
+def test_resized_maps_give_the_same_points(slanted_pair):
+    """Half the size has half the disparity and the same depth."""
+    view = view_of(slanted_pair.rig)
+    for max_size, step in ((320, 1), (160, 2)):
+        pair = rectify(slanted_pair.left, slanted_pair.right, view, max_size=max_size)
+        disparity = np.full(pair.left.shape[:2], 24.0 / step, np.float32)
+        points, _ = triangulate(disparity, pair, view)
+        z = slanted_pair.rig.cam1.K[0, 0] * 0.12 / 24
+        assert np.nanmax(np.abs(points[..., 2] / z - 1)) < 1e-6
+
+
+def test_any_pair_of_maps_will_do():
+    """No word of planes: maps that are bent at will, with the disparity between them."""
+    size = (80, 60)
+    camera = Camera(np.array([[90.0, 0, 39.5], [0, 90, 29.5], [0, 0, 1]]), size)
+    R, t = rotation_from_vector([0.02, -0.05, 0.1]), np.array([-0.3, 0.05, 0.02])
+    rng = np.random.default_rng(2)
+    X = np.concatenate([rng.uniform(-0.6, 0.6, (60, 80, 2)), rng.uniform(2, 4, (60, 80, 1))], -1)
+    map1 = project(X, camera.K).astype(np.float32)
+    map2 = np.roll(project(X, camera.K, R, t), -6, 1).astype(np.float32)  # its partner stands 6 columns to the left
+    pair = RectifiedPair(np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80, 3), np.uint8), map1, map2, "polar")
+    view = view_of(Rig(camera, camera, R, t))
+    points, _ = triangulate(np.full((60, 80), 6.0), pair, view, disparity_sigma=1e-9)
+    known = np.isfinite(points[..., 2])
+    assert known[:, 7:-1].mean() > 0.99 and not known[:, :6].any()
+    assert np.abs(points - X)[known].max() < 1e-3
