@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 NOISE_FACTOR = 3.0  # a step below this many standard deviations of the step itself can be noise
 CELL_PX = 2.5  # Poisson's finest cell, in pixels of the point map: half the window a matcher decides by
+COARSEST_PX = 8.0  # however noisy the points are: their noise is alike within a matching window, and outlines count too
 DEPTHS = (5, 9)  # of Poisson's octree when chosen by itself: full_depth of the solver, and what takes seconds
 SAMPLES_PER_CELL = 1.25  # along one side of a cell: each is the mean of all its pixels already, more adds only time
 SAMPLES_PER_NODE = 3.0  # the solver's own measure for noisy samples (1.5 for clean): smoother and a sixth faster
@@ -136,7 +137,7 @@ def poisson(
     """Screened Poisson reconstruction, trimmed to what the photo saw.
 
     points (H,W,3), sigma (H,W), NaN unknown.  depth: of the octree, whose finest cell is the scene's extent / 2^depth;
-    0: a cell of 2.5 pixels or of the noise, whichever is larger, within 5..9.  support: how far from the nearest
+    0: a cell of the noise, but of 2.5 to 8 pixels, within 5..9.  support: how far from the nearest
     sample, in units of the samples' spacing there, the surface is kept; holes up to twice that are closed.
     max_angle, islands: as for `grid`.
 
@@ -172,7 +173,8 @@ def poisson(
     extent = 1.1 * max(*np.ptp(view, axis=0), np.ptp(np.log(points[known][:, 2])), 16 * pixel)
     relative = float(np.median(sigma[known] / np.linalg.norm(points[known], axis=1)))
     if depth == 0:
-        depth = int(np.clip(np.round(np.log2(extent / max(CELL_PX * pixel, relative))), *DEPTHS))
+        finest = np.clip(relative, CELL_PX * pixel, COARSEST_PX * pixel)
+        depth = int(np.clip(np.round(np.log2(extent / finest)), *DEPTHS))
     cell = extent / 2**depth
     step = int(np.clip(round(cell / pixel / SAMPLES_PER_CELL), 1, max(1, min(points.shape[:2]) // 4)))
     points, sigma = thin(points, sigma, step, max_angle)

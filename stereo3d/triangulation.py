@@ -9,7 +9,7 @@ from .records import RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
 SMALL = 0.05  # px of disparity, the step of the derivative
-MATCH_SIGMA = 0.3  # px: standard deviation of a good dense match where the matcher does not tell its own
+MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real pairs with truth (1.4826 median |error|)
 
 
 def triangulate(
