@@ -147,7 +147,7 @@ def show(name: str, rows: list[tuple]):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
+    parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
     parser.add_argument("--max-size", type=int, default=1600, help="px, of the photos when matched")
     parser.add_argument("--seeds", type=int, default=3, help="runs on each real pair")
     parser.add_argument("--draws", type=int, default=10, help="synthetic pairs of each motion")
@@ -156,10 +156,10 @@ def main():
     if poselib is None:
         print("PoseLib is not installed: left out.")
     warm_up()
-    if arguments.data:
+    if arguments.data and (Path(arguments.data) / "photos" / "fountain").is_dir():
         real(arguments)
     else:
-        print("STEREO3D_DATA is not set: no real pairs.")
+        print("No photos/fountain in --data or STEREO3D_DATA: no real pairs.")
     for motion in arguments.motions:
         heading(f"{motion}, {arguments.draws} draws")
         rows = {name: [] for name in ESTIMATORS}

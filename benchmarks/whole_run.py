@@ -252,7 +252,7 @@ def row(name, a, b, memory_a, memory_b):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
+    parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
     parser.add_argument("--max-size", type=int, default=1600)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--meshers", nargs="+", default=list(MESHERS), choices=MESHERS)
