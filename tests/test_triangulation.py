@@ -67,10 +67,8 @@ def test_sigma_follows_the_formula():
         z = points[..., 2]
         length = np.linalg.norm(points, axis=-1) / z
         expected = z**2 / (200 * 0.1) * given * length
-        # the difference over one pixel of disparity is 1 / (1 - 1 / 4 d^2) times the derivative: 0.2 % here
-        assert np.allclose(sigma[:, 26:], expected[:, 26:], rtol=3e-3)
-        # at the rim of the other photo the difference is one-sided
-        assert np.allclose(sigma[known], expected[known], rtol=0.06)
+        # the derivative is taken by a step of 0.05 px, which bends it by 0.05 / d
+        assert np.allclose(sigma[known], expected[known], rtol=6e-3)
     plain = triangulate(disparity, pair, view)[1]
     assert np.allclose(plain[known], triangulate(disparity, pair, view, disparity_sigma=MATCH_SIGMA)[1][known])
 
