@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .geometry import (
     triangulate_points,
     undistort,
 )
+from .options import Between
 from .ransac import Estimate, ransac
 from .records import Camera, Matches, Rig, TwoView
 
@@ -285,7 +287,12 @@ def _fit_pose(R, t, log_f, x1, x2, *, scale, evaluations=50, prior=None):
 
 
 def estimate_two_view(
-    matches: Matches, rig: Rig, *, threshold: float = 1.5, confidence: float = 0.9999, seed: int = 0
+    matches: Matches,
+    rig: Rig,
+    *,
+    threshold: Annotated[float, Between(0.01, 1000)] = 1.5,
+    confidence: Annotated[float, Between(0.5, 1)] = 0.9999,
+    seed: int = 0,
 ) -> TwoView:
     """Relative pose of the two photos: X2 = R X1 + t, x2^T F x1 = 0 in ideal pixels.
 

@@ -12,7 +12,13 @@ from .records import Matches, Photo
 # A detector gives x (N,2) px of its picture, descriptors (N,k) and frames (N,2,2): the feature's own axes, px.
 
 
-def sift(grey: np.ndarray, *, features: int = 10000, contrast: float = 0.01, edge: float = 10.0):
+def sift(
+    grey: np.ndarray,
+    *,
+    features: Annotated[int, Between(100, 1_000_000)] = 10000,
+    contrast: Annotated[float, Between(0, 1)] = 0.01,
+    edge: Annotated[float, Between(1, 1000)] = 10.0,
+):
     """RootSIFT: SIFT descriptors (Lowe 2004), L1-normalised, square root (Arandjelovic and Zisserman 2012).
 
     grey: (H,W) u8.  features: most kept, spread over the picture.  contrast: least contrast of an extremum; 0.01, a
@@ -34,7 +40,12 @@ def sift(grey: np.ndarray, *, features: int = 10000, contrast: float = 0.01, edg
     return x[keep], np.rint(512 * d).astype(np.float32), frames[keep]
 
 
-def orb(grey: np.ndarray, *, features: int = 10000, fast_threshold: int = 10):
+def orb(
+    grey: np.ndarray,
+    *,
+    features: Annotated[int, Between(100, 1_000_000)] = 10000,
+    fast_threshold: Annotated[int, Between(1, 255)] = 10,
+):
     """ORB (Rublee, Rabaud, Konolige and Bradski 2011): oriented FAST corners, rotated BRIEF, 256 bits.
 
     grey: (H,W) u8.  features: most kept, spread over the picture.  Returns x (N,2) px, bits (N,256) f32 of +-1, so that

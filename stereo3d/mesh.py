@@ -6,11 +6,13 @@ trims asks that one question.
 """
 
 import logging
+from typing import Annotated
 
 import numpy as np
 
 from .errors import StereoError, load_open3d
 from .geometry import project
+from .options import Between, check_options, choose, options_of
 from .records import Camera, Mesh, Photo
 
 __all__ = ["MESHERS", "build_mesh", "grid", "poisson", "texture_mesh"]
@@ -39,8 +41,8 @@ def build_mesh(points: np.ndarray, *, sigma: np.ndarray | None = None, method: s
     most two faces; sigma (V,) as given for the points.
     Raises StereoError("unknown_method" | "bad_option" | "empty_mesh" | "library_missing"); ValueError for wrong shapes.
     """
-    if method not in MESHERS:
-        raise StereoError("unknown_method", f"there is no mesher {method!r}.", f"Choose one of {', '.join(MESHERS)}.")
+    mesher = choose("mesher", MESHERS, method)
+    options = check_options(method, options_of(mesher), options)
     points = np.asarray(points, dtype=float)
     if points.ndim != 3 or points.shape[2] != 3:
         raise ValueError(f"build_mesh needs points (H,W,3), got {points.shape}")
@@ -58,7 +60,7 @@ def build_mesh(points: np.ndarray, *, sigma: np.ndarray | None = None, method: s
         sigma = np.asarray(sigma, dtype=float)
         good = known & np.isfinite(sigma)
         sigma = np.where(known, np.where(good, sigma, np.median(sigma[good]) if good.any() else 0.0), np.nan)
-    mesh = MESHERS[method](points, sigma, **options)
+    mesh = mesher(points, sigma, **options)
     logger.info("%s: %d points, %d vertices, %d faces", method, known.sum(), len(mesh.vertices), len(mesh.faces))
     return mesh
 
@@ -70,10 +72,10 @@ def grid(
     points: np.ndarray,
     sigma: np.ndarray,
     *,
-    faces: int = 500_000,
-    step: int = 0,
-    max_angle: float = 80.0,
-    islands: float = 0.002,
+    faces: Annotated[int, Between(0)] = 500_000,
+    step: Annotated[int, Between(0, 10_000)] = 0,
+    max_angle: Annotated[float, Between(0, 90)] = 80.0,
+    islands: Annotated[float, Between(0, 1)] = 0.002,
 ) -> Mesh:
     """Two triangles for every four neighbours of the point map, cut where the surface tears.
 
@@ -85,10 +87,9 @@ def grid(
     Of the two diagonals of a square the one that leaves more triangles whole is taken, then the shorter one. Each edge
     bounds at most two faces by construction.
     """
-    _check_range("max_angle", max_angle, 0, 90)
-    _check_range("islands", islands, 0, 1)
-    _check_range("step", step, 0, min(points.shape[:2]))
-    _check_range("faces", faces, 0, np.inf)
+    if step > min(points.shape[:2]):
+        raise StereoError("bad_option", f"grid.step = {step} is larger than the map, {points.shape[1]} x "
+                          f"{points.shape[0]}.", "Give a smaller step.", step=step)  # fmt: skip
     if step == 0:
         known = int(np.isfinite(sigma).sum())
         step = max(1, int(np.ceil(np.sqrt(2 * known / faces)))) if faces else 1
@@ -129,10 +130,10 @@ def poisson(
     points: np.ndarray,
     sigma: np.ndarray,
     *,
-    depth: int = 0,
-    support: float = 1.5,
-    max_angle: float = 80.0,
-    islands: float = 0.002,
+    depth: Annotated[int, Between(0, 12)] = 0,
+    support: Annotated[float, Between(0.5, 100)] = 1.5,
+    max_angle: Annotated[float, Between(0, 90)] = 80.0,
+    islands: Annotated[float, Between(0, 1)] = 0.002,
 ) -> Mesh:
     """Screened Poisson reconstruction, trimmed to what the photo saw.
 
@@ -153,10 +154,6 @@ def poisson(
 
     Source: M. Kazhdan, H. Hoppe, Screened Poisson surface reconstruction, 2013 (Open3D's build of it).
     """
-    _check_range("depth", depth, 0, 12)
-    _check_range("support", support, 0.5, 100)
-    _check_range("max_angle", max_angle, 0, 90)
-    _check_range("islands", islands, 0, 1)
     open3d = load_open3d()
     z = points[..., 2]
     low, high = np.quantile(np.log(z[np.isfinite(z)]), OUTLIERS)
@@ -434,9 +431,3 @@ def texture_mesh(mesh: Mesh, photo: Photo, camera: Camera) -> Mesh:
 def _scattered(samples: int, points: int) -> StereoError:
     return StereoError("empty_mesh", f"{samples} samples of {points} points lie on a surface, 3 are needed.",
                        "Look at the disparity: what is known in it is scattered.", samples=samples)  # fmt: skip
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise StereoError("bad_option", f"mesh.{name} = {value}: {low:g} to {high:g} make sense.",
-                          "Give a value in that range.", value=value)  # fmt: skip

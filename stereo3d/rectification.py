@@ -1,9 +1,12 @@
 """Planar rectification of any two calibrated photos whose epipoles lie outside the picture; the disparity range."""
 
+from typing import Annotated
+
 import numpy as np
 
 from .errors import StereoError
 from .geometry import hom, project, undistort
+from .options import Between
 from .records import Camera, Photo, RectifiedPair, TwoView
 
 # The canvas may have at most this many times the pixels of the photo at matching size, and a photo may be stretched
@@ -69,7 +72,12 @@ def rectify(left: Photo, right: Photo, view: TwoView, *, max_size: int = 1600, i
 
 
 def disparity_range(
-    pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, *, margin: float = 0.25, least: int = 8
+    pair: RectifiedPair,
+    x1: np.ndarray,
+    x2: np.ndarray,
+    *,
+    margin: Annotated[float, Between(0, 100)] = 0.25,
+    least: Annotated[int, Between(0, 10_000)] = 8,
 ) -> tuple[int, int]:
     """Whole-number (lo, hi) of the disparity, from photo pixels x1, x2 (N,2) of inlier matches.
 
