@@ -181,9 +181,12 @@ def _explained_by_rotation(matches: Matches, view: TwoView, unit: float) -> bool
     d1 = hom(undistort(x1, view.rig.cam1.K, view.rig.cam1.dist))
     d2 = hom(undistort(x2, view.rig.cam2.K, view.rig.cam2.dist))
     d1, d2 = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
-    U, _, Vt = np.linalg.svd(d2.T @ d1)
-    R = U @ np.diag([1, 1, np.linalg.det(U @ Vt)]) @ Vt
-    error = view.rig.cam2.focal * np.linalg.norm(d2 - d1 @ R.T, axis=1)
+    keep = np.ones(len(d1), bool)
+    for _ in range(4):  # a wrong match that happens to lie on its epipolar line must not pull at the turn
+        U, _, Vt = np.linalg.svd(d2[keep].T @ d1[keep])
+        R = U @ np.diag([1, 1, np.linalg.det(U @ Vt)]) @ Vt
+        error = view.rig.cam2.focal * np.linalg.norm(d2 - d1 @ R.T, axis=1)
+        keep = error <= 2 * np.median(error)
     return bool(np.quantile(error, 0.9) < 3 * PARALLAX_NONE * unit)
 
 
