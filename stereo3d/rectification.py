@@ -1,17 +1,19 @@
 """Planar rectification of any two calibrated photos whose epipoles lie outside the picture; the disparity range."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import numpy as np
 
 from .errors import StereoError
-from .geometry import hom, project, undistort
+from .geometry import distort, hom, project, undistort
 from .options import Between
 from .records import Camera, Photo, RectifiedPair, TwoView
 
 # The canvas may have at most this many times the pixels of the photo at matching size, and a photo may be stretched
 # along a row by at most this factor between its ends; beyond that the epipole is too near for a plane.
 MOST_PIXELS, MOST_STRETCH = 2.0, 8.0
+ROWS = 32  # of the canvas in one band: its arrays stay in the processor's cache
 
 
 def rectify(left: Photo, right: Photo, view: TwoView, *, max_size: int = 1600, inlier_x=None) -> RectifiedPair:
@@ -185,18 +187,27 @@ def _photo_map(camera: Camera, Q: np.ndarray, focal: float, start, size) -> np.n
     """(H,W,2) f32: the photo pixel that canvas pixel (i, j), in direction start + (i, j) / focal, shows; else NaN."""
     w, h = size
     u = start[0] + np.arange(w) / focal
-    v = start[1] + np.arange(h) / focal
-    # Q^T (u, v, 1), term by term: one pass over the canvas each
-    X = (u[None, :, None] * Q[0] + v[:, None, None] * Q[1] + Q[2]).reshape(-1, 3)
-    xy = project(X, camera.K, dist=camera.dist)
-    outside = (xy < -0.5).any(1) | (xy > np.array(camera.size) - 0.5).any(1) | (X[:, 2] <= 0)
-    if len(camera.dist) and np.any(camera.dist):
+    xy = np.empty((h, w, 2), np.float32)
+    widest = np.inf
+    if np.any(camera.dist):
         # far outside, the polynomial folds back into the picture: nothing beyond the border's widest ray is real
-        border = _outline(camera, np.eye(3))
+        widest = 1.0001 * (_outline(camera, np.eye(3)) ** 2).sum(1).max()
+
+    def band(top: int):
+        v = start[1] + np.arange(top, min(h, top + ROWS))[:, None] / focal
+        X, Y, Z = (u * Q[0, k] + v * Q[1, k] + Q[2, k] for k in range(3))  # Q^T (u, v, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            outside |= ((X[:, :2] / X[:, 2:]) ** 2).sum(1) > 1.0001 * (border**2).sum(1).max()
-    xy[outside] = np.nan
-    return xy.reshape(h, w, 2).astype(np.float32)
+            y = np.stack([X / Z, Y / Z], -1)
+        x = distort(y, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
+        outside = (x < -0.5).any(-1) | (x > np.array(camera.size) - 0.5).any(-1) | (Z <= 0)
+        if np.isfinite(widest):
+            outside |= (y**2).sum(-1) > widest
+        x[outside] = np.nan
+        xy[top : top + ROWS] = x
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(band, range(0, h, ROWS)))
+    return xy
 
 
 def _resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
