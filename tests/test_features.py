@@ -12,7 +12,9 @@ from stereo3d import features, synthetic
 from stereo3d.errors import StereoError
 from stereo3d.features import DETECTORS, match_features, spread
 from stereo3d.geometry import hom, project, sampson, undistort
-from stereo3d.records import Photo
+from stereo3d.records import Matches, Photo
+
+OPTIONS = {"sift": {}, "orb": {"features": 2500}}  # fewer corners: faster
 
 
 def true_positions(pair, x1):
@@ -38,11 +40,11 @@ def true_positions(pair, x1):
 # ------------------------------------------------------------------------------------------------- against truth
 
 
-@pytest.mark.parametrize(("method", "least", "share"), [("sift", 400, 0.97), ("orb", 100, 0.9)])
-@pytest.mark.parametrize("scene", ["slanted_pair", "handheld_pair", "swapped_pair", "vertical_pair"])
+@pytest.mark.parametrize(("method", "least", "share"), [("sift", 400, 0.97), ("orb", 80, 0.9)])
+@pytest.mark.parametrize("scene", ["slanted_pair", "handheld_pair", "vertical_pair"])
 def test_matches_agree_with_the_true_depth(request, scene, method, least, share):
     pair = request.getfixturevalue(scene)
-    matches = match_features(pair.left, pair.right, method=method)
+    matches = match_features(pair.left, pair.right, method=method, **OPTIONS[method])
     assert len(matches) >= least
     expected, smooth = true_positions(pair, matches.x1)
     error = np.linalg.norm(matches.x2 - expected, axis=1)[smooth]
@@ -62,7 +64,7 @@ def test_low_contrast_features_are_asked_for():
 
 @pytest.mark.parametrize("method", DETECTORS)
 def test_one_to_one_by_place_in_order_of_score(handheld_pair, method):
-    matches = match_features(handheld_pair.left, handheld_pair.right, method=method)
+    matches = match_features(handheld_pair.left, handheld_pair.right, method=method, **OPTIONS[method])
     for x, photo in ((matches.x1, handheld_pair.left), (matches.x2, handheld_pair.right)):
         assert x.dtype == np.float64 and x.shape == (len(matches), 2)
         assert len(np.unique(np.round(x, 2), axis=0)) == len(x)
@@ -88,6 +90,46 @@ def test_matches_are_pixels_of_the_photos_whatever_they_were_reduced_to():
         assert np.median(np.linalg.norm(e, axis=1)) < 0.35
 
 
+def test_patches_fitted_at_twice_the_size_bring_matches_nearer_to_the_truth():
+    pair = synthetic.render("slanted", size=(640, 480), pose="handheld", supersample=2, noise=1.0)
+    plain, fitted = (match_features(pair.left, pair.right, max_size=240, refine=refine) for refine in (False, True))
+    assert np.array_equal(plain.x1, fitted.x1) and np.array_equal(plain.score, fitted.score)
+    expected, smooth = true_positions(pair, plain.x1)
+    before, after = (np.linalg.norm(m.x2 - expected, axis=1)[smooth] for m in (plain, fitted))
+    assert smooth.sum() > 100
+    assert np.median(after) < 0.4 * np.median(before) and np.median(after) < 0.12
+    assert (after < 1.5).mean() >= (before < 1.5).mean() - 0.02
+    moved = np.linalg.norm(fitted.x2 - plain.x2, axis=1)
+    assert moved.max() <= 3 * np.sqrt(2) * 640 / 480 + 1e-6  # 3 px at most, each way, where it was fitted
+
+
+def test_an_affine_patch_is_found_exactly():
+    """Two samplings of one smooth picture, a known affine map and another exposure between them."""
+    rng = np.random.default_rng(6)
+    k, phase = rng.normal(0, 0.25, (30, 2)), rng.uniform(0, 6, 30)
+
+    def shade(x, y):
+        return 128 + 12 * np.sin(k[:, 0, None, None] * x + k[:, 1, None, None] * y + phase[:, None, None]).sum(0)
+
+    A, b = np.array([[1.08, 0.1], [-0.06, 0.95]]), np.array([4.3, -2.6])  # x2 = A x1 + b
+    x, y = np.meshgrid(np.arange(120.0), np.arange(100.0))
+    inverse = np.linalg.inv(A)
+    back = np.stack([x - b[0], y - b[1]], -1) @ inverse.T
+    images = [shade(x, y), 0.8 * shade(back[..., 0], back[..., 1]) + 20]
+    left, right = (Photo(np.repeat(np.clip(np.rint(v), 0, 255).astype(np.uint8)[..., None], 3, 2)) for v in images)
+    x1 = rng.uniform([25, 25], [90, 75], (40, 2))
+    truth = x1 @ A.T + b
+    rough = Matches(x1, truth + rng.uniform(-1.2, 1.2, truth.shape), np.ones(40, np.float32))
+    found = features.refine_matches(left, right, rough, np.tile(np.eye(2), (40, 1, 1)))
+    assert np.array_equal(found.x1, x1)
+    error = np.linalg.norm(found.x2 - truth, axis=1)
+    assert np.median(error) < 0.05 and (error < 0.2).mean() > 0.9
+    far = Matches(x1, truth + [15.0, 0], np.ones(40, np.float32))
+    kept = features.refine_matches(left, right, far, np.tile(np.eye(2), (40, 1, 1)))
+    assert np.abs(kept.x2 - far.x2).max() <= 3 + 1e-9  # where nothing fits within 3 px, it stays
+    assert (kept.x2 == far.x2).all(1).mean() > 0.5
+
+
 def test_the_epipolar_constraint_holds_for_most_matches(handheld_pair):
     from stereo3d.geometry import fundamental_from_pose
 
@@ -107,7 +149,7 @@ def test_the_number_of_threads_changes_nothing(handheld_pair, method):
     try:
         for threads in (1, 2):
             cv2.setNumThreads(threads)
-            found.append(match_features(handheld_pair.left, handheld_pair.right, method=method))
+            found.append(match_features(handheld_pair.left, handheld_pair.right, method=method, **OPTIONS[method]))
     finally:
         cv2.setNumThreads(before)
     a, b = found

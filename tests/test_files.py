@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stereo3d.errors import StereoError
-from stereo3d.files import read_map, replacing, write_map
+from stereo3d.files import read_map, replacing, together, try_writing, write_map
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
 maps = hnp.arrays(
@@ -284,3 +284,49 @@ def test_the_longest_names_the_system_takes(tmp_path):
     path = tmp_path / ("写" * 80 + ".npy")  # 244 bytes
     write_map(path, np.ones((2, 2)))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_links_are_followed_and_stay(tmp_path):
+    (tmp_path / "real.npy").write_bytes(b"old")
+    (tmp_path / "link.npy").symlink_to("real.npy")
+    write_map(tmp_path / "link.npy", np.ones((2, 2)))
+    assert (tmp_path / "link.npy").is_symlink() and read_map(tmp_path / "real.npy").tolist() == [[1, 1], [1, 1]]
+
+
+def test_read_only_files_and_devices_are_spared(tmp_path):
+    path = tmp_path / "kept.npy"
+    path.write_bytes(b"kept")
+    path.chmod(0o444)
+    os.mkfifo(tmp_path / "pipe.npy")
+    for target in (path, tmp_path / "pipe.npy"):
+        for act in (try_writing, lambda p: write_map(p, np.ones((2, 2)))):
+            with pytest.raises(StereoError) as caught:
+                act(target)
+            assert caught.value.code == "unwritable"
+    assert path.read_bytes() == b"kept" and stat.S_ISFIFO((tmp_path / "pipe.npy").stat().st_mode)
+
+
+def test_trying_leaves_no_trace(tmp_path):
+    (tmp_path / "old").write_text("old")
+    try_writing(tmp_path / "old")
+    try_writing(tmp_path / "a" / "b" / "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["old"] and (tmp_path / "old").read_text() == "old"
+
+
+def test_files_together_appear_at_the_end(tmp_path):
+    with together():
+        for name in ("a.npy", "b/c.npy"):
+            write_map(tmp_path / name, np.ones((1, 1)))
+        assert not (tmp_path / "a.npy").exists() and not (tmp_path / "b" / "c.npy").exists()
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["a.npy", "b", "b/c.npy"]
+    write_map(tmp_path / "d.npy", np.ones((1, 1)))  # afterwards again at once
+    assert (tmp_path / "d.npy").exists()
+
+
+def test_files_together_or_none(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"old")
+    with pytest.raises(KeyError), together():
+        write_map(tmp_path / "a.npy", np.ones((1, 1)))
+        write_map(tmp_path / "b" / "c.npy", np.ones((1, 1)))
+        raise KeyError("later stage")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"] and (tmp_path / "a.npy").read_bytes() == b"old"
