@@ -409,7 +409,7 @@ def _with_common_focal(x1, x2, rig: Rig, threshold: float, seed: int) -> Rig:
     log.info("common focal %.4g of the prior, standard error %.2g, turn %.2f deg", ratio, deviation, turn)
     if deviation > FOCAL_ERROR or turn < FOCAL_TURN_DEG:
         return rig
-    detail = f"estimated from the pair: {centre * ratio:.0f} px, standard error {100 * deviation:.1f} %"
+    detail = f"standard error {100 * deviation:.1f} %"
 
     def refocused(camera):
         K = camera.K.copy()
