@@ -25,10 +25,11 @@ import cv2
 import numpy as np
 
 from stereo3d.calibration import camera_for
-from stereo3d.epipolar import estimate_two_view, ideal_pixels
+from stereo3d.epipolar import estimate_two_view
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import auc, pose_errors, read_truth_camera, relative_pose
 from stereo3d.features import match_features
+from stereo3d.geometry import ideal_pixels
 from stereo3d.photos import read_photo
 from stereo3d.records import Rig
 from stereo3d.synthetic import MOTIONS, random_two_view
@@ -55,7 +56,7 @@ def opencv(method):
         cv2.setRNGSeed(seed)
         # in the pixels of one common camera, since one threshold and one K are all that recoverPose takes
         K = rig.cam1.K
-        x1, x2 = ideal_pixels(matches.x1, rig.cam1), ideal_pixels(matches.x2, rig.cam2)
+        x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
         if not np.array_equal(rig.cam2.K, K):
             x2 = (x2 - rig.cam2.K[:2, 2]) / np.diag(rig.cam2.K)[:2] * np.diag(K)[:2] + K[:2, 2]
         E, mask = cv2.findEssentialMat(points1=x1, points2=x2, cameraMatrix=K, method=method, prob=CONFIDENCE,
@@ -70,7 +71,7 @@ def opencv(method):
 
 def by_poselib(matches, rig, threshold, seed):
     ransac = {"max_epipolar_error": threshold, "success_prob": CONFIDENCE, "seed": seed}
-    x1, x2 = ideal_pixels(matches.x1, rig.cam1), ideal_pixels(matches.x2, rig.cam2)
+    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
     if rig.cam1.source == "prior":
         x1, x2 = x1 - rig.cam1.K[:2, 2], x2 - rig.cam2.K[:2, 2]
         pair, info = poselib.estimate_shared_focal_relative_pose(x1, x2, np.zeros(2), ransac, {})

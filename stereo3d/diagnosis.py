@@ -6,12 +6,13 @@ from .geometry import (
     fit_homography,
     fundamental_from_pose,
     hom,
+    ideal_pixels,
     rotation_from_vector,
     sampson,
     undistort,
 )
 from .ransac import ransac
-from .records import Camera, Finding, Matches, Rig, TwoView
+from .records import Finding, Matches, Rig, TwoView
 
 # Thresholds are in px of a photo of longer side 1600; they separated 43 good pairs from 38 bad ones.
 REFERENCE_SIDE = 1600.0
@@ -104,7 +105,7 @@ def false_alarms(matches: Matches, view: TwoView) -> float:
     line (D diagonal, A area of picture 2); the least over k. Below 0: not expected once in random matches.
     """
     rig = view.rig
-    x1, x2 = _ideal(matches.x1, rig.cam1), _ideal(matches.x2, rig.cam2)
+    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
     distance = np.sort(np.nan_to_num(np.abs(sampson(view.F, x1, x2)), nan=np.inf))
     n = len(distance)
     if n <= 6:
@@ -160,7 +161,7 @@ def direction_spread(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     the 2 of the two tangent directions. The Jacobian is taken by central differences.
     """
     rig = view.rig
-    y1, y2 = _ideal(x1, rig.cam1), _ideal(x2, rig.cam2)
+    y1, y2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((x1, rig.cam1), (x2, rig.cam2)))
     t = view.t / np.linalg.norm(view.t)
     tangent = np.linalg.svd(t[None])[2][1:]
 
@@ -188,10 +189,6 @@ def _explained_by_rotation(matches: Matches, view: TwoView, unit: float) -> bool
         error = view.rig.cam2.focal * np.linalg.norm(d2 - d1 @ R.T, axis=1)
         keep = error <= 2 * np.median(error)
     return bool(np.quantile(error, 0.9) < 3 * PARALLAX_NONE * unit)
-
-
-def _ideal(x: np.ndarray, camera: Camera) -> np.ndarray:
-    return undistort(x, camera.K, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
 
 
 def _cameras(rig: Rig) -> Finding:

@@ -12,6 +12,7 @@ from .geometry import (
     essential_from_pose,
     fundamental_from_pose,
     hom,
+    ideal_pixels,
     normalising_transform,
     rotation_angle_deg,
     rotation_from_vector,
@@ -22,7 +23,7 @@ from .geometry import (
 )
 from .options import Between
 from .ransac import Estimate, ransac
-from .records import Camera, Matches, Rig, TwoView
+from .records import Matches, Rig, TwoView
 
 log = logging.getLogger(__name__)
 
@@ -189,11 +190,6 @@ def in_front(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np
 # -------------------------------------------------------------------------------------------- robust estimation
 
 
-def ideal_pixels(x: np.ndarray, camera: Camera) -> np.ndarray:
-    """Photo pixels with the lens distortion taken out: K undistort(x). (N,2) -> (N,2)."""
-    return undistort(x, camera.K, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
-
-
 def ransac_fundamental(x1, x2, *, threshold: float, confidence: float = 0.9999, seed: int = 0) -> Estimate | None:
     """F (3,3) from ideal pixels by 7-point samples, with 8-point refits on the inliers of each new best."""
 
@@ -307,7 +303,7 @@ def estimate_two_view(
         raise StereoError("few_matches", f"{len(matches)} matches between the photos, {LEAST_INLIERS} needed.",
                           "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
                           matches=len(matches))  # fmt: skip
-    x1, x2 = ideal_pixels(matches.x1, rig.cam1), ideal_pixels(matches.x2, rig.cam2)
+    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
     known = np.isfinite(x1).all(1) & np.isfinite(x2).all(1)
     if rig.posed:
         return _classify(x1, x2, known, rig, threshold)

@@ -15,6 +15,7 @@ __all__ = [
     "fold_radius",
     "fundamental_from_pose",
     "hom",
+    "ideal_pixels",
     "intersect_rays",
     "normalising_transform",
     "project",
@@ -201,6 +202,11 @@ def fold_radius(dist) -> float:
     q = np.concatenate([rise.roots, D.roots])
     q = q.real[(np.abs(q.imag) < 1e-9 * np.abs(q)) & (q.real > 0)]
     return float(np.sqrt(q.min())) if len(q) else np.inf
+
+
+def ideal_pixels(x: np.ndarray, K: np.ndarray, dist=None) -> np.ndarray:
+    """Photo pixels (..., 2) with the lens distortion taken out: K undistort(x)."""
+    return undistort(x, K, dist) @ K[:2, :2].T + K[:2, 2]
 
 
 # -------------------------------------------------------------------------------------------- two views

@@ -358,7 +358,7 @@ def test_lens_distortion_is_taken_out():
     view = epipolar.estimate_two_view(matches, unposed(rig))
     assert view.inliers.all() and max(pose_errors(view.R, view.t, rig)) < 1e-5
     # F holds for ideal pixels, not for those of the photos
-    ideal = [epipolar.ideal_pixels(x, c) for x, c in ((matches.x1, cam1), (matches.x2, cam2))]
+    ideal = [g.ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, cam1), (matches.x2, cam2))]
     assert np.abs(g.sampson(view.F, *ideal)).max() < 1e-3
     assert np.abs(g.sampson(view.F, matches.x1, matches.x2)).max() > 3
     X = epipolar.sparse_points(matches, view)
