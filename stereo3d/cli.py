@@ -540,8 +540,9 @@ def main(args=None) -> int:
         code = EXIT_USAGE
     except click.ClickException as error:
         ctx = getattr(error, "ctx", None)
-        where = f" See `{ctx.command_path} --help`." if ctx else ""
-        click.echo(f"error: {' '.join(error.format_message().split()).rstrip('.')}.{where}", err=True)
+        command = ctx.command_path if ctx else "stereo3d"
+        words = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"error: {words}. See `{command} --help`.", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing was left half-written.", err=True)
