@@ -448,7 +448,13 @@ def _translated(error: Exception) -> StereoError | None:
     if isinstance(error, StereoError):
         return error
     words = str(error)
-    if isinstance(error, MemoryError) or type(error).__module__ == "cv2" and "Insufficient memory" in words:
+    exhausted = (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and "can't start new thread" in words)  # no room for its stack
+        or (type(error).__module__ == "cv2" and "Insufficient memory" in words)
+    )
+    if exhausted:
         return StereoError("memory", f"out of memory ({words or 'no more could be had'}).",
                            "Use a smaller --max-size or close other programs.")  # fmt: skip
     return None

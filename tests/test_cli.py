@@ -752,6 +752,18 @@ def test_the_json_is_written_on_failure_too(run, folder, wrong, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("can't start new thread")]
+)
+def test_exhausted_memory_however_it_is_reported(run, folder, tmp_path, monkeypatch, error):
+    def exhausted(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(pipeline, "rectified_pair", exhausted)
+    args = "disparity", folder / "left.png", folder / "right.png", "-o", tmp_path / "d.pfm"
+    one_message(run(*args), 7, "out of memory.*--max-size")
+
+
 def test_a_bug_is_owned_up_to(run, folder, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("by\nnothing")
