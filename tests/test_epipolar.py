@@ -338,6 +338,18 @@ def test_inliers_are_those_near_their_epipolar_line_and_before_both_cameras():
     assert np.array_equal(view.inliers, near & front)
 
 
+def test_what_meets_behind_the_cameras_is_no_inlier():
+    """Matches on their epipolar lines whose rays meet behind: the pixels of points at negative depth."""
+    matches, rig = synthetic.random_two_view(100, seed=11, motion="converging")
+    X = g.hom(g.undistort(matches.x1[:20], rig.cam1.K)) * -7.0
+    x2 = np.concatenate([g.project(X, rig.cam2.K, rig.R, rig.t), matches.x2])
+    x1 = np.concatenate([matches.x1[:20] + 0, matches.x1])
+    assert np.abs(g.sampson(true_F(rig), x1, x2)).max() < 1e-6
+    for candidate in (unposed(rig), rig):
+        view = epipolar.estimate_two_view(Matches(x1, x2, np.ones(120)), candidate)
+        assert view.inliers[20:].all() and not view.inliers[:20].any()
+
+
 def test_different_cameras_of_different_size():
     cam1 = Camera(np.array([[1000.0, 0, 490], [0, 1010, 410], [0, 0, 1]]), (1000, 800))
     cam2 = Camera(np.array([[2600.0, 0, 950], [0, 2600, 1330], [0, 0, 1]]), (1900, 2600))
@@ -372,14 +384,14 @@ def test_pixels_without_an_ideal_place_are_no_inliers_and_no_points():
     inner = Camera(np.array([[500.0, 0, 250], [0, 500, 200], [0, 0, 1]]), (500, 400), dist)
     matches, rig = shot_by(inner, inner, n=100, seed=4)
     corner = [0.0, 0.0]  # 1.28 focal lengths from the middle
-    x1 = np.concatenate([matches.x1 + [250, 200], [corner, [500, 400]]])
-    x2 = np.concatenate([matches.x2 + [250, 200], [[500, 400], corner]])
+    x1 = np.concatenate([[corner, [500, 400]], matches.x1 + [250, 200]])
+    x2 = np.concatenate([[[500, 400], corner], matches.x2 + [250, 200]])
     wider = Matches(x1, x2, np.ones(len(x1), np.float32))
     for R, t in ((None, None), (rig.R, rig.t)):
         view = epipolar.estimate_two_view(wider, Rig(cam, cam, R, t))
-        assert view.inliers[:-2].all() and not view.inliers[-2:].any()
+        assert view.inliers[2:].all() and not view.inliers[:2].any()
         X = epipolar.sparse_points(wider, view)
-        assert np.isfinite(X[:-2]).all() and np.isnan(X[-2:]).all()
+        assert np.isfinite(X[2:]).all() and np.isnan(X[:2]).all()
 
 
 @pytest.mark.parametrize("motion", ["sideways", "converging", "forward"])

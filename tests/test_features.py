@@ -80,7 +80,7 @@ def test_matches_are_pixels_of_the_photos_whatever_they_were_reduced_to():
     second = replace(camera, K=np.array([[410.0, 0, 214.5], [0, 410, 159.5], [0, 0, 1]]), size=(430, 320))
     pair = synthetic.render("sphere", size=(640, 480), K=K, camera2=second, pose="handheld", supersample=2)
     for max_size in (1600, 320):
-        matches = match_features(pair.left, pair.right, max_size=max_size)
+        matches = match_features(pair.left, pair.right, max_size=max_size, refine=False)
         expected, smooth = true_positions(pair, matches.x1)
         e = (matches.x2 - expected)[smooth]
         e = e[np.linalg.norm(e, axis=1) < 3]
@@ -137,6 +137,30 @@ def test_the_epipolar_constraint_holds_for_most_matches(handheld_pair):
     matches = match_features(handheld_pair.left, handheld_pair.right)
     F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)
     assert (np.abs(sampson(F, matches.x1, matches.x2)) < 1).mean() > 0.95
+
+
+def test_places_of_a_known_detector(monkeypatch):
+    """Features at given pixels of the reduced photos; two of the second photo's at one place."""
+    x = np.stack([np.arange(5, 45, dtype=float), np.arange(40.0) % 20 + 2], -1)
+    rng = np.random.default_rng(7)
+    d = rng.integers(0, 99, (40, 32)).astype(np.float32)
+
+    def known(grey):
+        assert grey.shape == (30, 50)
+        places = x.copy()
+        if grey[0, 0] == 200:  # the second photo
+            places[1] = places[0]
+        return places, d, np.tile(np.eye(2), (40, 1, 1))
+
+    monkeypatch.setitem(DETECTORS, "known", known)
+    photos = [Photo(np.full((60, 100, 3), v, np.uint8)) for v in (100, 200)]
+    matches = match_features(*photos, method="known", max_size=50, refine=False)
+    order = np.argsort(matches.x1[:, 0])
+    expected = np.delete(x, 1, 0)  # of equally good ones the first stays
+    assert len(matches) == 39
+    assert np.array_equal(matches.x1[order], (expected + 0.5) * 2 - 0.5)
+    assert np.array_equal(matches.x2[order], (expected + 0.5) * 2 - 0.5)
+    assert (matches.score == 1).all()
 
 
 # ------------------------------------------------------------------------------------------- determinism

@@ -271,6 +271,14 @@ def test_triangulation_of_exact_matches(motion):
     assert np.abs(X - theirs).max() < (1e-6 if motion != "forward" else 1e-4)
 
 
+def test_triangulation_of_noisy_matches_knows_no_scale_of_the_cameras():
+    matches, rig = synthetic.random_two_view(40, seed=9, noise=1.0)
+    P1, P2 = rig.cam1.K @ np.eye(3, 4), rig.cam2.K @ np.column_stack([rig.R, rig.t])
+    X = g.triangulate_points(P1, P2, matches.x1, matches.x2)
+    scaled = g.triangulate_points(1e3 * P1, -1e-3 * P2, matches.x1, matches.x2)
+    assert np.allclose(X, scaled, rtol=1e-9)
+
+
 def test_triangulation_by_hand():
     """Camera 2 one unit to the right, f = 1: x1 - x2 = 1 / z."""
     P1, P2 = np.eye(3, 4), np.column_stack([np.eye(3), [-1.0, 0, 0]])

@@ -94,6 +94,25 @@ def test_stops_when_a_better_line_is_improbable():
     assert line(data, max_samples=256).samples == 256  # never beyond the limit
 
 
+def test_goes_on_where_the_first_models_agree_with_nothing():
+    data, _ = points(200, 0.7, seed=12)
+    batches = []
+
+    def propose(samples):
+        batches.append(len(samples))
+        if len(batches) < 4:
+            return np.array([[0.0, 1e6]])  # a line far from everything
+        (x0, y0), (x1, y1) = data[samples[:, 0]].T, data[samples[:, 1]].T
+        a = (y1 - y0) / (x1 - x0)
+        return np.stack([a, y0 - a * x0], -1)
+
+    def residuals(models, which):
+        return data[which, 1] - models[:, :1] * data[which, 0] - models[:, 1:]
+
+    found = ransac(200, 2, propose, residuals, threshold=1.0)
+    assert found.inliers.mean() > 0.5 and found.samples >= 4 * 64
+
+
 def test_none_where_nothing_can_be_proposed():
     data, _ = points(20, 1.0, seed=9)
     assert line(data[:1]) is None

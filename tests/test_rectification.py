@@ -279,6 +279,14 @@ def test_what_is_not_quite_rectified_is_resampled(slanted_pair, change):
     assert np.nanmax(np.abs(u1 - u2)[:, 1]) < 0.01 and np.isfinite(u1 + u2).all(1).sum() > 100
 
 
+def test_photos_of_different_size_are_not_rectified(slanted_pair):
+    """Equal K and no turn, but the second photo is cut off below."""
+    rig = replace(slanted_pair.rig, cam2=replace(slanted_pair.rig.cam2, size=(320, 200)))
+    pair = rectify(slanted_pair.left, Photo(slanted_pair.right.pixels[:200]), view_of(rig))
+    assert pair.kind == "planar" and pair.left.shape == pair.right.shape
+    assert np.nanmax(np.abs(pair.map1[..., 1] - pair.map2[..., 1])) < 0.01
+
+
 def test_another_principal_column_is_still_rectified(slanted_pair):
     K2 = slanted_pair.rig.cam2.K.copy()
     K2[0, 2] += 11

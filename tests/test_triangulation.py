@@ -87,6 +87,23 @@ def test_what_lies_behind_or_cannot_be_told_from_infinity_is_unknown():
     assert np.isnan(triangulate(np.full((48, 64), np.nan), pair, view)[0]).all()
 
 
+def test_what_lies_behind_the_second_camera_is_unknown():
+    """Camera 2 three units ahead: its pixels of points at z = 1 to 5, some of them behind it."""
+    camera = Camera(np.array([[90.0, 0, 39.5], [0, 90, 29.5], [0, 0, 1]]), (80, 60))
+    t = np.array([0.2, 0.1, -3.0])
+    rng = np.random.default_rng(3)
+    X = np.concatenate([rng.uniform(-0.6, 0.6, (60, 80, 2)), rng.uniform(1, 5, (60, 80, 1))], -1)
+    X[np.abs(X[..., 2] - 3) < 0.3, 2] = 4
+    maps = project(X, camera.K).astype(np.float32), project(X, camera.K, np.eye(3), t).astype(np.float32)
+    picture = np.zeros((60, 80, 3), np.uint8)
+    pair = RectifiedPair(picture, picture, *maps, "polar")
+    points, _ = triangulate(np.zeros((60, 80)), pair, view_of(Rig(camera, camera, np.eye(3), t)), disparity_sigma=1e-9)
+    known = np.isfinite(points[..., 2])
+    ahead = X[..., 2] > 3
+    assert not known[~ahead].any() and known[:, 1:-1][ahead[:, 1:-1]].mean() > 0.98
+    assert np.abs(points - X)[known].max() < 2e-2
+
+
 def test_shapes_must_agree():
     pair, view = by_hand()
     with pytest.raises(ValueError, match=r"\(48, 60\).*\(48, 64\)"):
