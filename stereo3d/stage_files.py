@@ -127,29 +127,35 @@ def write_json(path: str | Path, value: dict) -> Path:
     return Path(path)
 
 
-def draw_matches(result: Result, *, width: int = 800, most: int = 400) -> np.ndarray:
-    """Both photos side by side, each `width` px wide: inliers joined in green, other matches in red, at most `most`."""
+def draw_matches(result: Result, *, width: int = 800, lines: int = 120) -> np.ndarray:
+    """Both photos side by side, each `width` px wide: a dot for every match, green for inliers, red for the others.
+
+    Of both kinds in proportion, some `lines` are joined, and all of the red where they are fewer than that.
+    """
     import cv2
 
-    pictures, scales = [], []
-    for photo in (result.left, result.right):
+    pictures, places = [], []
+    for side, (photo, x) in enumerate(((result.left, result.matches.x1), (result.right, result.matches.x2))):
         scale = width / photo.size[0]
         size = (width, max(1, round(photo.size[1] * scale)))
-        pictures.append(cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA))
-        scales.append(scale)
+        pictures.append(cv2.resize(photo.pixels, dsize=size, interpolation=cv2.INTER_AREA))
+        places.append(np.rint((x + 0.5) * scale - 0.5).astype(int) + [side * width, 0])
     height = max(p.shape[0] for p in pictures)
     sheet = np.zeros((height, 2 * width, 3), np.uint8)
     for k, picture in enumerate(pictures):
-        sheet[: picture.shape[0], k * width : (k + 1) * width] = picture
-    matches, inliers = result.matches, result.view.inliers
-    step = max(1, len(matches) // most)
-    for good, colour in ((False, (235, 60, 50)), (True, (60, 220, 90))):
-        for i in np.flatnonzero(inliers == good)[::step]:
-            a = np.rint((matches.x1[i] + 0.5) * scales[0] - 0.5).astype(int)
-            b = np.rint((matches.x2[i] + 0.5) * scales[1] - 0.5).astype(int) + [width, 0]
-            cv2.line(sheet, a.tolist(), b.tolist(), colour, 1, cv2.LINE_AA)
-            for x in (a, b):
-                cv2.circle(sheet, x.tolist(), 3, colour, 1, cv2.LINE_AA)
+        sheet[: picture.shape[0], k * width : (k + 1) * width] = picture // 2  # dark, that the marks stand out
+    inliers = result.view.inliers
+    step = max(1, len(inliers) // lines)
+    kinds = [
+        (np.flatnonzero(inliers == good), colour) for good, colour in ((True, (60, 220, 90)), (False, (255, 70, 50)))
+    ]
+    for which, colour in kinds:
+        for i in which[:: step if len(which) > lines else 1]:
+            cv2.line(sheet, places[0][i].tolist(), places[1][i].tolist(), tuple(c // 2 for c in colour), 1, cv2.LINE_AA)
+    for which, colour in kinds:
+        for i in which:
+            for x in places:
+                cv2.circle(sheet, x[i].tolist(), 2, colour, -1, cv2.LINE_AA)
     return sheet
 
 

@@ -218,6 +218,19 @@ def test_the_stages_are_read_back_by_others(whole, scene, run):
         assert picture.size[0] == 1600
 
 
+def test_every_match_is_drawn(result):
+    """Photos drawn at twice their size: a match at x lies at 2 x + 1/2, green where it agrees and red where not."""
+    wrong = ~result.view.inliers
+    wrong[:5] = True
+    result = replace(result, view=replace(result.view, inliers=~wrong))
+    sheet = stage_files.draw_matches(result, width=2 * SIZE[0]).astype(int)
+    assert sheet.shape == (2 * SIZE[1], 4 * SIZE[0], 3)
+    for side, x in enumerate((result.matches.x1, result.matches.x2)):
+        at = np.rint(2 * x + 0.5).astype(int) + [2 * side * SIZE[0], 0]
+        red, green = sheet[at[:, 1], at[:, 0], 0], sheet[at[:, 1], at[:, 0], 1]
+        assert np.all((red > 200)[wrong]) and np.mean((green > 200)[~wrong]) > 0.95, "some lie under a red dot"
+
+
 def test_the_preview_is_a_picture(whole):
     from PIL import Image
 
