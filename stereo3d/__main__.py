@@ -1,0 +1,5 @@
+"""`python -m stereo3d` is the command `stereo3d`."""
+
+from .cli import main
+
+main()
