@@ -103,6 +103,32 @@ def test_patches_fitted_at_twice_the_size_bring_matches_nearer_to_the_truth():
     assert moved.max() <= 3 * np.sqrt(2) * 640 / 480 + 1e-6  # 3 px at most, each way, where it was fitted
 
 
+def test_patches_are_turned_with_their_features():
+    """Photo 2 held upright: without the features' own orientation no patch would fit."""
+    pair = synthetic.render("slanted", size=(320, 240), pose="turned", supersample=2)
+    plain, fitted = (match_features(pair.left, pair.right, refine=refine) for refine in (False, True))
+    expected, smooth = true_positions(pair, plain.x1)
+    before, after = (np.linalg.norm(m.x2 - expected, axis=1)[smooth] for m in (plain, fitted))
+    assert smooth.sum() > 100 and (plain.x2 != fitted.x2).any(1).mean() > 0.6
+    assert np.median(after) < 0.6 * np.median(before)
+
+
+def test_patches_that_do_not_belong_together_stay():
+    rng = np.random.default_rng(8)
+    pictures = [cv2.GaussianBlur(src=rng.normal(0, 1, (200, 200)), ksize=(0, 0), sigmaX=4) for _ in range(2)]
+    left, right = (
+        Photo(np.repeat(np.clip(128 + 400 * p, 0, 255).astype(np.uint8)[..., None], 3, 2)) for p in pictures
+    )
+    x = rng.uniform(30, 170, (300, 2))
+    matches = Matches(x, x + rng.uniform(-2, 2, x.shape), np.ones(300, np.float32))
+    found = features.refine_matches(left, right, matches, np.tile(np.eye(2), (300, 1, 1)))
+    moved = (found.x2 != matches.x2).any(1)
+    assert moved.mean() < 0.1
+    same = features.refine_matches(left, left, matches, np.tile(np.eye(2), (300, 1, 1)))
+    assert (same.x2 != matches.x2).any(1).mean() > 0.7
+    assert np.median(np.linalg.norm(same.x2 - x, axis=1)) < 0.01
+
+
 def test_an_affine_patch_is_found_exactly():
     """Two samplings of one smooth picture, a known affine map and another exposure between them."""
     rng = np.random.default_rng(6)

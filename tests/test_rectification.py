@@ -9,7 +9,7 @@ from stereo3d import synthetic
 from stereo3d.errors import StereoError
 from stereo3d.geometry import fundamental_from_pose, hom, project, rotation_from_vector, undistort
 from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
-from stereo3d.rectification import _invert, disparity_range, rectified_positions, rectify
+from stereo3d.rectification import _invert, _photo_map, disparity_range, rectified_positions, rectify
 
 SIZE = (240, 180)
 K = np.array([[230.0, 0, 119.5], [0, 230, 89.5], [0, 0, 1]])
@@ -170,6 +170,27 @@ def test_the_range_holds_the_true_disparities(rectified, name):
     assert low <= np.nanmin(d) and np.nanmax(d) <= high
     spread = np.nanmax(d) - np.nanmin(d)
     assert high - low <= 1.5 * spread + 18  # and not everything
+
+
+@pytest.mark.parametrize("turn", [(0, 0, 0), (0, 120, 0), (20, -100, 10)])
+@pytest.mark.parametrize("dist", [(), (-0.3, 0, 0, 0)])
+def test_a_map_shows_the_ray_of_every_pixel_or_nothing(turn, dist):
+    """A canvas far wider than the photo: neither what lies behind nor what the lens model folds back is shown."""
+    camera = Camera(np.array([[100.0, 0, 55.5], [0, 100, 39.5], [0, 0, 1]]), (112, 80), np.array(dist))
+    Q = rotation_from_vector(np.radians(turn))
+    xy = _photo_map(camera, Q, 40.0, (-6.0, -4.0), (480, 320))
+    u, v = np.meshgrid(-6 + np.arange(480) / 40, -4 + np.arange(320) / 40)
+    rays = np.stack([u, v, np.ones_like(u)], -1) @ Q
+    known = np.isfinite(xy[..., 0])
+    assert (rays[known][:, 2] > 0).all()
+    seen = rays[known][:, :2] / rays[known][:, 2:]
+    assert np.abs(undistort(xy[known], camera.K, camera.dist) - seen).max(initial=0) < 1e-4
+    assert known.any() or turn[1] == 120  # then all of the photo lies behind the canvas
+    # and everything that the photo shows is there
+    step = hom(undistort(np.array([[30.0, 20], [55, 40], [90, 70]]), camera.K, camera.dist)) @ Q.T
+    at = np.rint((step[step[:, 2] > 0.3][:, :2] / step[step[:, 2] > 0.3][:, 2:] + [6, 4]) * 40).astype(int)
+    at = at[(at >= 0).all(1) & (at < [480, 320]).all(1)]
+    assert known[at[:, 1], at[:, 0]].all()
 
 
 @pytest.mark.parametrize("name", ["handheld", "other_camera", "converging"])
