@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import StereoError
 from .files import replacing
-from .geometry import rotation_from_vector, scale_K
+from .geometry import rotation_from_quaternion, rotation_from_vector, scale_K
 from .records import Camera, Photo, Rig
 
 log = logging.getLogger(__name__)
@@ -234,14 +234,16 @@ def read_rig(
 ) -> Rig:
     """The two cameras of a calibration file, and their relative pose X2 = R X1 + t where the file has it.
 
-    The form is found from the content, never from the name: see `READERS`. With `sizes`, the (width, height) of the two
-    photos as read, and their EXIF `orientations`, the rig is made to fit them (`fit_rig`); without, a camera whose file
-    states no size has `UNKNOWN_SIZE`. names: the photos' file names, by which a file of more than two cameras is asked.
+    The form is found from the content, never from the name: see `READERS`. COLMAP's cameras.txt and images.txt are one
+    calibration, and so are ROS's left.yaml and right.yaml: name their folder, or of COLMAP's either. With `sizes`, the
+    (width, height) of the two photos as read, and their EXIF `orientations`, the rig is made to fit them (`fit_rig`);
+    without, a camera whose file states no size has `UNKNOWN_SIZE`. names: the photos' file names, by which a file of
+    more than two cameras is asked.
 
     Raises StereoError("file_missing" | "bad_calibration" | "calibration_mismatch").
     """
     path = Path(os.fsdecode(path))
-    text = _read_text(path)
+    text = _read_all(path)
     try:
         form = next((form for form, (fits, _) in READERS.items() if fits(text)), None)
         if form is None:
@@ -255,10 +257,40 @@ def read_rig(
     return rig if sizes is None else fit_rig(rig, *sizes, orientations=orientations)
 
 
+def _read_all(path: Path) -> str:
+    """The text of a calibration, of all its files where it has several."""
+    folder, pair = path, ("left.yaml", "right.yaml")
+    if not path.is_dir():
+        folder = path.parent
+        if path.name == "images.txt" and path.is_file() and (folder / "cameras.txt").is_file():
+            path = folder / "cameras.txt"
+    elif (path / "cameras.txt").is_file():
+        path = path / "cameras.txt"
+    elif all((path / name).is_file() for name in pair):
+        return "\n---\n".join(_read_text(path / name) for name in pair)
+    else:
+        raise StereoError(
+            "bad_calibration",
+            f"{path} is a folder with neither cameras.txt nor {' and '.join(pair)} in it.",
+            "Name the calibration file; write a COLMAP model as text: colmap model_converter --output_type TXT.",
+        )
+    text = _read_text(path)
+    if _fits_colmap(text) and path.name == "cameras.txt" and (folder / "images.txt").is_file():
+        text += "\n" + _image_lines(folder / "images.txt")
+    return text
+
+
+def _image_lines(path: Path) -> str:
+    """The lines of COLMAP's images.txt that hold poses, without the far longer ones that hold points."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            return "\n".join(line.rstrip("\r\n") for line in lines if _image_words(line))
+    except OSError as error:
+        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+
+
 def _read_text(path: Path) -> str:
     try:
-        if path.is_dir():
-            raise StereoError("bad_calibration", f"{path} is a folder, not a calibration file.", "Name the file in it.")
         size = path.stat().st_size
         data = path.read_bytes() if size <= _MAX_BYTES else b"\0"
     except FileNotFoundError as error:
@@ -527,7 +559,10 @@ def _fits_json(text: str) -> bool:
 
 
 def _read_json(text: str, names=None) -> Rig:
-    """Rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit."""
+    """Rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit.
+
+    A name without a side, intrinsic, distCoeffs, res, stands for both photos.
+    """
     entries = _json(text)
     if not isinstance(entries, dict):
         raise _bad("is JSON, but no object with names")
@@ -555,31 +590,208 @@ def _fits_opencv(text: str) -> bool:
 
 def _read_opencv(text: str, names=None) -> Rig:
     """OpenCV's FileStorage, YAML or XML: M1 D1 M2 D2 [R T], or one camera_matrix for both photos."""
+    entries = _stored(text.lstrip())
+    return _rig_of_entries({key: value for key, value in entries.items() if not isinstance(value, dict)})
+
+
+def _stored(text: str) -> dict:
+    """What a text of OpenCV's FileStorage holds: matrices, lists of numbers, strings, numbers, maps of these."""
     import cv2
 
-    entries = {}
     try:
-        storage = cv2.FileStorage(text.lstrip(), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-        root = storage.root()
-        for key in root.keys() if root.isMap() else ():
-            node = root.getNode(key)
-            if node.isMap():
-                if not node.getNode("data").empty():
-                    entries[key] = node.mat()
-            elif node.isSeq():
-                items = [node.at(i) for i in range(node.size())]
-                if all(item.isInt() or item.isReal() for item in items):
-                    entries[key] = [item.real() for item in items]
-            elif node.isString():
-                entries[key] = node.string()
-            elif node.isInt() or node.isReal():
-                entries[key] = node.real()
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        entries = _stored_map(storage.root())
         storage.release()
     except (cv2.error, SystemError, UnicodeDecodeError) as error:
         cause = error.__cause__ or error
         reason = next((line for line in reversed(str(cause).splitlines()) if line.strip()), "damaged")
         raise _bad(f"is not readable as OpenCV's FileStorage ({reason.strip()[:160]})") from error
-    return _rig_of_entries(entries)
+    return entries
+
+
+def _stored_map(node) -> dict:
+    entries = {}
+    for key in node.keys() if node.isMap() else ():
+        value = node.getNode(key)
+        if value.isMap():
+            matrix = not (value.getNode("data").empty() or value.getNode("dt").empty())
+            entries[key] = value.mat() if matrix else _stored_map(value)
+        elif value.isSeq():
+            items = [value.at(i) for i in range(value.size())]
+            if all(item.isInt() or item.isReal() for item in items):
+                entries[key] = [item.real() for item in items]
+        elif value.isString():
+            entries[key] = value.string()
+        elif value.isInt() or value.isReal():
+            entries[key] = value.real()
+    return entries
+
+
+# Camera model of COLMAP -> its parameters, in order. Their distortion is OpenCV's.
+_COLMAP_MODELS = {
+    "SIMPLE_PINHOLE": "f cx cy",
+    "PINHOLE": "fx fy cx cy",
+    "SIMPLE_RADIAL": "f cx cy k1",
+    "RADIAL": "f cx cy k1 k2",
+    "OPENCV": "fx fy cx cy k1 k2 p1 p2",
+    "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
+}
+_COLMAP_CAMERA = r"(?m)^[ \t]*\d+[ \t]+([A-Z][A-Z_0-9]+)[ \t]+\d+[ \t]+\d+([ \t]+\S+)*[ \t]*$"
+
+
+def _fits_colmap(text: str) -> bool:
+    return re.search(_COLMAP_CAMERA, text) is not None or any(map(_image_words, text[:100_000].splitlines()))
+
+
+def _image_words(line: str) -> list[str] | None:
+    """IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME of a line of images.txt; None for a line of points, x y id ..."""
+    words = line.split(None, 9)
+    if len(words) < 10 or not words[0].isdecimal() or not words[8].isdecimal():
+        return None
+    name = words[9].split()
+    if (9 + len(name)) % 3 == 0 and all(_is_number(word) for word in name):
+        return None
+    return [*words[:9], words[9].rstrip()] if all(_is_number(word) for word in words[1:8]) else None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_colmap(text: str, names=None) -> Rig:
+    """COLMAP's text model: the lines of cameras.txt, and after them those of images.txt where there are any.
+
+    X_camera = R(q) X + t with q = (w, x, y, z). The middle of COLMAP's first pixel is (1/2, 1/2), here (0, 0). The two
+    images named like the photos are taken, or the only two there are. Without images one camera serves for both photos.
+    The scale of such a model is free: unit None.
+    """
+    cameras, images = {}, {}
+    for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            continue
+        if image := _image_words(line):
+            images[image[9]] = image
+        elif re.match(_COLMAP_CAMERA, line):
+            number, model, *values = line.split()
+            if number in cameras:
+                raise _bad(f"has the camera {number} twice")
+            cameras[number] = _colmap_camera(number, model, values)
+    if not cameras:
+        raise _bad("holds COLMAP's images but no camera", "Put cameras.txt beside images.txt.")
+    if not images:
+        if len(cameras) > 1:
+            raise _bad(f"holds {len(cameras)} cameras of COLMAP, and nothing says which took which photo",
+                       "Put images.txt beside it, or leave the one camera of both photos in it.")  # fmt: skip
+        [camera] = cameras.values()
+        return Rig(camera, camera)
+    found, poses = [], []
+    for name in _colmap_images(list(images), names):
+        _, *pose, number, _ = images[name]
+        if number not in cameras:
+            raise _bad(f"has no camera {number}, which took {name}", "Give cameras.txt and images.txt of one model.")
+        pose = _array(pose, f"the pose of {name}")
+        if abs(np.linalg.norm(pose[:4]) - 1) > 1e-3:
+            raise _bad(f"has a quaternion of length {np.linalg.norm(pose[:4]):.4g} for {name}; it must be 1")
+        found.append(cameras[number])
+        poses.append((rotation_from_quaternion(pose[:4]), pose[4:]))
+    return _posed(*found, *_relative(*poses), None)
+
+
+def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
+    if model not in _COLMAP_MODELS:
+        raise _bad(f"has the camera {number} of model {model}", f"Known are {', '.join(_COLMAP_MODELS)}: choose one of "
+                   "them for COLMAP's --ImageReader.camera_model, or undistort the photos.")  # fmt: skip
+    keys = _COLMAP_MODELS[model].split()
+    width, height, *numbers = _array(values, f"the camera {number}")
+    if len(numbers) != len(keys):
+        raise _bad(f"has {len(numbers)} parameters for the camera {number}; {model} has {len(keys)}: {' '.join(keys)}")
+    p = dict(zip(keys, numbers, strict=True))
+    f = p.get("f")
+    K = [[p.get("fx", f), 0, p["cx"] - 0.5], [0, p.get("fy", f), p["cy"] - 0.5], [0, 0, 1]]
+    dist = [p.get(key, 0.0) for key in ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")]
+    return _camera(K, (width, height), dist if any(dist[4:]) else dist[:4], f"the camera {number}")
+
+
+def _colmap_images(images: list[str], names) -> list[str]:
+    """The two images of the photos: by name, by name without suffix, else the only two."""
+    wanted = [Path(name).name for name in names or ()]
+    for part in ("name", "stem"):
+        found = [[i for i in images if getattr(Path(i), part) == getattr(Path(name), part)] for name in wanted]
+        if len(found) == 2 and len(found[0]) == len(found[1]) == 1 and found[0] != found[1]:
+            return [found[0][0], found[1][0]]
+    if len(images) == 2:
+        return images
+    raise _bad(f"holds {len(images)} images ({', '.join(images[:6])}), of which not exactly one each is named "
+               f"{' and '.join(wanted) or 'like the photos'}", "Name the photos as COLMAP saw them; to use only its "
+               "camera, give a cameras.txt without images.txt beside it.")  # fmt: skip
+
+
+def _fits_ros(text: str) -> bool:
+    return re.search(r"(?m)^[ \t]*distortion_model[ \t]*:", text) is not None
+
+
+def _read_ros(text: str, names=None) -> Rig:
+    """ROS camera_info: the YAML of camera_calibration, or a message as `rostopic echo` prints it. Metres.
+
+    Two cameras as two documents (`---` between them) or under the keys left and right. They are one rig where the
+    second has a baseline in its projection matrix, P = K' [I | b], b other than the first's: with the rectifying
+    rotations X' = R_i X_i, X2' = X1' + b gives R = R_2^T R_1, t = R_2^T b. K and the distortion are those of the
+    photos as taken (image_raw). One camera serves for both photos.
+    Source: ROS, sensor_msgs/CameraInfo; REP 104.
+    """
+    documents = [d for d in re.split(r"(?m)^---.*$", text) if re.sub(r"(?m)^\s*#.*$", "", d).strip()]
+    infos = [_yaml(document) for document in documents]
+    if len(infos) == 1 and "left" in infos[0] and "right" in infos[0]:
+        infos = [infos[0]["left"], infos[0]["right"]]
+    if len(infos) > 2 or not all(isinstance(info, dict) for info in infos):
+        raise _bad(f"holds {len(infos)} cameras of ROS", "Give one, or a left and a right one.")
+    found = [_ros_camera(info, which) for info, which in zip(infos, ("left", "right")[: len(infos)], strict=True)]
+    if len(found) == 1:
+        return Rig(found[0][0], found[0][0])
+    (cam1, R1, b1), (cam2, R2, b2) = found
+    if b1 is None or b2 is None or not np.any(b2 - b1):
+        return Rig(cam1, cam2)
+    return _posed(cam1, cam2, R2.T @ R1, R2.T @ (b2 - b1), "m")
+
+
+def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray | None]:
+    """The camera, its rectifying rotation, and b (3,) of P = K' [I | b] (None without P)."""
+
+    def entry(*keys: str):
+        value = next((info[key] for key in keys if info.get(key) is not None), None)
+        return value.get("data") if isinstance(value, dict) else value
+
+    K = entry("camera_matrix", "K", "k")
+    if K is None:
+        raise _bad(f"has no camera_matrix for the {which} camera of ROS")
+    if not np.any(_array(K, "camera_matrix")):
+        raise _bad(f"has a camera_matrix of zeros: the {which} camera is not calibrated", "Calibrate it.")
+    model, dist = entry("distortion_model"), entry("distortion_coefficients", "D", "d")
+    dist = np.zeros(0) if dist is None else _array(dist, "distortion_coefficients").ravel()
+    if model not in ("plumb_bob", "rational_polynomial") and np.any(dist):
+        raise _bad(f"has the distortion model {model!r} for the {which} camera", "Known are plumb_bob and "
+                   "rational_polynomial: calibrate with one of them.")  # fmt: skip
+    width, height = entry("image_width", "width"), entry("image_height", "height")
+    size = (width, height) if width and height else None
+    R = entry("rectification_matrix", "R", "r")
+    R = np.eye(3) if R is None or not np.any(_array(R, "rectification_matrix")) else _rotation(R)
+    P, b = entry("projection_matrix", "P", "p"), None
+    if P is not None and np.any(_array(P, "projection_matrix")):
+        P = _matrix(P, (3, 4), "projection_matrix")
+        if np.linalg.matrix_rank(P[:, :3]) < 3:
+            raise _bad(f"has a singular projection_matrix for the {which} camera")
+        b = np.linalg.solve(P[:, :3], P[:, 3])
+    return _camera(K, size, dist, f"camera_matrix of the {which} camera"), R, b
+
+
+def _yaml(text: str) -> dict:
+    """A YAML document of maps, lists of numbers and plain values, which is what ROS writes, by OpenCV's parser."""
+    # OpenCV knows no list whose dashes stand under their key's first letter
+    return _stored("%YAML:1.0\n---\n" + re.sub(r"(?m)^( *)- ", r"\1  - ", text.strip("\n")) + "\n")
 
 
 def _fits_matrix(text: str) -> bool:
@@ -677,6 +889,8 @@ def _unit(entries: dict) -> str | None:
 # before the general one.
 READERS = {
     "OpenCV YAML/XML": (_fits_opencv, _read_opencv),
+    "COLMAP cameras.txt, images.txt": (_fits_colmap, _read_colmap),
+    "ROS camera_info": (_fits_ros, _read_ros),
     "Middlebury calib.txt": (_fits_middlebury, _read_middlebury),
     "KITTI calib": (_fits_kitti, _read_kitti),
     "cameras.json": (_fits_cameras, _read_cameras),
@@ -773,15 +987,27 @@ def write_rig(path: str | os.PathLike, rig: Rig) -> Path:
 
     `read_rig` gives the same numbers back, bit for bit. Raises StereoError("unwritable").
     """
-    path = Path(os.fsdecode(path))
-    data = {}
-    for side, camera in (("1", rig.cam1), ("2", rig.cam2)):
-        if tuple(camera.size) != UNKNOWN_SIZE:
-            data["res" + side] = [int(s) for s in camera.size]
-        data["intrinsic" + side] = camera.K.tolist()
-        data["distCoeffs" + side] = camera.dist.tolist()
+    data = _entries_of(rig.cam1, "1") | _entries_of(rig.cam2, "2")
     if rig.posed:
         data |= {"R": rig.R.tolist(), "T": [[float(x)] for x in rig.t], "unit": rig.unit}
+    return _write_json(path, data)
+
+
+def write_camera(path: str | os.PathLike, camera: Camera) -> Path:
+    """Write one camera in the rig JSON form: intrinsic, distCoeffs, res, without a side, which stand for both photos.
+
+    `read_rig` gives a rig of twice this camera, without pose. Raises StereoError("unwritable").
+    """
+    return _write_json(path, _entries_of(camera, ""))
+
+
+def _entries_of(camera: Camera, side: str) -> dict:
+    size = {} if tuple(camera.size) == UNKNOWN_SIZE else {"res" + side: [int(s) for s in camera.size]}
+    return {**size, "intrinsic" + side: camera.K.tolist(), "distCoeffs" + side: camera.dist.tolist()}
+
+
+def _write_json(path: str | os.PathLike, data: dict) -> Path:
+    path = Path(os.fsdecode(path))
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return path

@@ -23,10 +23,11 @@ from stereo3d.calibration import (
     read_rig,
     turn_camera,
     turn_matrix,
+    write_camera,
     write_rig,
 )
 from stereo3d.errors import StereoError
-from stereo3d.geometry import project, rotation_from_vector
+from stereo3d.geometry import project, quaternion_from_rotation, rotation_from_vector
 from stereo3d.records import Camera, Photo, Rig
 
 K1 = np.array([[700.0, 0, 322.5], [0, 702.0, 238.25], [0, 0, 1]])
@@ -380,6 +381,232 @@ def test_a_bare_matrix_is_one_camera_for_both(tmp_path, text):
     assert not rig.posed and rig.cam1.size == UNKNOWN_SIZE
 
 
+COLMAP_CAMERAS = """# Camera list with one line of data per camera:
+#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]
+1 OPENCV 640 480 700 702 323 238.75 -0.2 0.1 0.001 -0.002
+4 PINHOLE 640 480 710 711 318.5 242
+"""
+
+
+def colmap_pose(R, t) -> str:
+    return " ".join(repr(float(v)) for v in (*quaternion_from_rotation(R), *t))
+
+
+def colmap_images(poses, points="12 20 -1 13.5 4 7") -> str:
+    """poses: (name, camera id, R, t), X_camera = R X + t."""
+    lines = ["# Image list with two lines of data per image:"]
+    for number, (name, camera, turn, t) in enumerate(poses, 1):
+        lines += [f"{number} {colmap_pose(turn, t)} {camera} {name}", points]
+    return "\n".join(lines) + "\n"
+
+
+R0, T0 = rotation_from_vector([0.3, 0.1, -0.4]), np.array([4.0, -2.0, 1.0])  # camera 1 in COLMAP's world
+COLMAP_IMAGES = colmap_images([("a/left 1.jpg", 1, R0, T0), ("b/right.jpg", 4, R @ R0, R @ T0 + T),
+                               ("third.jpg", 1, np.eye(3), np.zeros(3))][:2])  # fmt: skip
+
+
+def colmap(folder: Path, cameras=COLMAP_CAMERAS, images=COLMAP_IMAGES) -> Path:
+    folder.mkdir(exist_ok=True)
+    write(folder / "cameras.txt", cameras)
+    if images is not None:
+        write(folder / "images.txt", images)
+    return folder
+
+
+def assert_colmap(rig: Rig) -> None:
+    """COLMAP counts from the corner of the first pixel: its principal points are K1's and K2's plus one half."""
+    np.testing.assert_array_equal(rig.cam1.K, K1)
+    np.testing.assert_array_equal(rig.cam2.K, K2)
+    np.testing.assert_array_equal(rig.cam1.dist, D1[:4])
+    assert rig.cam1.size == SIZE and len(rig.cam2.dist) == 0 and rig.unit is None
+    np.testing.assert_allclose(rig.R, R, atol=1e-14)
+    np.testing.assert_allclose(rig.t, T, atol=1e-12)
+
+
+def test_colmap_by_its_folder_or_either_file(tmp_path):
+    folder = colmap(tmp_path / "sparse é")
+    for path in (folder, folder / "cameras.txt", folder / "images.txt"):
+        assert_colmap(read_rig(path))
+    swapped = read_rig(folder, names=("right.jpg", "left 1.jpg"))
+    np.testing.assert_array_equal(swapped.cam1.K, K2)
+    np.testing.assert_allclose(swapped.R, R.T, atol=1e-14)
+    np.testing.assert_allclose(swapped.t, -R.T @ T, atol=1e-12)
+
+
+def test_of_many_colmap_images_those_of_the_photos_are_taken(tmp_path):
+    more = [(f"other{i}.jpg", 1, rotation_from_vector([0, i, 0]), [i, 0, 0]) for i in range(3)]
+    folder = colmap(tmp_path / "model", images=colmap_images(more, points="") + COLMAP_IMAGES)
+    assert_colmap(read_rig(folder, (SIZE, SIZE), names=("left 1.jpg", "right.jpg")))
+    assert_colmap(read_rig(folder, names=("left 1.png", "right.tif")))  # converted since
+    for names in (None, ("left 1.jpg", "nobody.jpg"), ("right.jpg", "right.jpg")):
+        with pytest.raises(StereoError, match="5 images") as caught:
+            read_rig(folder, names=names)
+        assert caught.value.code == "bad_calibration" and "images.txt" in caught.value.advice
+
+
+def test_a_colmap_camera_alone_serves_for_both(tmp_path):
+    rig = read_rig(colmap(tmp_path / "one", "3 SIMPLE_RADIAL 640 480 700 320 240 -0.1\n", None))
+    np.testing.assert_array_equal(rig.cam2.K, [[700, 0, 319.5], [0, 700, 239.5], [0, 0, 1]])
+    np.testing.assert_array_equal(rig.cam1.dist, [-0.1, 0, 0, 0])
+    assert not rig.posed and rig.cam1.size == SIZE
+
+
+@pytest.mark.parametrize("model, params", [
+    ("SIMPLE_PINHOLE", [700, 310, 250]), ("PINHOLE", [700, 690, 310, 250]),
+    ("SIMPLE_RADIAL", [700, 310, 250, -0.1]), ("RADIAL", [700, 310, 250, -0.1, 0.05]),
+    ("OPENCV", [700, 690, 310, 250, -0.1, 0.05, 2e-3, -1e-3]),
+    ("FULL_OPENCV", [700, 690, 310, 250, -0.1, 0.05, 2e-3, -1e-3, 0.02, 0.03, -0.01, 0.004]),
+])  # fmt: skip
+def test_colmap_models_project_as_colmap_does(tmp_path, model, params):
+    """COLMAP itself where it is installed, else its formulas written out; its pixels are ours plus one half."""
+    words = " ".join(map(str, params))
+    camera = read_rig(colmap(tmp_path / "m", f"1 {model} 640 480 {words}\n", None)).cam1
+    X = np.random.default_rng(1).uniform(-1, 1, (20, 3)) * [1, 1, 0.5] + [0, 0, 3]
+    try:
+        import pycolmap
+
+        want = np.array([pycolmap.Camera(model=model, width=640, height=480, params=params).img_from_cam(x) for x in X])
+    except ImportError:
+        u, v = (X[:, :2] / X[:, 2:]).T
+        r2 = u * u + v * v
+        fx, fy, cx, cy, *d = params if params[1] == 690 else [params[0], *params]
+        k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(d, (0, 8 - len(d)))
+        radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
+        want = np.stack([fx * (u * radial + 2 * p1 * u * v + p2 * (r2 + 2 * u * u)) + cx,
+                         fy * (v * radial + 2 * p2 * u * v + p1 * (r2 + 2 * v * v)) + cy], -1)  # fmt: skip
+    np.testing.assert_allclose(project(X, camera.K, dist=camera.dist) + 0.5, want.reshape(-1, 2), atol=1e-9)
+
+
+BAD_COLMAP = {
+    "model": ("1 OPENCV_FISHEYE 640 480 700 700 320 240 0 0 0 0\n", None, "camera 1 of model OPENCV_FISHEYE"),
+    "parameters": ("1 RADIAL 640 480 700 320 240\n", None, "3 parameters.*RADIAL has 5: f cx cy k1 k2"),
+    "words": ("1 PINHOLE 640 480 seven 700 320 240\n", None, "no array of numbers in the camera 1"),
+    "size": ("1 PINHOLE 0 480 700 700 320 240\n", None, "size"),
+    "two": (COLMAP_CAMERAS, None, "2 cameras of COLMAP"),
+    "twice": ("1 SIMPLE_PINHOLE 640 480 700 320 240\n" * 2, None, "camera 1 twice"),
+    "no such camera": (COLMAP_CAMERAS.replace("4 PIN", "5 PIN"), COLMAP_IMAGES, "no camera 4, which took b/right.jpg"),
+    "quaternion": (COLMAP_CAMERAS, "1 1 1 0 0 0 0 0 1 a.jpg\n\n2 1 0 0 0 1 0 0 1 b.jpg\n\n", "length 1.414 for a.jpg"),
+    "one place": (COLMAP_CAMERAS, "1 1 0 0 0 0 0 0 1 a.jpg\n\n2 1 0 0 0 0 0 0 1 b.jpg\n\n", "zero baseline"),
+    "one image": (COLMAP_CAMERAS, "1 1 0 0 0 0 0 0 1 a.jpg\n\n", "holds 1 images"),
+    "nan": (COLMAP_CAMERAS, "1 1 0 0 0 nan 0 0 1 a.jpg\n\n2 1 0 0 0 0 0 0 1 b.jpg\n\n", "finite"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_COLMAP)
+def test_bad_colmap_models(tmp_path, name):
+    cameras, images, words = BAD_COLMAP[name]
+    with pytest.raises(StereoError, match=words) as caught:
+        read_rig(colmap(tmp_path / "model", cameras, images))
+    assert caught.value.code == "bad_calibration" and caught.value.advice
+
+
+def test_colmap_images_alone_and_folders_without_a_model(tmp_path):
+    with pytest.raises(StereoError, match="images but no camera"):
+        read_rig(write(tmp_path / "images.txt", COLMAP_IMAGES))
+    with pytest.raises(StereoError, match="neither cameras.txt nor left.yaml and right.yaml") as caught:
+        read_rig(tmp_path)
+    assert "model_converter" in caught.value.advice
+
+
+def test_large_colmap_models_are_read_for_their_poses(tmp_path):
+    points = " ".join(f"{i}.5 {i} {i if i % 3 else -1}" for i in range(200_000))
+    folder = colmap(tmp_path / "large", images=COLMAP_IMAGES.replace("12 20 -1 13.5 4 7", points))
+    assert (folder / "images.txt").stat().st_size > 4_000_000
+    assert_colmap(read_rig(folder))
+    assert_colmap(read_rig(folder / "images.txt"))
+
+
+# ------------------------------------------------------------------------------------------ ROS
+
+
+def flow(values) -> str:
+    return "[" + ", ".join(repr(float(v)) for v in np.ravel(values)) + "]"
+
+
+def block(values) -> str:
+    return "".join(f"\n- {float(v)!r}" for v in np.ravel(values))
+
+
+def ros(K, D, R=None, P=None, model="plumb_bob", name="left") -> str:
+    """As camera_calibration writes it."""
+    R = np.eye(3) if R is None else R
+    P = np.c_[K, np.zeros(3)] if P is None else P
+    text = f"image_width: 640\nimage_height: 480\ncamera_name: {name}\n"
+    for key, value in (("camera_matrix", K), ("distortion_coefficients", np.atleast_2d(D)),
+                       ("rectification_matrix", R), ("projection_matrix", P)):  # fmt: skip
+        data = flow(value).replace(", ", ",\n         ", 4)
+        text += f"{key}:\n  rows: {value.shape[0]}\n  cols: {value.shape[1]}\n  data: {data}\n"
+    return text + f"distortion_model: {model}\n"
+
+
+def ros_message(K, D, R, P, *, ros2=False) -> str:
+    """As `rostopic echo` (ROS 1) or `ros2 topic echo` prints it."""
+    case, listed = (str.lower, block) if ros2 else (str, flow)
+    keys = "".join(f"{case(k)}: {listed(v)}\n" for k, v in (("D", D), ("K", K), ("R", R), ("P", P)))
+    return ("header:\n  stamp:\n    sec: 5\n  frame_id: 'stereo_optical'\nheight: 480\nwidth: 640\n"
+            f"distortion_model: plumb_bob\n{keys}binning_x: 0\nroi:\n  x_offset: 0\n  do_rectify: false\n")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rectified():
+    """OpenCV's own rectification of the rig, which ROS's calibrator stores: R1, R2, P1, P2."""
+    return cv2.stereoRectify(cameraMatrix1=K1, distCoeffs1=D1, cameraMatrix2=K2, distCoeffs2=D2, imageSize=SIZE, R=R,
+                             T=T[:, None], flags=cv2.CALIB_ZERO_DISPARITY)[:4]  # fmt: skip
+
+
+def test_ros_stereo_files_give_the_rig_that_was_rectified(tmp_path, rectified):
+    R1, R2, P1, P2 = rectified
+    left, right = ros(K1, D1, R1, P1), ros(K2, D2, R2, P2, name="right")
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "folder" / "left.yaml", "# left\n" + left)
+    write(tmp_path / "folder" / "right.yaml", right)
+    indented = ["  " + line for text in (left, right) for line in text.splitlines()]
+    half = len(indented) // 2
+    keyed = "\n".join(["left:", *indented[:half], "right:", *indented[half:]])
+    message = [ros_message(K1, D1, R1, P1, ros2=ros2) + "---\n" + ros_message(K2, D2, R2, P2, ros2=ros2) + "---\n"
+               for ros2 in (False, True)]  # fmt: skip
+    for path in (tmp_path / "folder", write(tmp_path / "two", "---\n" + left + "---\n" + right),
+                 write(tmp_path / "keys", keyed), *(write(tmp_path / f"m{i}", m) for i, m in enumerate(message))):
+        rig = read_rig(path, (SIZE, SIZE))
+        np.testing.assert_array_equal(rig.cam1.K, K1)
+        np.testing.assert_array_equal(rig.cam2.K, K2)
+        np.testing.assert_array_equal(rig.cam1.dist, D1)
+        np.testing.assert_array_equal(rig.cam2.dist, D2)
+        np.testing.assert_allclose(rig.R, R, atol=1e-12)
+        np.testing.assert_allclose(rig.t, T, rtol=1e-12, atol=1e-9)
+        assert rig.unit == "m" and rig.cam1.size == rig.cam2.size == SIZE
+
+
+def test_one_ros_camera_serves_for_both(tmp_path, rectified):
+    rig = read_rig(write(tmp_path / "ost.yaml", ros(K2, D2, rectified[1], rectified[3])))
+    assert not rig.posed and np.array_equal(rig.cam1.K, K2) and np.array_equal(rig.cam2.dist, D2)
+    rational = np.array([0.1, -0.2, 1e-3, 2e-3, 0.03, 0.4, -0.1, 0.02])
+    rig = read_rig(write(tmp_path / "r.yaml", ros(K1, rational, model="rational_polynomial")))
+    np.testing.assert_array_equal(rig.cam1.dist, rational)
+    # two that were calibrated one by one have no baseline
+    assert not read_rig(write(tmp_path / "both.yaml", ros(K1, D1) + "---\n" + ros(K2, D2))).posed
+
+
+BAD_ROS = {
+    "model": (ros(K1, D1[:4], model="equidistant"), "model 'equidistant'"),
+    "not calibrated": (ros(np.zeros((3, 3)), np.zeros(5)), "zeros.*not calibrated"),
+    "no matrix": (ros(K1, D1).replace("camera_matrix", "matrix"), "no camera_matrix for the left"),
+    "short": (ros(K1[:2], D1, P=np.eye(3, 4)), "6 numbers in camera_matrix"),
+    "three": ("---\n".join([ros(K1, D1)] * 3), "3 cameras of ROS"),
+    "singular": (ros(K1, D1, P=np.ones((3, 4))), "singular projection_matrix"),
+    "rotation": (ros(K1, D1, R=2 * np.eye(3)), "no rotation"),
+    "broken": (ros(K1, D1) + "a: [1, 2\n", "FileStorage"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROS)
+def test_bad_ros_files(tmp_path, name):
+    text, words = BAD_ROS[name]
+    with pytest.raises(StereoError, match=words) as caught:
+        read_rig(write(tmp_path / "camera.yaml", text))
+    assert caught.value.code == "bad_calibration" and caught.value.advice
+
+
 def examples() -> dict[str, str]:
     storage = cv2.FileStorage("x.yml", cv2.FILE_STORAGE_WRITE | cv2.FILE_STORAGE_MEMORY)
     for key, value in dict(M1=K1, M2=K2, D1=D1, R=R, T=T).items():
@@ -391,6 +618,8 @@ def examples() -> dict[str, str]:
         "Middlebury calib.txt": MIDDLEBURY,
         "KITTI calib": kitti(P, P + shift),
         "OpenCV YAML/XML": storage.releaseAndGetString(),
+        "COLMAP cameras.txt, images.txt": COLMAP_CAMERAS + COLMAP_IMAGES,
+        "ROS camera_info": ros(K1, D1) + "---\n" + ros(K2, D2),
         "cameras.json": json.dumps(cameras_json()),
         "rig JSON": json.dumps(dict(K1=K1.tolist(), K2=K2.tolist())),
         "3 x 3 camera matrix": "700 0 320 0 700 240 0 0 1",
@@ -758,6 +987,19 @@ def test_a_written_rig_reads_back_the_same(tmp_path_factory, k, dist, pose, unit
         np.testing.assert_allclose(again.R, rig.R, atol=1e-15)
         np.testing.assert_array_equal(again.t, rig.t)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("dist, size", [(D1, SIZE), (np.zeros(0), SIZE), (LONG_DIST, UNKNOWN_SIZE)])
+def test_a_written_camera_serves_for_both_photos(tmp_path, dist, size):
+    path = write_camera(tmp_path / "camera.json", Camera(K1, size, dist))
+    rig = read_rig(path)
+    for camera in (rig.cam1, rig.cam2):
+        np.testing.assert_array_equal(camera.K, K1)
+        np.testing.assert_array_equal(camera.dist, dist)
+        assert camera.size == size
+    assert not rig.posed
+    fitted = read_rig(path, (SIZE, SIZE[::-1]), orientations=(1, 6))
+    assert fitted.cam1.size == SIZE and fitted.cam2.size == SIZE[::-1]
 
 
 def test_an_unwritable_rig_is_told(tmp_path):
