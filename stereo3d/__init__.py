@@ -17,10 +17,10 @@ _HOME = {
     name: module
     for module, names in {
         "errors": ("StereoError",),
-        "records": ("Camera", "Finding", "Matches", "Mesh", "Photo", "RectifiedPair", "Rig", "TwoView"),
+        "records": ("Camera", "Features", "Finding", "Matches", "Mesh", "Photo", "RectifiedPair", "Rig", "TwoView"),
         "photos": ("read_photo",),
         "calibration": ("camera_for", "fit_rig", "read_rig", "write_rig"),
-        "features": ("DETECTORS", "match_features"),
+        "features": ("DETECTORS", "detect_features", "match_features"),
         "epipolar": ("eight_point", "estimate_two_view", "five_point", "seven_point"),
         "diagnosis": ("diagnose",),
         "rectification": ("disparity_range", "rectify"),

@@ -1,13 +1,18 @@
 """DETECTORS: two photos -> Matches."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated
 
 import numpy as np
 
 from .errors import StereoError
+from .geometry import hom, ideal_pixels
 from .options import Between, choose
-from .records import Matches, Photo
+from .records import Features, Matches, Photo, TwoView
+
+# Along epipolar lines: how far beside the line, px of the picture reduced to `max_size`, and the ratio of distances.
+GUIDE_PX, GUIDE_RATIO = 2.0, 0.9
 
 # A detector gives x (N,2) px of its picture, descriptors (N,k) and frames (N,2,2): the feature's own axes, px.
 
@@ -65,40 +70,59 @@ def orb(
 DETECTORS = {"sift": sift, "orb": orb}
 
 
+def detect_features(photo: Photo, *, method: str = "sift", max_size: int = 1600, **options) -> Features:
+    """Features of a photo, found on it reduced to the longer side `max_size` px; places in pixels of the photo.
+
+    method: a name in `DETECTORS`; options: of that detector.
+    """
+    detector = choose("detector", DETECTORS, method)
+    grey, scale = _grey(photo, max_size)
+    x, descriptors, frames = detector(grey, **options)
+    return Features((x + 0.5) / scale - 0.5, descriptors, frames / scale.mean())
+
+
 def match_features(
     left: Photo, right: Photo, *, method: str = "sift", max_size: int = 1600,
-    ratio: Annotated[float, Between(0.1, 1.0)] = 0.8, refine: bool = True, **options,
+    ratio: Annotated[float, Between(0.1, 1.0)] = 0.8, refine: bool = True,
+    found: tuple[Features, Features] | None = None, view: TwoView | None = None, **options,
 ) -> Matches:  # fmt: skip
     """Mutual nearest neighbours that pass the ratio test |a - b1| < ratio |a - b2|, one to one by place.
 
     max_size: the features are found on photos reduced to this longer side, px; the matches are pixels of the photos.
     ratio: Lowe's test of the nearest against the second nearest neighbour, both ways.  options: of the detector.
     refine: then fit the patch about x2 to that about x1 on photos of up to twice that size (`refine_matches`).
+    found: the features of both photos (`detect_features`), where they are known already.
+    view: a first estimate; then only what lies within `GUIDE_PX` of the epipolar line is compared, with the ratio
+    `GUIDE_RATIO`: of some hundred neighbours in place of ten thousand, far fewer look alike by chance. Repeated
+    texture and wide baselines gain most.
     The nearest neighbours of one keypoint with several orientations count as one. score = 1 - distance ratio.
     Raises StereoError("few_features") where a photo has fewer than 20.
     """
-    detector = choose("detector", DETECTORS, method)
-
-    def describe(photo):
-        grey, scale = _grey(photo, max_size)
-        x, descriptors, frames = detector(grey, **options)
-        return (x + 0.5) / scale - 0.5, descriptors, frames / scale.mean()
-
-    with ThreadPoolExecutor(2) as pool:
-        (x1, d1, frames1), (x2, d2, frames2) = pool.map(describe, (left, right))
-    for name, x in (("first", x1), ("second", x2)):
+    if found is None:
+        with ThreadPoolExecutor(2) as pool:
+            find = partial(detect_features, method=method, max_size=max_size, **options)
+            found = tuple(pool.map(find, (left, right)))
+    one, two = found
+    for name, x in (("first", one.x), ("second", two.x)):
         if len(x) < 20:
             raise StereoError("few_features", f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
                               "It is blank, blurred or too dark; take photos of a textured thing.",
                               features=len(x))  # fmt: skip
-    index1, index2, score = _nearest(d1, d2, x1, x2, ratio)
+    near = None
+    if view is not None:
+        cams = view.rig.cam1, view.rig.cam2
+        ideal = [ideal_pixels(f.x, c.K, c.dist) for f, c in zip(found, cams, strict=True)]
+        tolerance = GUIDE_PX * max(1.0, max(max(left.size), max(right.size)) / max_size)
+        near = partial(_beside_epipolar_lines, view.F, *ideal, tolerance)
+        ratio = max(ratio, GUIDE_RATIO)
+    index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, near)
     order = np.argsort(-score, kind="stable")
     index1, index2, score = index1[order], index2[order], score[order]
-    unique = _first_of_each(np.round(x1[index1], 2)) & _first_of_each(np.round(x2[index2], 2))
+    unique = _first_of_each(np.round(one.x[index1], 2)) & _first_of_each(np.round(two.x[index2], 2))
     index1, index2, score = index1[unique], index2[unique], score[unique]
-    matches = Matches(x1[index1], x2[index2], score.astype(np.float32))
+    matches = Matches(one.x[index1], two.x[index2], score.astype(np.float32))
     if refine and len(matches):
-        turn = frames2[index2] @ np.linalg.inv(frames1[index1])
+        turn = two.frames[index2] @ np.linalg.inv(one.frames[index1])
         matches = refine_matches(left, right, matches, turn, max_size=2 * max_size)
     return matches
 
@@ -182,24 +206,42 @@ def _first_of_each(x: np.ndarray) -> np.ndarray:
     return first
 
 
-def _nearest(d1, d2, x1, x2, ratio):
-    """Mutual nearest neighbours with the ratio test both ways: index1, index2, score."""
-    near2, first, second = _two_nearest(d1, d2, x2)
-    near1, _, second_back = _two_nearest(d2, d1, x1)
+def _beside_epipolar_lines(F, x1, x2, tolerance: float, rows: slice, back: bool) -> np.ndarray:
+    """(n, N) bool: which of the others lie within `tolerance` px of the epipolar lines of these rows; NaN: none.
+
+    x1, x2: ideal pixels.  back: the rows are of the second picture, the others of the first.
+    """
+    own, others, E = (x2[rows], x1, F.T) if back else (x1[rows], x2, F)
+    lines = hom(own) @ E.T
+    lines /= np.linalg.norm(lines[:, :2], axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.abs(lines.astype(np.float32) @ hom(others).T.astype(np.float32)) <= tolerance
+
+
+def _nearest(d1, d2, x1, x2, ratio, near=None):
+    """Mutual nearest neighbours with the ratio test both ways: index1, index2, score.
+
+    near: None, or a function (rows, back) -> (n, N) bool, which of the others may be compared with these rows.
+    """
+    near2, first, second = _two_nearest(d1, d2, x2, near and partial(near, back=False))
+    near1, _, second_back = _two_nearest(d2, d1, x1, near and partial(near, back=True))
     index1 = np.arange(len(d1))
     quotient = first / np.maximum(np.minimum(second, second_back[near2]), 1e-9)
-    keep = (near1[near2] == index1) & (quotient < ratio)
+    keep = (near1[near2] == index1) & (quotient < ratio) & np.isfinite(first)
     return index1[keep], near2[keep], 1 - quotient[keep]
 
 
-def _two_nearest(d, others, x_others, same_place: float = 1.0):
+def _two_nearest(d, others, x_others, near=None, same_place: float = 1.0):
     """For each row of d: index of and distance to the nearest of `others`, and the distance to the nearest that lies
-    at another place of the picture (more than `same_place` px away). In blocks: tens of MB."""
+    at another place of the picture (more than `same_place` px away), inf where there is none. In blocks: tens of MB.
+    near: None, or a function rows -> (n, N) bool of those that count."""
     norm = (others * others).sum(1)
     index, first, second = np.zeros(len(d), int), np.zeros(len(d)), np.zeros(len(d))
     for a in range(0, len(d), 512):
         rows = slice(a, a + 512)
         square = norm - 2 * (d[rows] @ others.T)
+        if near is not None:
+            square[~near(rows)] = np.inf
         row = np.arange(len(square))
         own = (d[rows] ** 2).sum(1)
         index[rows] = best = square.argmin(1)

@@ -49,14 +49,18 @@ class Option:
 
 
 def options_of(*functions: Callable, leave_out: tuple[str, ...] = ()) -> dict[str, Option]:
-    """The options of functions by name: keyword-only parameters with a default, later functions adding to earlier."""
+    """The options of functions by name: keyword-only parameters with a default, later functions adding to earlier.
+
+    Those that are no number, word or yes-or-no (an array, a record) are not options, nor those named in `leave_out`.
+    """
     found = {}
     for function in functions:
         hints = typing.get_type_hints(function, include_extras=True)
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty:
-                if name not in leave_out and name not in found:
-                    found[name] = _option(name, parameter.default, hints.get(name))
+                option = _option(name, parameter.default, hints.get(name))
+                if option.kind in (int, float, bool, str) and name not in leave_out:
+                    found.setdefault(name, option)
     return found
 
 

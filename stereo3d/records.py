@@ -79,6 +79,16 @@ class Rig:
 
 
 @record
+class Features:
+    """Points of a photo that can be found again. x: (N,2) f64 px of the photo.  descriptors: (N,k) f32 of one length.
+    frames: (N,2,2) the feature's own axes, px."""
+
+    x: np.ndarray
+    descriptors: np.ndarray
+    frames: np.ndarray
+
+
+@record
 class Matches:
     """Corresponding photo pixels. x1, x2: (N,2) f64 px.  score: (N,) f32, higher is better."""
 

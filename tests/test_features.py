@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from stereo3d import features, synthetic
 from stereo3d.errors import StereoError
 from stereo3d.features import DETECTORS, match_features, spread
-from stereo3d.geometry import hom, project, sampson, undistort
-from stereo3d.records import Matches, Photo
+from stereo3d.geometry import fundamental_from_pose, hom, project, sampson, undistort
+from stereo3d.records import Matches, Photo, TwoView
 
 OPTIONS = {"sift": {}, "orb": {"features": 2500}}  # fewer corners: faster
 
@@ -354,3 +354,37 @@ def test_unrelated_photos_match_little(handheld_pair):
     noise = np.random.default_rng(5).integers(0, 256, (360, 480, 3), dtype=np.uint8)
     noise = cv2.GaussianBlur(src=noise, ksize=(0, 0), sigmaX=1.5)
     assert len(match_features(handheld_pair.left, Photo(noise))) < 40
+
+
+# ------------------------------------------------------------------------------------- along epipolar lines
+
+
+def test_a_first_estimate_guides_to_more_matches_that_are_right(handheld_pair):
+    left, right, rig = handheld_pair.left, handheld_pair.right, handheld_pair.rig
+    found = features.detect_features(left), features.detect_features(right)
+    F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)
+    view = TwoView(F, rig.R, rig.t, np.ones(0, bool), rig)
+    free = match_features(left, right, found=found)
+    guided = match_features(left, right, found=found, view=view)
+    assert len(guided) > len(free)
+    truth, seen = true_positions(handheld_pair, guided.x1)
+    error = np.linalg.norm(guided.x2 - truth, axis=1)[seen]
+    assert np.mean(error < 1.5) > 0.97
+    # each was within the tolerance of its line before its place was refined
+    rough = match_features(left, right, found=found, view=view, refine=False)
+    lines = hom(rough.x1) @ F.T
+    distance = np.abs((lines * hom(rough.x2)).sum(1)) / np.linalg.norm(lines[:, :2], axis=1)
+    assert distance.max() <= features.GUIDE_PX * 1.001
+
+
+def test_only_what_is_near_is_compared():
+    rng = np.random.default_rng(5)
+    d1, d2 = (rng.integers(0, 60, (n, 16)).astype(np.float32) for n in (40, 50))
+    x1, x2 = (rng.uniform(0, 500, (n, 2)) for n in (40, 50))
+    allowed = rng.random((40, 50)) < 0.1
+    i, j, _ = features._nearest(d1, d2, x1, x2, 1.0, lambda rows, back: (allowed.T if back else allowed)[rows])
+    D = np.where(allowed, ((d1[:, None] - d2[None]) ** 2).sum(-1), np.inf)
+    best = D.argmin(1)
+    mutual = {(a, int(b)) for a, b in enumerate(best) if np.isfinite(D[a, b]) and D[:, b].argmin() == a}
+    assert set(zip(i.tolist(), j.tolist(), strict=True)) <= mutual
+    assert len(i) >= 0.8 * len(mutual) and allowed[i, j].all()
