@@ -1,22 +1,48 @@
-"""Planar rectification of any two calibrated photos whose epipoles lie outside the picture; the disparity range."""
+"""Rectification of any two calibrated photos, on a plane or on the sphere about the baseline; the disparity range."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from .errors import StereoError
 from .geometry import distort, hom, project, undistort
 from .options import Between
-from .records import Camera, Photo, RectifiedPair, TwoView
+from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 
 # The canvas may have at most this many times the pixels of the photo at matching size, and a photo may be stretched
 # along a row by at most this factor between its ends; beyond that the epipole is too near for a plane.
 MOST_PIXELS, MOST_STRETCH = 2.0, 8.0
+LEAST_DENSITY = 0.7  # of a plane's pixels against the photo's; below, half of them are lost: is the sphere better?
+EDGE = 16  # canvas px: what a range of columns is widened by at least; an overlap of less is none
 ROWS = 32  # of the canvas in one band: its arrays stay in the processor's cache
 
 
-def rectify(left: Photo, right: Photo, view: TwoView, *, max_size: int = 1600, inlier_x=None) -> RectifiedPair:
+@record
+class Canvas:
+    """Where the pixels of the two rectified pictures look, before any photo is read.
+
+    size: (width, height) px.  density: canvas pixels for each of a median photo pixel at matching size, along a side,
+    at most 1.  rays: for either photo a function of row numbers (h,1) that gives the three components, (h,1) or (w,)
+    or (h,w), of their pixels' directions in the common orientation.
+    """
+
+    kind: str
+    size: tuple[int, int]
+    density: float
+    rays: tuple[Callable, Callable]
+
+
+def rectify(
+    left: Photo,
+    right: Photo,
+    view: TwoView,
+    *,
+    kind: Literal["auto", "planar", "polar"] = "auto",
+    max_size: int = 1600,
+    inlier_x=None,
+) -> RectifiedPair:
     """Resample both photos, once, so that corresponding epipolar lines are equal rows.
 
     Both cameras are turned into one orientation (rows of B_from_1): first axis along the baseline, third the mean of
@@ -25,52 +51,42 @@ def rectify(left: Photo, right: Photo, view: TwoView, *, max_size: int = 1600, i
     baseline turns the pair by 90 degrees. Canvas: the rows that both photos see, the columns of each photo whose
     scene the other may see, at the density of the photos reduced to longer side `max_size`.
 
+    kind: "planar": pixel (i, j) looks along (u, v, 1), u and v linear in i and j; for epipoles outside the picture.
+    "polar": along (cos p, sin p sin a, sin p cos a), row = the angle a of the epipolar half-plane about the baseline,
+    column = the angle p from the baseline (after Pollefeys, Koch and Van Gool 1999, on the sphere of directions, where
+    equal rows are equal half-planes for any motion and need no transfer by F); rows are as dense as the photos' pixels
+    at the picture's border. "auto": planar, and polar where an epipole is so near that a plane is stretched too far
+    or has to leave out pixels.
     inlier_x: (x1, x2) photo pixels of inlier matches; they tell how far the columns of the two photos overlap.
     Photos that are rectified already (R = 1, t along x, equal K but for the principal column, no distortion) keep
-    their pixels: kind "identity".
-    Raises StereoError("forward_motion") where an epipole lies in or near the picture; ("no_overlap") where no row is
-    common.
+    their pixels, unless polar is asked for: kind "identity".
+    Raises StereoError("forward_motion") where a plane is asked for and an epipole lies in or near the picture;
+    ("no_overlap") where no row or no column is common.
     """
     rig = view.rig
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
-    if _is_rectified(view):
+    if kind != "polar" and _is_rectified(view):
         return _identity(left, right, view, scale)
     B_from_1, swapped = _orientation(view)
     rotations = (B_from_1, B_from_1 @ view.R.T)  # from each camera to the common orientation
-    outlines = [_outline(camera, Q) for camera, Q in zip((rig.cam1, rig.cam2), rotations, strict=True)]
-    for name, camera, outline in zip(("first", "second"), (rig.cam1, rig.cam2), outlines, strict=True):
-        stretch = np.inf if outline is None else _stretch(outline)
-        if not stretch <= MOST_STRETCH:
-            raise StereoError("forward_motion", f"the camera moved towards what the {name} photo shows: its epipole is "
-                              f"{_epipole_words(view, camera, name)}, too near for a plane rectification.",
-                              "Take the second photo from beside the first, not from nearer.",
-                              stretch=float(stretch))  # fmt: skip
-    focal = scale * _density(rig, outlines, rotations)
-    (u1, v1), (u2, v2) = (o.T for o in outlines)
-    top, bottom = max(v1.min(), v2.min()), min(v1.max(), v2.max())
-    if bottom - top < 16 / focal:
-        raise StereoError("no_overlap", "after rectification the photos have no row in common.",
-                          "The estimated camera motion is not right, or the photos barely overlap.")  # fmt: skip
-    left_end, right_end = (u1.min(), u1.max()), (u2.min(), u2.max())
-    if inlier_x is not None and len(inlier_x[0]):
-        d = _normalised_disparity(inlier_x, rig, rotations)
-        low, high = np.quantile(d, [0.005, 0.995])
-        margin = 0.25 * (high - low) + 16 / focal
-        low, high = low - margin, high + margin
-        left_end, right_end = (
-            (max(u1.min(), u2.min() + low), min(u1.max(), u2.max() + high)),
-            (max(u2.min(), u1.min() - high), min(u2.max(), u1.max() - low)),
-        )
     budget = MOST_PIXELS * scale**2 * max(left.size[0] * left.size[1], right.size[0] * right.size[1])
-    width = max(left_end[1] - left_end[0], right_end[1] - right_end[0])
-    focal = min(focal, np.sqrt(budget / (width * (bottom - top))))
-    size = (int(np.ceil(width * focal)) + 1, int(np.ceil((bottom - top) * focal)) + 1)
+    canvas = None
+    if kind != "polar":
+        outlines = [_outline(camera, Q) for camera, Q in zip((rig.cam1, rig.cam2), rotations, strict=True)]
+        stretches = [np.inf if outline is None else _stretch(outline) for outline in outlines]
+        if max(stretches) <= MOST_STRETCH:
+            canvas = _planar(rig, rotations, outlines, scale, budget, inlier_x)
+        elif kind == "planar":
+            raise _too_near(view, stretches)
+    if canvas is None or (kind == "auto" and canvas.density < LEAST_DENSITY):
+        polar = _polar(rig, rotations, swapped, scale, budget, inlier_x)
+        canvas = polar if canvas is None or polar.density > canvas.density else canvas
     maps = [
-        _photo_map(camera, Q, focal, (start, top), size)
-        for camera, Q, start in zip((rig.cam1, rig.cam2), rotations, (left_end[0], right_end[0]), strict=True)
+        _photo_map(camera, Q, rays, canvas.size)
+        for camera, Q, rays in zip((rig.cam1, rig.cam2), rotations, canvas.rays, strict=True)
     ]
     pictures = [_resample(photo, xy) for photo, xy in zip((left, right), maps, strict=True)]
-    return RectifiedPair(*pictures, *maps, kind="planar", swapped=swapped)
+    return RectifiedPair(*pictures, *maps, kind=canvas.kind, swapped=swapped)
 
 
 def disparity_range(
@@ -100,8 +116,20 @@ def disparity_range(
 
 
 def rectified_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rectified pixels (N,2), (N,2) of photo pixels x1, x2 (N,2): the maps inverted; NaN outside."""
-    return _invert(pair.map1, x1), _invert(pair.map2, x2)
+    """Rectified pixels (N,2), (N,2) of matching photo pixels x1, x2 (N,2): the maps inverted; NaN outside.
+
+    Where the rows of a polar pair go round the whole epipole, the last row stands beside the first: a match across this
+    seam has the row of its second pixel counted on, to below 0 or beyond the last.
+    """
+    # a pixel between the last row and the first is taken from either side
+    beyond = 1.0 if pair.kind == "polar" else 0.5
+    u1, u2 = _invert(pair.map1, x1, beyond), _invert(pair.map2, x2, beyond)
+    if pair.kind == "polar":
+        rows = pair.map1.shape[0]
+        with np.errstate(invalid="ignore"):
+            apart = u2[:, 1] - u1[:, 1]
+            u2[:, 1] -= rows * np.where(np.abs(apart) > rows - 8, np.sign(apart), 0)
+    return u1, u2
 
 
 # ------------------------------------------------------------------------------------------------ orientation
@@ -125,21 +153,37 @@ def _orientation(view: TwoView) -> tuple[np.ndarray, bool]:
 
 def _outline(camera: Camera, Q: np.ndarray, steps: int = 33) -> np.ndarray | None:
     """The photo's border in the common orientation, (u, v) at focal 1; None where a part lies behind the plane."""
-    w, h = camera.size
-    s = np.linspace(0, 1, steps)
-    o, l = np.zeros(steps), np.ones(steps)
-    border = np.concatenate([np.stack(c, 1) for c in ((s, o), (l, s), (1 - s, l), (o, 1 - s))]) * [w, h] - 0.5
-    y = undistort(border, camera.K, camera.dist)
-    X = hom(y[np.isfinite(y).all(1)]) @ Q.T
+    X = _directions(camera, Q, _border(camera, steps))
     if (X[:, 2] < 0.02 * np.linalg.norm(X, axis=1)).any():
         return None
     return X[:, :2] / X[:, 2:]
+
+
+def _border(camera: Camera, steps: int) -> np.ndarray:
+    """Pixels (4 steps, 2) all along the photo's border."""
+    s = np.linspace(0, 1, steps)
+    o, l = np.zeros(steps), np.ones(steps)
+    return np.concatenate([np.stack(c, 1) for c in ((s, o), (l, s), (1 - s, l), (o, 1 - s))]) * camera.size - 0.5
+
+
+def _directions(camera: Camera, Q: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Where photo pixels (N,2) look in the common orientation, those that the lens reaches: (M,3), of unit z before."""
+    y = undistort(x, camera.K, camera.dist)
+    return hom(y[np.isfinite(y).all(1)]) @ Q.T
 
 
 def _stretch(outline: np.ndarray) -> float:
     """Largest against smallest local area of the plane a ray meets: (1 + u^2 + v^2)^(3/2) over the border."""
     r = (1 + (outline**2).sum(1)) ** 1.5
     return float(r.max() / min(r.min(), 1.0 if (outline.min(0) < 0).all() and (outline.max(0) > 0).all() else r.min()))
+
+
+def _too_near(view: TwoView, stretches) -> StereoError:
+    which = int(stretches[0] <= MOST_STRETCH)
+    name, camera = (("first", view.rig.cam1), ("second", view.rig.cam2))[which]
+    return StereoError("forward_motion", f"the camera moved towards what the {name} photo shows: its epipole is "
+                       f"{_epipole_words(view, camera, name)}, too near for a plane rectification.",
+                       "Use kind polar, or leave the choice to auto.", stretch=float(stretches[which]))  # fmt: skip
 
 
 def _epipole_words(view: TwoView, camera: Camera, name: str) -> str:
@@ -150,6 +194,48 @@ def _epipole_words(view: TwoView, camera: Camera, name: str) -> str:
     inside = (x > 0).all() and (x < camera.size).all()
     return f"at ({x[0]:.0f}, {x[1]:.0f}) px, {'inside' if inside else 'near'} the picture of {camera.size[0]} x " \
            f"{camera.size[1]} px"  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------- on a plane
+
+
+def _planar(rig: Rig, rotations, outlines, scale: float, budget: float, inlier_x) -> Canvas:
+    focal = wanted = scale * _density(rig, outlines, rotations)
+    (u1, v1), (u2, v2) = (o.T for o in outlines)
+    top, bottom = max(v1.min(), v2.min()), min(v1.max(), v2.max())
+    if bottom - top < EDGE / focal:
+        raise _no_row()
+    left_end, right_end = (u1.min(), u1.max()), (u2.min(), u2.max())
+    if inlier_x is not None and len(inlier_x[0]):
+        d = _disparities(inlier_x, rig, rotations, lambda X: X[:, 0] / X[:, 2])
+        left_end, right_end = _facing(left_end, right_end, _widened(d, focal))
+    width = max(left_end[1] - left_end[0], right_end[1] - right_end[0])
+    focal = min(focal, np.sqrt(budget / (width * (bottom - top))))
+    size = (int(np.ceil(width * focal)) + 1, int(np.ceil((bottom - top) * focal)) + 1)
+
+    def rays(start: float):
+        u = start + np.arange(size[0]) / focal
+        return lambda rows: (u, top + rows / focal, 1.0)
+
+    return Canvas("planar", size, float(focal / wanted), (rays(left_end[0]), rays(right_end[0])))
+
+
+def _no_row() -> StereoError:
+    return StereoError("no_overlap", "after rectification the photos have no row in common.",
+                       "The estimated camera motion is not right, or the photos barely overlap.")  # fmt: skip
+
+
+def _widened(d: np.ndarray, focal: float) -> tuple[float, float]:
+    """Robust least and largest disparity of the inliers, with room for what no feature sat on. Canvas at focal 1."""
+    low, high = np.quantile(d, [0.005, 0.995])
+    margin = 0.25 * (high - low) + EDGE / focal
+    return low - margin, high + margin
+
+
+def _facing(left_end, right_end, d_range):
+    """The columns of either photo, (first, last), whose match can lie in the other one: u2 = u1 - d."""
+    (a, b), (c, d), (low, high) = left_end, right_end, d_range
+    return (max(a, c + low), min(b, d + high)), (max(c, a - high), min(d, b - low))
 
 
 def _density(rig, outlines, rotations) -> float:
@@ -171,22 +257,158 @@ def _density(rig, outlines, rotations) -> float:
     return float(np.sqrt(found[0] * found[1]))
 
 
-def _normalised_disparity(inlier_x, rig, rotations):
+def _disparities(inlier_x, rig: Rig, rotations, column: Callable) -> np.ndarray:
+    """Finite u1 - u2 of matches (x1, x2), u = column(directions in the common orientation)."""
     u = []
     for x, camera, Q in zip(inlier_x, (rig.cam1, rig.cam2), rotations, strict=True):
-        X = hom(undistort(x, camera.K, camera.dist)) @ Q.T
-        u.append(X[:, 0] / X[:, 2])
+        u.append(column(hom(undistort(x, camera.K, camera.dist)) @ Q.T))
     d = u[0] - u[1]
     return d[np.isfinite(d)]
+
+
+# ---------------------------------------------------------------------------------------------------- on the sphere
+
+
+def _polar(rig: Rig, rotations, swapped: bool, scale: float, budget: float, inlier_x) -> Canvas:
+    """Rows are half-planes about the baseline, columns u = -p: a point before both cameras has p2 > p1, if not swapped.
+
+    Row spacing: the photos' pixels at the farthest a half-plane reaches in them, column spacing that of their median
+    pixel. Nearer to an epipole rows show less than a pixel each; where the budget does not allow them all, rows are
+    left out as long as the median pixel has one, then rows and columns alike.
+    """
+    cameras = rig.cam1, rig.cam2
+    borders = [_directions(camera, Q, _border(camera, 1025)) for camera, Q in zip(cameras, rotations, strict=True)]
+    arcs = [_arc(X) for X in borders]
+    first, length = _common_arc(arcs)
+    if length <= 0:
+        raise _no_row()
+    samples = [_densities(*each) for each in zip(cameras, rotations, borders, strict=True)]
+    if length == 2 * np.pi:  # cut open where the picture reaches least far
+        a, density, _ = _row_density(samples, first, length)
+        first = a[np.argmin(density)]
+    a, density, spare = _row_density(samples, first, length)
+    columns = scale * np.sqrt(np.prod([np.median(along) for _, along, _ in samples]))
+    count = scale * np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(a))])  # rows above a
+    if count[-1] < EDGE:
+        raise _no_row()
+
+    ends = []
+    for X, (_, full), Q in zip(borders, arcs, rotations, strict=True):
+        p, angle = _polar_angles(X)
+        p = p[(angle - first + 1e-9) % (2 * np.pi) <= length + 2e-9]
+        if full:  # the epipole inside is the one on the optical axis' side
+            p = np.append(p, 0 if Q[0, 2] > 0 else np.pi)
+        ends.append((-p.max(), -p.min()))
+    edge = EDGE / columns
+    d_range = (-np.inf, edge) if swapped else (-edge, np.inf)
+    if inlier_x is not None and len(inlier_x[0]):
+        low, high = _widened(_disparities(inlier_x, rig, rotations, lambda X: -_polar_angles(X)[0]), columns)
+        d_range = max(low, d_range[0]), min(high, d_range[1])
+    left_end, right_end = _facing(*ends, d_range)
+    width = columns * max(left_end[1] - left_end[0], right_end[1] - right_end[0])
+    if columns * min(left_end[1] - left_end[0], right_end[1] - right_end[0]) < EDGE:
+        raise StereoError("no_overlap", "no point before both cameras falls into both photos.",
+                          "The estimated camera motion is not right, or the photos barely overlap.")  # fmt: skip
+    excess = max(1.0, width * count[-1] / budget)
+    thinner = min(excess, spare)
+    narrower = np.sqrt(excess / thinner)
+    columns, count = columns / narrower, count / (thinner * narrower)
+    size = int(np.ceil(width / narrower)) + 1, int(np.ceil(count[-1])) + (length < 2 * np.pi)
+    if length == 2 * np.pi:
+        count *= size[1] / count[-1]  # the row after the last is the first
+
+    def rays(start: float):
+        p = -(start + np.arange(size[0]) / columns)
+        p[np.minimum(p, np.pi - p) < 0.5 / columns] = np.nan  # the epipole has no row of its own; beyond it lie others
+        along, across = np.cos(p), np.sin(p)
+
+        def of_rows(rows):
+            angle = np.interp(rows, count, a)
+            return along, across * np.sin(angle), across * np.cos(angle)
+
+        return of_rows
+
+    return Canvas("polar", size, float(1 / narrower), (rays(left_end[0]), rays(right_end[0])))
+
+
+def _polar_angles(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p in [0, pi] from the baseline, a in (-pi, pi] about it, of directions (..., 3) in the common orientation."""
+    return np.arctan2(np.hypot(X[..., 1], X[..., 2]), X[..., 0]), np.arctan2(X[..., 1], X[..., 2])
+
+
+def _arc(X: np.ndarray) -> tuple[tuple[float, float], bool]:
+    """(first, last) angle about the baseline of a picture with the border X (N,3), and whether it goes all round it.
+
+    The border winds once about an epipole that it encloses, else not at all.
+    """
+    angle = np.unwrap(_polar_angles(np.concatenate([X, X[:1]]))[1])
+    if abs(angle[-1] - angle[0]) > np.pi:
+        return (-np.pi, np.pi), True
+    return (float(angle.min()), float(angle.max())), False
+
+
+def _common_arc(arcs) -> tuple[float, float]:
+    """First angle and length of what two arcs have in common; the longer piece where there are two."""
+    ((a, b), full1), ((c, d), full2) = arcs
+    if full1 and full2:
+        return -np.pi, 2 * np.pi
+    if full1 or full2:
+        first, last = (c, d) if full1 else (a, b)
+        return first, last - first
+    pieces = [(max(a, c + k), min(b, d + k)) for k in 2 * np.pi * np.arange(-2, 3)]
+    first, last = max(pieces, key=lambda piece: piece[1] - piece[0])
+    return first, last - first
+
+
+def _densities(camera: Camera, Q: np.ndarray, border: np.ndarray):
+    """Angle a (N,) about the baseline, and photo pixels to a radian along the row and across rows, over the picture."""
+    w, h = camera.size
+    x = np.stack(np.meshgrid(np.linspace(0, w - 1, 33), np.linspace(0, h - 1, 33)), -1).reshape(-1, 2)
+    inside = _directions(camera, Q, x)
+    p, a = _polar_angles(np.concatenate([inside, border]))
+    step = 1e-5
+
+    def pixel(p, a):
+        X = np.stack([np.cos(p), np.sin(p) * np.sin(a), np.sin(p) * np.cos(a)], -1)
+        return project(X @ Q, camera.K, dist=camera.dist)
+
+    along = np.linalg.norm(pixel(p + step, a) - pixel(p - step, a), axis=1) / (2 * step)
+    across = np.linalg.norm(pixel(p, a + step) - pixel(p, a - step), axis=1) / (2 * step)
+    return a, along[: len(inside)], (across, len(inside))
+
+
+def _row_density(samples, first: float, length: float, bins: int = 256):
+    """Angles (M,) from `first` on, rows to a radian there (full size), and how many of them show one median pixel.
+
+    Either photo asks for what its farthest pixel on the half-plane has; what they get is the geometric mean.
+    """
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
+    wanted, spare = [], []
+    for angle, _, (across, inner) in samples:
+        at = (angle - first) % (2 * np.pi) / length * bins
+        here = at < bins
+        most = np.zeros(bins)
+        np.maximum.at(most, at[here].astype(int), across[here])
+        filled = most > 0
+        most = np.interp(np.arange(bins), np.nonzero(filled)[0], most[filled])
+        mode = "wrap" if length == 2 * np.pi else "nearest"
+        wanted.append(uniform_filter1d(maximum_filter1d(most, 5, mode=mode), 5, mode=mode))
+        inside = here[:inner]
+        spare.append(np.median(wanted[-1][at[:inner][inside].astype(int)] / np.maximum(across[:inner][inside], 1e-9)))
+    density = np.sqrt(wanted[0] * wanted[1])
+    fine = np.linspace(0, length, 16 * bins + 1)
+    middles = (np.arange(bins) + 0.5) * length / bins
+    period = length if length == 2 * np.pi else None
+    return first + fine, np.interp(fine, middles, density, period=period), max(1.0, float(np.sqrt(np.prod(spare))))
 
 
 # -------------------------------------------------------------------------------------------- maps and pictures
 
 
-def _photo_map(camera: Camera, Q: np.ndarray, focal: float, start, size) -> np.ndarray:
-    """(H,W,2) f32: the photo pixel that canvas pixel (i, j), in direction start + (i, j) / focal, shows; else NaN."""
+def _photo_map(camera: Camera, Q: np.ndarray, rays: Callable, size) -> np.ndarray:
+    """(H,W,2) f32: the photo pixel that each canvas pixel, in direction rays(row), shows; else NaN."""
     w, h = size
-    u = start[0] + np.arange(w) / focal
     xy = np.empty((h, w, 2), np.float32)
     widest = np.inf
     if np.any(camera.dist):
@@ -194,8 +416,8 @@ def _photo_map(camera: Camera, Q: np.ndarray, focal: float, start, size) -> np.n
         widest = 1.0001 * (_outline(camera, np.eye(3)) ** 2).sum(1).max()
 
     def band(top: int):
-        v = start[1] + np.arange(top, min(h, top + ROWS))[:, None] / focal
-        X, Y, Z = (u * Q[0, k] + v * Q[1, k] + Q[2, k] for k in range(3))  # Q^T (u, v, 1)
+        r = rays(np.arange(top, min(h, top + ROWS))[:, None])
+        X, Y, Z = (r[0] * Q[0, k] + r[1] * Q[1, k] + r[2] * Q[2, k] for k in range(3))  # Q^T r
         with np.errstate(divide="ignore", invalid="ignore"):
             y = np.stack([X / Z, Y / Z], -1)
         x = distort(y, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
@@ -255,11 +477,11 @@ def _identity(left: Photo, right: Photo, view: TwoView, scale: float) -> Rectifi
     return RectifiedPair(*pictures, xy, xy, kind="identity", swapped=bool(view.t[0] > 0))
 
 
-def _invert(xy: np.ndarray, x: np.ndarray, iterations: int = 6) -> np.ndarray:
+def _invert(xy: np.ndarray, x: np.ndarray, beyond: float = 0.5, iterations: int = 6) -> np.ndarray:
     """Where the map xy (H,W,2) takes the value x (N,2): Newton's method on the bilinear map; NaN where nowhere.
 
     Starts from the nearest of a grid of known map points, so that any smooth map will do. Up to a pixel beyond the last
-    cell with four known corners the map is continued from that cell.
+    cell with four known corners the map is continued from that cell, but no farther than `beyond` px out of the canvas.
     """
     from scipy.spatial import cKDTree
 
@@ -271,7 +493,7 @@ def _invert(xy: np.ndarray, x: np.ndarray, iterations: int = 6) -> np.ndarray:
         return u
     known = np.isfinite(xy[..., 0])
     whole = known[:-1, :-1] & known[:-1, 1:] & known[1:, :-1] & known[1:, 1:]
-    rows, columns = np.arange(0, h - 1, max(1, min(8, h // 4))), np.arange(0, w - 1, max(1, min(8, w // 4)))
+    rows, columns = (np.append(np.arange(0, n - 2, max(1, min(8, n // 4))), n - 2) for n in (h, w))
     grid = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2)
     grid = grid[whole[grid[:, 1], grid[:, 0]]]
     if len(grid) == 0:
@@ -296,7 +518,7 @@ def _invert(xy: np.ndarray, x: np.ndarray, iterations: int = 6) -> np.ndarray:
             step = np.stack([gv[:, 1] * e[:, 0] - gv[:, 0] * e[:, 1], gu[:, 0] * e[:, 1] - gu[:, 1] * e[:, 0]], 1)
             step /= det[:, None]
         at = np.clip(at + np.where(np.isfinite(step), step, 0), -1, [w, h])
-    inside = (at >= -0.5).all(1) & (at <= [w - 0.5, h - 0.5]).all(1) & (error < 0.05)
+    inside = (at >= -beyond).all(1) & (at <= [w - 1 + beyond, h - 1 + beyond]).all(1) & (error < 0.05)
     inside &= (at >= cell - 1).all(1) & (at <= cell + 2).all(1)
     at[~inside] = np.nan
     u[todo] = at
