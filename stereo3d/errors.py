@@ -29,6 +29,7 @@ CODES = {
     "few_matches": EXIT_PAIR,
     "no_overlap": EXIT_PAIR,
     "pure_rotation": EXIT_PAIR,
+    "flat_scene": EXIT_PAIR,
     "forward_motion": EXIT_PAIR,
     "no_disparity": EXIT_PAIR,
     "empty_mesh": EXIT_PAIR,

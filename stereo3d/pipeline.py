@@ -4,19 +4,21 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
-from .diagnosis import diagnose, same_photo
+from .diagnosis import FOCAL_TILT, diagnose, photo_findings, same_photo
 from .disparity import MATCHERS, compute_disparity
-from .epipolar import estimate_two_view
+from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
-from .features import DETECTORS, match_features
+from .features import DETECTORS, detect_features, match_features
 from .geometry import rotation_angle_deg, scale_K
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .options import check_options, choose, options_of
@@ -37,6 +39,7 @@ BOUNDS = {
     "baseline": (1e-9, 1e9),
 }
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
+THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense")  # set by the run, not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
 Progress = Callable[[str], None]  # called with a stage's name when it begins, and with "done" at the end
@@ -52,6 +55,7 @@ class Config:
     seed: of every random choice.  rectified: the photos are a rectified pair.  calib: file of the cameras.
     focal (px) | focal_35mm (mm) | fov (degrees, horizontal): of both photos, at most one of them.
     baseline: distance of the two camera centres, in `unit`.  unit: of baseline, or of a calibration that states none.
+    force: go on as far as it can where the verdict is that no shape of this pair can be believed.
     """
 
     detector: str = "sift"
@@ -67,6 +71,7 @@ class Config:
     fov: float | None = None
     baseline: float | None = None
     unit: str | None = None
+    force: bool = False
 
     def __post_init__(self):
         stages = stage_options(self.detector, self.matcher, self.mesher)
@@ -118,7 +123,9 @@ class Result:
     """Every stage's outcome, in order, and what was measured.
 
     stages: [{"name", "seconds", "peak_mb"}].  coverage: share of the first photo's area that has a 3-D point.
-    precision: median standard deviation of a point along its ray over its distance.  verdict: "good" | "fair" | "poor".
+    precision: median standard deviation of a point along its ray over its distance.
+    verdict: "good" | "fair" | "poor", or "none" where the run was forced past an error.
+    summary: the verdict in one sentence, and its figures.
     """
 
     config: Config
@@ -168,25 +175,26 @@ def reconstruct(
 
     with clock("photos"):
         left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
-        _refuse_same_pixels(left, right)
+        if not config.force:
+            _refuse_same_pixels(left, right)
         rig = _rig_of(left, right, rig, config)
 
     with clock("features"):
-        matches = match_features(
-            left, right, method=config.detector, max_size=config.max_size, **config.of("detector")
-        )
-        motion = same_photo(matches, left.size, right.size)
-        if motion is not None:
-            raise StereoError("same_photo", f"the two photos are the same picture: 90 % of {len(matches)} matches "
-                              f"moved less than {motion:.2f} px.", "Take the second from a place beside the first.",
-                              motion_px=motion)  # fmt: skip
+        found, matches = _matches(left, right, config.detector, config, config.of("detector"))
+        findings = _same_photo_findings(matches, left, right)
+        _stop_at_errors(findings, config)
 
     with clock("pose"):
-        view, rig, exchanged = _two_view(matches, rig, config)
-        findings = [*_input_findings(left, right, exchanged), *diagnose(matches, view, rig)]
-        for finding in findings:
-            if finding.severity == "error":
-                raise StereoError(finding.code, finding.message, finding.advice, **finding.numbers)
+        found, matches, (view, rig, exchanged) = _found_pose(left, right, found, matches, rig, config)
+        findings += [
+            *diagnose(matches, view, rig), *_input_findings(left, right, exchanged),
+            *photo_findings(left, right, matches[view.inliers], max_size=config.max_size),
+        ]  # fmt: skip
+        _stop_at_errors(findings, config)
+
+        # what was judged was matched freely; now that the epipolar lines are known, more can be found along them
+        if not rig.posed:
+            view = _guided(left, right, found, matches, view, rig, config)
 
     with clock("rectify"):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
@@ -238,6 +246,14 @@ def rectified_pair(
     if d_range is None:
         d_range = disparity_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], **config.of("range"))
     return pair, d_range
+
+
+def _stop_at_errors(findings: list[Finding], config: Config) -> None:
+    """The first finding that forbids a mesh, raised; with config.force it is only a finding."""
+    for finding in findings:
+        if finding.severity == "error" and not config.force:
+            advice = f"{finding.advice} --force shows what comes out nevertheless."
+            raise StereoError(finding.code, finding.message, advice, **finding.numbers)
 
 
 # ------------------------------------------------------------------------------------------------ the cameras
@@ -299,9 +315,63 @@ def _in_unit(rig: Rig, unit: str) -> Rig:
     return replace(rig, unit=unit)
 
 
+def _matches(left: Photo, right: Photo, detector: str, config: Config, options: dict):
+    """The features of both photos and their matches."""
+    finding = {k: v for k, v in options.items() if k not in ("ratio", "refine")}
+    with ThreadPoolExecutor(2) as pool:
+        find = partial(detect_features, method=detector, max_size=config.max_size, **finding)
+        found = tuple(pool.map(find, (left, right)))
+    matching = {k: v for k, v in options.items() if k in ("ratio", "refine")}
+    return found, match_features(left, right, max_size=config.max_size, found=found, **matching)
+
+
+def _found_pose(left: Photo, right: Photo, found, matches: Matches, rig: Rig, config: Config):
+    """The pose from the matches; where few agree, from features of views simulated from aside, if more agree then."""
+    try:
+        first, failure = _two_view(matches, rig, config), None
+    except StereoError as error:
+        if error.code != "no_overlap":
+            raise
+        first, failure = None, error
+    count = int(first[0].inliers.sum()) if first else 0
+    if count < THIN and len(matches) >= LEAST_INLIERS and config.detector == "sift" and not rig.posed:
+        log.info("%d of %d matches agree: trying again with views simulated from aside (asift)", count, len(matches))
+        try:
+            again = _matches(left, right, "asift", config, {})
+            second = _two_view(again[1], rig, config)
+        except StereoError:
+            second = None
+        if second and second[0].inliers.sum() > 2 * count:
+            return *again, second
+    if first is None:
+        raise failure
+    return found, matches, first
+
+
+def _guided(left: Photo, right: Photo, found, matches: Matches, view: TwoView, rig: Rig, config: Config) -> TwoView:
+    """The pose once more, from what can be matched along the epipolar lines of a first estimate.
+
+    A wrong match along a line fits the pose as well as a right one, so those matches serve for nothing but the pose:
+    the inliers told, and the disparity range, remain those of the matches found freely.
+    """
+    options = {k: v for k, v in config.of("detector").items() if k in ("ratio", "refine")}
+    guided = match_features(left, right, max_size=config.max_size, found=found, view=view, **options)
+    try:
+        again, _, _ = _two_view(guided, rig, config)
+        judged = estimate_two_view(matches, again.rig, **_pose_options(rig, config))
+    except StereoError:
+        return view
+    more = again.inliers.sum() > view.inliers.sum() and judged.inliers.sum() >= 0.98 * view.inliers.sum()
+    return replace(again, inliers=judged.inliers) if more else view
+
+
+def _pose_options(rig: Rig, config: Config) -> dict:
+    return {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.max_size), **config.of("pose")}
+
+
 def _two_view(matches: Matches, rig: Rig, config: Config) -> tuple[TwoView, Rig, bool]:
     """The pose; for a calibrated pose also with the two photos exchanged, taking the way more matches agree with."""
-    options = {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.max_size), **config.of("pose")}
+    options = _pose_options(rig, config)
     views = []
     failure = None
     for candidate in (rig, _exchanged(rig)) if rig.posed else (rig,):
@@ -389,6 +459,15 @@ def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> f
     return float((count / np.maximum(possible, 1)).mean())
 
 
+def _same_photo_findings(matches: Matches, left: Photo, right: Photo) -> list[Finding]:
+    motion = same_photo(matches, left.size, right.size)
+    if motion is None:
+        return []
+    return [Finding(
+        "same_photo", "error", f"the two photos are the same picture: 90 % of {len(matches)} matches moved less than "
+        f"{motion:.2f} px.", {"motion_px": motion}, "Take the second from a place beside the first.")]  # fmt: skip
+
+
 def _input_findings(left: Photo, right: Photo, exchanged: bool) -> list[Finding]:
     findings = []
     if exchanged:
@@ -410,23 +489,65 @@ def _outcome_findings(covered: float) -> list[Finding]:
         {"coverage": covered}, "More overlap, more texture, or a known focal length.")]  # fmt: skip
 
 
+# What a finding means for the shape, in the order of their weight; those of POOR may have it wrong altogether.
+REASONS = {
+    "same_photo": "both photos are the same picture",
+    "no_overlap": "the photos do not seem to show the same thing",
+    "pure_rotation": "the camera only turned, so there is no depth to see",
+    "flat_scene": "what both photos show is one plane, which hardly tells how the camera moved",
+    "critical_surface": "other camera motions explain the photos as well",
+    "unstable_pose": "how the camera moved is uncertain",
+    "few_matches": "too little in the two photos matches",
+    "focal_implausible": "the focal length does not look right",
+    "focal_unknown": "the focal length is a guess",
+    "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
+    "low_coverage": "only a part became surface",
+    "forward_motion": "the camera moved forward, so depth is uncertain about the middle of that motion",
+    "large_baseline": "the two views differ so much that a lot is hidden in one of them",
+    "moving_objects": "something seems to have moved between the photos",
+    "many_outliers": "most of what looked alike was not",
+    "blur": "the photos are blurred",
+    "bad_exposure": "much of a photo is black or white",
+    "different_scale": "the photos were taken from very different distances",
+    "calibration_exchanged": "the photos were named in the other order than the calibration",
+    "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
+}
+POOR = ("critical_surface", "unstable_pose", "few_matches")
+
+
 def _verdict(findings: list[Finding], covered: float, precision: float, view: TwoView) -> tuple[str, str]:
-    """"good": nothing speaks against it.  "fair": a warning.  "poor": the shape itself may be wrong."""
-    warnings = [f.code for f in findings if f.severity == "warning"]
-    shaky = {"unstable_pose", "small_baseline", "flat_scene"}.intersection(warnings)
-    inliers = int(view.inliers.sum())
-    if covered < 0.1 or inliers < 40 or (len(shaky) and "focal_unknown" in warnings) or len(shaky) > 1:
+    """"good": nothing speaks against it.  "fair": a warning.  "poor": the shape itself may be wrong.  "none": an error.
+
+    The summary is a sentence with the main reason, then the figures.
+    """
+    told = {f.code: f for f in findings if f.severity in ("warning", "error")}
+    by_weight = [code for code in [*REASONS, *told] if code in told]
+    by_weight = list(dict.fromkeys(sorted(by_weight, key=lambda code: told[code].severity != "error")))
+    guess = told.get("focal_unknown")
+    bent = guess is not None and guess.numbers["motion_deg"] > FOCAL_TILT
+    shaky = [code for code in ("flat_scene", "small_baseline") if code in told]
+    if any(f.severity == "error" for f in told.values()):
+        verdict, words = "none", "Do not believe this shape"
+    elif covered < 0.1 or any(code in told for code in POOR) or (guess and shaky) or bent or len(shaky) > 1:
         verdict, words = "poor", "Do not rely on its shape"
-    elif warnings:
+    elif told:
         verdict, words = "fair", "Usable, with care"
     else:
         verdict, words = "good", "You can rely on it"
+    if by_weight:
+        reason = REASONS.get(by_weight[0], told[by_weight[0]].message.rstrip("."))
+        if by_weight[0] == "low_coverage":
+            reason = f"only {100 * covered:.0f} % of the first photo became surface"
+        words += f": {reason}"
+    if guess:
+        stretch = f"depth may be stretched or squeezed by a factor of about {guess.numbers['stretch']:g}"
+        words += f", so {stretch}" if by_weight[0] == "focal_unknown" else f", and {stretch} (the focal is a guess)"
     scale = f"metric, in {view.rig.unit}" if view.rig.unit else "up to scale (unit: the distance of the two cameras)"
     summary = (
-        f"{words}: {100 * covered:.0f} % of the first photo became surface, depth precise to {100 * precision:.2f} % "
-        f"(median), {inliers} matches agree; {scale}."
+        f"{words}. {100 * covered:.0f} % of the first photo became surface, depth precise to {100 * precision:.2g} % "
+        f"(median), {int(view.inliers.sum())} matches agree; {scale}."
     )
-    return verdict, summary + (f" Mind: {', '.join(warnings)}." if warnings else "")
+    return verdict, summary + (f" Mind also: {', '.join(by_weight[1:])}." if len(by_weight) > 1 else "")
 
 
 def _size(size) -> str:

@@ -100,6 +100,8 @@ def test_a_pure_rotation_is_an_error_whatever_the_focal(factor):
         assert numbers["parallax_px"] < 1.5 and numbers["homography_share"] > 0.95
         if factor is None:
             assert findings["small_baseline"].severity == "warning"
+        # the focal that makes the parallax go away is the true one
+        assert numbers["focal_factor"] * (factor or 1) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", [1, 3, 9])
@@ -109,17 +111,30 @@ def test_a_pure_rotation_is_recognised_beside_wrong_matches(seed):
     assert told(matches, unposed(rig))["pure_rotation"].severity == "error"
 
 
-def test_one_plane_is_a_flat_scene_with_known_cameras_and_fatal_with_guessed_ones():
-    """A turn with a wrong focal length and a step before a plane are both one homography: only known cameras tell."""
+@pytest.mark.parametrize("seed", [0, 3, 5])
+def test_one_plane_is_told_and_fatal_where_two_motions_explain_it(seed):
+    """A warning must mean something: where no second motion is found the one that is found is right."""
+    matches, rig = synthetic.random_two_view(300, seed=seed, motion="planar", noise=0.3, outliers=0.1)
+    view = estimate_two_view(matches, unposed(rig))
+    findings = told(matches, unposed(rig))
+    wrong = g.angle_deg(view.t, rig.t)
+    assert "pure_rotation" not in findings
+    if findings["flat_scene"].severity == "error":
+        assert findings["flat_scene"].numbers["rival_deg"] > 10
+    else:
+        assert wrong < 2
+    known = told(matches, rig)  # with a known pose a plane is as good as anything
+    assert "warning" not in severities(known) and "error" not in severities(known)
+
+
+def test_one_plane_is_fatal_with_a_guessed_focal():
     for matches, rig in (
         synthetic.random_two_view(300, seed=5, motion="planar", noise=0.3, outliers=0.1),
         shot("plane"),
     ):
-        findings = told(matches, unposed(rig))
-        assert findings["flat_scene"].severity == "warning" and "pure_rotation" not in findings
-        assert told(matches, guessed(rig, 1.2))["pure_rotation"].severity == "error"
-        known = told(matches, rig)  # with a known pose a plane is as good as anything
-        assert "warning" not in severities(known) and "error" not in severities(known)
+        findings = told(matches, guessed(rig, 1.2))
+        assert findings["flat_scene"].severity == "error" and "pure_rotation" not in findings
+        assert findings["flat_scene"].numbers["turn_px"] > 5, "no turn explains it, whatever the focal"
 
 
 def test_a_small_baseline_is_told_with_its_angle():
