@@ -501,7 +501,7 @@ REASONS = {
     "focal_implausible": "the focal length does not look right",
     "focal_unknown": "the focal length is a guess",
     "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
-    "low_coverage": "only a part became surface",
+    "low_coverage": "it is only a part of what the photos show",
     "forward_motion": "the camera moved forward, so depth is uncertain about the middle of that motion",
     "large_baseline": "the two views differ so much that a lot is hidden in one of them",
     "moving_objects": "something seems to have moved between the photos",
@@ -536,8 +536,6 @@ def _verdict(findings: list[Finding], covered: float, precision: float, view: Tw
         verdict, words = "good", "You can rely on it"
     if by_weight:
         reason = REASONS.get(by_weight[0], told[by_weight[0]].message.rstrip("."))
-        if by_weight[0] == "low_coverage":
-            reason = f"only {100 * covered:.0f} % of the first photo became surface"
         words += f": {reason}"
     if guess:
         stretch = f"depth may be stretched or squeezed by a factor of about {guess.numbers['stretch']:g}"

@@ -18,14 +18,14 @@ from stereo3d import pipeline, synthetic
 from stereo3d.calibration import camera_for, read_rig, turn_camera
 from stereo3d.diagnosis import diagnose
 from stereo3d.disparity import MATCHERS, compute_disparity
-from stereo3d.errors import StereoError
+from stereo3d.errors import EXIT_PAIR, StereoError
 from stereo3d.evaluate import mesh_scores, pose_errors, read_truth_camera
 from stereo3d.features import DETECTORS, match_features
 from stereo3d.files import read_map
 from stereo3d.geometry import project, scale_K
 from stereo3d.mesh import MESHERS
-from stereo3d.pipeline import STAGES, Config, coverage, reconstruct
-from stereo3d.records import Camera, Photo, Rig
+from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct
+from stereo3d.records import Camera, Finding, Photo, Rig
 from stereo3d.triangulation import triangulate
 
 SIZE = (480, 360)
@@ -335,6 +335,30 @@ def synthetic_pair_of_map(map1):
     return RectifiedPair(picture, picture, map1.astype(np.float32), map1.astype(np.float32))
 
 
+def finding(code, severity="warning", **numbers):
+    return Finding(code, severity, f"{code} is so", numbers, "Do this.")
+
+
+@pytest.mark.parametrize(
+    "findings, level, words",
+    [
+        ([], "good", "You can rely on it. "),
+        ([finding("focal", "info")], "good", "You can rely on it. "),
+        ([finding("low_coverage")], "fair", "Usable, with care: it is only a part of what the photos show. "),
+        ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: both photos were taken from nearly"),
+        ([finding("focal_unknown", stretch=1.5, motion_deg=1.0)], "fair", "Usable, with care: the focal length is a "
+         "guess, so depth may be stretched or squeezed by a factor of about 1.5. "),
+        ([finding("focal_unknown", stretch=1.5, motion_deg=9.0)], "poor", "Do not rely on its shape: the focal "),
+        ([finding("unstable_pose")], "poor", "Do not rely on its shape: how the camera moved is uncertain. "),
+        ([finding("blur"), finding("pure_rotation", "error")], "none", "Do not believe this shape: the camera only"),
+        ([finding("unheard_of")], "fair", "Usable, with care: unheard_of is so. "),
+    ],
+)  # fmt: skip
+def test_the_verdict_names_its_main_reason(small_result, findings, level, words):
+    verdict, summary = pipeline._verdict(findings, 0.5, 0.001, small_result.view)
+    assert verdict == level and summary.startswith(words), summary
+
+
 def test_progress_names_the_stages_in_order(small):
     told = []
     reconstruct(small.left, small.right, cameras(small), QUICK, progress=told.append)
@@ -390,14 +414,53 @@ def refused(code, left, right, rig=None, **config):
     return caught.value
 
 
-@pytest.mark.parametrize("pose, code", [("rotation", "pure_rotation"), ("forward", "forward_motion")])
-def test_motions_that_give_no_depth(pose, code):
-    pair = synthetic.render("handheld", pose=pose, size=SIZE, supersample=2)
-    refused(code, pair.left, pair.right, cameras(pair))
+@pytest.mark.parametrize("known", [True, False])
+def test_a_turn_gives_no_depth(rotation_pair, known):
+    error = refused("pure_rotation", rotation_pair.left, rotation_pair.right, cameras(rotation_pair) if known else None)
+    assert "--force" in error.advice
 
 
-def test_a_turn_without_a_known_focal_is_no_depth_either(rotation_pair):
-    refused("pure_rotation", rotation_pair.left, rotation_pair.right)
+def test_one_plane_with_a_guessed_focal(plane_pair):
+    refused("flat_scene", plane_pair.left, plane_pair.right)
+
+
+def test_forced_past_an_error(rotation_pair, plane_pair):
+    """What comes out is shown, the error stays, and the sentence says not to believe it."""
+    forced = replace(QUICK, force=True)
+    for pair, rig, code in ((rotation_pair, cameras(rotation_pair), "pure_rotation"), (plane_pair, None, "flat_scene")):
+        result = reconstruct(pair.left, pair.right, rig, forced)
+        assert [f.code for f in result.findings if f.severity == "error"] == [code]
+        assert result.verdict == "none" and result.summary.startswith(f"Do not believe this shape: {REASONS[code]}")
+        assert len(result.mesh.faces) > 100
+    with pytest.raises(StereoError) as caught:  # where nothing at all can be made it ends as ever
+        reconstruct(plane_pair.left, Photo(plane_pair.left.pixels.copy()), config=forced)
+    assert caught.value.exit_code == EXIT_PAIR
+
+
+def test_forcing_changes_nothing_of_a_good_pair(small, small_result):
+    result = reconstruct(small.left, small.right, cameras(small), replace(QUICK, force=True))
+    assert result.verdict == small_result.verdict and result.summary == small_result.summary
+    assert np.array_equal(result.points, small_result.points, equal_nan=True)
+
+
+def test_forward_motion_is_reconstructed_and_told(forward_pair):
+    """Away from the epipole depth is right; the finding says where it is not."""
+    result = reconstruct(forward_pair.left, forward_pair.right, cameras(forward_pair), QUICK)
+    [told] = [f for f in result.findings if f.code == "forward_motion"]
+    n = told.numbers
+    cam = forward_pair.rig.cam1
+    centre2 = -forward_pair.rig.R.T @ forward_pair.rig.t
+    epipole = project(centre2, cam.K)
+    assert np.hypot(*(epipole - [n["epipole_x"], n["epipole_y"]])) < 10
+    assert 0 < n["blind_share"] < 0.5 and told.severity in ("info", "warning")
+    known = np.isfinite(result.points[..., 2])
+    x = result.pair.map1[known]
+    true = forward_pair.depth1[tuple(np.rint(x[:, ::-1]).astype(int).clip(0, [cam.size[1] - 1, cam.size[0] - 1]).T)]
+    z = result.points[known][:, 2] * np.linalg.norm(forward_pair.rig.t)
+    error = np.abs(z / true - 1)
+    far = np.hypot(*(x - epipole).T) > n["blind_px"]
+    assert np.median(error[far]) < 0.01
+    assert np.median(error[~far]) > 2 * np.median(error[far]), "a warning of what is no worse would mean nothing"
 
 
 def test_unrelated_photos(still_life, small, rotation_pair):
@@ -585,7 +648,24 @@ def test_photographs_become_a_mesh(shared_data, names, calib, least):
 @pytest.mark.real_data
 def test_forward_motion_is_named(shared_data):
     folder = shared_data / "photos" / "berlin"
-    refused("forward_motion", folder / "01.jpg", folder / "02.jpg", max_size=800)
+    result = reconstruct(folder / "01.jpg", folder / "02.jpg", config=replace(QUICK, max_size=800))
+    assert "forward_motion" in [f.code for f in result.findings] and result.verdict in ("good", "fair")
+    assert result.coverage > 0.25
+
+
+@pytest.mark.real_data
+def test_a_guessed_focal_says_what_it_does_to_depth(shared_data):
+    """lawn without its rig: the guess is 33 % wrong, the views are parallel, the motion comes out degrees off."""
+    folder = shared_data / "photos" / "lawn"
+    result = reconstruct(folder / "lawn_L.png", folder / "lawn_R.png", config=replace(QUICK, max_size=800))
+    [told] = [f for f in result.findings if f.code == "focal_unknown"]
+    true = read_rig(folder / "rig.json").cam1.focal
+    ratio = result.view.rig.cam1.focal / true
+    assert max(ratio, 1 / ratio) < told.numbers["stretch"]
+    assert result.verdict != "good" and "stretched or squeezed by a factor of about 1.5" in result.summary
+    sideways = read_rig(folder / "rig.json").t
+    off = np.degrees(np.arccos(result.view.t @ sideways / np.linalg.norm(sideways)))
+    assert off < 3 * max(told.numbers["motion_deg"], 1)
 
 
 @pytest.mark.real_data
