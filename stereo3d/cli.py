@@ -357,6 +357,81 @@ def doctor():
         click.get_current_context().exit(EXIT_RESOURCES)
 
 
+@cli.command(epilog="""\b
+Examples:
+  stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm
+  stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm""")
+@click.argument("photos", type=FILE, nargs=-1)
+@click.option("--left", type=FILE, multiple=True, help="A rig's first camera: photo, folder, or pattern in quotes.")
+@click.option("--right", type=FILE, multiple=True, help="Its second camera; photos of one moment have one number.")
+@click.option("-o", "--output", type=FILE, required=True, help="The camera or the rig: .json, for --calib.")
+@click.option("--board", "shape", required=True, metavar="CxR",
+              help="Inner corners of a chessboard, as 9x6; squares of a ChArUco board.")  # fmt: skip
+@click.option("--kind", type=Method("board", "chessboard", "BOARDS"), default="chessboard", show_default=True)
+@click.option("--square", type=Positive(), help="Side of a square, in --unit; gives a rig its scale.")
+@click.option("--unit", metavar="UNIT", help="Unit of --square, such as mm.")
+@click.option("--marker", type=Positive(), help="Side of a ChArUco marker, in --unit.")
+@click.option("--dictionary", default="5X5_100", show_default=True, help="Of the ChArUco markers.")
+@click.option("--legacy", is_flag=True, help="The ChArUco board was drawn by OpenCV before 4.6.")
+@click.option("--distortion", type=click.Choice(["auto", "0", "2", "4", "5", "8"]), default="auto", show_default=True,
+              help="Number of coefficients.")  # fmt: skip
+@click.option("--drop", is_flag=True, help="Leave out photos that fit far worse than the others.")
+@click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of where the boards were.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def calibrate(photos, left, right, output, shape, square, unit, distortion, drop, coverage, json_file, verbose, quiet,
+              **board):  # fmt: skip
+    """Find a camera, or the two of a rig, from PHOTOS of a chessboard or a ChArUco board."""
+    import re
+
+    _logging(verbose, quiet)
+    if photos and (left or right):
+        raise StereoError("bad_option", f"{photos[0]} is neither under --left nor under --right.",
+                          "Put patterns in quotes: --left 'left*.jpg' --right 'right*.jpg'.")  # fmt: skip
+    if not photos and not (left and right):
+        raise StereoError("bad_option", "no photos are given." if not (left or right) else "one camera has no photos.",
+                          "Name photos of one camera, or give both --left and --right.")  # fmt: skip
+    if (size := re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", shape.strip())) is None:
+        raise StereoError("bad_option", f"--board {shape!r} has no sense.", "Write columns x rows, as 9x6.")
+    if unit is not None and square is None:
+        raise StereoError("bad_option", f"unit {unit!r} without --square says nothing.", "Measure a square's side.")
+    from . import chessboard
+    from .calibration import UNSTATED_UNIT, write_camera, write_rig
+    from .export import write_picture
+    from .files import together, try_writing
+
+    groups = [chessboard.list_photos(group) for group in ((photos,) if photos else (left, right))]
+    _check_names(sum(groups, []), [(output, "the calibration"), (coverage, "--coverage"), (json_file, "--json")])
+    with _failure_as_json(json_file):
+        _check_suffix(output, (".json",))
+        _check_suffix(coverage, (".png", ".jpg"))
+        for path in filter(None, (output, coverage)):
+            try_writing(path)
+        board = chessboard.Board(columns=int(size[1]), rows=int(size[2]), square=square or 1.0, **board)
+        solve = {"distortion": distortion if distortion == "auto" else int(distortion), "drop": drop}
+        seen, missing = zip(*[chessboard.read_corners(group, board) for group in groups], strict=True)
+        if photos:
+            found = chessboard.calibrate_camera(seen[0], board, **solve)
+        else:
+            pairs = chessboard.pair_by_name(*groups, among=[[c.name for c in corners] for corners in seen])
+            unit = unit or (UNSTATED_UNIT if square else "squares")
+            found = chessboard.calibrate_rig(*seen, pairs, board, unit=unit, **solve)
+        facts = {**chessboard.measured(found), "no_board": sum(missing, [])}
+        with together():
+            written = write_camera(output, found.camera) if photos else write_rig(output, found.rig)
+            if coverage:
+                write_picture(coverage, chessboard.coverage_picture(found))
+            if json_file:
+                from .stage_files import write_json
+
+                write_json(json_file, facts)
+    if not quiet:
+        for line in chessboard.describe(found, sum(missing, [])):
+            click.echo(line)
+        click.echo(f"wrote {', '.join(str(path) for path in (written, coverage, json_file) if path)}")
+
+
 # ------------------------------------------------------------------------------------------------ helpers
 
 
