@@ -140,6 +140,8 @@ class RectifiedPair:
     left, right: (H,W,3) u8 RGB; left shows the first photo.  map1, map2: (H,W,2) f32, the photo pixel (x, y) that each
     rectified pixel shows, NaN outside.  kind: "identity" | "planar" | "polar".
     swapped: the first photo stands on the right, so nearer points have the smaller (signed) disparity.
+    drift: where map2 was bent to follow the matches, before_px and after_px, the median distance of inliers from their
+    epipolar lines (after: of those left out of the fit), and largest_px, the largest bend; px at matching size.
     """
 
     left: np.ndarray
@@ -148,6 +150,7 @@ class RectifiedPair:
     map2: np.ndarray
     kind: str = "identity"
     swapped: bool = False
+    drift: dict = field(default_factory=dict)
 
 
 @record

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from .errors import StereoError
-from .geometry import distort, hom, project, undistort
+from .geometry import distort, essential_from_pose, hom, project, undistort
 from .options import Between
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 
@@ -15,6 +15,8 @@ from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 # along a row by at most this factor between its ends; beyond that the epipole is too near for a plane.
 MOST_PIXELS, MOST_STRETCH = 2.0, 8.0
 LEAST_DENSITY = 0.7  # of a plane's pixels against the photo's; below, half of them are lost: is the sphere better?
+DRIFT_MATCHES = 400  # at least, twenty to a coefficient
+LEAST_DRIFT = 0.03  # px: what matches are precise to
 EDGE = 16  # canvas px: what a range of columns is widened by at least; an overlap of less is none
 ROWS = 32  # of the canvas in one band: its arrays stay in the processor's cache
 
@@ -40,6 +42,7 @@ def rectify(
     view: TwoView,
     *,
     kind: Literal["auto", "planar", "polar"] = "auto",
+    straighten: bool = True,
     max_size: int = 1600,
     inlier_x=None,
 ) -> RectifiedPair:
@@ -57,6 +60,8 @@ def rectify(
     equal rows are equal half-planes for any motion and need no transfer by F); rows are as dense as the photos' pixels
     at the picture's border. "auto": planar, and polar where an epipole is so near that a plane is stretched too far
     or has to leave out pixels.
+    straighten: where the inliers lie beside their epipolar lines by what a smooth function of their place explains (a
+    lens or a rolling shutter that the cameras do not know of), map2 follows it; `pair.drift` then tells by how much.
     inlier_x: (x1, x2) photo pixels of inlier matches; they tell how far the columns of the two photos overlap.
     Photos that are rectified already (R = 1, t along x, equal K but for the principal column, no distortion) keep
     their pixels, unless polar is asked for: kind "identity".
@@ -81,12 +86,13 @@ def rectify(
     if canvas is None or (kind == "auto" and canvas.density < LEAST_DENSITY):
         polar = _polar(rig, rotations, swapped, scale, budget, inlier_x)
         canvas = polar if canvas is None or polar.density > canvas.density else canvas
+    bend, drift = (None, {}) if inlier_x is None or not straighten else _drift(view, inlier_x, scale)
     maps = [
-        _photo_map(camera, Q, rays, canvas.size)
-        for camera, Q, rays in zip((rig.cam1, rig.cam2), rotations, canvas.rays, strict=True)
+        _photo_map(camera, Q, rays, canvas.size, aside)
+        for camera, Q, rays, aside in zip((rig.cam1, rig.cam2), rotations, canvas.rays, (None, bend), strict=True)
     ]
     pictures = [_resample(photo, xy) for photo, xy in zip((left, right), maps, strict=True)]
-    return RectifiedPair(*pictures, *maps, kind=canvas.kind, swapped=swapped)
+    return RectifiedPair(*pictures, *maps, kind=canvas.kind, swapped=swapped, drift=drift)
 
 
 def disparity_range(
@@ -403,11 +409,81 @@ def _row_density(samples, first: float, length: float, bins: int = 256):
     return first + fine, np.interp(fine, middles, density, period=period), max(1.0, float(np.sqrt(np.prod(spare))))
 
 
+# ---------------------------------------------------------------------------------------------------------- drift
+
+
+def _drift(view: TwoView, inlier_x, scale: float) -> tuple[Callable | None, dict]:
+    """How matches lie beside their epipolar lines in photo 2, as a function of where; None where that is not smooth.
+
+    r = D(y2) . n(y2): D a vector of cubic polynomials (the first radial term of a lens is cubic), n the epipolar line's
+    normal, r the signed distance to it. Fitted by Huber's weights. It counts if matches in parts of the picture that
+    were left out of the fit come nearer to their lines by a fifth, and by LEAST_DRIFT px at matching size.
+    Returns bend, for `_photo_map`, and the medians of |r| before and after, and the largest bend, px at matching size.
+    """
+    y1, y2 = (undistort(x, c.K, c.dist) for x, c in zip(inlier_x, (view.rig.cam1, view.rig.cam2), strict=True))
+    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
+    y1, y2 = y1[known], y2[known]
+    if len(y1) < DRIFT_MATCHES:
+        return None, {}
+    px = scale * view.rig.cam2.focal
+    reach = np.abs(y2).max()
+    line = hom(y1) @ essential_from_pose(view.R, view.t).T
+    n = _epipolar_normals(y2, view.t)
+    # along n, from the line to the match
+    r = px * (line * hom(y2)).sum(1) / np.maximum(np.linalg.norm(line[:, :2], axis=1), 1e-300)
+    r *= np.sign((line[:, :2] * n).sum(1))
+
+    def terms(y, n):
+        a, b = y[..., 0] / reach, y[..., 1] / reach
+        cubic = np.stack([a**i * b**j for i in range(4) for j in range(4 - i)], -1)
+        return np.concatenate([cubic * n[..., :1], cubic * n[..., 1:]], -1)
+
+    B = terms(y2, n)
+    cell = np.floor(4 * y2 / reach).astype(int)
+    fold = (cell[:, 0] + 3 * cell[:, 1]) % 5  # cells of one fold stand apart: neighbours cannot vouch for each other
+    left = r.copy()
+    for k in range(5):
+        left[fold == k] -= B[fold == k] @ _huber(B[fold != k], r[fold != k])
+    before, after = float(np.median(np.abs(r))), float(np.median(np.abs(left)))
+    if after > min(0.8 * before, before - LEAST_DRIFT):
+        return None, {}
+    c = _huber(B, r)
+    most = float(np.quantile(np.abs(B @ c), 0.995))  # beyond the matches a polynomial goes anywhere
+
+    def bend(y):
+        n = _epipolar_normals(y, view.t)
+        return np.clip(terms(y, n) @ c, -most, most)[..., None] * n / px
+
+    return bend, {"before_px": before, "after_px": after, "largest_px": most}
+
+
+def _epipolar_normals(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Unit normals (..., 2) at y (..., 2) of the lines through y and the epipole, normalised coordinates of photo 2."""
+    along = y * t[2] - t[:2]
+    return np.stack([-along[..., 1], along[..., 0]], -1) / np.maximum(
+        np.linalg.norm(along, axis=-1, keepdims=True), 1e-12
+    )
+
+
+def _huber(B: np.ndarray, r: np.ndarray, rounds: int = 8) -> np.ndarray:
+    """c (K,) that makes B c near to r by Huber's loss, bend at 1.5 robust deviations; what B cannot tell is 0."""
+    w = np.ones(len(r))
+    ridge = 1e-6 * np.eye(B.shape[1]) * (B**2).sum() / B.shape[1]
+    for _ in range(rounds):
+        c = np.linalg.solve(B.T @ (w[:, None] * B) + ridge, B.T @ (w * r))
+        e = np.abs(r - B @ c)
+        w = 1 / np.maximum(1, e / max(1.5 * 1.4826 * np.median(e), 1e-9))
+    return c
+
+
 # -------------------------------------------------------------------------------------------- maps and pictures
 
 
-def _photo_map(camera: Camera, Q: np.ndarray, rays: Callable, size) -> np.ndarray:
-    """(H,W,2) f32: the photo pixel that each canvas pixel, in direction rays(row), shows; else NaN."""
+def _photo_map(camera: Camera, Q: np.ndarray, rays: Callable, size, bend: Callable | None = None) -> np.ndarray:
+    """(H,W,2) f32: the photo pixel that each canvas pixel, in direction rays(row), shows; else NaN.
+
+    bend: how far (..., 2) what belongs to normalised image coordinates (..., 2) lies beside them.
+    """
     w, h = size
     xy = np.empty((h, w, 2), np.float32)
     widest = np.inf
@@ -420,6 +496,8 @@ def _photo_map(camera: Camera, Q: np.ndarray, rays: Callable, size) -> np.ndarra
         X, Y, Z = (r[0] * Q[0, k] + r[1] * Q[1, k] + r[2] * Q[2, k] for k in range(3))  # Q^T r
         with np.errstate(divide="ignore", invalid="ignore"):
             y = np.stack([X / Z, Y / Z], -1)
+            if bend is not None:
+                y += bend(y)
         x = distort(y, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
         outside = (x < -0.5).any(-1) | (x > np.array(camera.size) - 0.5).any(-1) | (Z <= 0)
         if np.isfinite(widest):

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .geometry import hom, intersect_rays, undistort
+from .geometry import essential_from_pose, hom, intersect_rays, undistort
 from .records import RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
@@ -17,9 +17,10 @@ def triangulate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (H,W,3) f64 in the frame of camera 1, units of t, and their deviation along the ray, sigma (H,W) f32.
 
-    Each rectified pixel (i, j) and its match (i - d, j) are looked up in the maps back to the photos; the point is the
-    one of the first photo's ray that is nearest to the second's, so it projects exactly onto its own photo pixel:
-    X = z d1.  sigma = |dz/dd| disparity_sigma |d1|, the derivative by a small difference.
+    Each rectified pixel (i, j) and its match (i - d, j) are looked up in the maps back to the photos. The match is put
+    onto the epipolar line of the first pixel by the shortest way (how far beside it lay says nothing of depth), and the
+    two rays meet in the point X = z d1, which so projects exactly onto its own photo pixel.
+    sigma = |dz/dd| disparity_sigma |d1|, the derivative by a small difference.
     disparity: (H,W) px, NaN unknown.  disparity_sigma: px, number or (H,W).
     Points behind a camera, or farther than their own deviation allows to tell from infinity, are NaN.
     """
@@ -45,8 +46,12 @@ def _triangulate_rows(disparity, map1, map2, view: TwoView, step, points, sigma)
     u = i - disparity[j, i].astype(float)
     ray1 = hom(undistort(map1[j, i], cam1.K, cam1.dist))
 
+    line = ray1 @ essential_from_pose(view.R, view.t).T
+    across = line[:, :2] / np.maximum((line[:, :2] ** 2).sum(1, keepdims=True), 1e-300)
+
     def depth(column):
         ray2 = hom(undistort(_lookup(map2, column, j), cam2.K, cam2.dist))
+        ray2[:, :2] -= (ray2 * line).sum(1, keepdims=True) * across
         return intersect_rays(ray1, ray2, view.R, view.t)
 
     z = depth(u)

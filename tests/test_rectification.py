@@ -359,6 +359,76 @@ def test_a_known_rig_at_an_angle_by_hand():
     assert d[1] - d[0] == pytest.approx(focal * 0.1 * (1 / 2.0 - 1 / 3.0), abs=2e-3)
 
 
+# ------------------------------------------------------------------------------------------------------- drift
+
+
+def lens(x):
+    """Photo 2 through a lens that its camera does not know of."""
+    return project(hom((x - [239.5, 179.5]) / 400), np.array([[400.0, 0, 239.5], [0, 400, 179.5], [0, 0, 1]]),
+                   dist=(-0.04, 0, 0, 0))  # fmt: skip
+
+
+def rolling_shutter(x):
+    """The camera turned while photo 2 was read out, row by row."""
+    y = x[:, 1:] / 180 - 1
+    return x + np.concatenate([1.5 * y - 0.8 * y**2, 1.2 * y**2], 1)
+
+
+def drifting(motion, cause, noise=0.15, n=1500, seed=3):
+    matches, rig = synthetic.random_two_view(n, seed=seed, focal=400.0, size=(480, 360), motion=motion)
+    rng = np.random.default_rng(seed)
+    x1, x2 = matches.x1 + rng.normal(0, noise, (n, 2)), cause(matches.x2) + rng.normal(0, noise, (n, 2))
+    photo = Photo(np.zeros((360, 480, 3), np.uint8))
+    return x1, x2, lambda inlier_x, **options: rectify(photo, photo, view_of(rig), inlier_x=inlier_x, **options)
+
+
+def row_error(pair, x1, x2):
+    u1, u2 = rectified_positions(pair, x1, x2)
+    return np.nanmedian(np.abs(u1 - u2)[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("motion", "cause"),
+    # on the way ahead a lens moves things along their epipolar lines, where nobody can see it
+    [*((m, lens) for m in ("sideways", "vertical", "converging")),
+     *((m, rolling_shutter) for m in ("sideways", "swapped", "forward"))],
+)  # fmt: skip
+def test_a_slow_drift_is_followed(motion, cause):
+    x1, x2, make = drifting(motion, cause)
+    seen, unseen = slice(0, None, 2), slice(1, None, 2)
+    straight = make((x1[seen], x2[seen]), straighten=False)
+    pair = make((x1[seen], x2[seen]))
+    before, after = (row_error(p, x1[unseen], x2[unseen]) for p in (straight, pair))
+    assert straight.drift == {} and pair.kind == straight.kind
+    floor = row_error(straight, *drifting(motion, lambda x: x)[:2])  # noise alone
+    assert before > 1.5 * floor and after < 1.25 * floor
+    numbers = pair.drift
+    assert numbers["after_px"] < 0.8 * numbers["before_px"] and 0.3 < numbers["largest_px"] < 6
+    if motion == "sideways":
+        assert numbers["before_px"] == pytest.approx(before, rel=0.1)
+        assert numbers["after_px"] == pytest.approx(after, rel=0.1)
+    assert np.array_equal(pair.map1, straight.map1, equal_nan=True)  # the first photo stays
+
+
+@pytest.mark.parametrize("motion", ["sideways", "forward"])
+def test_noise_is_no_drift(motion):
+    for noise in (0.0, 0.15, 1.0):
+        x1, x2, make = drifting(motion, lambda x: x, noise=noise)
+        assert make((x1, x2)).drift == {}
+    x1, x2, make = drifting(motion, lens, n=300)
+    assert make((x1, x2)).drift == {}  # too few to tell
+    x1, x2, make = drifting(motion, lens)
+    assert make(None).drift == {}
+
+
+def test_wrong_matches_do_not_bend_the_map():
+    x1, x2, make = drifting("sideways", lens)
+    wrong = np.random.default_rng(5).permutation(1500)[:150]
+    bad = x2.copy()
+    bad[wrong, 1] += np.random.default_rng(6).uniform(3, 6, 150)
+    assert row_error(make((x1, bad)), x1, x2) < 1.1 * row_error(make((x1, x2)), x1, x2)
+
+
 # ------------------------------------------------------------------------------------------- rectified already
 
 

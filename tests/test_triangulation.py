@@ -258,6 +258,35 @@ def test_sigma_is_the_spread_under_noise(solved, name):
     assert np.std(measured / expected) < 0.15
 
 
+def test_what_lies_beside_the_epipolar_line_does_not_touch_depth():
+    """The rows of photo 2 are displaced by up to 4 px at 7 px of parallax; columns are not: depth is the true one."""
+    camera = Camera(np.array([[400.0, 0, 239.5], [0, 400, 179.5], [0, 0, 1]]), (480, 360))
+    rig = Rig(camera, camera, np.eye(3), np.array([-0.07, 0, 0]))
+    photo = Photo(np.zeros((360, 480, 3), np.uint8))
+
+    def drift(x):
+        return x + [0, 1] * (2.5 * ((x[:, :1] - 239.5) / 240) ** 2 + 1.5 * (x[:, 1:] - 179.5) / 180)
+
+    def wall(x1):  # z = 4 + x / 4
+        ray = hom((x1 - [239.5, 179.5]) / 400)
+        return ray * (4 / (1 - ray[..., :1] / 4))
+
+    x1 = np.random.default_rng(1).uniform([0, 0], [480, 360], (2000, 2))
+    inlier_x = x1, drift(project(wall(x1), camera.K, rig.R, rig.t))
+    pair = rectify(photo, photo, view_of(rig), inlier_x=inlier_x, kind="polar")
+    assert pair.drift["largest_px"] > 2
+    X = wall(pair.map1)
+    known = np.isfinite(X[..., 0])
+    x2 = drift(project(X[known], camera.K, rig.R, rig.t))
+    disparity = np.full(known.shape, np.nan)
+    disparity[known] = np.nonzero(known)[1] - rectified_positions(pair, x2, x2)[1][:, 0]
+    points, _ = triangulate(disparity, pair, view_of(rig))
+    found = np.isfinite(points[..., 2])
+    assert found.sum() > 0.8 * known.sum()
+    error = np.abs(points[..., 2] / X[..., 2] - 1)[found]
+    assert np.quantile(error, 0.95) < 2e-3
+
+
 def test_units_are_those_of_the_baseline(solved):
     scene, pair, disparity, points, sigma = solved("handheld")
     longer = replace(scene.rig, t=1000 * scene.rig.t, unit="mm")
