@@ -35,6 +35,7 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".h
                   ".jp2")  # fmt: skip
 
 # Coefficients of distortion -> what OpenCV's solver must leave at zero, or add. k1 k2 | + p1 p2 | + k3 | + k4 k5 k6.
+# By evidence only the first four are tried: the fraction of the last fits noise with a pole and a zero side by side.
 DISTORTIONS = {
     0: ("FIX_K1", "FIX_K2", "FIX_K3", "ZERO_TANGENT_DIST"),
     2: ("FIX_K3", "ZERO_TANGENT_DIST"),
@@ -303,7 +304,7 @@ def calibrate_camera(
 ) -> CameraCalibration:
     """The camera of the photos: sum |x - K distort(R_i X + t_i)|^2 over all corners and photos is least.
 
-    distortion: how many coefficients, a key of `DISTORTIONS`; "auto" takes the number with the least Bayesian
+    distortion: how many coefficients, a key of `DISTORTIONS`; "auto" takes the number, up to 5, with the least Bayesian
     information criterion N log(sum / N) + p log N, N numbers measured, p parameters. drop: photos whose error is more
     than three times the median are left out, the worst first, and the camera is solved for anew; else they are named.
 
@@ -340,7 +341,7 @@ def _best(corners: list[Corners], board: Board, distortion: int | str) -> Camera
         return _solve(corners, board, distortion)
     measured = 2 * sum(len(c.ids) for c in corners)
     candidates = []
-    for count in DISTORTIONS:
+    for count in (0, 2, 4, 5):
         parameters = 4 + count + 6 * len(corners)
         if parameters >= measured:
             continue
@@ -556,13 +557,15 @@ def _solve_pose(used, camera1: Camera, camera2: Camera, board: Board):
     """rms, R (3,3), t (3,), errors (P,2) of the pairs."""
     import cv2
 
+    rational = max(len(camera1.dist), len(camera2.dist)) > 5  # else OpenCV takes k4 to k6 for zero
     rms, _, _, _, _, R, t, _, _, _, _, errors = cv2.stereoCalibrateExtended(
         objectPoints=[board.points[ids].astype(np.float32) for _, _, ids, _, _ in used],
         imagePoints1=[x1.astype(np.float32) for _, _, _, x1, _ in used],
         imagePoints2=[x2.astype(np.float32) for _, _, _, _, x2 in used],
         cameraMatrix1=camera1.K.copy(), distCoeffs1=_padded(camera1), cameraMatrix2=camera2.K.copy(),
         distCoeffs2=_padded(camera2), imageSize=camera1.size, R=np.eye(3), T=np.zeros((3, 1)),
-        flags=cv2.CALIB_FIX_INTRINSIC, criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9),
+        flags=cv2.CALIB_FIX_INTRINSIC | (cv2.CALIB_RATIONAL_MODEL if rational else 0),
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9),
     )  # fmt: skip
     return float(rms), np.asarray(R), np.asarray(t).ravel(), np.asarray(errors, float)
 

@@ -369,9 +369,9 @@ def test_a_charuco_board_half_out_of_sight(charuco):
 # ------------------------------------------------------------------------------------------ rigs
 
 
-def rig_corners(board, placed):
-    left = exact(board, placed, name="left")
-    right = exact(board, [(R12 @ R, R12 @ t + T12) for R, t in placed], name="right")
+def rig_corners(board, placed, dist=DIST):
+    left = exact(board, placed, dist=dist, name="left")
+    right = exact(board, [(R12 @ R, R12 @ t + T12) for R, t in placed], dist=dist, name="right")
     return left, right, [(i, i) for i in range(len(placed))]
 
 
@@ -394,6 +394,15 @@ def test_a_rig_is_found_with_its_error():
         off.append(found.baseline - np.linalg.norm(T12))
         told.append(found.sigma)
     assert np.sqrt(np.mean(np.square(off))) < 4 * np.mean(told) and np.mean(told) < 0.01 * np.linalg.norm(T12)
+
+
+@pytest.mark.parametrize("count", [0, 2, 5, 8])
+def test_a_rig_with_any_distortion(count):
+    dist = np.array([-0.25, 0.08, 1e-3, -5e-4, 0.06, 0.1, -0.05, 0.03])[:count]
+    left, right, pairs = rig_corners(BOARD, poses(second=(R12, T12), dist=dist), dist)
+    found = calibrate_rig(left, right, pairs, BOARD, distortion=count)
+    assert found.rms < 1e-3 and len(found.rig.cam2.dist) == count
+    assert_pose(found, 0.05, 0.01)
 
 
 @pytest.mark.parametrize("columns, rows", [(9, 7), (8, 6), (6, 6), (7, 7)])
