@@ -13,7 +13,7 @@ MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real 
 
 
 def triangulate(
-    disparity: np.ndarray, pair: RectifiedPair, view: TwoView, *, disparity_sigma=MATCH_SIGMA
+    disparity: np.ndarray, pair: RectifiedPair, view: TwoView, *, disparity_sigma=None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (H,W,3) f64 in the frame of camera 1, units of t, and their deviation along the ray, sigma (H,W) f32.
 
@@ -21,7 +21,9 @@ def triangulate(
     onto the epipolar line of the first pixel by the shortest way (how far beside it lay says nothing of depth), and the
     two rays meet in the point X = z d1, which so projects exactly onto its own photo pixel.
     sigma = |dz/dd| disparity_sigma |d1|, the derivative by a small difference.
-    disparity: (H,W) px, NaN unknown.  disparity_sigma: px, number or (H,W).
+    disparity: (H,W) px, NaN unknown.  disparity_sigma: px, number or (H,W); None: MATCH_SIGMA, and around the epipole
+    of a polar pair, where rows show only a share of a photo pixel each, MATCH_SIGMA / sqrt(share): a window of as many
+    rows holds that much less to go by.
     Points behind a camera, or farther than their own deviation allows to tell from infinity, are NaN.
     """
     h, w = disparity.shape
@@ -29,6 +31,10 @@ def triangulate(
         raise ValueError(f"disparity is {disparity.shape}, the rectified pair {pair.map1.shape[:2]}")
     points = np.full((h, w, 3), np.nan)
     sigma = np.full((h, w), np.nan, np.float32)
+    if disparity_sigma is None:
+        disparity_sigma = MATCH_SIGMA
+        if pair.kind == "polar":
+            disparity_sigma = MATCH_SIGMA / np.sqrt(_row_share(pair.map1))
     step = np.broadcast_to(np.asarray(disparity_sigma, dtype=float), (h, w))
 
     def band(top: int):
@@ -63,6 +69,21 @@ def _triangulate_rows(disparity, map1, map2, view: TwoView, step, points, sigma)
     j, i = j[good], i[good]
     points[j, i] = z[good, None] * ray1[good]
     sigma[j, i] = deviation[good] * np.linalg.norm(ray1[good], axis=1)
+
+
+def _row_share(xy: np.ndarray) -> np.ndarray:
+    """(H,W) f32 in (0, 1]: how far the photo pixels xy (H,W,2) of two rows lie apart, to those of two columns."""
+
+    def steps(axis: int) -> np.ndarray:
+        d = np.linalg.norm(np.diff(xy, axis=axis), axis=-1)
+        ends = [(0, 0), (0, 0)]
+        ends[axis] = (0, 1)
+        after = np.pad(d, ends, constant_values=np.nan)
+        return np.fmax(after, np.roll(after, 1, axis))
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = steps(0) / steps(1)
+    return np.clip(np.nan_to_num(share, nan=1), 1e-6, 1)
 
 
 def _lookup(xy: np.ndarray, u: np.ndarray, row: np.ndarray) -> np.ndarray:
