@@ -115,6 +115,7 @@ def cli():
 @click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", help="Option; see `stereo3d methods`.")
 @click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option("--force", is_flag=True, help="Go on where no shape can be believed, as far as it can.")
 @click.option("--save-stages", type=FILE, metavar="DIR", help="Write what every stage found into this folder.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
 @click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from several sides.")
@@ -579,10 +580,11 @@ class _progress:
 
 def _tell(result, files, seconds: float) -> None:
     for finding in result.findings:
-        if finding.severity == "warning":
-            click.echo(f"warning: {finding.message} {finding.advice}".rstrip())
-        elif finding.code in ("focal", "swapped"):
-            click.echo(finding.message)
+        words = f"{finding.message} {finding.advice}".rstrip()
+        if finding.severity != "info":
+            click.echo(f"{finding.severity}: {words}")
+        elif finding.code != "different_size":
+            click.echo(words)
     click.echo(f"{result.verdict}: {result.summary}")
     peak = max(stage["peak_mb"] for stage in result.stages)
     click.echo(f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces, unit {result.unit}; "

@@ -301,6 +301,17 @@ def test_a_warning_is_said_with_its_advice(monkeypatch, folder, run, tmp_path, r
     assert "warning: the light is odd (3 lux). Wait for the sun." in said.out
 
 
+def test_force_shows_what_comes_out(run, wrong, tmp_path):
+    pair = wrong / "plane" / "left.png", wrong / "plane" / "right.png"
+    answer = run(*pair, "-o", tmp_path / "m.ply", "--mesher", "grid", "--json", tmp_path / "m.json", "--force")
+    assert answer.code == 0 and answer.err == "" and (tmp_path / "m.ply").stat().st_size > 10_000
+    assert re.search("^error: the scene is one plane", answer.out, flags=re.M)
+    assert re.search("^none: Do not believe this shape: what both photos show is one plane", answer.out, flags=re.M)
+    facts = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    assert [f["code"] for f in facts["findings"] if f["severity"] == "error"] == ["flat_scene"]
+    assert facts["verdict"] == "none" and facts["options"]["force"] is True
+
+
 @pytest.mark.parametrize("words", [["--help"], ["-h"], *([name, "--help"] for name in cli.cli.commands),
                                    ["eval", "disparity", "-h"], ["eval", "mesh", "-h"], ["eval", "pose", "-h"]],
                          ids=" ".join)  # fmt: skip
@@ -491,8 +502,8 @@ def wrong(folder, tmp_path_factory):
     Image.new("RGB", (20, 240), "red").save(wrong / "narrow.png")
     for name, colour in (("blank", (90, 90, 90)), ("blank2", (120, 110, 90))):
         Image.new("RGB", SIZE, colour).save(wrong / f"{name}.png")
-    for scene in ("rotation", "forward"):
-        synthetic.write_pair(wrong / scene, synthetic.render("handheld", pose=scene, size=(480, 360), supersample=2))
+    for scene in ("rotation", "plane"):
+        synthetic.write_pair(wrong / scene, synthetic.render(scene, size=(480, 360), supersample=2))
     Image.fromarray(synthetic.render("still_life", size=SIZE, supersample=1).left.pixels).save(wrong / "other.png")
     return wrong
 
@@ -511,7 +522,7 @@ BAD_PHOTOS = [
     ("blank.png", "blank2.png", 5, "0 features, 20 needed"),
     ("other.png", None, 5, r"\d+ matches between the photos, 15 needed"),
     ("rotation/left.png", "rotation/right.png", 5, "no parallax.*Step sideways"),
-    ("forward/left.png", "forward/right.png", 5, "epipole.*inside the picture.*beside the first"),
+    ("plane/left.png", "plane/right.png", 5, "one plane.*several depths.*--focal-35mm.*--force"),
 ]
 
 

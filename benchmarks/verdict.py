@@ -1,0 +1,221 @@
+"""What `diagnose` measures and says, over good pairs and over pairs that cannot be reconstructed.
+
+    python benchmarks/verdict.py [--data DIR] [--max-size 800] [--angles 2 8 15] [--factors 1 0.7 1.4] [--risk]
+
+Good: the demo, rendered scenes in all poses, and with $STEREO3D_DATA the six pairs of the fountain, kermit, sceaux,
+lawn (without and with its rig), berlin, and the rectified scenes. Bad, made on the fly from one photo of each: the
+photo and its rotation homography K R K^-1, by several angles, K told right or wrong by several factors, with noise and
+saved as JPEG again; the homography of a plane; the photo saved again; two photos that have nothing to do with each
+other; pictures of noise. A line ends in WRONG where a bad pair has not its code, or a good pair an error.
+
+Columns: matches, those that agree; log10 of the false alarms (needed < -10); 90 % residual (px of 1600) after the best
+homography and its share of the matches (< 1.5 and > .95: no parallax); the same residual after the best turn with free
+focal (< 1.5: a turn, not a plane) and that focal's factor; angle of the rays; standard error of t's direction; least
+visible wrong motion (px per degree); cost of the best other motion.
+
+--risk, instead: does a warning mean something? Rendered matches with truth, weak and strong geometry: median and
+largest error of the pose where each finding was said and where nothing was.
+"""
+
+import argparse
+import itertools
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stereo3d import diagnosis as d
+from stereo3d import synthetic
+from stereo3d.calibration import camera_for, read_rig
+from stereo3d.epipolar import estimate_two_view
+from stereo3d.errors import StereoError
+from stereo3d.evaluate import pose_errors
+from stereo3d.features import match_features
+from stereo3d.geometry import project, rotation_from_vector
+from stereo3d.photos import read_photo
+from stereo3d.records import Matches, Photo, Rig
+
+DEMO = Path(__file__).parents[1] / "data" / "demo"
+
+
+# ------------------------------------------------------------------------------------------------------- the pairs
+
+
+def reduced(photo: Photo, size: int) -> Photo:
+    share = min(1.0, size / max(photo.size))
+    if share == 1:
+        return photo
+    shape = tuple(round(n * share) for n in photo.size)
+    exif = {k: v for k, v in photo.exif.items() if k != "plane_resolution"}
+    return Photo(cv2.resize(photo.pixels, dsize=shape, interpolation=cv2.INTER_AREA), exif)
+
+
+def told(left: Photo, right: Photo) -> Rig:
+    return Rig(camera_for(left), camera_for(right))
+
+
+def good_pairs(data: Path | None):
+    """name, photos, rig."""
+    names = {"demo": (DEMO / "left.jpg", DEMO / "right.jpg")}
+    if data:
+        photos = data / "photos"
+        views = [photos / "fountain" / "images" / f"{v}.jpg" for v in ("0003", "0004", "0005", "0006")]
+        names |= {f"fountain {a.stem}-{b.stem}": (a, b) for a, b in itertools.combinations(views, 2)}
+        views = [photos / "kermit" / f"kermit00{k}.jpg" for k in range(3)]
+        names |= {f"kermit {a.stem[-1]}-{b.stem[-1]}": (a, b) for a, b in itertools.combinations(views, 2)}
+        names |= {"sceaux": tuple(sorted((photos / "sceaux").glob("*.JPG"))),
+                  "lawn": (photos / "lawn" / "lawn_L.png", photos / "lawn" / "lawn_R.png"),
+                  "berlin": (photos / "berlin" / "01.jpg", photos / "berlin" / "02.jpg")}  # fmt: skip
+    for name, paths in names.items():
+        left, right = (read_photo(p) for p in paths)
+        yield name, left, right, told(left, right)
+        if name == "lawn":
+            yield "lawn, its rig", left, right, read_rig(paths[0].parent / "rig.json", (left.size, right.size))
+    for pose in (p for p in synthetic.POSES if p != "rotation"):
+        pair = synthetic.render("handheld", pose=pose, size=(480, 360), supersample=2)
+        yield f"rendered, {pose}", pair.left, pair.right, Rig(pair.rig.cam1, pair.rig.cam2)
+    for folder in sorted((data / "disparity").iterdir()) if data else ():
+        if (folder / "pair.json").exists():
+            facts = json.loads((folder / "pair.json").read_text())
+            left, right = (read_photo(folder / facts[side]) for side in ("left", "right"))
+            rig = told(left, right)
+            yield f"rectified {folder.name}", left, right, replace(rig, R=np.eye(3), t=np.array([-1.0, 0, 0]))
+
+
+def bad_pairs(data: Path | None, size: int, angles, factors):
+    """name, photos, rig, the code that it should have (any of)."""
+    paths = {"demo": DEMO / "left.jpg"}
+    if data:
+        photos = data / "photos"
+        paths |= {"fountain": photos / "fountain/images/0004.jpg", "sceaux": photos / "sceaux/100_7101.JPG",
+                  "kermit": photos / "kermit/kermit000.jpg", "lawn": photos / "lawn/lawn_L.png",
+                  "berlin": photos / "berlin/01.jpg"}  # fmt: skip
+    bases = {name: reduced(read_photo(path), size) for name, path in paths.items()}
+    if len(bases) == 1:
+        bases["rendered"] = synthetic.render("slanted", size=(480, 360)).left
+    rng = np.random.default_rng(0)
+
+    def warped(photo, H, noise=2.0, quality=85):
+        x = cv2.warpPerspective(src=photo.pixels, M=H, dsize=photo.size, flags=cv2.INTER_CUBIC,
+                                borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+        x = np.clip(x + rng.normal(0, noise, x.shape), 0, 255).astype(np.uint8)
+        x = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        return Photo(cv2.imdecode(x, cv2.IMREAD_COLOR), photo.exif)
+
+    for name, photo in bases.items():
+        rig = told(photo, photo)
+        for angle, factor in itertools.product(angles, factors):
+            K = rig.cam1.K * [[factor, 1, 1], [1, factor, 1], [1, 1, 1]]
+            R = rotation_from_vector(np.radians(angle) * np.array([0.25, 0.95, 0.15]))
+            H = K @ R @ np.linalg.inv(K)
+            yield f"{name} turned {angle:g}, focal x {factor:g}", photo, warped(photo, H), rig, ("pure_rotation",)
+        for k, (t, n) in enumerate((((0.15, 0.02, 0.02), (0.3, 0.1, -1)), ((0.1, 0.1, 0.05), (0.1, -0.5, -1)),
+                                    ((0.25, 0, 0), (0, 0, -1)))):  # fmt: skip
+            R = rotation_from_vector(np.radians([1, -4, 1]))
+            H = rig.cam1.K @ (R - np.outer(t, n)) @ np.linalg.inv(rig.cam1.K)
+            yield f"{name}, plane {k}", photo, warped(photo, H), rig, ("flat_scene",)
+        again = warped(photo, np.eye(3), 1, 60)
+        yield f"{name}, saved again", photo, again, rig, ("same_photo", "pure_rotation")
+    for (a, left), (b, right) in itertools.combinations(bases.items(), 2):
+        yield f"{a} and {b}", left, right, told(left, right), ("few_matches", "no_overlap")
+    noise = [Photo(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)) for _ in range(2)]
+    yield "noise", *noise, told(*noise), ("few_matches", "no_overlap", "few_features")
+
+
+# ------------------------------------------------------------------------------------------------------ the table
+
+
+def judge(left: Photo, right: Photo, rig: Rig, size: int):
+    """(statistics | None, {code: severity}) as the whole run finds them, up to the pose."""
+    try:
+        matches = match_features(left, right, max_size=size)
+        if d.same_photo(matches, left.size, right.size) is not None:
+            return None, {"same_photo": "error"}
+        view = estimate_two_view(matches, rig, threshold=1.5 * max(1.0, max(left.size) / size))
+    except StereoError as error:
+        return None, {error.code: "error"}
+    findings = [*d.diagnose(matches, view, rig), *d.photo_findings(left, right, matches[view.inliers], max_size=size)]
+    x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
+    unit = d.photo_unit(view.rig)
+    residual, share = d.homography_residual(x1, x2, unit)
+    turn, factor = d.turn_residual(x1, x2, view.rig)
+    figures = (len(matches), len(x1), d.false_alarms(matches, view), residual / unit, share, turn / unit, factor,
+               d.median_parallax_angle(x1, x2, view), d.direction_spread(x1, x2, view),
+               d.hidden_motion(x1, x2, view) / unit, d.rival_motion(x1, x2, view)[1])  # fmt: skip
+    return figures, {f.code: f.severity for f in findings}
+
+
+def show(name: str, figures, found: dict[str, str], right: bool) -> None:
+    formats = ("8.0f", "8.0f", "8.0f", "8.2f", "8.2f", "8.2f", "8.2f", "8.2f", "8.2f", "8.3f", "8.2f")
+    cells = "".join(f"{v:{f}}" for v, f in zip(figures, formats, strict=True)) if figures else " " * 8 * len(formats)
+    words = [code + {"error": " ERROR", "warning": " !", "info": ""}[s] for code, s in found.items()]
+    print(f"{name:34s}{cells}  {', '.join(words)}{'' if right else '  WRONG'}", flush=True)
+
+
+def risk() -> None:
+    """Error of the pose by what was said, over boxes of points of several shapes seen by a step of 1/20 or 1/6."""
+    said: dict[str, list[float]] = {}
+    _, rig = synthetic.random_two_view(8, seed=0)
+    free = Rig(rig.cam1, rig.cam2)
+    cases = [box_matches(rig, *a) for a in itertools.product((4, 1, 0.2), (2, 0.5, 0.25), (0.3, 1), (0, 1))]
+    cases += [synthetic.random_two_view(400, seed=s, motion=m, noise=0.5, outliers=0.2)
+              for m in synthetic.MOTIONS if m != "rotation" for s in range(4)]  # fmt: skip
+    for matches, true in cases:
+        try:
+            view = estimate_two_view(matches, free)
+        except StereoError:
+            continue
+        error = max(pose_errors(view.R, view.t, true.R, true.t).values())
+        codes = [f"{f.code} ({f.severity})" for f in d.diagnose(matches, view, free) if f.severity != "info"]
+        for code in codes or ["nothing"]:
+            said.setdefault(code, []).append(error)
+    print(f"{'what was said':34s}{'pairs':>8s}{'median':>10s}{'largest':>10s}   error of the pose, degrees")
+    for code, errors in sorted(said.items(), key=lambda item: np.median(item[1])):
+        print(f"{code:34s}{len(errors):8d}{np.median(errors):10.2f}{max(errors):10.2f}")
+
+
+def box_matches(rig: Rig, depth: float, width: float, base: float, seed: int) -> tuple[Matches, Rig]:
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (400, 3)) * [width, width, depth / 2] + [0, 0, 6]
+    R = rotation_from_vector(np.radians([1, -3, 2]))
+    t = -R @ np.array([base, 0.1 * base, 0.1 * base])
+    x1, x2 = (x + rng.normal(0, 0.3, x.shape) for x in (project(X, rig.cam1.K), project(X, rig.cam2.K, R, t)))
+    return Matches(x1, x2, np.ones(len(X), np.float32)), replace(rig, R=R, t=t)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
+    parser.add_argument("--max-size", type=int, default=800, help="px, of the photos when matched")
+    parser.add_argument("--angles", type=float, nargs="*", default=[2, 8, 15], help="degrees, of the turns")
+    parser.add_argument("--factors", type=float, nargs="*", default=[1, 0.7, 1.4], help="true focal over the told one")
+    parser.add_argument("--risk", action="store_true", help="error of the pose by what was said, instead")
+    arguments = parser.parse_args()
+    if arguments.risk:
+        return risk()
+    data = Path(arguments.data) if arguments.data else None
+    size = arguments.max_size
+    print(" " * 34 + "".join(f"{c:>8s}" for c in ("matches", "agree", "NFA", "H px", "share", "turn px", "focal",
+                                                  "angle", "t deg", "px/deg", "rival")))  # fmt: skip
+    wrong = {"good": [0, 0], "bad": [0, 0]}
+    for name, left, right, rig in good_pairs(data):
+        figures, found = judge(left, right, rig, size)
+        right_so = "error" not in found.values()
+        show(name, figures, found, right_so)
+        wrong["good"][0] += 1
+        wrong["good"][1] += not right_so
+    for name, left, right, rig, codes in bad_pairs(data, size, arguments.angles, arguments.factors):
+        figures, found = judge(left, right, rig, size)
+        right_so = any(code in found for code in codes)
+        show(name, figures, found, right_so)
+        wrong["bad"][0] += 1
+        wrong["bad"][1] += not right_so
+    (good, false), (bad, missed) = wrong.values()
+    print(f"\n{false} of {good} good pairs with an error, {missed} of {bad} bad pairs without their code")
+
+
+if __name__ == "__main__":
+    main()
