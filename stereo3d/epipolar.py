@@ -1,7 +1,7 @@
 """Fundamental and essential matrix by SVD, the relative pose, its refinement: Matches -> TwoView."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -10,20 +10,21 @@ from .errors import StereoError
 from .geometry import (
     decompose_essential,
     essential_from_pose,
+    fit_homography,
     fundamental_from_pose,
     hom,
     ideal_pixels,
     normalising_transform,
-    rotation_angle_deg,
     rotation_from_vector,
     sampson,
+    skew,
     transform,
     triangulate_points,
     undistort,
 )
 from .options import Between
 from .ransac import Estimate, ransac
-from .records import Matches, Rig, TwoView
+from .records import Camera, Matches, Rig, TwoView
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,269 @@ def in_front(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np
     return (z1 > 0) & (z2 > 0)
 
 
+# ---------------------------------------------------------------------- least squares over pose and lens
+
+
+@dataclass(frozen=True, eq=False)
+class Unknowns:
+    """What is estimated beside the pose: lens parameters z = spread @ p, p ~ N(0, deviation^2) a priori.
+
+    focals: (2,) px, where z = 0.  z: (10,), of camera 1 then of camera 2: log(f / focal), the shift of the principal
+    point in x and y (px), and k1, k2 of x_d = x_u (1 + k1 q + k2 q^2), q = |x_u|^2 / focal^2.  spread: (10, q).
+    deviation: (q,).
+    A pose alone: q = 0. Two photos by one camera share parameters: columns of spread that reach into both halves.
+    """
+
+    focals: np.ndarray
+    spread: np.ndarray
+    deviation: np.ndarray
+
+
+LENS = 5  # parameters of one lens
+
+
+def pose_alone(focals) -> Unknowns:
+    return Unknowns(np.asarray(focals, float), np.zeros((2 * LENS, 0)), np.zeros(0))
+
+
+def _straighten(x, z, focal):
+    """Centred photo pixels (N,2) -> ideal pixels (M,N,2) about the principal point, with q = |x_u|^2 / focal^2,
+    |x_u| / |x_d| and d|x_u| / d|x_d|.
+
+    z: (M,5) of one camera. The radius by Newton's method on r_u (1 + k1 r_u^2 + k2 r_u^4) = r_d.
+    """
+    d = (x - z[:, None, 1:3]) / focal
+    k1, k2 = z[:, 3:4], z[:, 4:5]
+    rd = np.sqrt(np.einsum("mnk,mnk->mn", d, d))
+    if not np.any(z[:, 3:]):
+        return d * focal, rd * rd, np.ones_like(rd), np.ones_like(rd)
+    ru = rd
+    for _ in range(6):
+        q = ru * ru
+        ru = ru - (ru * (1 + q * (k1 + q * k2)) - rd) / np.maximum(1 + q * (3 * k1 + 5 * q * k2), 0.1)
+        ru = np.clip(ru, 0, 3 * rd)
+    scale, q = ru / np.maximum(rd, 1e-300), ru * ru
+    return d * (focal * scale)[..., None], q, scale, 1 / np.maximum(1 + q * (3 * k1 + 5 * q * k2), 0.1)
+
+
+def _lens_F(R, t, z, focals):
+    """F (M,3,3) in ideal pixels about the principal points, and the two diagonals (M,3) of the inverse K."""
+    inverse = np.exp(-z[:, [0, LENS]]) / focals
+    g1, g2 = (np.stack([g, g, np.ones_like(g)], -1) for g in inverse.T)
+    return g2[:, :, None] * (skew(t) @ R) * g1[:, None, :], g1, g2
+
+
+def _lines(F, x1, x2):
+    """Sampson distance r (M,N), 1 / |grad e|, and the lines' normals l1, l2 (M,N,3) with third coordinates 0."""
+    h1, h2 = hom(x1), hom(x2)
+    l2, l1 = h1 @ np.swapaxes(F, -1, -2), h2 @ F
+    e = np.einsum("mni,mni->mn", l2, np.broadcast_to(h2, l2.shape))
+    l1[..., 2] = l2[..., 2] = 0
+    i = 1 / np.sqrt(np.maximum(np.einsum("mni,mni->mn", l1, l1) + np.einsum("mni,mni->mn", l2, l2), 1e-300))
+    return e * i, i, l1, l2
+
+
+def sampson_residuals(R, t, p, x1, x2, unknowns: Unknowns) -> np.ndarray:
+    """r (M,N) px of poses R (M,3,3), t (M,3) with lens parameters p (M,q); x1, x2: (N,2) px about the centres."""
+    z = p @ unknowns.spread.T
+    F, _, _ = _lens_F(R, t, z, unknowns.focals)
+    if not p.shape[1]:
+        return sampson(F, x1, x2)
+    f1, f2 = unknowns.focals
+    return _lines(F, _straighten(x1, z[:, :LENS], f1)[0], _straighten(x2, z[:, LENS:], f2)[0])[0]
+
+
+def sampson_jacobian(R, t, p, x1, x2, unknowns: Unknowns):
+    """r (M,N), dr/d(w, s, p) (M,N,5+q) in closed form, and the tangents (M,2,3) of t.
+
+    R <- exp([w]x) R, t <- t + s tangents, normalised. With e = h2^T F h1, n = |grad e|, l2 = F h1, l1 = F^T h2 (first
+    two coordinates), r = e / n:  dr/dF = (h2 / n - r l2 / n^2) h1^T - h2 (r l1 / n^2)^T, and F is linear in everything
+    but the distortion, which moves the points instead.
+    """
+    z = p @ unknowns.spread.T
+    F, g1, g2 = _lens_F(R, t, z, unknowns.focals)
+    free = p.shape[1] > 0
+    if free:
+        f1, f2 = unknowns.focals
+        (u1, *lens1), (u2, *lens2) = _straighten(x1, z[:, :LENS], f1), _straighten(x2, z[:, LENS:], f2)
+    else:
+        u1, u2 = x1[None], x2[None]
+    r, i, l1, l2 = _lines(F, u1, u2)
+    tangents = np.linalg.svd(t[:, None, :])[2][:, 1:]
+    around = skew(np.eye(3))  # d exp([w]x) / dw
+    dE = np.concatenate([skew(t)[:, None] @ around @ R[:, None], skew(tangents) @ R[:, None]], 1)
+    dF = g2[:, None, :, None] * dE * g1[:, None, None, :]
+    if free:
+        flat = np.array([1.0, 1, 0])
+        dF = np.concatenate([dF, -(F * flat)[:, None], -(F * flat[:, None])[:, None]], 1)
+    h1, h2 = hom(u1), hom(u2)
+    a = (h2 - (r * i)[..., None] * l2) * i[..., None]
+    b = (r * i * i)[..., None] * l1
+    slope = a[..., :, None] * h1[..., None, :] - h2[..., :, None] * b[..., None, :]
+    J = np.einsum("mnk,mpk->mnp", slope.reshape(*r.shape, 9), dF.reshape(*dF.shape[:2], 9))
+    if not free:
+        return r, J, tangents
+    full = np.zeros(r.shape + (2 * LENS,))
+    full[..., 0], full[..., LENS] = J[..., 5], J[..., 6]
+    # by the points: dr/du1 = l1 / n - r F^T l2 / n^2, and u = (x - c) r_u / r_d
+    s1 = (l1 * i[..., None] - (r * i * i)[..., None] * (l2 @ F))[..., :2]
+    s2 = (l2 * i[..., None] - (r * i * i)[..., None] * (l1 @ np.swapaxes(F, 1, 2)))[..., :2]
+    for at, s, u, (q, scale, rise), f in ((0, s1, u1, lens1, f1), (LENS, s2, u2, lens2, f2)):
+        along = np.einsum("mnk,mnk->mn", s, u)
+        radial = along * (rise - scale) / np.maximum(q * f * f, 1e-300)
+        full[..., at + 1 : at + 3] = -s * scale[..., None] - u * radial[..., None]
+        full[..., at + 3] = -along * q * rise
+        full[..., at + 4] = -along * q * q * rise
+    return r, np.concatenate([J[..., :5], full @ unknowns.spread], -1), tangents
+
+
+def soft_truncated(r: np.ndarray, sigma, cut) -> tuple[np.ndarray, np.ndarray]:
+    """rho(r) = -log((g + e) / (1 + e)), g = exp(-r^2 / 2 sigma^2), e = g(cut); and its weight g / (g + e).
+
+    The likelihood of normal noise among uniformly spread outliers; `cut` is where both are equally likely.
+    Source: MLESAC, Torr and Zisserman 2000.
+    """
+    e = np.exp(-0.5 * (cut / sigma) ** 2)
+    g = np.exp(-0.5 * (r / sigma) ** 2)
+    return -np.log((g + e) / (1 + e)), g / (g + e)
+
+
+def adjust(R, t, p, x1, x2, unknowns: Unknowns, *, sigma: float, cut: float, weaken: float = 1.0, steps: int = 15):
+    """R, t, p of least sum of soft_truncated(r) + weaken |p / deviation|^2 / 2, from M starts at once.
+
+    R (M,3,3), t (M,3), p (M,q).  Returns R, t, p, cost (M,).
+    Levenberg 1944, Marquardt 1963, with the weights of the robust loss taken anew in each step; each start has its own
+    damping. Sums by einsum: they do not depend on the number of threads.
+    """
+    q = p.shape[1]
+    precision = weaken / unknowns.deviation**2
+
+    def cost_of(R, t, p):
+        rho = soft_truncated(sampson_residuals(R, t, p, x1, x2, unknowns), sigma, cut)[0]
+        return np.einsum("mn->m", rho) + 0.5 * np.einsum("mq,q->m", p * p, precision)
+
+    cost, damping = cost_of(R, t, p), np.full(len(R), 1e-3)
+    for _ in range(steps):
+        r, J, tangents = sampson_jacobian(R, t, p, x1, x2, unknowns)
+        w = soft_truncated(r, sigma, cut)[1] / sigma**2
+        information = np.einsum("mnp,mnq->mpq", J * w[..., None], J)
+        slope = np.einsum("mnp,mn->mp", J, w * r)
+        information[:, range(5, 5 + q), range(5, 5 + q)] += precision
+        slope[:, 5:] += p * precision
+        diagonal = np.einsum("mpp->mp", information)
+        least = 1e-12 * diagonal.max(1, keepdims=True) + 1e-300
+        raised = information + (damping[:, None] * diagonal + least)[..., None] * np.eye(5 + q)
+        step = -np.linalg.solve(raised, slope[..., None])[..., 0]
+        R_new = np.stack([rotation_from_vector(v) for v in step[:, :3]]) @ R
+        t_new = t + np.einsum("mk,mkj->mj", step[:, 3:5], tangents)
+        t_new /= np.linalg.norm(t_new, axis=1, keepdims=True)
+        p_new = p + step[:, 5:]
+        new = cost_of(R_new, t_new, p_new)
+        better = new < cost
+        gain = np.where(better, cost - new, 0)
+        small = gain <= 1e-9 * np.maximum(cost, 1e-300)
+        R = np.where(better[:, None, None], R_new, R)
+        t, p = np.where(better[:, None], t_new, t), np.where(better[:, None], p_new, p)
+        cost = np.where(better, new, cost)
+        damping = np.where(better, damping / 10, damping * 10)
+        if np.all(small & (better | (damping > 1e3))):
+            break
+    return R, t, p, cost
+
+
+def noise_of(r: np.ndarray, threshold: float) -> float:
+    """sigma = 1.4826 median |r| of the residuals below the threshold; never quite zero."""
+    near = np.abs(r)[np.abs(r) < threshold]
+    return max(1.4826 * float(np.median(near)), 1e-6 * threshold) if len(near) else threshold
+
+
+def fit_views(R, t, p, x1, x2, unknowns: Unknowns, *, threshold: float, rounds: int = 4, most: int | None = None):
+    """`adjust` of one pose on all matches, the noise measured anew each round: R, t, p, sigma, inliers.
+
+    The cut lies at four times the noise, but not beyond 1.3 thresholds. The prior of the lens is weighed as if no more
+    than `most` matches were independent: errors of neighbours are alike, and no lens is exactly of the model.
+    """
+    R, t, p = R[None], t[None], p[None]
+    stride = max(1, len(x1) // 600)  # the first rounds need no more
+    for k in range(rounds):
+        a, b = (x1, x2) if k >= rounds - 2 else (x1[::stride], x2[::stride])
+        r = sampson_residuals(R, t, p, a, b, unknowns)[0]
+        sigma = noise_of(r, threshold)
+        weaken = max(1.0, float((np.abs(r) < threshold).sum()) / most) if most else 1.0
+        R, t, p, _ = adjust(R, t, p, a, b, unknowns, sigma=sigma, cut=min(4 * sigma, 1.3 * threshold), weaken=weaken)
+    agree = np.abs(sampson_residuals(R, t, p, x1, x2, unknowns)[0]) < min(4 * sigma, threshold)
+    return R[0], t[0], p[0], sigma, agree
+
+
+def refine_pose(R, t, x1, x2, focal: float, *, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """R, t, |t| = 1, of least robust Sampson error, from a start.
+
+    x1, x2: (N,2) px about the principal point, of one focal length.  scale: px, of an inlier's error.
+    """
+    t = t / np.linalg.norm(t)
+    start = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone([focal, focal]))
+    wide = max(scale, float(np.max(np.abs(start))))
+    return fit_views(R, t, np.zeros(0), x1, x2, pose_alone([focal, focal]), threshold=wide)[:2]
+
+
+# ------------------------------------------------------------------------------------------------- planes
+
+
+def decompose_homography(H: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The four (R, t), |t| = 1, of H ~ R + t n^T / d between normalised camera coordinates; two of them with t turned.
+
+    Of the singular values s1 >= s2 >= s3 of H, scaled to s2 = 1: the two directions u that H leaves at their length
+    span, with v2, the plane's traces; R carries the frames (v2, u, v2 x u) to their images.  t = 0 is none: returns [].
+    Source: Ma, Soatto, Kosecka, Sastry, An Invitation to 3-D Vision, 2004, theorem 5.19 (after Faugeras and Lustman).
+    """
+    s = np.linalg.svd(H, compute_uv=False)
+    H = H / s[1] * np.sign(np.linalg.det(H) or 1.0)
+    _, s, Vt = np.linalg.svd(H)
+    s1, s3 = s[0] ** 2, s[2] ** 2
+    if s1 - s3 < 1e-9:
+        return []
+    v1, v2, v3 = Vt
+    found = []
+    for sign in (1, -1):
+        u = (np.sqrt(max(1 - s3, 0)) * v1 + sign * np.sqrt(max(s1 - 1, 0)) * v3) / np.sqrt(s1 - s3)
+        n = np.cross(v2, u)
+        frame, image = np.stack([v2, u, n], 1), np.stack([H @ v2, H @ u, np.cross(H @ v2, H @ u)], 1)
+        R = enforce_rotation(image @ frame.T)
+        t = (H - R) @ n
+        if np.linalg.norm(t) > 1e-12:
+            t = t / np.linalg.norm(t)
+            found += [(R, t), (R, -t)]
+    return found
+
+
+def enforce_rotation(M: np.ndarray) -> np.ndarray:
+    """The nearest rotation in Frobenius norm: U diag(1, 1, det) V^T."""
+    U, _, Vt = np.linalg.svd(M)
+    return U @ np.diag([1, 1, np.linalg.det(U @ Vt)]) @ Vt
+
+
+def plane_poses(y1, y2, focal: float, *, threshold: float, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Poses by the plane that holds the most of the matches, where it holds a third of them; else none.
+
+    A sample dominated by one plane leaves the pose to chance; its homography does not (DEGENSAC's idea: Chum, Werner
+    and Matas 2005).  y1, y2: (N,2) normalised camera coordinates of inliers.  focal: px a unit.
+    """
+
+    def residuals(H, which):
+        h = hom(y1[which]) @ np.swapaxes(H, -1, -2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            d = focal * np.linalg.norm(h[..., :2] / h[..., 2:] - y2[which], axis=-1)
+        return np.nan_to_num(d, nan=np.inf)
+
+    estimate = ransac(
+        len(y1), 4, lambda s: fit_homography(y1[s], y2[s]), residuals, threshold=2 * threshold,
+        refine=lambda H, agree: fit_homography(y1[agree], y2[agree]), confidence=0.99, max_samples=128, seed=seed,
+    )  # fmt: skip
+    if estimate is None or estimate.inliers.mean() < 1 / 3:
+        return []
+    return decompose_homography(estimate.model)
+
+
 # -------------------------------------------------------------------------------------------- robust estimation
 
 
@@ -207,76 +471,208 @@ def ransac_fundamental(x1, x2, *, threshold: float, confidence: float = 0.9999, 
 
 
 def ransac_essential(
-    y1, y2, focal: float, *, threshold: float, confidence: float = 0.9999, max_samples: int = 4000, seed: int = 0
-) -> Estimate | None:
-    """E (3,3) from normalised coordinates by 5-point samples; new bests are refined over R, t.
+    x1, x2, focals, *, threshold: float, confidence: float = 0.9999, max_samples: int = 4000, keep: int = 1,
+    seed: int = 0,
+) -> Estimate | None:  # fmt: skip
+    """E (3,3) by 5-point samples; new bests are refined over R, t.
 
-    focal: px a unit of y, so that threshold and residuals are in px.
+    x1, x2: (N,2) px about the principal points.  focals: (2,) px.  Residuals are px of the two photos.
     """
+    y1, y2 = x1 / focals[0], x2 / focals[1]
+    scale1, scale2 = np.array([focals[1], focals[1], 1.0]), np.array([focals[0], focals[0], 1.0])
+    unknowns = pose_alone(focals)
 
     def refine(E, agree):
+        agree = agree[:: max(1, len(agree) // 200)]
         R, t = pose_from_essential(E, y1[agree], y2[agree])
-        R, t = refine_pose(R, t, y1[agree] * focal, y2[agree] * focal, focal, scale=threshold, evaluations=4)
-        return essential_from_pose(R, t) / np.sqrt(2)
+        R, t, *_ = adjust(
+            R[None], t[None], np.zeros((1, 0)), x1[agree], x2[agree], unknowns,
+            sigma=threshold / 2, cut=threshold, steps=4,
+        )  # fmt: skip
+        return essential_from_pose(R[0], t[0]) / np.sqrt(2)
 
     return ransac(
         len(y1), 5,
         lambda s: five_point(y1[s], y2[s]),
-        lambda E, which: focal * sampson(E, y1[which], y2[which]),
-        threshold=threshold, refine=refine, confidence=confidence, max_samples=max_samples, seed=seed,
+        lambda E, which: sampson(E / scale1[:, None] / scale2, x1[which], x2[which]),
+        threshold=threshold, refine=refine, confidence=confidence, max_samples=max_samples, keep=keep, seed=seed,
     )  # fmt: skip
 
 
-def refine_pose(R, t, x1, x2, focal: float, *, scale: float, evaluations: int = 50) -> tuple[np.ndarray, np.ndarray]:
-    """R, t, |t| = 1, of least robust Sampson error, from a start; Cauchy loss of width `scale` px.
+CANDIDATES = 8  # minima of the cost that are polished: forward motion and planes have several
 
-    x1, x2: (N,2) px about the principal point, of one focal length.
+
+def pose_candidates(x1, x2, focals, *, threshold, confidence=0.9999, max_samples=4000, seed=0):
+    """The best poses of 5-point samples and of the dominating plane, each polished, best first: R (M,3,3), t (M,3),
+    cost (M,) as `pose_costs` has it.  None where no sample gives one.
     """
-    fit = _fit_pose(R, t, np.log(focal), x1, x2, scale=scale, evaluations=evaluations)
-    return fit[0], fit[1]
-
-
-def cauchy_width(residuals: np.ndarray) -> float:
-    """2.385 sigma, sigma = 1.4826 median |r|: the width at which the Cauchy loss is 95 % efficient on normal noise.
-
-    Source: Holland and Welsch 1977.
-    """
-    return max(2.385 * 1.4826 * float(np.median(np.abs(residuals))), 1e-9)
-
-
-def _fit_pose(R, t, log_f, x1, x2, *, scale, evaluations=50, prior=None):
-    """Least squares over (rotation vector, direction of t on the sphere[, log f]); returns R, t, log f, its deviation.
-
-    prior: None, focal fixed; or (log f, standard deviation) of a common focal that is estimated too.
-    """
-    from scipy.optimize import least_squares
-
-    t = t / np.linalg.norm(t)
-    tangent = np.linalg.svd(t[None])[2][1:]  # two directions across t
-
-    def pose(p):
-        s = t + p[3] * tangent[0] + p[4] * tangent[1]
-        return rotation_from_vector(p[:3]) @ R, s / np.linalg.norm(s)
-
-    def residuals(p):
-        f = np.exp(p[5] if prior else log_f)
-        Rp, tp = pose(p)
-        r = f * sampson(essential_from_pose(Rp, tp), x1 / f, x2 / f) / scale
-        return np.append(r, (p[5] - prior[0]) / prior[1]) if prior else r
-
-    start = np.r_[np.zeros(5), [log_f] if prior else []]
-    fit = least_squares(
-        residuals, start, method="trf", loss="cauchy", x_scale="jac", max_nfev=evaluations, xtol=1e-10, ftol=1e-10
+    estimate = ransac_essential(
+        x1, x2, focals, threshold=threshold, confidence=confidence, max_samples=max_samples, keep=CANDIDATES, seed=seed
     )
-    Rp, tp = pose(fit.x)
-    if not prior:
-        return Rp, tp, log_f, 0.0
-    r = fit.fun[:-1]
-    noise = 1.4826 * np.median(np.abs(r))
-    information = fit.jac[:-1].T @ fit.jac[:-1] / max(noise, 1e-12) ** 2
-    information[5, 5] += 1 / prior[1] ** 2
-    deviation = float(np.sqrt(max(np.linalg.pinv(information)[5, 5], 0)))
-    return Rp, tp, float(fit.x[5]), deviation
+    if estimate is None:
+        return None
+    y1, y2 = x1 / focals[0], x2 / focals[1]
+    agree = np.flatnonzero(estimate.inliers)
+    agree = agree[:: max(1, len(agree) // 200)]
+    if len(agree) < 5:
+        return None
+    starts = [pose_from_essential(E, y1[agree], y2[agree]) for E in estimate.candidates]
+    starts += plane_poses(y1[agree], y2[agree], float(np.sqrt(focals[0] * focals[1])), threshold=threshold, seed=seed)
+    R, t = (np.stack(a) for a in zip(*starts, strict=True))
+    pick = np.sort(np.random.default_rng(seed).permutation(len(x1))[:500])
+    none = np.zeros((len(R), 0))
+    # wider than an inlier's error: a narrower cost has more minima to stay in
+    R, t, *_ = adjust(
+        R, t, none, x1[pick], x2[pick], pose_alone(focals), sigma=threshold / 1.5, cut=1.5 * threshold, steps=8
+    )
+    cost, sigma = pose_costs(R, t, x1, x2, focals, threshold)
+    order = np.argsort(cost, kind="stable")[:3]
+    R, t, *_ = adjust(
+        R[order], t[order], none[order], x1, x2, pose_alone(focals),
+        sigma=sigma, cut=min(4 * sigma, 1.3 * threshold), steps=5,
+    )  # fmt: skip
+    cost, _ = pose_costs(R, t, x1, x2, focals, threshold)
+    order = np.argsort(cost, kind="stable")
+    return R[order], t[order], cost[order]
+
+
+def pose_costs(R, t, x1, x2, focals, threshold: float) -> tuple[np.ndarray, float]:
+    """(M,) sum over the matches of `soft_truncated`, a match that meets behind a camera costing as one far from its
+    line; and the noise (px) of the pose with the most inliers, by which all are judged."""
+    r = sampson_residuals(R, t, np.zeros((len(R), 0)), x1, x2, pose_alone(focals))
+    for k in range(len(R)):
+        r[k, ~in_front(R[k], t[k], x1 / focals[0], x2 / focals[1])] = np.inf
+    sigma = noise_of(r[np.argmax((np.abs(r) < threshold).sum(1))], threshold)
+    return np.einsum("mn->m", soft_truncated(r, sigma, min(4 * sigma, 1.3 * threshold))[0]), sigma
+
+
+# --------------------------------------------------------------------------------------------------- the lens
+
+# Standard deviations a priori. Focal: EXIF gives whole mm of 35 mm film and rounds lens data, and its sensor sizes are
+# nominal: a few per cent; a guess is a factor of 1.5 off either way (19 to 42 mm about 28 mm).
+FOCAL_DEVIATION = {"exif": 0.04, "prior": float(np.log(1.5))}
+CENTRE_DEVIATION = 0.01  # of the longer side: assembly of a lens, and stabilisers that shift it
+CENTRE_CHANGE = 0.3  # share of that by which two photos of one lens may differ: stabilisers, two cameras of a make
+BEND_DEVIATION = 0.05  # k1, k2: phones and processed photos below 0.02, compact cameras up to 0.2
+# No lens is exactly of this model and errors of neighbouring matches are alike: at most so many matches count as
+# independent when the lens is weighed against its prior.
+INDEPENDENT = 300
+LEAST_FOR_LENS = 50  # matches
+LARGEST_BEND = 0.5  # |k1|: beyond, the fit has found something that is no lens
+# A guess is replaced where the standard error is below this; what is known stays where the matches want to move it by
+# more than three of its standard deviations: then it is the scene that does not fit.
+FOCAL_ERROR = 0.10
+
+
+def lens_unknowns(rig: Rig, focals, *, full: bool = False) -> Unknowns:
+    """What may be estimated of the two lenses: nothing of a camera that is given or calibrated, else focal, principal
+    point and k1; two equal cameras have one common lens.
+
+    full: with what is not estimated but may be wrong all the same: k2, and of one lens a principal point that differs
+    between the photos. For standard errors.
+    """
+    bend, parts = [3, 4] if full else [3], []
+    for camera, half in ((rig.cam1, np.eye(2 * LENS)[:, :LENS]), (rig.cam2, np.eye(2 * LENS)[:, LENS:])):
+        if camera.source in FOCAL_DEVIATION and len(camera.dist) == 0:
+            centre = CENTRE_DEVIATION * max(camera.size)
+            deviation = [FOCAL_DEVIATION[camera.source], centre, centre, *([BEND_DEVIATION] * len(bend))]
+            parts.append((half[:, [0, 1, 2, *bend]], np.array(deviation)))
+    if len(parts) == 2 and one_lens(rig):
+        (one, deviation), (two, _) = parts
+        parts = [(one + two, deviation)]
+        if full:
+            parts.append(((one - two)[:, 1:3], deviation[1:3] * CENTRE_CHANGE))
+    if not parts:
+        return pose_alone(focals)
+    return Unknowns(np.asarray(focals, float), np.hstack([a for a, _ in parts]), np.hstack([d for _, d in parts]))
+
+
+def one_lens(rig: Rig) -> bool:
+    a, b = rig.cam1, rig.cam2
+    return a.size == b.size and a.source == b.source and np.array_equal(a.K, b.K) and np.array_equal(a.dist, b.dist)
+
+
+def guessed_focal(x1, x2, rig: Rig, focals, *, threshold: float, seed: int):
+    """R, t, p (of `lens_unknowns`) of least cost from a ladder of focals, pose and lens refined together; or None.
+
+    Only cameras whose focal is a mere prior are scaled. 400 matches at the most are looked at.
+    """
+    scaled = np.array([c.source == "prior" for c in (rig.cam1, rig.cam2)])
+    pick = np.sort(np.random.default_rng(seed).permutation(len(x1))[:400])
+    x1, x2 = x1[pick], x2[pick]
+    tried = []
+    for factor in 1.25 ** np.arange(-3.0, 5.0):
+        f = np.where(scaled, factor, 1.0) * focals
+        estimate = ransac_essential(x1, x2, f, threshold=threshold, confidence=0.99, max_samples=320, seed=seed)
+        if estimate is not None and estimate.inliers.sum() >= LEAST_INLIERS:
+            agree = np.flatnonzero(estimate.inliers)
+            R, t = pose_from_essential(estimate.model, x1[agree] / f[0], x2[agree] / f[1])
+            tried.append((estimate.cost, factor, R, t))
+    if not tried:
+        return None
+    tried = sorted(tried, key=lambda item: item[0])[:4]
+    unknowns = lens_unknowns(rig, focals)
+    p = np.zeros((len(tried), unknowns.spread.shape[1]))
+    for k, (_, factor, _, _) in enumerate(tried):
+        for at in np.flatnonzero(scaled) * LENS:
+            p[k, unknowns.spread[at] != 0] = np.log(factor)
+    R, t = np.stack([item[2] for item in tried]), np.stack([item[3] for item in tried])
+    R, t, p, cost = adjust(R, t, p, x1, x2, unknowns, sigma=threshold / 3, cut=threshold)
+    best = int(np.argmin(cost))
+    return R[best], t[best], p[best]
+
+
+def fit_lens(R, t, p, x1, x2, rig: Rig, focals, threshold: float):
+    """Pose and lens together on all matches -> R, t, the rig with the lens, standard error of the focal (relative).
+
+    The rig comes back as it was where the matches cannot tell (`FOCAL_ERROR`) or contradict what is known.
+    """
+    unknowns = lens_unknowns(rig, focals)
+    R1, t1, p, sigma, agree = fit_views(R, t, p, x1, x2, unknowns, threshold=threshold, most=INDEPENDENT)
+    z = unknowns.spread @ p
+    z_variance = lens_variance(R1, t1, z, x1[agree], x2[agree], lens_unknowns(rig, focals, full=True), sigma)
+    error = float(np.sqrt(z_variance[[0, LENS]].max()))
+    log.info("lens: focals x %.4g, %.4g, standard error %.2g, centre %.3g %.3g px, k1 %.3g, noise %.2g px",
+             np.exp(z[0]), np.exp(z[LENS]), error, z[1], z[2], z[3], sigma)  # fmt: skip
+    cameras = []
+    for camera, at in ((rig.cam1, 0), (rig.cam2, LENS)):
+        deviation = FOCAL_DEVIATION.get(camera.source, 0.0)
+        if np.abs(z[at + 3]) > LARGEST_BEND or np.abs(z[at]) > 3 * max(deviation, 1e-9):
+            return R, t, rig, deviation  # the scene does not fit
+        if camera.source == "prior" and np.sqrt(z_variance[at]) > FOCAL_ERROR:
+            return R, t, rig, max(error, deviation)
+        cameras.append(_with_lens(camera, z[at : at + LENS], float(np.sqrt(z_variance[at]))))
+    return R1, t1, replace(rig, cam1=cameras[0], cam2=cameras[1]), error
+
+
+def lens_variance(R, t, z, x1, x2, unknowns: Unknowns, sigma: float) -> np.ndarray:
+    """(10,) variance of each lens parameter: the diagonal of (J^T J m / (n sigma^2) + prior)^-1, all else free.
+
+    n inliers count as m = min(n, INDEPENDENT).
+    """
+    q = unknowns.spread.shape[1]
+    p = np.linalg.lstsq(unknowns.spread, z, rcond=None)[0]
+    _, J, _ = sampson_jacobian(R[None], t[None], p[None], x1, x2, unknowns)
+    information = np.einsum("np,nq->pq", J[0], J[0]) / sigma**2 * min(1.0, INDEPENDENT / len(x1))
+    information[range(5, 5 + q), range(5, 5 + q)] += unknowns.deviation**-2.0
+    covariance = np.linalg.pinv(information)[5:, 5:]
+    return np.einsum("ap,pq,aq->a", unknowns.spread, covariance, unknowns.spread)
+
+
+def _with_lens(camera: Camera, z: np.ndarray, error: float) -> Camera:
+    """The camera with log focal, centre (px) and k1 of its lens moved by z; fx / fy stays."""
+    if not np.any(z):
+        return camera
+    factor = np.exp(z[0])
+    K = camera.K.copy()
+    squeeze = np.array([K[0, 0], K[1, 1]]) / camera.focal
+    K[[0, 1], [0, 1]] *= factor
+    K[:2, 2] += z[1:3] * squeeze
+    dist = np.array([z[3] * factor**2, z[4] * factor**4, 0, 0])
+    if camera.source == "prior":
+        return replace(camera, K=K, dist=dist, source="estimated", source_detail=f"standard error {100 * error:.1f} %")
+    moved = f"moved by {100 * (factor - 1):+.1f} % with the pose, standard error {100 * error:.1f} %"
+    return replace(camera, K=K, dist=dist, source_detail=f"{camera.source_detail}; {moved}")
 
 
 # ----------------------------------------------------------------------------------------------- the stage
@@ -293,8 +689,9 @@ def estimate_two_view(
     """Relative pose of the two photos: X2 = R X1 + t, x2^T F x1 = 0 in ideal pixels.
 
     matches: photo pixels.  rig: the cameras; where it knows R and t, they are taken and only the inliers classified.
-    Where both focal lengths are mere priors, a common focal is estimated with the pose, and believed only where the
-    pair can reveal it (`Camera.source` "estimated"); else the prior stands.
+    Where a focal length is from EXIF or a mere prior, focal, principal point and k1 are estimated with the pose, each
+    under its prior: EXIF moves as far as the matches reveal, a prior is replaced only where they do reveal it
+    (`Camera.source` "estimated"), else it stands. TwoView.focal_sigma says how sure the focal is then.
     threshold: px, Sampson distance of an inlier.  Otherwise |t| = 1 unless the rig gives a scale.
 
     Raises StereoError("few_matches" | "no_overlap") where no pose has enough support.
@@ -303,38 +700,57 @@ def estimate_two_view(
         raise StereoError("few_matches", f"{len(matches)} matches between the photos, {LEAST_INLIERS} needed.",
                           "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
                           matches=len(matches))  # fmt: skip
-    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
-    known = np.isfinite(x1).all(1) & np.isfinite(x2).all(1)
     if rig.posed:
-        return _classify(x1, x2, known, rig, threshold)
-    x1, x2, where = x1[known], x2[known], np.flatnonzero(known)
+        x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
+        return _classify(x1, x2, np.isfinite(x1).all(1) & np.isfinite(x2).all(1), rig, threshold)
+    x1, x2, where, focals = _centred(matches, rig)
 
-    if rig.cam1.source == rig.cam2.source == "prior":
-        rig = _with_common_focal(x1, x2, rig, threshold, seed)
-    K1, K2 = rig.cam1.K, rig.cam2.K
-    y1, y2 = transform(np.linalg.inv(K1), x1), transform(np.linalg.inv(K2), x2)
-    focal = float(np.sqrt(rig.cam1.focal * rig.cam2.focal))
-    estimate = ransac_essential(y1, y2, focal, threshold=threshold, confidence=confidence, seed=seed)
-    count = 0 if estimate is None else int(estimate.inliers.sum())
+    R, t, rig, sigma = _pose_and_lens(matches, x1, x2, rig, focals, threshold, confidence, seed)
+    x1, x2, where, focals = _centred(matches, rig)
+    R, t, *_ = fit_views(R, t, np.zeros(0), x1, x2, pose_alone(focals), threshold=threshold)
+    r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
+    good = (np.abs(r) < threshold) & in_front(R, t, x1 / focals[0], x2 / focals[1])
+    if good.sum() < LEAST_INLIERS:
+        raise StereoError("no_overlap", f"{good.sum()} of {len(matches)} matches agree on one camera motion and "
+                          f"lie before both cameras, {LEAST_INLIERS} needed.", "Move less between the photos.",
+                          inliers=int(good.sum()), matches=len(matches))  # fmt: skip
+    inliers = np.zeros(len(matches), bool)
+    inliers[where[good]] = True
+    F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, R, t)
+    return TwoView(F, R, t, inliers, replace(rig, R=R, t=t), sigma)
+
+
+def _centred(matches: Matches, rig: Rig):
+    """Ideal pixels about the principal points, of one focal each: x1, x2 (n,2), which matches they are, focals (2,)."""
+    x1, x2 = (undistort(x, c.K, c.dist) * c.focal for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
+    where = np.flatnonzero(np.isfinite(x1).all(1) & np.isfinite(x2).all(1))
+    return x1[where], x2[where], where, np.array([rig.cam1.focal, rig.cam2.focal])
+
+
+def _pose_and_lens(matches, x1, x2, rig: Rig, focals, threshold, confidence, seed):
+    """R, t, the rig with what was found out of its lenses, and the standard error of the focal or None."""
+    sigma = None
+    guessed = "prior" in (rig.cam1.source, rig.cam2.source)
+    if guessed:
+        found = guessed_focal(x1, x2, rig, focals, threshold=threshold, seed=seed)
+        if found is not None:
+            R, t, told, sigma = fit_lens(*found, x1, x2, rig, focals, threshold)
+            if told is not rig:
+                return R, t, told, sigma
+    found = pose_candidates(x1, x2, focals, threshold=threshold, confidence=confidence, seed=seed)
+    count = 0
+    if found is not None:
+        R, t = found[0][0], found[1][0]
+        r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
+        count = int((np.abs(r) < threshold).sum())
     if count < LEAST_INLIERS:
         raise StereoError("no_overlap", f"{count} of {len(matches)} matches agree on one camera motion, "
                           f"{LEAST_INLIERS} needed.", "The photos show too little in common: move less between them.",
                           inliers=count, matches=len(matches))  # fmt: skip
-    agree = np.flatnonzero(estimate.inliers)
-    R, t = pose_from_essential(estimate.model, y1[agree], y2[agree])
-    for _ in range(2):
-        noise = np.abs(focal * sampson(essential_from_pose(R, t), y1[agree], y2[agree]))
-        R, t = refine_pose(R, t, y1[agree] * focal, y2[agree] * focal, focal, scale=cauchy_width(noise))
-        F = fundamental_from_pose(K1, K2, R, t)
-        good = (np.abs(sampson(F, x1, x2)) < threshold) & in_front(R, t, y1, y2)
-        agree = np.flatnonzero(good)
-        if len(agree) < LEAST_INLIERS:
-            raise StereoError("no_overlap", f"{len(agree)} of {len(matches)} matches agree on one camera motion and "
-                              f"lie before both cameras, {LEAST_INLIERS} needed.", "Move less between the photos.",
-                              inliers=len(agree), matches=len(matches))  # fmt: skip
-    inliers = np.zeros(len(matches), bool)
-    inliers[where[agree]] = True
-    return TwoView(F, R, t, inliers, replace(rig, R=R, t=t))
+    free = lens_unknowns(rig, focals).spread.shape[1]
+    if free and not guessed and count >= LEAST_FOR_LENS:
+        return fit_lens(R, t, np.zeros(free), x1, x2, rig, focals, threshold)
+    return R, t, rig, sigma
 
 
 def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
@@ -351,69 +767,6 @@ def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
                           "the photos in the order of the calibration, or leave the pose out.",
                           inliers=int(inliers.sum()), matches=len(x1))  # fmt: skip
     return TwoView(F, rig.R, np.asarray(rig.t, float).reshape(3), inliers, rig)
-
-
-# A focal is believed where its standard error is below this share and the photos turn against each other by at least
-# the angle. What the standard error leaves out (principal point, distortion, a scene that is nearly flat) came to ten
-# to twenty times as much on real pairs, so 1 % here stands for some 10 % there: what a good guess has as well.
-FOCAL_ERROR, FOCAL_TURN_DEG = 0.01, 3.0
-
-
-def _with_common_focal(x1, x2, rig: Rig, threshold: float, seed: int) -> Rig:
-    """The rig with the focal that the matches reveal, in units of each camera's prior focal; else the rig as it was.
-
-    A ladder of focals is tried by 5-point samples on at most 600 matches; the best three are refined with pose and
-    focal free together, under a prior of a factor of 1.5 (one standard deviation) about the guess.
-    """
-    K1, K2 = rig.cam1.K, rig.cam2.K
-    # in these coordinates both pictures have one focal, `centre` (px of the first camera)
-    centre = rig.cam1.focal
-    p1 = transform(np.linalg.inv(K1), x1) * centre
-    p2 = transform(np.linalg.inv(K2), x2) * centre
-    pick = np.sort(np.random.default_rng(seed).permutation(len(p1))[:600])
-    prior = (np.log(centre), np.log(1.5))
-    tried = []
-    for log_f in prior[0] + np.log(1.25) * np.arange(-3, 5):
-        f = np.exp(log_f)
-        estimate = ransac_essential(
-            p1[pick] / f, p2[pick] / f, f, threshold=threshold, confidence=0.99, max_samples=640, seed=seed
-        )
-        if estimate is not None and estimate.inliers.sum() >= LEAST_INLIERS:
-            tried.append((estimate.cost, log_f, estimate))
-    tried.sort(key=lambda item: item[0])
-    best, best_cost = None, np.inf
-    for _, log_f, estimate in tried[:3]:
-        agree = pick[estimate.inliers]
-        f = np.exp(log_f)
-        R, t = pose_from_essential(estimate.model, p1[agree] / f, p2[agree] / f)
-        for _ in range(3):
-            width = cauchy_width(f * sampson(essential_from_pose(R, t), p1[agree] / f, p2[agree] / f))
-            R, t, log_f, deviation = _fit_pose(R, t, log_f, p1[agree], p2[agree], scale=width, prior=prior)
-            f = np.exp(log_f)
-            E = essential_from_pose(R, t)
-            error = np.abs(f * sampson(E, p1 / f, p2 / f))
-            agree = np.flatnonzero(error < threshold)
-            if len(agree) < LEAST_INLIERS:
-                break
-        cost = float(np.minimum((error / threshold) ** 2, 1).mean())
-        if len(agree) >= LEAST_INLIERS and cost < best_cost:
-            best, best_cost = (R, log_f, deviation), cost
-    if best is None:
-        return rig
-    R, log_f, deviation = best
-    ratio, turn = float(np.exp(log_f - prior[0])), rotation_angle_deg(R)
-    log.info("common focal %.4g of the prior, standard error %.2g, turn %.2f deg", ratio, deviation, turn)
-    if deviation > FOCAL_ERROR or turn < FOCAL_TURN_DEG:
-        return rig
-    detail = f"standard error {100 * deviation:.1f} %"
-
-    def refocused(camera):
-        K = camera.K.copy()
-        K[0, 0] *= ratio
-        K[1, 1] *= ratio
-        return replace(camera, K=K, source="estimated", source_detail=detail)
-
-    return replace(rig, cam1=refocused(rig.cam1), cam2=refocused(rig.cam2))
 
 
 def sparse_points(matches: Matches, view: TwoView) -> np.ndarray:

@@ -9,12 +9,14 @@ import numpy as np
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """model: as `propose` makes them.  inliers: (N,) bool.  cost: mean truncated squared residual in threshold^2,
-    0 = perfect, 1 = nothing agrees.  samples: minimal samples drawn."""
+    0 = perfect, 1 = nothing agrees.  samples: minimal samples drawn.  candidates: (K, ...) the best models met, best
+    first, `model` among them."""
 
     model: np.ndarray
     inliers: np.ndarray
     cost: float
     samples: int
+    candidates: np.ndarray
 
 
 def ransac(
@@ -28,6 +30,7 @@ def ransac(
     confidence: float = 0.9999,
     max_samples: int = 4000,
     batch: int = 64,
+    keep: int = 1,
     seed: int = 0,
 ) -> Estimate | None:
     """The model of least MSAC cost, mean over i of min(r_i^2 / threshold^2, 1), over random minimal samples.
@@ -37,6 +40,7 @@ def ransac(
     best model until it no longer improves (local optimisation, Chum, Matas and Kittler 2003).
     Sampling stops when a better model has been missed with probability below 1 - confidence. Each batch of models is
     ranked on a fixed random subset of the data first, and only its best few are scored on all.
+    keep: how many of the best models are handed back, for costs with several minima.
     Returns None where no sample gives a model. Same seed, same result.
     Source: Fischler and Bolles 1981; the truncated cost: Torr and Zisserman 2000 (MSAC).
     """
@@ -47,6 +51,7 @@ def ransac(
     everything = slice(None)
     best, best_cost, best_r2 = None, np.inf, None
     drawn, needed = 0, max_samples
+    pool = []  # (cost, model) of the best few
 
     def cost_of(models, which):
         r2 = (residuals(models, which) / threshold) ** 2
@@ -62,6 +67,7 @@ def ransac(
         top = models[np.argsort(rough, kind="stable")[:6]]
         costs = cost_of(top, everything)
         k = int(np.argmin(costs))
+        pool += zip(costs, top, strict=True)
         if costs[k] >= best_cost:
             continue
         model, cost = top[k], float(costs[k])
@@ -75,10 +81,12 @@ def ransac(
                 break
             model, cost = better, new_cost
         best, best_cost = model, cost
+        pool.append((cost, model))
         best_r2 = (residuals(best[None], everything)[0] / threshold) ** 2
         share = float((best_r2 < 1).mean())
         miss = np.log1p(-min(share**sample_size, 1 - 1e-12))
         needed = np.inf if miss == 0 else np.log(1 - confidence) / miss
     if best is None:
         return None
-    return Estimate(best, best_r2 < 1, best_cost, drawn)
+    order = np.argsort([cost for cost, _ in pool], kind="stable")[:keep]
+    return Estimate(best, best_r2 < 1, best_cost, drawn, np.stack([pool[k][1] for k in order]))

@@ -109,6 +109,8 @@ class TwoView:
 
     F: (3,3) unit norm, ideal pixels.  R: (3,3).  t: (3,), |t| = 1 where the rig gives no scale.  inliers: (N,) bool.
     rig: the rig with refined cameras and this R, t.
+    focal_sigma: relative standard error of the focal lengths, what is known beforehand included; None where they are
+    given. Depth is stretched against width and height by about the same share.
     """
 
     F: np.ndarray
@@ -116,6 +118,7 @@ class TwoView:
     t: np.ndarray
     inliers: np.ndarray
     rig: Rig
+    focal_sigma: float | None = None
 
 
 @record

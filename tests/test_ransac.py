@@ -147,3 +147,14 @@ def test_a_refinement_that_worsens_is_not_taken():
         assert np.array_equal(other.model, plain.model) and other.cost == plain.cost
     better = line(data, refine=least_squares(data))
     assert better.cost <= plain.cost
+
+
+def test_candidates_are_the_best_models_met_best_first():
+    data, _ = points(300, 0.5, seed=13)
+    found = line(data, keep=5, refine=least_squares(data))
+    assert found.candidates.shape == (5, 2)
+    r = data[:, 1] - found.candidates[:, :1] * data[:, 0] - found.candidates[:, 1:]
+    costs = np.minimum(r**2, 1).mean(1)
+    assert (np.diff(costs) >= 0).all() and costs[0] == found.cost
+    assert np.array_equal(found.candidates[0], found.model)
+    assert len(line(data).candidates) == 1
