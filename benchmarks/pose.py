@@ -3,12 +3,15 @@
     python benchmarks/pose.py [--data DIR] [--max-size 1600] [--seeds 3] [--draws 10] [--motions sideways ...]
 
 Estimators: `estimate_two_view`; OpenCV's findEssentialMat with USAC_MAGSAC and with plain RANSAC, each followed by
-recoverPose; PoseLib where it can be imported. All get one threshold, 1.5 px at matching size, and confidence 0.9999.
+recoverPose; PoseLib and pycolmap where they can be imported. All get one threshold, 1.5 px at matching size, and
+confidence 0.9999.
 
-Real: the six pairs of the fountain ($STEREO3D_DATA), the order of the matches shuffled by each seed, once with the true
-K and once with the focal length unknown: then ours and PoseLib estimate it with the pose, and OpenCV, which cannot, has
-the prior (28 mm equivalent) that ours starts from. Synthetic: `random_two_view`, 1000 matches with 1 px of noise, half
-of them wrong, a table for each motion. Without the data only the synthetic ones are run.
+Real: the six pairs of the fountain and the lawn with its distortion taken out ($STEREO3D_DATA), the order of matches
+shuffled by each seed: with the true K; with the focal length unknown: then ours and PoseLib estimate it with the pose,
+and the others, which cannot, have the prior (28 mm equivalent) that ours starts from; and with a focal length 5 % too
+long and too short, which ours takes for EXIF and the others for the truth. correspondences: median Sampson error of the
+labelled inliers, px, by `estimate_two_view` from the prior and by estimators of F. Synthetic: `random_two_view`, 1000
+matches with 1 px of noise, half of them wrong, a table for each motion. Without the data only these are run.
 
 Columns: median error of rotation and of direction of t, degrees; AUC@5 and AUC@1 of the larger of the two, a failure
 counting as infinite; error of the focal length, % (median of its size); matches that agree; milliseconds (median).
@@ -24,20 +27,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d.calibration import camera_for
-from stereo3d.epipolar import estimate_two_view
+from stereo3d.calibration import camera_for, read_rig
+from stereo3d.epipolar import estimate_two_view, ransac_fundamental
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import auc, pose_errors, read_truth_camera, relative_pose
 from stereo3d.features import match_features
-from stereo3d.geometry import ideal_pixels
+from stereo3d.geometry import ideal_pixels, sampson
 from stereo3d.photos import read_photo
-from stereo3d.records import Rig
+from stereo3d.records import Camera, Matches, Rig
 from stereo3d.synthetic import MOTIONS, random_two_view
 
 try:
     import poselib
 except ImportError:
     poselib = None
+try:
+    import pycolmap
+except ImportError:
+    pycolmap = None
 
 CONFIDENCE = 0.9999
 VIEWS = ("0003", "0004", "0005", "0006")
@@ -85,11 +92,26 @@ def by_poselib(matches, rig, threshold, seed):
     return pose.R, pose.t, rig.cam1.focal, info["num_inliers"]
 
 
+def by_pycolmap(matches, rig, threshold, seed):
+    options = pycolmap.RANSACOptions(max_error=threshold, confidence=CONFIDENCE, random_seed=seed)
+    x, cameras = [], []
+    for photo, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)):
+        x.append(ideal_pixels(photo, c.K, c.dist))
+        cameras.append(pycolmap.Camera(model="PINHOLE", width=c.size[0], height=c.size[1],
+                                       params=[c.K[0, 0], c.K[1, 1], c.K[0, 2], c.K[1, 2]]))  # fmt: skip
+    found = pycolmap.estimate_essential_matrix(*x, *cameras, options)
+    if found is None:
+        raise ValueError("no essential matrix")
+    pose = found["cam2_from_cam1"].matrix()
+    return pose[:, :3], pose[:, 3], rig.cam1.focal, int(found["num_inliers"])
+
+
 ESTIMATORS = {
     "stereo3d": ours,
     "OpenCV MAGSAC": opencv(cv2.USAC_MAGSAC),
     "OpenCV RANSAC": opencv(cv2.RANSAC),
     **({"PoseLib": by_poselib} if poselib else {}),
+    **({"pycolmap": by_pycolmap} if pycolmap else {}),
 }
 
 
@@ -118,8 +140,67 @@ def fountain(data: Path, max_size: int):
         matches = match_features(photos[a], photos[b], max_size=max_size)
         R, t = relative_pose(*cameras[a][1:], *cameras[b][1:])
         threshold = 1.5 * max(1.0, max(photos[a].size) / max_size)
-        yield f"{a}-{b}", matches, Rig(cameras[a][0], cameras[b][0], R, t), \
+        yield f"fountain {a}-{b}", matches, Rig(cameras[a][0], cameras[b][0], R, t), \
             Rig(camera_for(photos[a]), camera_for(photos[b])), threshold  # fmt: skip
+
+
+def told_exif(rig: Rig, factor: float) -> Rig:
+    """The true rig without its pose and distortion, principal points in the middle, the focals off by a factor."""
+    cameras = []
+    for c in (rig.cam1, rig.cam2):
+        f = factor * c.focal
+        K = np.array([[f, 0, (c.size[0] - 1) / 2], [0, f, (c.size[1] - 1) / 2], [0, 0, 1]])
+        cameras.append(Camera(K, c.size, source="exif", source_detail=f"{factor:g} of the true focal"))
+    return Rig(*cameras)
+
+
+def lawn(data: Path, max_size: int):
+    """As `fountain`: one pair, its distortion taken out beforehand."""
+    folder = data / "photos" / "lawn"
+    left, right = (read_photo(folder / f"lawn_{side}.png") for side in "LR")
+    rig = read_rig(folder / "rig.json", (left.size, right.size))
+    matches = match_features(left, right, max_size=max_size)
+    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
+    ideal = [replace(c, dist=np.zeros(0)) for c in (rig.cam1, rig.cam2)]
+    threshold = 1.5 * max(1.0, max(left.size) / max_size)
+    yield "lawn", Matches(x1, x2, matches.score), replace(rig, cam1=ideal[0], cam2=ideal[1]), \
+        Rig(camera_for(left), camera_for(right)), threshold  # fmt: skip
+
+
+def correspondences(data: Path, seeds: int):
+    """Median Sampson error of the labelled inliers, px, of every estimator of F: medians over the seeds."""
+    columns = "inliers", "stereo3d", "7-point", "MAGSAC", "PoseLib"
+    print(f"\n{'correspondences, px':30s}" + "".join(f"{c:>10s}" for c in columns), flush=True)
+    for folder in sorted((data / "correspondences").iterdir()):
+        rows = np.loadtxt(next(folder.glob("*_pts.txt")))
+        photos = [read_photo(next(folder.glob(f"*{side}.*"))) for side in "AB"]
+        x1, x2, good = rows[:, :2], rows[:, 3:5], rows[:, 6] > 0
+        if folder.name in ("kampa", "Kyoto"):
+            good = rows[:, 6] == 1
+        prior = Rig(*(camera_for(p) for p in photos))
+        errors = []
+        for seed in range(seeds):
+            order = np.random.default_rng(seed).permutation(len(rows))
+            a, b, labelled = x1[order], x2[order], good[order]
+            median = lambda F, a=a, b=b, g=labelled: np.median(np.abs(sampson(F, a[g], b[g])))  # noqa: E731
+            row = [np.inf] * 4
+            try:
+                view = estimate_two_view(Matches(a, b, np.ones(len(a))), prior, threshold=1.5, seed=seed)
+                ideal = [ideal_pixels(x, c.K, c.dist) for x, c in ((a, view.rig.cam1), (b, view.rig.cam2))]
+                row[0] = np.median(np.abs(sampson(view.F, ideal[0][labelled], ideal[1][labelled])))
+            except StereoError:
+                pass
+            found = ransac_fundamental(a, b, threshold=1.5, confidence=CONFIDENCE, seed=seed)
+            row[1] = median(found.model) if found else np.inf
+            cv2.setRNGSeed(seed)
+            F, _ = cv2.findFundamentalMat(points1=a, points2=b, method=cv2.USAC_MAGSAC, ransacReprojThreshold=1.5,
+                                          confidence=CONFIDENCE, maxIters=10000)  # fmt: skip
+            row[2] = np.inf if F is None else median(F[:3])
+            if poselib:
+                F, _ = poselib.estimate_fundamental(a, b, {"max_epipolar_error": 1.5, "seed": seed}, {})
+                row[3] = median(F)
+            errors.append(row)
+        print(f"{folder.name:30s}{good.sum():10d}" + "".join(f"{e:10.3f}" for e in np.median(errors, 0)), flush=True)
 
 
 def synthetic(motion: str, draws: int):
@@ -173,11 +254,15 @@ def main():
 
 
 def real(arguments):
-    all_rows = {(told, name): [] for told in ("K known", "focal unknown") for name in ESTIMATORS}
-    for pair, matches, rig, prior, threshold in fountain(Path(arguments.data), arguments.max_size):
-        heading(f"fountain {pair}, {len(matches)} matches")
+    knowledge = "K known", "focal unknown", "5 % long", "5 % short"
+    data = Path(arguments.data)
+    all_rows = {(told, name): [] for told in knowledge for name in ESTIMATORS}
+    pairs = itertools.chain(fountain(data, arguments.max_size), lawn(data, arguments.max_size))
+    for pair, matches, rig, prior, threshold in pairs:
+        heading(f"{pair}, {len(matches)} matches")
         truth = rig.R, rig.t, rig.cam1.focal
-        for told, given in (("K known", replace(rig, R=None, t=None)), ("focal unknown", prior)):
+        givens = replace(rig, R=None, t=None), prior, told_exif(rig, 1.05), told_exif(rig, 0.95)
+        for told, given in zip(knowledge, givens, strict=True):
             rows = {name: [] for name in ESTIMATORS}
             for seed in range(arguments.seeds):
                 shuffled = matches[np.random.default_rng(seed).permutation(len(matches))]
@@ -185,10 +270,13 @@ def real(arguments):
                     rows[name].append(measure(estimate, shuffled, given, truth, threshold, seed))
             for name, values in rows.items():
                 show(f"{told}, {name}", values)
-                all_rows[told, name] += values
+                if pair != "lawn":
+                    all_rows[told, name] += values
     heading("fountain, all six pairs")
     for (told, name), values in all_rows.items():
         show(f"{told}, {name}", values)
+    if (data / "correspondences").is_dir():
+        correspondences(data, arguments.seeds)
 
 
 if __name__ == "__main__":
