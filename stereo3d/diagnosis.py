@@ -36,7 +36,7 @@ PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard dev
 FOCAL_TILT = 5.0  # degrees: by so much the motion may turn with a guessed focal length before it is told
 ANGLE_SMALL, ANGLE_LARGE = 1.0, 35.0  # degrees between the rays
 SPREAD = 2.0  # degrees, standard error of t's direction
-RIVAL_DEG, RIVAL_COST = 10.0, 1.3  # another motion that far off explains the matches with at most that much more error
+RIVAL_DEG, RIVAL_COST = 10.0, 1.3  # another motion that far off explains the matches, at that much more error at most
 LIKE_CRITICAL = 0.02  # px that the matches see of a motion wrong by 1 degree: 0.3 px of noise then cost degrees
 LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its sight are wasted
 BLUR = 1.7  # px at the matching size; sharp photos have 0.5 to 1.3, blurred by 2 px or by a shake of 15 px 1.8 to 5
@@ -63,7 +63,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
     if not rig.posed:
         findings += _stability(view, x1, x2, unit, bool(flat))
     return [
-        *findings, *_forward(view, x1, x2, unit), *_outliers(matches, view, unit), *_stance(matches, view, x1, x2)
+        *findings, *_forward(view, x1, x2, unit), *_outliers(matches, view, unit), *_stance(view, x1, x2)
     ]  # fmt: skip
 
 
@@ -264,7 +264,7 @@ def _outliers(matches: Matches, view: TwoView, unit: float) -> list[Finding]:
     return found
 
 
-def _stance(matches: Matches, view: TwoView, x1, x2) -> list[Finding]:
+def _stance(view: TwoView, x1, x2) -> list[Finding]:
     """How the photos stand to each other: told, because it has been put right."""
     found = []
     centre2 = -view.R.T @ view.t
@@ -277,7 +277,7 @@ def _stance(matches: Matches, view: TwoView, x1, x2) -> list[Finding]:
         found.append(Finding(
             "turned", "info", f"the second photo is turned by {roll:.0f} degrees against the first; that is taken into "
             "account.", {"roll_deg": roll}))  # fmt: skip
-    scale = median_scale(x1, x2) * view.rig.cam1.focal / view.rig.cam2.focal
+    scale = median_scale(x1, x2, view)
     if max(scale, 1 / scale) > 1.4:
         near, factor = ("second", scale) if scale > 1 else ("first", 1 / scale)
         found.append(Finding(
@@ -337,6 +337,7 @@ def blur_width(grey: np.ndarray) -> float:
 
     q: |d g| over |d (g * G(s0))| at the edges, G a Gaussian of s0 = 1 px; for a step edge blurred by G(s) that is
     sqrt(s^2 + s0^2) / s. Taken along x and along y by themselves, since a camera that moves blurs one way.
+    Below 1 px it comes out too wide by up to a third (the derivative is a difference over two pixels).
     Source: Zhuo and Sim, Defocus map estimation from a single image, 2011.
     """
     import cv2
@@ -646,7 +647,7 @@ def rival_motion(x1: np.ndarray, x2: np.ndarray, view: TwoView, *, points: int =
     )
     t0 = view.t / np.linalg.norm(view.t)
     own = focal * sampson(essential_from_pose(view.R, t0), d1, d2)
-    width = 10 * max(1.4826 * float(np.median(np.abs(own))), 1e-3)
+    width = 10 * max(1.4826 * float(np.median(np.abs(own))), 0.02)  # without noise there would be no way downhill
 
     def cost(r):
         return np.sqrt(np.minimum(r**2, width**2).mean(-1))
@@ -693,7 +694,7 @@ def rival_motion(x1: np.ndarray, x2: np.ndarray, view: TwoView, *, points: int =
             z2 = ((z1[:, None] * hom(d1)) @ Rk.T + tk)[:, 2]
             off = max(rotation_angle_deg(Rk @ view.R.T), float(np.degrees(np.arccos(np.clip(tk @ t0, -1, 1)))))
             if off > RIVAL_DEG and np.mean((z1 > 0) & (z2 > 0)) > 0.9:
-                return off, float(cost(r[k]) / max(cost(own), 1e-3))
+                return off, float(cost(r[k]) / max(cost(own), 0.02))
     return None, float("inf")
 
 
@@ -727,12 +728,10 @@ def coherent_outliers(matches: Matches, view: TwoView, distance: float) -> np.nd
     return found
 
 
-def median_scale(x1: np.ndarray, x2: np.ndarray) -> float:
-    """How much larger photo 2 shows things, px per px: median of |x2 - x2'| / |x1 - x1'| over pairs of near matches."""
-    from scipy.spatial import cKDTree
-
-    if len(x1) < 9:
-        return 1.0
-    near = cKDTree(x1).query(x1, k=9)[1][:, 1:]
-    a, b = (np.linalg.norm(x[near] - x[:, None], axis=2) for x in (x1, x2))
-    return float(np.median(b[a > 0] / a[a > 0]))
+def median_scale(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
+    """Median of z1 / z2, the depths of the matched points in the two cameras: how much nearer photo 2 was taken."""
+    d1, d2 = (hom(undistort(x, c.K, c.dist)) for x, c in ((x1, view.rig.cam1), (x2, view.rig.cam2)))
+    z1 = intersect_rays(d1, d2, view.R, view.t)
+    z2 = ((z1[:, None] * d1) @ view.R.T + view.t)[:, 2]
+    ahead = (z1 > 0) & (z2 > 0)
+    return float(np.median(z1[ahead] / z2[ahead])) if ahead.any() else 1.0
