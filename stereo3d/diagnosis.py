@@ -122,6 +122,8 @@ def _flatness(view: TwoView, x1, x2, unit: float) -> list[Finding]:
 def _cameras(view: TwoView, rig: Rig, x1, x2, unit: float, testable: bool) -> list[Finding]:
     camera = view.rig.cam1
     numbers = {"focal1_px": camera.focal, "focal2_px": view.rig.cam2.focal}
+    if view.focal_sigma is not None:
+        numbers["focal_sigma"] = view.focal_sigma
     source = {
         "given": "given", "calibration": "from the calibration", "exif": "from the photo's EXIF",
         "estimated": "estimated from the two photos", "prior": "a guess",

@@ -427,7 +427,9 @@ def test_one_plane_with_a_guessed_focal(plane_pair):
 def test_forced_past_an_error(rotation_pair, plane_pair):
     """What comes out is shown, the error stays, and the sentence says not to believe it."""
     forced = replace(QUICK, force=True)
-    for pair, rig, code in ((rotation_pair, cameras(rotation_pair), "pure_rotation"), (plane_pair, None, "flat_scene")):
+    # a turn told with a wrong focal looks like depth, so that there is something to show
+    wrong = Rig(*(replace(c, K=c.K * [[1.4, 1, 1], [1, 1.4, 1], [1, 1, 1]]) for c in (rotation_pair.rig.cam1,) * 2))
+    for pair, rig, code in ((rotation_pair, wrong, "pure_rotation"), (plane_pair, None, "flat_scene")):
         result = reconstruct(pair.left, pair.right, rig, forced)
         assert [f.code for f in result.findings if f.severity == "error"] == [code]
         assert result.verdict == "none" and result.summary.startswith(f"Do not believe this shape: {REASONS[code]}")
