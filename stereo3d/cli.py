@@ -102,7 +102,7 @@ def cli():
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The mesh: .obj (with .mtl and texture), .ply or .glb.")
-@click.option("--calib", type=FILE, help="Calibration: Middlebury, KITTI, OpenCV YAML/XML, rig JSON, 3x3 K.")
+@click.option("--calib", type=FILE, help="Calibration: OpenCV, Middlebury, KITTI, COLMAP, ROS, rig JSON, 3x3 K.")
 @click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
 @click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
 @click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")

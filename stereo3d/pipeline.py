@@ -200,6 +200,7 @@ def reconstruct(
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
         pair = rectify(left, right, view, max_size=config.max_size, inlier_x=inlier_x, **config.of("rectify"))
         d_range = disparity_range(pair, *inlier_x, **config.of("range"))
+        findings += _drift_findings(pair)
 
     with clock("disparity"):
         disparity, confidence = compute_disparity(pair, d_range, method=config.matcher, **config.of("matcher"))
@@ -479,6 +480,16 @@ def _input_findings(left: Photo, right: Photo, exchanged: bool) -> list[Finding]
             "different_size", "info", f"the photos have {_size(left.size)} and {_size(right.size)} px.",
             {"size1": list(left.size), "size2": list(right.size)}))  # fmt: skip
     return findings
+
+
+def _drift_findings(pair: RectifiedPair) -> list[Finding]:
+    if not pair.drift:
+        return []
+    return [Finding(
+        "row_drift", "info", f"matches lay {pair.drift['before_px']:.2f} px beside their epipolar lines (median), "
+        f"{pair.drift['after_px']:.2f} px after a slow drift of up to {pair.drift['largest_px']:.1f} px was taken out: "
+        "a lens or a rolling shutter that the cameras' data do not tell of.", dict(pair.drift),
+        "A calibration with lens distortion (`stereo3d calibrate`) makes it more precise.")]  # fmt: skip
 
 
 def _outcome_findings(covered: float) -> list[Finding]:
