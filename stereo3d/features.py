@@ -272,7 +272,8 @@ def _nearest(d1, d2, x1, x2, ratio, near=None):
     near2, first, second = _two_nearest(d1, d2, x2, near and partial(near, back=False))
     near1, _, second_back = _two_nearest(d2, d1, x1, near and partial(near, back=True))
     index1 = np.arange(len(d1))
-    quotient = first / np.maximum(np.minimum(second, second_back[near2]), 1e-9)
+    with np.errstate(invalid="ignore"):  # inf / inf where nothing may be compared
+        quotient = first / np.maximum(np.minimum(second, second_back[near2]), 1e-9)
     keep = (near1[near2] == index1) & (quotient < ratio) & np.isfinite(first)
     return index1[keep], near2[keep], 1 - quotient[keep]
 

@@ -382,6 +382,7 @@ def test_only_what_is_near_is_compared():
     d1, d2 = (rng.integers(0, 60, (n, 16)).astype(np.float32) for n in (40, 50))
     x1, x2 = (rng.uniform(0, 500, (n, 2)) for n in (40, 50))
     allowed = rng.random((40, 50)) < 0.1
+    allowed[7] = False  # one that has nothing to be compared with
     i, j, _ = features._nearest(d1, d2, x1, x2, 1.0, lambda rows, back: (allowed.T if back else allowed)[rows])
     D = np.where(allowed, ((d1[:, None] - d2[None]) ** 2).sum(-1), np.inf)
     best = D.argmin(1)
