@@ -577,10 +577,10 @@ def _read_json(text: str, names=None) -> Rig:
 def _stored_matrix(value: dict, key: str) -> np.ndarray:
     data = _array(value["data"], key)
     rows, cols = value.get("rows"), value.get("cols")
-    if isinstance(rows, int) and isinstance(cols, int):
-        if data.size != rows * cols:
-            raise _bad(f"has {data.size} numbers in {key}, where {rows} x {cols} are announced")
-        data = data.reshape(rows, cols)
+    if isinstance(rows, int | float) and isinstance(cols, int | float):
+        if not (0 <= rows < 1e6 and 0 <= cols < 1e6) or rows % 1 or cols % 1 or data.size != rows * cols:
+            raise _bad(f"has {data.size} numbers in {key}, where {rows:g} x {cols:g} are announced")
+        data = data.reshape(int(rows), int(cols))
     return data
 
 
@@ -614,8 +614,9 @@ def _stored_map(node) -> dict:
     for key in node.keys() if node.isMap() else ():
         value = node.getNode(key)
         if value.isMap():
-            matrix = not (value.getNode("data").empty() or value.getNode("dt").empty())
-            entries[key] = value.mat() if matrix else _stored_map(value)
+            held = _stored_map(value)
+            # not by OpenCV's own mat(): it ends the process where the data are not what rows, cols and dt announce
+            entries[key] = _stored_matrix(held, key) if "data" in held and "dt" in held else held
         elif value.isSeq():
             items = [value.at(i) for i in range(value.size())]
             if all(item.isInt() or item.isReal() for item in items):
