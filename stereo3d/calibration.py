@@ -598,6 +598,9 @@ def _stored(text: str) -> dict:
     """What a text of OpenCV's FileStorage holds: matrices, lists of numbers, strings, numbers, maps of these."""
     import cv2
 
+    # OpenCV's own reader goes round for ever on a line without a key
+    if re.search(r"(?m)^[ \t]*:", text) or (text.startswith("%") and not re.match(r"%YAML[: ]\d\.\d\s*(\n|$)", text)):
+        raise _bad("is not readable as OpenCV's FileStorage (a line without a key, or a damaged first line)")
     try:
         storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         entries = _stored_map(storage.root())

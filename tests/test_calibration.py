@@ -715,6 +715,8 @@ BAD = {
     "yaml header": ("%YAML:1.0", "camera matrix"),
     "yaml short matrix": ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n"
                           "   data: [ 1., 2. ]\n", "2 numbers in M1, where 3 x 3"),
+    "yaml without key": ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n  \n: 3- 7., 0.\n   dt: d\n", "FileStorage"),
+    "yaml first line": ("%YAML 1.0atrix\n---\nM1: 3\n", "FileStorage"),
     "xml broken": ("<?xml version='1.0'?><opencv_storage><a>", "FileStorage"),
     "xml of something": ("<?xml version='1.0'?><svg/>", "no known form"),
     "cameras one": (json.dumps({"cameras": {"left": {"K": K1.tolist()}}}), "holds 1 cameras"),
