@@ -810,7 +810,10 @@ COMMAND = [sys.executable, "-m", "stereo3d.cli"]
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_it_cleanly(folder, tmp_path, number, code):
     args = [folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj", "--progress"]
-    process = subprocess.Popen([*COMMAND, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background job has SIGINT ignored
+    )  # fmt: skip
     for line in process.stderr:
         if line.startswith("features"):
             process.send_signal(number)
