@@ -17,7 +17,8 @@ _HOME = {
     name: module
     for module, names in {
         "errors": ("StereoError",),
-        "records": ("Camera", "Features", "Finding", "Matches", "Mesh", "Photo", "RectifiedPair", "Rig", "TwoView"),
+        "records": ("Camera", "DisparityMap", "Features", "Finding", "Matches", "Mesh", "Photo", "RectifiedPair", "Rig",
+                    "TwoView"),  # fmt: skip
         "photos": ("read_photo",),
         "calibration": ("camera_for", "fit_rig", "read_rig", "write_camera", "write_rig"),
         "chessboard": ("Board", "calibrate_camera", "calibrate_rig", "find_corners"),
@@ -25,7 +26,7 @@ _HOME = {
         "epipolar": ("eight_point", "estimate_two_view", "five_point", "seven_point"),
         "diagnosis": ("diagnose",),
         "rectification": ("disparity_range", "rectify"),
-        "disparity": ("MATCHERS", "compute_disparity"),
+        "disparity": ("MATCHERS", "compute_disparities", "compute_disparity"),
         "triangulation": ("triangulate",),
         "mesh": ("MESHERS", "build_mesh", "texture_mesh"),
         "export": ("WRITERS", "write_mesh", "write_points"),

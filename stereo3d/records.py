@@ -157,6 +157,19 @@ class RectifiedPair:
 
 
 @record
+class DisparityMap:
+    """The disparity that each pixel of one of the two rectified pictures sees.
+
+    disparity: (H,W) f32 px, x_left - x_right, NaN unknown.  confidence: (H,W) f32 in [0,1], 0 where unknown or filled.
+    sigma: (H,W) f32 px, standard deviation of the disparity, NaN where unknown.
+    """
+
+    disparity: np.ndarray
+    confidence: np.ndarray
+    sigma: np.ndarray
+
+
+@record
 class Mesh:
     """A triangle mesh in the frame of camera 1 (x right, y down, z forward); only writers turn the axes.
 

@@ -57,7 +57,13 @@ def sgm(
     del total
     if refine:
         d_left = refined(left, right, lo, hi, d_left, refine, threads)
+        d_right = mirrored(refined(mirrored(right), mirrored(left), lo, hi, mirrored(d_right), refine, threads))
     return d_left, d_right, margin
+
+
+def mirrored(array: np.ndarray) -> np.ndarray:
+    """x -> W - 1 - x, for (H,W,...)."""
+    return np.ascontiguousarray(array[:, ::-1])
 
 
 def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:

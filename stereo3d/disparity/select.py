@@ -21,6 +21,14 @@ def _challenge(values, start, smallest, facing):
 
 
 @njit(cache=True, nogil=True)
+def _vertex(before, best, behind, vee):
+    """Where beside k the least cost lies, of a parabola or a symmetric V through three costs; 0 if they are flat."""
+    before, best, behind = np.float64(before), np.float64(best), np.float64(behind)
+    bend = 2 * (max(before, behind) - best) if vee else 2 * (before + behind - 2 * best)
+    return (before - behind) / bend if bend > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
 def winner_row(cost, largest, lo, vee, left, margin, right):
     """Winner-takes-all of one picture row, seen from both sides.
 
@@ -30,7 +38,8 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
     s = (a - c) / (2 (max(a, c) - b)).
     NaN where another disparity, not next to k, costs the same, or where x - d lies outside the picture.
     margin[x] = 1 - cost of the winner / cost of the best rival not next to it, in [0, 1].
-    right[x'] = lo + argmin over k of cost[x' + lo + k, k], NaN where no left pixel faces x'.
+    right[x'] = lo + k + s, k = argmin of cost[x' + lo + k, k], s likewise along this diagonal, NaN where no left pixel
+    faces x'.
     left, margin, right: (W,) f32. Sources: Scharstein and Szeliski 2002; Shimizu and Okutomi 2005 (V).
     """
     width, count = cost.shape
@@ -46,13 +55,8 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
         left[x] = lo + k
         unclear = rival <= b
         if 0 < k < count - 1:
-            before, best, behind = np.float64(here[k - 1]), np.float64(b), np.float64(here[k + 1])
-            if before == best == behind:
-                unclear = True
-            elif vee:
-                left[x] += (before - behind) / (2 * (max(before, behind) - best))
-            else:
-                left[x] += (before - behind) / (2 * (before + behind - 2 * best))
+            unclear |= here[k - 1] == b == here[k + 1]
+            left[x] += _vertex(here[k - 1], b, here[k + 1], vee)
         elif count == 2 and here[0] == here[1]:
             unclear = True
         if unclear or not 0 <= x - lo - k < width:
@@ -67,6 +71,11 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
     for u in range(width):
         k = facing[width - 1 - u]
         right[u] = lo + k if k >= 0 else np.nan
+        x = u + lo + k
+        if 0 < k < count - 1 and 0 < x < width - 1:
+            before, behind = cost[x - 1, k - 1], cost[x + 1, k + 1]
+            if min(before, behind) >= cost[x, k]:
+                right[u] += _vertex(before, cost[x, k], behind, vee)
 
 
 @njit(cache=True, nogil=True)
