@@ -30,7 +30,7 @@ _HOME = {
         "triangulation": ("triangulate",),
         "mesh": ("MESHERS", "build_mesh", "texture_mesh"),
         "export": ("WRITERS", "write_mesh", "write_points"),
-        "geometry": ("absolute_orientation", "triangulate_points"),
+        "geometry": ("absolute_orientation", "relative_orientation", "triangulate_points"),
         "pipeline": ("Config", "Result", "reconstruct"),
     }.items()
     for name in names

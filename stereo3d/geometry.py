@@ -1,4 +1,4 @@
-"""Pure maths of one and two views: projection, epipolar geometry, triangulation, absolute orientation.
+"""Pure maths of one and two views: projection, epipolar geometry, triangulation, absolute and relative orientation.
 
 Arrays only; nothing here knows of photos or files. Points are rows: x (N,2) px, X (N,3).
 """
@@ -20,6 +20,8 @@ __all__ = [
     "normalising_transform",
     "project",
     "quaternion_from_rotation",
+    "quaternion_product",
+    "relative_orientation",
     "rotation_angle_deg",
     "rotation_from_quaternion",
     "rotation_from_vector",
@@ -85,6 +87,17 @@ def rotation_from_quaternion(q: np.ndarray) -> np.ndarray:
             [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
         ]
     )
+
+
+def quaternion_product(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """p q = (p0 q0 - p . q, p0 q + q0 p + p x q) of quaternions (w, x, y, z), scalar first. (..., 4) twice -> (..., 4).
+
+    A vector v is the quaternion (0, v); for a unit quaternion q the rotation of v is q v q*. Source: Hamilton 1843.
+    """
+    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    p0, q0, pv, qv = p[..., :1], q[..., :1], p[..., 1:], q[..., 1:]
+    scalar = p0 * q0 - np.sum(pv * qv, -1, keepdims=True)
+    return np.concatenate([scalar, p0 * qv + q0 * pv + np.cross(pv, qv)], -1)
 
 
 def quaternion_from_rotation(R: np.ndarray) -> np.ndarray:
@@ -353,6 +366,98 @@ def absolute_orientation(
     R = rotation_from_quaternion(np.linalg.eigh(N)[1][:, -1])
     s = float(np.sqrt((w @ (b0**2).sum(1)) / (w @ (a0**2).sum(1)))) if scale else 1.0
     return s, R, cb - s * R @ ca
+
+
+def relative_orientation(
+    d1: np.ndarray, d2: np.ndarray, *, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """R, t, |t| = 1, of X2 = R X1 + t from rays in the same plane: [t, R d1, d2] = 0 in the least-squares sense.
+
+    d1, d2: (N,3), N >= 5, directions of corresponding rays in their own cameras, of any length.  weights: (N,).
+    With the rotation a unit quaternion q and d = t q (t as a quaternion), the coplanarity of a pair of unit rays l, r
+    is e = (r q) . (d l), linear in q and in d. sum w e^2 is made least by damped Gauss-Newton steps under
+    q . q = d . d = 1, q . d = 0, with w = 1 / (|t x r|^2 + |t x R l|^2), which makes e an angle (rad), from the 24
+    rotations of the cube; for each the best t is an eigenvector. q and d may change places, and the sign of d is free:
+    of these four the one with most rays meeting before both cameras is returned.
+    No start is needed and any turn is found; wrong matches must have been taken out. Five rays may allow ten solutions,
+    one of them is returned; rays without parallax (t = 0) leave t to chance.
+
+    Raises ValueError for other shapes or fewer than five rays.
+    Source: B. K. P. Horn, Relative orientation, 1990; Relative orientation revisited, 1991.
+    """
+    d1, d2 = np.asarray(d1, dtype=float), np.asarray(d2, dtype=float)
+    if d1.shape != d2.shape or d1.ndim != 2 or d1.shape[1] != 3 or len(d1) < 5:
+        raise ValueError(f"relative_orientation needs two (N,3) arrays, N >= 5, got {d1.shape} and {d2.shape}")
+    v = np.ones(len(d1)) if weights is None else np.asarray(weights, dtype=float)
+    left, right = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
+    l, r = (np.pad(d, ((0, 0), (1, 0)))[:, None] for d in (left, right))  # as quaternions
+    of_l = quaternion_product(np.eye(4), l).swapaxes(1, 2)  # (N,4,4): of_l d = d l, of_r d = r d, antisymmetric
+    of_r = quaternion_product(r, np.eye(4)).swapaxes(1, 2)
+
+    def terms(q, d):
+        """e sqrt(w) (M,N) and its derivatives by q and d (M,N,8); a = t . R l, b = -t . r, 1 / w = 2 - a^2 - b^2."""
+        dl, ql, rd, rq = (np.einsum("nij,mj->mni", A, x) for A, x in ((of_l, d), (of_l, q), (of_r, d), (of_r, q)))
+        e = np.einsum("mni,mni->mn", rq, dl)
+        slope = -np.concatenate([np.einsum("nij,mnj->mni", of_r, dl), np.einsum("nij,mnj->mni", of_l, rq)], -1)
+        a, b = np.einsum("mni,mi->mn", dl, q), np.einsum("mni,mi->mn", rd, q)
+        half = -a[..., None] * np.concatenate([dl, -ql], -1) - b[..., None] * np.concatenate([rd, -rq], -1)
+        s = np.maximum(2 - a * a - b * b, 1e-12)
+        root = np.sqrt(v / s)
+        return e * root, slope * root[..., None] - half * (e * root / s)[..., None]
+
+    q = _cube_rotations()
+    c = np.cross(left @ np.stack([rotation_from_quaternion(a) for a in q]).swapaxes(1, 2), right)
+    t = np.linalg.eigh(np.einsum("mni,n,mnj->mij", c, v, c))[1][:, :, 0]
+    d = quaternion_product(np.pad(t, ((0, 0), (1, 0))), q)
+    e, J = terms(q, d)
+    damping = np.full(len(q), 1e-3)
+    for _ in range(50):
+        o = np.zeros_like(q)
+        constraints = np.stack([np.concatenate(pair, -1) for pair in ((q, o), (o, d), (d, q))], 1)
+        free = np.linalg.svd(constraints)[2][:, 3:]  # (M,5,8): directions that keep q . q, d . d, q . d
+        G = J @ free.swapaxes(1, 2)
+        A, slope = np.einsum("mni,mnj->mij", G, G), np.einsum("mni,mn->mi", G, e)
+        scale = np.einsum("mii->m", A)[:, None, None] / 5 + 1e-300
+        step = -np.linalg.solve(A + (damping[:, None, None] + 1e-14) * scale * np.eye(5), slope[..., None])[..., 0]
+        moved = np.einsum("mk,mkj->mj", step, free)
+        q_new, d_new = q + moved[:, :4], d + moved[:, 4:]
+        q_new /= np.linalg.norm(q_new, axis=1, keepdims=True)
+        d_new -= (q_new * d_new).sum(1, keepdims=True) * q_new
+        d_new /= np.linalg.norm(d_new, axis=1, keepdims=True)
+        e_new, J_new = terms(q_new, d_new)
+        better = (e_new**2).sum(1) < (e**2).sum(1)
+        small = np.abs(moved).max(1) < 1e-13
+        q, d = np.where(better[:, None], q_new, q), np.where(better[:, None], d_new, d)
+        e, J = np.where(better[:, None], e_new, e), np.where(better[:, None, None], J_new, J)
+        damping = np.where(better, damping / 10, damping * 10)
+        if np.all(small | (damping > 1e8)):
+            break
+    cost = (e**2).sum(1)
+    best, most = None, -1
+    for k in np.argsort(cost, kind="stable"):
+        if cost[k] > cost.min() * (1 + 1e-6) + 1e-20 * len(v):
+            break
+        for a, b in ((q[k], d[k]), (q[k], -d[k]), (d[k], q[k]), (d[k], -q[k])):
+            R, t = rotation_from_quaternion(a), quaternion_product(b, a * [1, -1, -1, -1])[1:]
+            turned = left @ R.T
+            n = np.cross(turned, right)
+            front = (np.cross(right, t) * n).sum(1) > 0, (np.cross(turned, t) * n).sum(1) > 0
+            if (met := int((front[0] & front[1]).sum())) > most:
+                best, most = (R, t / np.linalg.norm(t)), met
+    return best
+
+
+def _cube_rotations() -> np.ndarray:
+    """(24,4) unit quaternions of the rotations that map a cube onto itself: none is farther than 62.8 degrees."""
+    signs = np.array([[1, 1], [1, -1]])
+    found = [*np.eye(4)]
+    for i in range(4):
+        for j in range(i):
+            for pair in signs:
+                found.append(np.zeros(4))
+                found[-1][[j, i]] = pair / np.sqrt(2)
+    found += [np.array([1, a, b, c]) / 2 for a in (1, -1) for b in (1, -1) for c in (1, -1)]
+    return np.stack(found)
 
 
 # --------------------------------------------------------------------------------------------- triangles

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from stereo3d import geometry as g
@@ -430,6 +431,103 @@ def test_degenerate_sets_are_refused():
     for x, y in ((a[:2], a[:2]), (a, a[:5]), (a[:, :2], a[:, :2]), (a.ravel(), a.ravel())):
         with pytest.raises(ValueError, match="N >= 3"):
             g.absolute_orientation(x, y)
+
+
+# ------------------------------------------------------------------------------------------- relative orientation
+
+
+def test_quaternion_products_are_products_of_rotations():
+    i, j, k = np.eye(4)[1:]
+    assert g.quaternion_product(i, j).tolist() == k.tolist() and g.quaternion_product(j, i).tolist() == (-k).tolist()
+    rng = np.random.default_rng(18)
+    p, q = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in rng.normal(size=(2, 20, 4)))
+    for a, b, c in zip(p, q, g.quaternion_product(p, q), strict=True):
+        Ra, Rb = g.rotation_from_quaternion(a), g.rotation_from_quaternion(b)
+        assert np.allclose(g.rotation_from_quaternion(c), Ra @ Rb, atol=1e-14)
+        v = np.array([0, 0.3, -2, 1.1])
+        turned = g.quaternion_product(g.quaternion_product(a, v), a * [1, -1, -1, -1])
+        assert turned[0] == pytest.approx(0, abs=1e-14) and np.allclose(turned[1:], Ra @ v[1:], atol=1e-14)
+
+
+def test_the_rotations_of_the_cube_are_a_group_that_leaves_none_far_away():
+    found = g._cube_rotations()
+    matrices = {tuple(np.rint(g.rotation_from_quaternion(q)).astype(int).ravel()) for q in found}
+    assert len(matrices) == 24 and all(np.abs(m).sum() == 3 for m in matrices)
+    q = np.random.default_rng(19).normal(size=(2000, 4))
+    near = np.abs(q @ found.T).max(1) / np.linalg.norm(q, axis=1)
+    assert np.degrees(2 * np.arccos(near)).max() < 62.8  # the corner of a truncated cube, Horn 1987
+
+
+@pytest.mark.parametrize("n", [8, 40])
+def test_relative_orientation_finds_any_turn_without_a_start(n):
+    """Rays to everywhere around, cameras turned and moved anyhow: as exact as its numbers."""
+    rng = np.random.default_rng(20)
+    for R, t in cameras(21, 40):
+        X = rng.normal(size=(n, 3)) * 3 + rng.normal(size=3) * 5
+        found_R, found_t = g.relative_orientation(X * rng.uniform(0.1, 9, (n, 1)), X @ R.T + t)
+        assert g.rotation_angle_deg(found_R @ R.T) < 1e-9 and g.angle_deg(found_t, t) < 1e-9
+        assert np.linalg.det(found_R) == pytest.approx(1) and np.linalg.norm(found_t) == pytest.approx(1)
+
+
+def rays_of(matches, rig):
+    return tuple(g.hom(x) @ np.linalg.inv(rig.cam1.K).T for x in (matches.x1, matches.x2))
+
+
+@pytest.mark.parametrize("motion", [m for m in synthetic.MOTIONS if m != "rotation"])
+def test_relative_orientation_of_every_motion(motion):
+    for seed in range(4):
+        matches, rig = synthetic.random_two_view(40, seed=seed, motion=motion)
+        R, t = g.relative_orientation(*rays_of(matches, rig))
+        assert g.rotation_angle_deg(R @ rig.R.T) < 1e-9 and g.angle_deg(t, rig.t) < 1e-9
+
+
+def test_noisy_relative_orientation_is_no_worse_than_opencvs_and_turns_back():
+    ours, theirs = [], []
+    for seed in range(20):
+        matches, rig = synthetic.random_two_view(60, seed=seed, motion="converging", noise=0.5)
+        d1, d2 = rays_of(matches, rig)
+        R, t = g.relative_orientation(d1, d2)
+        ours.append([g.rotation_angle_deg(R @ rig.R.T), g.angle_deg(t, rig.t)])
+        E, _ = cv2.findEssentialMat(points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K, method=cv2.RANSAC,
+                                    prob=0.9999, threshold=2.0)  # fmt: skip
+        _, R_cv, t_cv, _ = cv2.recoverPose(E=E[:3], points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K)
+        theirs.append([g.rotation_angle_deg(R_cv @ rig.R.T), g.angle_deg(t_cv.ravel(), rig.t)])
+        # least squares of the same angles by scipy
+        start = np.r_[g.rotation_vector(R), t]
+        left, right = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
+
+        def angles(p, left=left, right=right):
+            turned, b = left @ g.rotation_from_vector(p[:3]).T, p[3:] / np.linalg.norm(p[3:])
+            spread = (np.cross(b, right) ** 2).sum(1) + (np.cross(b, turned) ** 2).sum(1)
+            return (np.cross(turned, right) @ b) / np.sqrt(spread)
+
+        best = least_squares(angles, start, xtol=1e-15, ftol=1e-15, gtol=1e-15).x
+        assert g.rotation_angle_deg(g.rotation_from_vector(best[:3]) @ R.T) < 1e-5
+        back_R, back_t = g.relative_orientation(d2, d1)
+        assert g.rotation_angle_deg(back_R @ R) < 1e-6 and g.angle_deg(back_t, -R.T @ t) < 1e-6
+    assert np.all(np.median(ours, axis=0) < np.median(theirs, axis=0))
+
+
+def test_a_weight_of_zero_leaves_a_ray_out():
+    matches, rig = synthetic.random_two_view(30, seed=3, motion="sideways")
+    d1, d2 = rays_of(matches, rig)
+    d2[5] = [0.3, -0.9, 0.2]
+    w = np.ones(30)
+    w[5] = 0
+    R, t = g.relative_orientation(d1, d2, weights=w)
+    assert g.rotation_angle_deg(R @ rig.R.T) < 1e-9 and g.angle_deg(t, rig.t) < 1e-9
+    R, t = g.relative_orientation(d1, d2)
+    assert g.angle_deg(t, rig.t) > 0.01
+
+
+def test_five_rays_give_a_motion_that_they_obey_and_fewer_none():
+    matches, rig = synthetic.random_two_view(5, seed=1, motion="sideways")
+    d1, d2 = rays_of(matches, rig)
+    R, t = g.relative_orientation(d1, d2)
+    assert np.abs(np.sum(d2 * (d1 @ g.essential_from_pose(R, t).T), 1)).max() < 1e-9
+    for a, b in ((d1[:4], d2[:4]), (d1, d2[:4]), (d1[:, :2], d2[:, :2])):
+        with pytest.raises(ValueError, match="N >= 5"):
+            g.relative_orientation(a, b)
 
 
 # --------------------------------------------------------------------------------------------------- triangles
