@@ -20,7 +20,7 @@ RECTANGLE, ELLIPSOID, BOX, FRUSTUM, DISC = range(5)
 
 # Columns of a row of `groups`: first solid, one after the last, bounding sphere's centre and squared radius.
 # Columns of a row of `paints`.
-PLAIN, MOTTLED, WOOD, WALL, BANDS, FRUIT, GLOBE, COVER, WEAVE, DOTS = range(10)
+PLAIN, MOTTLED, WOOD, WALL, BANDS, FRUIT, GLOBE, COVER, WEAVE, DOTS, CHECKS = range(11)
 SHINE, GLOSS, SEED, ARG = 13, 14, 15, 16  # after the kind and four colours: specular share, exponent; arguments
 
 # `light`: position, radius, direct strength, sky strength, reach of the sky's occlusion (0: none), distance D where
@@ -414,6 +414,9 @@ def _albedo(m, g, qx, qy, qz, foot, rgb):
         dot = _line(best, a[1], foot)
         s1, s2, s3 = dot, (dot if shade > 0.4 else 0.0), (dot if shade > 0.72 else 0.0)
         bright = 1.0 + a[2] * _fractal(qx, qy, qz, 0.02, 0.75, foot, seed + 6)
+    elif kind == CHECKS:  # a: square, squares across, squares down; the first corner between squares at (0, 0)
+        column, row = int(np.floor(qx / a[0])) + 1, int(np.floor(qy / a[0])) + 1
+        s1 = 1.0 if 0 <= column < a[1] and 0 <= row < a[2] and (column + row) % 2 == 0 else 0.0
     bright = max(0.05, bright)
     for k in range(3):
         v = c0[k] + s1 * (c1[k] - c0[k])

@@ -394,7 +394,7 @@ POSES = {
 # ------------------------------------------------------------------------------------------------------------- scenes
 
 RECTANGLE, ELLIPSOID, BOX, FRUSTUM, DISC = range(5)  # as in raycast
-PLAIN, MOTTLED, WOOD, WALL, BANDS, FRUIT, GLOBE, COVER, WEAVE, DOTS = range(10)
+PLAIN, MOTTLED, WOOD, WALL, BANDS, FRUIT, GLOBE, COVER, WEAVE, DOTS, CHECKS = range(11)
 
 
 def _paint(kind: int, colours: str, args=(), *, shine=0.0, gloss=30.0, seed=0) -> tuple:
@@ -487,6 +487,23 @@ def swapped() -> Scene:
 def vertical() -> Scene:
     """The ball before its wall, photo 2 taken from above."""
     return replace(sphere(), pose="vertical")
+
+
+def chessboard(
+    R: np.ndarray | None = None, t=(-0.1, -0.06, 0.6), *, columns: int = 9, rows: int = 6, square: float = 0.025
+) -> Scene:
+    """A chessboard of columns x rows inner corners before a grey wall, the first square dark, a white border around.
+
+    R (3,3), t (3,) m: X1 = R X + t takes the corners (j square, i square, 0) to camera 1, as those of
+    `chessboard.Board`.  The rig is the same wherever the board is: two cameras 12 cm apart, held by hand.
+    """
+    R = np.eye(3) if R is None else np.asarray(R, dtype=float)
+    middle = np.array([columns - 1, rows - 1, 0]) * square / 2
+    half = (columns + 2.2) * square / 2, (rows + 2.2) * square / 2, 1
+    paint = _paint(CHECKS, "f4f2ec 1c1c1e", (square, columns + 1, rows + 1))
+    board = _solid(RECTANGLE, R @ middle + t, half, paint, axes=R.T, texture=middle)
+    wall = _solid(RECTANGLE, (0, 0, 2.0), (WIDE, WIDE, 1), _paint(PLAIN, "7c8a80"))
+    return Scene(((wall,), (board,)), target=(0, 0, 0.6), pose="handheld")
 
 
 def still_life() -> Scene:
@@ -765,6 +782,7 @@ SCENES = {
     "forward": forward,
     "plane": plane,
     "rotation": rotation,
+    "chessboard": chessboard,
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stereo3d import raycast, synthetic
+from stereo3d import chessboard, raycast, synthetic
 from stereo3d.errors import StereoError
 from stereo3d.files import read_map
 from stereo3d.geometry import (
@@ -18,6 +18,7 @@ from stereo3d.geometry import (
     hom,
     project,
     rotation_angle_deg,
+    rotation_from_vector,
     sampson,
     scale_K,
     transform,
@@ -51,7 +52,7 @@ def photo_error(pair):
 def test_kernels_and_scenes_number_kinds_alike():
     for name in ("RECTANGLE", "ELLIPSOID", "BOX", "FRUSTUM", "DISC"):
         assert getattr(raycast, name) == getattr(synthetic, name)
-    for name in ("PLAIN", "MOTTLED", "WOOD", "WALL", "BANDS", "FRUIT", "GLOBE", "COVER", "WEAVE", "DOTS"):
+    for name in ("PLAIN", "MOTTLED", "WOOD", "WALL", "BANDS", "FRUIT", "GLOBE", "COVER", "WEAVE", "DOTS", "CHECKS"):
         assert getattr(raycast, name) == getattr(synthetic, name)
 
 
@@ -253,6 +254,20 @@ def test_every_scene_is_closed_and_photographed_in_its_own_pose():
         R, t = synthetic.POSES[scene().pose](scene().baseline, np.linalg.norm(np.subtract(scene().target, scene().eye)))
         np.testing.assert_allclose(pair.rig.t, t, atol=1e-12)
         assert pair.visible1.mean() > 0.5, name
+
+
+def test_the_corners_of_a_chessboard_are_found_where_they_are():
+    board = chessboard.Board("chessboard", 7, 4, 0.03)
+    R, t = rotation_from_vector([0.3, -0.4, 0.1]), np.array([-0.1, -0.05, 0.5])
+    pair = synthetic.render(synthetic.chessboard(R, t, columns=7, rows=4, square=0.03), size=(400, 300))
+    rig = pair.rig
+    for photo, camera, R1, t1 in ((pair.left, rig.cam1, R, t), (pair.right, rig.cam2, rig.R @ R, rig.R @ t + rig.t)):
+        corners = chessboard.find_corners(photo, board)
+        x = project(board.points[corners.ids], camera.K, R1, t1)
+        assert len(x) == 28 and np.linalg.norm(corners.x - x, axis=1).max() < 0.5
+    middle = tuple(np.rint(project(np.array([[0.075, 0.045, 0]]), rig.cam1.K, R, t)[0]).astype(int)[::-1])
+    plane = R[:, 2] @ t / (R[:, 2] @ hom((np.array(middle[::-1]) - rig.cam1.K[:2, 2]) / rig.cam1.focal))
+    assert pair.depth1[middle] == pytest.approx(plane, rel=1e-9)
 
 
 def test_names_that_are_none_are_refused():
