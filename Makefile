@@ -12,7 +12,7 @@ demo:
 test:
 	@./setup.sh test
 	.venv/bin/ruff check
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 setup:
 	@./setup.sh

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stereo3d import synthetic
@@ -19,6 +20,19 @@ def shared_data() -> Path:
     if not Path(name).is_dir():
         pytest.skip(f"STEREO3D_DATA names {name}, which is no folder")
     return Path(name)
+
+
+@pytest.fixture(scope="session")
+def halved():
+    """A depth map (H,W) -> (H/2,W/2): 1 / the mean inverse depth of 2 x 2 pixels, exact on a plane; NaN at an edge."""
+
+    def halve(depth: np.ndarray) -> np.ndarray:
+        h, w = depth.shape
+        inverse = 1 / depth.astype(float).reshape(h // 2, 2, w // 2, 2)
+        step = inverse.max((1, 3)) / inverse.min((1, 3)) - 1
+        return np.where(step < 0.01, 1 / inverse.mean((1, 3)), np.nan)
+
+    return halve
 
 
 @pytest.fixture(scope="session")
