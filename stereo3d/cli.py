@@ -119,16 +119,18 @@ def cli():
 @click.option("--save-stages", type=FILE, metavar="DIR", help="Write what every stage found into this folder.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
 @click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from several sides.")
+@click.option("--report", type=FILE, metavar="HTML", help="Write a page to look at and to judge by: every stage.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar; default: where a person watches.")
 def reconstruct(
-    left, right, output, options, save_stages, json_file, preview, verbose, quiet, progress, **settings
+    left, right, output, options, save_stages, json_file, preview, report, verbose, quiet, progress, **settings
 ):  # fmt: skip
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
     _logging(verbose, quiet)
-    outputs = [(output, "the mesh"), *_companions(output), (preview, "--preview"), *_stage_targets(save_stages)]
+    outputs = [(output, "the mesh"), *_companions(output), (preview, "--preview"), (report, "--report"),
+               *_stage_targets(save_stages)]
     _check_names([left, right, settings["calib"]], [*outputs, (json_file, "--json")])
     with _failure_as_json(json_file):
         from . import pipeline
@@ -137,6 +139,7 @@ def reconstruct(
 
         _check_suffix(output, WRITERS)
         _check_suffix(preview, (".png", ".jpg"))
+        _check_suffix(report, (".html", ".htm"))
         for path, _ in outputs:
             if path is not None:
                 try_writing(path)
@@ -153,11 +156,16 @@ def reconstruct(
                 from .stage_files import save_stages as write_stages
 
                 files += write_stages(result, save_stages)
+            if report:
+                from .report import repeat_command, write_report
+
+                command = repeat_command(result, output, left, right)
+                files.append(write_report(report, result, files=files, command=command))
             seconds = time.perf_counter() - start
             if json_file:
-                from .stage_files import report, write_json
+                from .stage_files import measured, write_json
 
-                files.append(write_json(json_file, report(result, files, seconds)))
+                files.append(write_json(json_file, measured(result, files, seconds)))
     if not quiet:
         _tell(result, files, seconds)
 
@@ -208,6 +216,28 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     if not quiet:
         click.echo(f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
                    f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px.")  # fmt: skip
+
+
+@cli.command()
+@click.argument("mesh", type=FILE)
+@click.option("-o", "--output", type=FILE, metavar="HTML", help="The page; default: NAME-view.html beside the mesh.")
+@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
+def view(mesh, output, opened):
+    """Show a MESH (.obj, .ply, .glb, .stl) in the browser: one page that needs no network."""
+    from .files import try_writing
+    from .report import write_view
+
+    output = output or mesh.with_name(f"{mesh.stem}-view.html")
+    _check_names([mesh], [(output, "the page")])
+    _check_suffix(output, (".html", ".htm"))
+    try_writing(output)
+    write_view(output, mesh)
+    click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    if opened:
+        import webbrowser
+
+        if not webbrowser.open(output.resolve().as_uri()):
+            click.echo("No browser could be started here: open the page yourself.")
 
 
 @cli.command()

@@ -69,7 +69,7 @@ def cameras(result: Result) -> dict:
     }  # fmt: skip
 
 
-def report(result: Result, files: list[Path], seconds: float) -> dict:
+def measured(result: Result, files: list[Path], seconds: float) -> dict:
     """Everything measured, as plain values for JSON."""
     config = result.config
     return {

@@ -24,7 +24,8 @@ LAYERS = (
     ("chessboard", "features", "epipolar", "diagnosis", "rectification", "disparity", "triangulation", "mesh",
      "preview"),
     ("pipeline",),
-    ("report", "stage_files", "doctor"),
+    ("stage_files", "doctor"),
+    ("report",),
     ("cli",),
     ("__init__", "__main__"),
 )
