@@ -86,4 +86,9 @@ if ! importable cv2 || ! importable open3d; then
     importable cv2 || fail "OpenCV cannot be imported: $(.venv/bin/python -c 'import cv2' 2>&1 | tail -n 1)"
     importable open3d || say "going on without Open3D: meshes come from the grid mesher, not Poisson. See: stereo3d doctor"
 fi
+# Pages are looked at in a real browser; without one those tests are skipped, and say so.
+if [ "$extra" = test ] && ! { command -v chromium && command -v chromedriver; } >/dev/null; then
+    apt_install chromium chromium-driver || say "going on without chromium: pages are not tested." \
+        "As root on Debian: apt-get install chromium chromium-driver"
+fi
 echo "$key" >".venv/.done-${extra:-run}"

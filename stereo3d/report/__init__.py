@@ -4,6 +4,106 @@ Pages need no network: pictures, arrays, the viewer (viewer.js, WebGL 2) and the
 inside, and a content policy forbids every request.
 """
 
-from .page import repeat_command, write_report, write_view
+import os
+import shlex
+from pathlib import Path
 
-__all__ = ["repeat_command", "write_report", "write_view"]
+import numpy as np
+
+from ..pipeline import Config, Result
+from ..records import Camera
+from ..stage_files import versions
+from . import scene, stages, words
+from .page import Page, filled, text
+
+__all__ = ["command_line", "repeat_command", "write_report", "write_view"]
+
+
+def write_report(path: str | os.PathLike, result: Result, *, files=(), command: str | None = None) -> Path:
+    """Write a run as one self-contained HTML page, some megabytes.
+
+    files: those written beside it, to be named.  command: what repeats the run; default: made from the Config.
+    """
+    view, pair, page = result.view, result.pair, Page()
+    cam1, cam2 = view.rig.cam1, view.rig.cam2
+    page.picture("photo1", result.left.pixels, "texture")
+    page.picture("photo2", result.right.pixels, "photo")
+    page.picture("left", pair.left, "rectified")
+    page.picture("right", pair.right, "rectified")
+    page.colours()
+    parts = scene.parts_of_result(result)
+    mesh = page.mesh(parts, {k: "photo1" for k, part in enumerate(parts) if part.mesh.texture is result.left.pixels})
+
+    drawn = np.unique(np.linspace(0, len(result.matches) - 1, stages.MATCHES).astype(int))
+    page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
+    page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
+    page.array("inlier", view.inliers[drawn].astype(np.uint8))
+    page.levels("depth1", stages.inverse_depth_in_photo(result.points, cam1), lo=0)
+    page.levels("depth2", stages.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
+
+    step, kinds = stages.map_step(result.disparity.shape), stages.reasons(pair, result.disparity)
+    page.levels("disparity", stages.sampled(result.disparity, step))
+    page.levels("inverse", 1 / stages.sampled(result.points[..., 2], step), lo=0)
+    page.levels("confidence", stages.sampled(result.confidence, step), lo=0, hi=1, steps=254)
+    page.array("reason", stages.sampled(kinds, step), rows=True)
+
+    cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
+    facts = {
+        "report": True, "unit": result.unit, "mesh": mesh, "mode": words.modes_of(parts)[0], "cameras": cameras,
+        "pair": {"size": list(pair.left.shape[1::-1]), "step": step,
+                 "line": stages.depth_line(result.disparity, result.points)},
+        "example": stages.example_pixel(result),
+        "reasons": [{"words": why, "colour": colour} for why, colour in stages.REASONS],
+    }  # fmt: skip
+    first, second = (p.path.name if p.path else f"{which} photo"
+                     for p, which in ((result.left, "first"), (result.right, "second")))  # fmt: skip
+    shown, all_faces = sum(len(p.mesh.faces) for p in parts), len(result.mesh.faces)
+    caption = f"{stages.count(shown)} faces" + (
+        f" here, {stages.count(all_faces)} in the file" if shown < all_faces else "")  # fmt: skip
+    body = filled(
+        "report.html", first=text(first), second=text(second), model=words.model(parts, cameras, caption),
+        **words.verdict(result), **words.every_stage(result, kinds),
+        **words.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
+    )  # fmt: skip
+    return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
+
+
+def write_view(path: str | os.PathLike, mesh_file: str | os.PathLike) -> Path:
+    """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl ...)."""
+    name = Path(mesh_file).name
+    parts, unit, total = scene.parts_of_file(mesh_file)
+    page = Page()
+    page.colours()
+    facts = {"report": False, "unit": unit, "cameras": [], "mesh": page.mesh(parts), "mode": words.modes_of(parts)[0]}
+    shown = sum(len(part.mesh.faces) for part in parts)
+    told = f"{stages.count(total)} faces" + (f", {stages.count(shown)} of them shown" if shown < total else "")
+    told += f"; unit: {unit}." if unit else "."
+    body = filled("view.html", name=text(name), words=text(told), model=words.model(parts, []))
+    return page.write(path, name, body, facts)
+
+
+def _camera(name: str, camera: Camera, R, t) -> dict:
+    return {"name": name, "K": camera.K.tolist(), "size": list(camera.size), "dist": camera.dist.tolist(),
+            "R": np.asarray(R).tolist(), "t": np.asarray(t).tolist()}  # fmt: skip
+
+
+def repeat_command(result: Result, output="model.obj", left=None, right=None) -> str:
+    """The command line that repeats a run. left, right: the photos' names, where the records do not know them."""
+    photos = [str(given or p.path or name)
+              for given, p, name in ((left, result.left, "LEFT"), (right, result.right, "RIGHT"))]  # fmt: skip
+    return command_line([*photos, "-o", str(output)], result.config)
+
+
+def command_line(start: list[str], config: Config) -> str:
+    """`stereo3d` with `start` and every setting of the Config that is not the default."""
+    line, default = ["stereo3d", *start], Config()
+    for name, value in vars(config).items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "options":
+            for key, given in value.items():
+                line += ["-O", f"{key}={given}"]
+        elif value is True and getattr(default, name) is False:
+            line.append(option)
+        elif value != getattr(default, name):
+            line += [option, str(value)]
+    return shlex.join(line)

@@ -216,7 +216,7 @@ async function showDisparity(figure, maps, turbo) {
       paintMap(canvas, size, disparity, lo, hi, turbo);
       const at = (d) => (d - lo) / (hi - lo);
       const below = depthOf ? ticks(lo, hi, 8).map((d) => [at(d), depthOf(d)]).filter(([, z]) => z).map(([p, z]) => [p, number(z)]) : [];
-      legend(box, turbo, ticks(lo, hi, 8).map((d) => [at(d), number(d)]), below, ["disparity, px", `depth, ${facts.pair.line && facts.pair.line.about ? "about, " : ""}${unitName()}`]);
+      legend(box, turbo, ticks(lo, hi, 8).map((d) => [at(d), number(d)]), below, ["disparity, px", `depth${facts.pair.line && facts.pair.line.about ? " (about)" : ""}, ${unitName()}`]);
     } else { // colours by 1 / depth, in which the precision is even
       const inverse = depth.map((z) => 1 / z), [far, near] = [quantile(inverse, 0.01), quantile(inverse, 0.99)];
       paintMap(canvas, size, inverse, far, near, turbo);

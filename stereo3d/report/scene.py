@@ -156,4 +156,3 @@ def _unit(path: Path) -> str:
         head = f.read(4096).decode("utf-8", "replace")
     found = re.search(r'(?:^|\n)(?:#|comment) unit: ([^\n\r]+)|"unit":\s*"([^"]+)"', head)
     return (found[1] or found[2]).strip() if found else ""
-

@@ -150,7 +150,9 @@ def camera_numbers(result: Result) -> list[tuple[str, str]]:
     lenses = [sum(np.asarray(c.dist) != 0) for c in cams]
     if any(lenses):
         same = f"{lenses[0]} coefficient{'s' if lenses[0] > 1 else ''}"
-        found.append(("lens distortion", same if len(set(lenses)) == 1 else f"{lenses[0]} and {lenses[1]} coefficients"))
+        found.append(
+            ("lens distortion", same if len(set(lenses)) == 1 else f"{lenses[0]} and {lenses[1]} coefficients")
+        )
     found += [
         ("turned against each other", f"{rotation_angle_deg(view.R):.2f}\u00b0"),
         ("distance of the cameras", f"{amount(np.linalg.norm(view.t))} {result.unit}"),
@@ -165,7 +167,11 @@ def pair_numbers(result: Result) -> list[tuple[str, str]]:
     pair, view = result.pair, result.view
     u1, u2 = rectified_positions(pair, result.matches.x1[view.inliers], result.matches.x2[view.inliers])
     off = np.abs(u1[:, 1] - u2[:, 1])
-    kinds = {"planar": "on a plane", "polar": "on the sphere about the baseline (polar)", "identity": "already rectified"}
+    kinds = {
+        "planar": "on a plane",
+        "polar": "on the sphere about the baseline (polar)",
+        "identity": "already rectified",
+    }
     numbers = [("rectified", kinds.get(pair.kind, pair.kind)),
                ("size", f"{pair.left.shape[1]} \u00d7 {pair.left.shape[0]} px")]  # fmt: skip
     if np.isfinite(off).any():
@@ -199,7 +205,3 @@ def confidence_numbers(result: Result) -> list[tuple[str, str]]:
         ("depth precise to", f"{percent(float(np.median(precision)))} (median)"),
         ("90 % are within", percent(float(np.quantile(precision, 0.9)))),
     ]
-
-
-def reason_numbers(kinds: np.ndarray) -> list[tuple[str, str]]:
-    return [(words, percent(float((kinds == k).mean()))) for k, (words, _) in enumerate(REASONS)]
