@@ -347,7 +347,8 @@ def test_doctor_tells_what_is_wrong_by_its_exit_code(run, monkeypatch):
 
 def test_the_parameters_are_the_fields_of_config():
     """Defaults live once: what the command takes and what Config takes are the same, by name and by default."""
-    own = {"left", "right", "output", "options", "save_stages", "json_file", "preview", "verbose", "quiet", "progress"}
+    own = {"left", "right", "output", "options", "save_stages", "json_file", "preview", "report",
+           "verbose", "quiet", "progress"}  # fmt: skip
     given = cli.cli.commands["reconstruct"].make_context("", ["a.jpg", "b.jpg", "-o", "c.obj"]).params
     assert own <= set(given)
     settings = {f.name: f.default for f in fields(Config) if f.name != "options"}
@@ -680,6 +681,9 @@ def here(folder, tmp_path, monkeypatch):
         (["-o", "m.obj", "--json", "s/cameras.json", "--save-stages", "s"], 2, "over --save-stages"),
         (["-o", "m.obj", "--preview", "right.png"], 2, "over the input right.png"),
         (["-o", "m.obj", "--preview", "s/disparity.png", "--save-stages", "s"], 2, "over --preview"),
+        (["-o", "m.obj", "--report", "right.png"], 2, "over the input right.png"),
+        (["-o", "m.obj", "--report", "m.pdf"], 2, r"Use \.html"),
+        (["-o", "m.obj", "--report", "/proc/x/r.html"], 6, "cannot write /proc/x/r.html"),
         (["-o", "m.obj", "--json", "/dev/null"], 6, "device"),
         (["-o", "m.obj", "--json", "stages"], 6, "folder"),
     ],
@@ -799,6 +803,39 @@ def test_a_bug_is_owned_up_to(run, folder, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "f.json").read_text())["error"]["code"] == "bug"
     answer = run(*args, "-v")
     assert answer.code == 70 and "Traceback" in answer.err and "in broken" in answer.err
+
+
+# ----------------------------------------------------------------------------------------------- pages
+
+
+def test_the_report_names_its_files_and_the_command(run, quick, folder, tmp_path):
+    answer = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj", "--report", tmp_path / "r.html")
+    assert answer.code == 0 and "r.html" in answer.out
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for words in ("<li>m.obj</li>", "<li>m.mtl</li>", f"stereo3d {folder / 'left.png'} {folder / 'right.png'} -o"):
+        assert words in page
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mtl", "m.obj", "m_texture.jpg", "r.html"]
+
+
+def test_view_writes_a_page_and_opens_it(run, result, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    result.save(tmp_path / "my model.obj")
+    answer = run("view", tmp_path / "my model.obj")
+    assert answer.code == 0, answer.err
+    page = tmp_path / "my model-view.html"
+    assert re.search(r"wrote .*my model-view\.html \(\d\.\d MB\)", answer.out) and opened == [page.as_uri()]
+    assert run("view", tmp_path / "my model.obj", "-o", tmp_path / "p.html", "--no-open").code == 0
+    assert (tmp_path / "p.html").read_bytes() == page.read_bytes() and len(opened) == 1
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    assert "open the page yourself" in run("view", tmp_path / "my model.obj").out
+    for args, code, words in (
+        ((tmp_path / "none.obj",), 3, "no such file"),
+        ((tmp_path / "p.html",), 2, "no reader"),
+        ((tmp_path / "my model.obj", "-o", tmp_path / "my model.obj"), 2, "over the input"),
+        ((tmp_path / "my model.obj", "-o", tmp_path / "p.txt"), 2, r"Use \.html"),
+    ):
+        one_message(run("view", *args, "--no-open"), code, words)
 
 
 # ----------------------------------------------------------------------------------------------- as a process
