@@ -481,7 +481,8 @@ def _companions(output: Path) -> list[tuple[Path, str]]:
         return []
     from .export import companions
 
-    return list(zip(companions(output), ("the material of the mesh", "the texture of the mesh"), strict=True))
+    what = "the material of the mesh", "the texture of the mesh", "the second texture of the mesh"
+    return list(zip(companions(output), what, strict=True))
 
 
 def _stage_targets(folder) -> list[tuple[Path, str]]:

@@ -5,6 +5,7 @@ Shares named bad, coverage or `*_percent` are in %; precision, completeness and 
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -251,7 +252,8 @@ def mesh_scores(
     orientation of the vertices on the true points of their pixels), "scale" (median ratio of depths, pose kept) or
     "none" (a metric mesh).  samples: of the surface, area-uniform, drawn by `seed`.
 
-    A mesh without UV is given the pixels onto which `camera` projects it, and cannot be aligned by similarity.
+    A mesh without UV is given the pixels onto which `camera` projects it, and cannot be aligned by similarity; so are
+    single vertices whose UV is NaN (those that show the second photo).
 
     Returns a flat dict, fractions unless `_percent`:
 
@@ -295,7 +297,9 @@ def mesh_scores(
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
     vertices, faces, uv = _used_part(mesh)
-    pixels = _pixels_of_uv(uv, width, height) if uv is not None else _visible_pixels(vertices, K, camera.dist)
+    pixels = _visible_pixels(vertices, K, camera.dist)
+    if uv is not None:
+        pixels = np.where(np.isfinite(uv), _pixels_of_uv(uv, width, height), pixels)
     z_true = _depth_at(depth, pixels, jump)
     seen = np.isfinite(z_true)
     if np.count_nonzero(seen) < MIN_CORRESPONDENCES:
@@ -647,25 +651,28 @@ def _mirror_test(fit: tuple, a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: 
 
 
 def read_mesh(path: str | os.PathLike) -> Mesh:
-    """A mesh from .obj, .ply or .glb, turned back into the camera's axes: (x, y, z) = (x_file, -y_file, -z_file).
+    """A mesh from .obj, .ply, .glb or .stl, turned back into the camera's axes.
 
-    UV is kept where the file has it; a vertex that an OBJ uses with several `vt` becomes several. Polygons are cut into
-    fans. No texture is read.
+    A file of ours tells the matrix from camera 1 to its axes; without it (x, y, z) = (x_file, -y_file, -z_file). UV is
+    kept where the file has it, NaN where it is a place in the second photo; a vertex that an OBJ uses with several `vt`
+    becomes several. Polygons are cut into fans. No texture is read.
     Raises StereoError("file_missing" | "file_unreadable" | "unknown_format" | "empty_mesh").
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in (".obj", ".ply", ".glb"):
+    if suffix not in (".obj", ".ply", ".glb", ".stl"):
         raise StereoError("unknown_format", f"{path}: no reader for meshes in {suffix or 'files without suffix'}.",
-                          "Use .obj, .ply or .glb.")  # fmt: skip
+                          "Use .obj, .ply, .glb or .stl.")  # fmt: skip
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
-        vertices, faces, uv = _read_obj(path.read_bytes()) if suffix == ".obj" else _read_by_trimesh(path)
+        data = path.read_bytes()
+        vertices, faces, uv = _read_obj(data) if suffix == ".obj" else _read_by_trimesh(path)
         if len(faces) and not (0 <= faces.min() and faces.max() < len(vertices)):
             raise ValueError(f"a face names vertex {faces.max() + 1} of {len(vertices)}")
-        if not np.isfinite(vertices).all() or (uv is not None and not np.isfinite(uv).all()):
+        if not np.isfinite(vertices).all() or (uv is not None and np.isinf(uv).any()):
             raise ValueError("a coordinate is not finite")
+        vertices = vertices @ _axes_told(data)  # row vectors: X R is R^-1 X
     except StereoError:
         raise
     except Exception as error:  # trimesh raises whatever its parsers meet in a broken file
@@ -673,19 +680,34 @@ def read_mesh(path: str | os.PathLike) -> Mesh:
     if len(faces) == 0:
         raise StereoError("empty_mesh", f"{path}: {len(vertices)} vertices and no face.",
                           "A point cloud cannot be measured as a mesh.")  # fmt: skip
-    return Mesh(vertices * [1.0, -1.0, -1.0], faces.astype(np.int32), uv)
+    return Mesh(vertices, faces.astype(np.int32), uv)
+
+
+def _axes_told(data: bytes) -> np.ndarray:
+    """The rotation (3,3) from the frame of camera 1 to the file's axes, from the head of one of our files."""
+    told = re.search(rb"from camera 1: ((?:[-+0-9.e]+ ){8}[-+0-9.e]+)", data[:4096])
+    if told is None:
+        return np.diag([1.0, -1, -1])
+    R = np.array([float(x) for x in told[1].split()]).reshape(3, 3)
+    if not np.allclose(R @ R.T, np.eye(3), atol=1e-6):
+        raise ValueError("its axes are no rotation of the camera's")
+    return R
 
 
 def _read_obj(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices (V,3), faces (M,3) and UV (V,2) | None of an OBJ; raises ValueError for anything that is not plain."""
     lines = {b"v": [], b"vt": [], b"f": []}
+    first_of_second = None  # faces from here on show the second photo
     for line in data.splitlines():
         if line[:1] in (b"v", b"f") or line[:1].isspace() and line.strip():
             word, *rest = line.split(None, 1)
             if word in lines:
                 lines[word].append(rest[0] if rest else b"")
+        elif line == b"usemtl photo2":
+            first_of_second = len(lines[b"f"])
     vertices = _table(lines[b"v"], "v", 3, float)
-    corners = _obj_corners(lines[b"f"])
+    second = _obj_corners(lines[b"f"][first_of_second:] if first_of_second is not None else [])
+    corners = np.concatenate([_obj_corners(lines[b"f"][:first_of_second]), second])
     if len(corners) and corners.min() < 0:
         raise ValueError("a face with an index below 1 (relative indices are not read)")
     v, vt = corners[..., 0] - 1, corners[..., 1] - 1
@@ -698,6 +720,9 @@ def _read_obj(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         raise ValueError(
             f"faces name texture coordinates {vt.min() + 1} (0: none) to {vt.max() + 1} of 1 to {len(texture)}"
         )
+    if not np.isfinite(texture).all():
+        raise ValueError("a texture coordinate is not finite")
+    texture[vt[len(vt) - len(second) :]] = np.nan
     if len(texture) == len(vertices) and np.array_equal(v, vt):
         return vertices, v, texture
     pairs, faces = np.unique(v.astype(np.int64) * len(texture) + vt, return_inverse=True)
@@ -749,6 +774,9 @@ def _read_by_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
     if not parts:
         return np.zeros((0, 3)), np.zeros((0, 3), dtype=int), None
     uvs = [getattr(part.visual, "uv", None) for part in parts]
+    for k, part in enumerate(parts):
+        if uvs[k] is not None and getattr(getattr(part.visual, "material", None), "name", "") == "photo2":
+            uvs[k] = np.full_like(uvs[k], np.nan, dtype=float)  # places in the second photo
     first = np.cumsum([0] + [len(part.vertices) for part in parts])
     faces = np.concatenate([np.asarray(part.faces) + n for part, n in zip(parts, first[:-1], strict=True)])
     vertices = np.concatenate([np.asarray(part.vertices, dtype=float) for part in parts])

@@ -1,6 +1,8 @@
 """Meshes, point clouds and colour pictures of maps on disk.
 
-Every 3-D file has x right, y up, z towards the viewer, (x, -y, -z) of camera 1: the way up that viewers show.
+Every 3-D file has x right, y up, z towards the viewer, (x, -y, -z) of camera 1, the way up that viewers show, unless
+other axes are asked for (`AXES`); where gravity is known the model stands upright. The matrix from camera 1 to the file
+is told in the file, so that what was written can be turned back.
 """
 
 import json
@@ -9,6 +11,7 @@ import re
 import struct
 import zlib
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +21,100 @@ from .files import replacing
 from .geometry import vertex_normals
 from .records import Mesh
 
-__all__ = ["PICTURES", "WRITERS", "check_writable", "colourise", "write_disparity_png", "write_mesh", "write_picture",
-           "write_points"]  # fmt: skip
+__all__ = ["AXES", "PICTURES", "WRITERS", "check_writable", "colourise", "write_disparity_png", "write_mesh",
+           "write_picture", "write_points"]  # fmt: skip
 
 PICTURES = (".png", ".jpg", ".jpeg")
-CHUNK = 65_536  # lines formatted at a time
-AXES = "x right, y up, z towards the viewer; camera 1 at the origin"
+TEXTURES = ("jpg", "png")
+# from (right, down, forward), the axes of a levelled camera 1, to the axes of the file; each a rotation
+AXES = {
+    "y-up": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
+    "z-up": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "camera": np.eye(3),
+}
+AXES_WORDS = {
+    "y-up": "x right, y up, z towards the viewer",
+    "z-up": "x right, y forward, z up",
+    "camera": "x right, y down, z forward",
+}
+FILLED = np.array([255, 0, 255], np.uint8)  # colour of vertices that were not measured, on request
+LEVEL = 0.9  # where gravity points along the view more than this, the picture's up tells the heading
+
+
+@dataclass(frozen=True, eq=False)
+class _Style:
+    """What a writer is told besides the mesh. to_file: (3,3) from the frame of camera 1 to the file's axes."""
+
+    name: str
+    unit: str
+    to_file: np.ndarray
+    words: str
+    quality: int = 95
+    texture: str = "jpg"
+    mark_filled: bool = False
+
+    @property
+    def comments(self) -> list[str]:
+        numbers = " ".join(f"{x:.12g}" for x in (self.to_file + 0.0).ravel())
+        return [f"unit: {self.unit}", f"{self.words}; camera 1 at the origin", f"from camera 1: {numbers}"]
+
+    def turned(self, X: np.ndarray) -> np.ndarray:
+        """(N,3) from the frame of camera 1 to that of the file."""
+        if np.abs(self.to_file).max(0).sum() == 3 and np.count_nonzero(self.to_file) == 3:  # mere exchanges and signs
+            order, sign = np.abs(self.to_file).argmax(1), self.to_file.sum(1)
+            return np.asarray(X, dtype=float)[:, order] * sign + 0.0  # + 0 makes -0 plain
+        return np.asarray(X, dtype=float) @ self.to_file.T
 
 
 def write_mesh(
-    path: str | os.PathLike, mesh: Mesh, *, quality: int = 95, name: str | None = None, unit: str | None = None
+    path: str | os.PathLike,
+    mesh: Mesh,
+    *,
+    quality: int = 95,
+    texture: str = "jpg",
+    name: str | None = None,
+    unit: str | None = None,
+    axes: str = "y-up",
+    down: np.ndarray | None = None,
+    mark_filled: bool = False,
 ) -> list[Path]:
     """Write a mesh in the format of the suffix, one of `WRITERS`; returns the files written, the mesh first.
 
-    .obj: text, nine digits, with NAME.mtl and NAME_texture.jpg beside it (names in ASCII without spaces, as MTL
-    asks for: `companions`).  .glb: glTF 2.0 in one file, unlit, texture inside.  .ply: binary, normals, colours of the
-    texture and sigma at the vertices.  quality: of the JPEG, 1..100.  name: of the object, default the file's.
-    unit: of the coordinates, told in the file ("m", "mm"; None: the distance between the two cameras is one).
+    .obj: text, nine digits, with NAME.mtl and NAME_texture.jpg beside it, and NAME_texture2.jpg where faces show the
+    second photo (names in ASCII without spaces, as MTL asks for: `companions`).  .glb: glTF 2.0 in one file, unlit,
+    textures inside.  .ply: binary, normals, colours of the texture and sigma at the vertices (NaN: not measured).
+    .stl: binary, the bare shape.
+    quality: of the JPEG, 1..100.  texture: "jpg", or "png" for one without loss.  name: of the object, default the
+    file's.  unit: of the coordinates, told in the file ("m", "mm"; None: the distance between the two cameras is one).
+    axes: one of `AXES`.  down: (3,) where gravity points to in the frame of camera 1; the model is turned so that it
+    stands upright; None: camera 1 was held level.  mark_filled: in .ply, vertices with sigma NaN are magenta.
 
     All or nothing: the files appear together when every byte is written, the OBJ last; after a failure what was there
-    before is there still. Raises StereoError("unknown_format" | "unwritable").
+    before is there still. Raises StereoError("unknown_format" | "unwritable" | "bad_option").
     """
     path = Path(path)
     writer = _writer(path)
     if not 1 <= quality <= 100:
         raise StereoError("bad_option", f"JPEG quality {quality}.", "Give 1 to 100.", quality=quality)
+    check_axes(path, axes)
+    if texture not in TEXTURES:
+        raise StereoError("bad_option", f"there is no texture format {texture!r}.", f"Use {' or '.join(TEXTURES)}.")
     if mesh.texture is not None and mesh.uv is None:
         raise ValueError("write_mesh: a texture without uv")
-    return writer(path, mesh, quality, _plain(name or path.stem), f"unit: {_plain(unit) if unit else 'baseline'}")
+    if mesh.second is not None and (mesh.texture is None or mesh.uv2 is None or mesh.texture2 is None):
+        raise ValueError("write_mesh: faces of the second photo need texture, uv2 and texture2")
+    return writer(path, mesh, _Style(_plain(name or path.stem), _plain(unit) if unit else "baseline",
+                                     AXES[axes] @ _levelled(down), AXES_WORDS[axes], quality, texture, mark_filled)
+                  )  # fmt: skip
+
+
+def check_axes(path: str | os.PathLike, axes: str) -> None:
+    """Raises StereoError("bad_option") for axes that there are not, or that the format of the suffix cannot have."""
+    if axes not in AXES:
+        raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
+    if Path(path).suffix.lower() == ".glb" and axes != "y-up":
+        raise StereoError("bad_option", f"glTF has y up, by its standard; {axes} would stand wrong in every viewer.",
+                          "Use another format, or leave --axes out.")  # fmt: skip
 
 
 def check_writable(path: str | os.PathLike, *, suffixes: tuple[str, ...] | None = None) -> None:
@@ -73,8 +142,8 @@ def check_writable(path: str | os.PathLike, *, suffixes: tuple[str, ...] | None 
                           "Choose a folder that is writable.")  # fmt: skip
 
 
-def companions(path: str | os.PathLike) -> tuple[Path, Path]:
-    """The material file and the texture that belong to an OBJ: STEM.mtl and STEM_texture.jpg in the same folder.
+def companions(path: str | os.PathLike, texture: str = "jpg") -> tuple[Path, Path, Path]:
+    """What belongs to an OBJ, in its folder: STEM.mtl, STEM_texture.jpg and, of the second photo, STEM_texture2.jpg.
 
     `mtllib` takes several names parted by spaces and many readers take ASCII only, so a stem with other characters than
     letters, digits, dot, plus, dash and underscore has those replaced and a checksum of the stem put behind, lest two
@@ -85,7 +154,8 @@ def companions(path: str | os.PathLike) -> tuple[Path, Path]:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", stem):
         safe = re.sub(r"[^A-Za-z0-9_.+-]+", "_", stem).strip("_.+-") or "model"
         stem = f"{safe[:80]}-{zlib.crc32(os.fsencode(stem)):08x}"
-    return path.with_name(f"{stem}.mtl"), path.with_name(f"{stem}_texture.jpg")
+    names = f"{stem}.mtl", f"{stem}_texture.{texture}", f"{stem}_texture2.{texture}"
+    return tuple(path.with_name(name) for name in names)
 
 
 def write_points(
@@ -95,19 +165,26 @@ def write_points(
     sigma: np.ndarray | None = None,
     *,
     unit: str | None = None,
+    axes: str = "y-up",
+    down: np.ndarray | None = None,
 ) -> Path:
-    """Write a point cloud (binary .ply) from points (...,3), NaN left out, colours (...,3) u8, sigma (...)."""
+    """Write a point cloud (binary .ply) from points (...,3), NaN left out, colours (...,3) u8, sigma (...).
+
+    unit, axes, down: as for `write_mesh`.
+    """
     path = Path(path)
     _check_suffix(path, (".ply",))
+    check_axes(path, axes)
     points = np.asarray(points, dtype=float).reshape(-1, 3)
     known = np.isfinite(points).all(1)
-    columns = _coordinates(points[known])
+    style = _Style("", _plain(unit) if unit else "baseline", AXES[axes] @ _levelled(down), AXES_WORDS[axes])
+    columns = _coordinates(style.turned(points[known]))
     if colours is not None:
         columns |= _colours(np.asarray(colours, dtype=np.uint8).reshape(-1, 3)[known])
     if sigma is not None:
         columns["sigma"] = np.asarray(sigma, dtype=np.float32).reshape(-1)[known]
     with replacing(path) as temporary, open(temporary, "wb") as f:
-        _write_ply(f, columns, None, f"unit: {_plain(unit) if unit else 'baseline'}")
+        _write_ply(f, columns, None, style.comments)
     return path
 
 
@@ -176,80 +253,107 @@ def _encode(suffix: str, picture: np.ndarray, quality: int) -> bytes:
 # ----------------------------------------------------------------------------------------------- writers
 
 
-def _write_obj(path: Path, mesh: Mesh, quality: int, name: str, unit: str) -> list[Path]:
-    """OBJ + MTL + JPEG. Kd 1, no Ka, no Ks: the texture as it is, under whatever light the viewer has."""
-    material, texture = companions(path)
-    textured = mesh.texture is not None
+def _write_obj(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
+    """OBJ + MTL + picture. Kd 1, no Ka, no Ks: the texture as it is, under whatever light the viewer has."""
+    from .digits import lines
+
+    material, *textures = companions(path, style.texture)
+    parts = [] if mesh.texture is None else [("photo", mesh.texture, textures[0])]
+    if mesh.second is not None:
+        parts.append(("photo2", mesh.texture2, textures[1]))
     with ExitStack() as stack:  # leaves in reverse: the OBJ, named first, is put in place last
         obj = stack.enter_context(replacing(path))
-        if textured:
-            mtl, jpg = stack.enter_context(replacing(material)), stack.enter_context(replacing(texture))
-            jpg.write_bytes(_encode(".jpg", mesh.texture, quality))
-            mtl.write_text(
-                f"# stereo3d\nnewmtl photo\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {texture.name}\n",
-                encoding="ascii",
-            )
-        with open(obj, "w", encoding="utf-8", newline="\n") as f:
-            f.write(f"# stereo3d\n# {unit}\n# {AXES}\n")
-            if textured:
-                f.write(f"mtllib {material.name}\n")
-            f.write(f"o {name.replace(' ', '_')}\n")
-            _write_lines(f, "v %.9g %.9g %.9g\n", _y_up(mesh.vertices))
-            if mesh.uv is not None:
-                _write_lines(f, "vt %.9g %.9g\n", mesh.uv)
-            if textured:
-                f.write("usemtl photo\n")
-            first_is_one = mesh.faces.astype(np.int64) + 1
-            if mesh.uv is None:
-                _write_lines(f, "f %d %d %d\n", first_is_one)
-            else:
-                _write_lines(f, "f %d/%d %d/%d %d/%d\n", np.repeat(first_is_one, 2, axis=1))
-    return [path, material, texture] if textured else [path]
+        if parts:
+            mtl = stack.enter_context(replacing(material))
+            words = ["# stereo3d"]
+            for name, picture, target in parts:
+                stack.enter_context(replacing(target)).write_bytes(_encode(target.suffix, picture, style.quality))
+                words += [f"newmtl {name}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "d 1", "illum 1"]
+                words.append(f"map_Kd {target.name}")
+            mtl.write_text("\n".join(words) + "\n", encoding="ascii")
+        with open(obj, "wb") as f:
+            header = ["# stereo3d", *(f"# {line}" for line in style.comments)]
+            header += [f"mtllib {material.name}"] if parts else []
+            f.write("\n".join([*header, f"o {style.name.replace(' ', '_')}", ""]).encode("utf-8"))
+            f.writelines(lines("v ", style.turned(mesh.vertices), "  \n"))
+            corners = mesh.faces.astype(np.int64) + 1
+            groups = [(None, slice(None), mesh.uv)]
+            if parts:
+                groups = [("photo", slice(None) if mesh.second is None else ~mesh.second, mesh.uv)]
+            if mesh.second is not None:
+                groups.append(("photo2", mesh.second, mesh.uv2))
+            places = 0
+            for material_name, which, uv in groups:
+                table, between = corners[which], "  \n"
+                if uv is not None:
+                    place = table
+                    if mesh.second is not None:  # each photo's places for its own corners alone
+                        used, place = np.unique(table, return_inverse=True)
+                        uv, place = uv[used - 1], place.reshape(table.shape) + places + 1
+                    places += len(uv)
+                    f.writelines(lines("vt ", uv, " \n"))
+                    table, between = np.stack([table, place], -1).reshape(-1, 6), "/ / /\n"
+                if material_name:
+                    f.write(f"usemtl {material_name}\n".encode())
+                f.writelines(lines("f ", table, between))
+    return [path, material, *(target for _, _, target in parts)] if parts else [path]
 
 
-def _write_lines(f, line: str, rows: np.ndarray) -> None:
-    """One line for each row. One C-level % over thousands of lines is ten times as fast as a loop over them."""
-    for i in range(0, len(rows), CHUNK):
-        some = rows[i : i + CHUNK]
-        f.write(line * len(some) % tuple(some.ravel().tolist()))
-
-
-def _write_ply_mesh(path: Path, mesh: Mesh, quality: int, name: str, unit: str) -> list[Path]:
-    columns = _coordinates(mesh.vertices)
-    normals = _y_up(vertex_normals(mesh.vertices, mesh.faces)).astype(np.float32)
+def _write_ply_mesh(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
+    columns = _coordinates(style.turned(mesh.vertices))
+    normals = style.turned(vertex_normals(mesh.vertices, mesh.faces)).astype(np.float32)
     columns |= dict(zip(("nx", "ny", "nz"), normals.T, strict=True))
-    if mesh.texture is not None:
-        height, width = mesh.texture.shape[:2]
-        x = np.clip((mesh.uv[:, 0] * width).astype(int), 0, width - 1)
-        y = np.clip(((1 - mesh.uv[:, 1]) * height).astype(int), 0, height - 1)
-        columns |= _colours(mesh.texture[y, x])
+    filled = np.isnan(mesh.sigma) if mesh.sigma is not None and style.mark_filled else None
+    if mesh.texture is not None or filled is not None:
+        grey = np.full((len(mesh.vertices), 3), 180, np.uint8)
+        rgb = vertex_colours(mesh) if mesh.texture is not None else grey
+        columns |= _colours(rgb if filled is None else np.where(filled[:, None], FILLED, rgb))
     if mesh.sigma is not None:
         columns["sigma"] = mesh.sigma.astype(np.float32)
     with replacing(path) as temporary, open(temporary, "wb") as f:
-        _write_ply(f, columns, mesh.faces, unit)
+        _write_ply(f, columns, mesh.faces, style.comments)
     return [path]
 
 
-def _write_ply(f, columns: dict[str, np.ndarray], faces: np.ndarray | None, unit: str) -> None:
+def vertex_colours(mesh: Mesh) -> np.ndarray:
+    """(V,3) u8: the texel at each vertex, of the second photo where no face of the first uses the vertex."""
+
+    def texel(texture, uv):
+        height, width = texture.shape[:2]
+        x = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
+        y = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
+        return texture[y, x]
+
+    if mesh.second is None:
+        return texel(mesh.texture, mesh.uv)
+    first = np.zeros(len(mesh.vertices), bool)
+    first[mesh.faces[~mesh.second]] = True
+    rgb = np.empty((len(first), 3), np.uint8)
+    rgb[first] = texel(mesh.texture, mesh.uv[first])
+    rgb[~first] = texel(mesh.texture2, mesh.uv2[~first])
+    return rgb
+
+
+def _write_ply(f, columns: dict[str, np.ndarray], faces: np.ndarray | None, comments: list[str]) -> None:
     """Binary little-endian PLY; columns: name -> (V,) f32 or u8, in this order."""
     kinds = {np.dtype(np.float32): ("float", "<f4"), np.dtype(np.uint8): ("uchar", "u1")}
     count = len(next(iter(columns.values())))
-    header = ["ply", "format binary_little_endian 1.0", f"comment {unit}", f"comment {AXES}", f"element vertex {count}"]
-    header += [f"property {kinds[c.dtype][0]} {key}" for key, c in columns.items()]
+    header = ["ply", "format binary_little_endian 1.0", *(f"comment {line}" for line in comments)]
+    header += [f"element vertex {count}", *(f"property {kinds[c.dtype][0]} {key}" for key, c in columns.items())]
     if faces is not None:
         header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
     f.write(("\n".join(header) + "\nend_header\n").encode("utf-8"))
     table = np.empty(count, dtype=[(key, kinds[c.dtype][1]) for key, c in columns.items()])
     for key, c in columns.items():
         table[key] = c
-    f.write(table.tobytes())
+    f.write(table)
     if faces is not None:
         lists = np.empty(len(faces), dtype=[("n", "u1"), ("corners", "<i4", 3)])
         lists["n"], lists["corners"] = 3, faces
-        f.write(lists.tobytes())
+        f.write(lists)
 
 
-def _write_glb(path: Path, mesh: Mesh, quality: int, name: str, unit: str) -> list[Path]:
+def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
     """glTF 2.0 binary (Khronos 2021): a JSON chunk and one of bytes. Unlit where the viewer knows how, else matt."""
     blobs, views, accessors = [], [], []
 
@@ -264,31 +368,49 @@ def _write_glb(path: Path, mesh: Mesh, quality: int, name: str, unit: str) -> li
         return len(accessors) - 1
 
     FLOAT, UINT, VERTICES, INDICES = 5126, 5125, 34962, 34963
-    xyz = _y_up(mesh.vertices).astype("<f4")
-    bounds = {"min": xyz.min(0).tolist(), "max": xyz.max(0).tolist()}
-    attributes = {"POSITION": accessor(xyz, "VEC3", FLOAT, VERTICES, **bounds)}
-    if mesh.uv is not None:  # glTF's uv starts at the top left
-        uv = np.column_stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]]).astype("<f4")
-        attributes["TEXCOORD_0"] = accessor(uv, "VEC2", FLOAT, VERTICES)
-    corners = accessor(mesh.faces.ravel().astype("<u4"), "SCALAR", UINT, INDICES)
-    surface = {"metallicFactor": 0, "roughnessFactor": 1}
+
+    def primitive(vertices, faces, uv, material: int) -> dict:
+        xyz = style.turned(vertices).astype("<f4")
+        bounds = {"min": xyz.min(0).tolist(), "max": xyz.max(0).tolist()}
+        attributes = {"POSITION": accessor(xyz, "VEC3", FLOAT, VERTICES, **bounds)}
+        if uv is not None:  # glTF's uv starts at the top left
+            uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype("<f4")
+            attributes["TEXCOORD_0"] = accessor(uv, "VEC2", FLOAT, VERTICES)
+        corners = accessor(faces.ravel().astype("<u4"), "SCALAR", UINT, INDICES)
+        return {"attributes": attributes, "indices": corners, "material": material}
+
+    def of_photo(which: np.ndarray, uv, material: int) -> dict:
+        used, faces = np.unique(mesh.faces[which], return_inverse=True)
+        return primitive(mesh.vertices[used], faces, uv[used], material)
+
+    if mesh.second is None:
+        primitives = [primitive(mesh.vertices, mesh.faces, mesh.uv, 0)]
+    else:
+        groups = (~mesh.second, mesh.uv), (mesh.second, mesh.uv2)
+        primitives = [of_photo(which, uv, k) for k, (which, uv) in enumerate(groups) if which.any()]
+    kind = "image/jpeg" if style.texture == "jpg" else "image/png"
+    pictures = [p for p in (mesh.texture, mesh.texture2 if mesh.second is not None else None) if p is not None]
+    materials = [{"name": f"photo{k + 1 if k else ''}", "doubleSided": True,
+                  "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}
+                 for k in range(max(1, len(pictures)))]  # fmt: skip
     tree = {
-        "asset": {"version": "2.0", "generator": "stereo3d", "extras": {"unit": unit.removeprefix("unit: ")}},
-        "extensionsUsed": ["KHR_materials_unlit"],
+        "asset": {"version": "2.0", "generator": "stereo3d",
+                  "extras": {"unit": style.unit, "axes": " | ".join(style.comments[1:])}},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": name}],
-        "meshes": [{"name": name, "primitives": [{"attributes": attributes, "indices": corners, "material": 0}]}],
-        "materials": [{"name": "photo", "pbrMetallicRoughness": surface, "doubleSided": True}],
-    }
-    if mesh.texture is None:
-        del tree["extensionsUsed"]
-    else:
-        tree["materials"][0]["extensions"] = {"KHR_materials_unlit": {}}
-        surface["baseColorTexture"] = {"index": 0}
-        tree["textures"] = [{"source": 0, "sampler": 0}]
+        "nodes": [{"mesh": 0, "name": style.name}],
+        "meshes": [{"name": style.name, "primitives": primitives}],
+        "materials": materials,
+    }  # fmt: skip
+    if pictures:
+        tree["extensionsUsed"] = ["KHR_materials_unlit"]
+        for k, material in enumerate(materials):
+            material["extensions"] = {"KHR_materials_unlit": {}}
+            material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": k}
+        tree["textures"] = [{"source": k, "sampler": 0} for k in range(len(pictures))]
         tree["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}]  # mipmaps; clamp
-        tree["images"] = [{"bufferView": add(_encode(".jpg", mesh.texture, quality)), "mimeType": "image/jpeg"}]
+        tree["images"] = [{"bufferView": add(_encode(f".{style.texture}", p, style.quality)), "mimeType": kind}
+                          for p in pictures]  # fmt: skip
     body = b"".join(blobs)
     tree |= {"bufferViews": views, "accessors": accessors, "buffers": [{"byteLength": len(body)}]}
     text = json.dumps(tree, ensure_ascii=False).encode("utf-8")
@@ -300,19 +422,43 @@ def _write_glb(path: Path, mesh: Mesh, quality: int, name: str, unit: str) -> li
     return [path]
 
 
-WRITERS = {".obj": _write_obj, ".ply": _write_ply_mesh, ".glb": _write_glb}
+def _write_stl(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
+    """Binary STL: 80 bytes of header, the number of faces, and of each its normal and three corners, all f32."""
+    corners = style.turned(mesh.vertices).astype("<f4")[mesh.faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), np.float32(1e-30))
+    table = np.zeros(len(corners), dtype=[("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    table["normal"], table["corners"] = normal, corners
+    header = f"stereo3d unit: {style.unit}; {style.words}".encode()[:80].ljust(80)  # never begins with "solid"
+    with replacing(path) as temporary, open(temporary, "wb") as f:
+        f.write(header + struct.pack("<I", len(table)))
+        f.write(table)
+    return [path]
+
+
+WRITERS = {".obj": _write_obj, ".ply": _write_ply_mesh, ".glb": _write_glb, ".stl": _write_stl}
 
 
 # -------------------------------------------------------------------------------------------------- parts
 
 
-def _y_up(X: np.ndarray) -> np.ndarray:
-    """(x, -y, -z): a half turn about x, from the frame of camera 1 to that of the files. (N,3)."""
-    return np.asarray(X, dtype=float) * [1, -1, -1] + 0.0  # + 0 makes -0 plain
+def _levelled(down: np.ndarray | None) -> np.ndarray:
+    """(3,3) from the frame of camera 1 to (right, down, forward) of a level one with the same heading."""
+    if down is None:
+        return np.eye(3)
+    down = np.asarray(down, dtype=float)
+    length = np.linalg.norm(down)
+    if down.shape != (3,) or not length > 0:
+        raise ValueError(f"down is a direction (3,), got {down}")
+    down = down / length
+    ahead = np.array([0, 0, 1.0]) if abs(down[2]) < LEVEL else np.array([0, -np.sign(down[2]), 0.0])
+    forward = ahead - (ahead @ down) * down
+    forward /= np.linalg.norm(forward)
+    return np.stack([np.cross(down, forward), down, forward])
 
 
 def _coordinates(X: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip("xyz", _y_up(X).astype(np.float32).T, strict=True))
+    return dict(zip("xyz", X.astype(np.float32).T, strict=True))
 
 
 def _colours(rgb: np.ndarray) -> dict[str, np.ndarray]:

@@ -175,7 +175,10 @@ class Mesh:
 
     vertices: (V,3) f64.  faces: (M,3) i32, counter-clockwise seen from outside.  uv: (V,2) f64 | None, origin at the
     texture's bottom left, v up, in units of its width and height (pixel (x, y) -> ((x + 1/2)/W, 1 - (y + 1/2)/H)).
-    texture: (H,W,3) u8 RGB | None.  sigma: (V,) standard deviation along the ray, units of the vertices | None.
+    texture: (H,W,3) u8 RGB | None.  sigma: (V,) standard deviation along the ray, units of the vertices, NaN where the
+    vertex was not measured but made when a hole was filled | None.
+    second: (M,) bool, the faces that show the second photo: their corners have the place uv2 (V,2) in texture2
+    (H2,W2,3) u8 RGB; None: no face does.  facts: what was measured while it was made, by name.
     """
 
     vertices: np.ndarray
@@ -183,3 +186,7 @@ class Mesh:
     uv: np.ndarray | None = None
     texture: np.ndarray | None = None
     sigma: np.ndarray | None = None
+    second: np.ndarray | None = None
+    uv2: np.ndarray | None = None
+    texture2: np.ndarray | None = None
+    facts: dict = field(default_factory=dict)

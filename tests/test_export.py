@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stereo3d import export
+from stereo3d import digits, export
 from stereo3d.errors import StereoError
+from stereo3d.evaluate import read_mesh
 from stereo3d.export import (
+    AXES,
     WRITERS,
     check_writable,
     colourise,
@@ -43,9 +46,30 @@ def sheet(n=12, seed=0):
     return Mesh(X, faces, np.stack([u.ravel(), 1 - v.ravel()], -1), texture, rng.random(n * n))
 
 
+def two_photos(n=12):
+    """`sheet` with the right half of its faces showing a second photo, and three vertices that were not measured."""
+    mesh = sheet(n)
+    second = mesh.vertices[mesh.faces, 0].mean(1) > 0.3
+    x, y = np.meshgrid(np.arange(40), np.arange(50))
+    other = np.stack([255 - 3 * x - 2 * y, 2 * x + 2 * y, 5 * y], -1).astype(np.uint8)
+    sigma = mesh.sigma.copy()
+    sigma[[3, 40, 77]] = np.nan
+    return replace(mesh, sigma=sigma, second=second, uv2=mesh.uv[:, ::-1] * 0.9 + 0.05, texture2=other)
+
+
 def parse_obj(path):
-    """OBJ by its own words: nothing passes that this writer does not promise."""
-    v, vt, f, words = [], [], [], {}
+    """OBJ by its own words: nothing passes that this writer does not promise. v, vt, f, words of the one material."""
+    v, vt, groups, words = parse_obj_groups(path)
+    assert len(groups) == 1
+    (material, f), = groups.items()
+    if material:
+        words["usemtl"] = material
+    return v, vt, f, words
+
+
+def parse_obj_groups(path):
+    """v (V,3), vt (T,2), {material: f (M,3,1 or 2) counted from 0}, words of the header."""
+    v, vt, groups, words, f = [], [], {}, {}, None
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         key, *rest = line.split(" ")
         if key == "v":
@@ -53,20 +77,32 @@ def parse_obj(path):
         elif key == "vt":
             vt.append([float(x) for x in rest])
         elif key == "f":
+            f = groups.setdefault("", []) if f is None else f
             f.append([[int(i) for i in corner.split("/")] for corner in rest])
+        elif key == "usemtl":
+            f = groups.setdefault(rest[0], [])
+            assert len(rest) == 1 and not f
         elif key == "#":
             words.setdefault("#", []).append(" ".join(rest))
         else:
-            assert key in ("mtllib", "usemtl", "o") and key not in words and len(rest) == 1, line
+            assert key in ("mtllib", "o") and key not in words and len(rest) == 1, line
             words[key] = rest[0]
-    f = np.array(f)
-    assert f.shape[1] == 3
-    return np.array(v), np.array(vt), f - 1, words
+    groups = {material: np.array(f) - 1 for material, f in groups.items()}
+    assert all(f.shape[1] == 3 for f in groups.values())
+    return np.array(v), np.array(vt), groups, words
 
 
 def parse_mtl(path):
-    lines = [line.split(" ", 1) for line in path.read_text(encoding="ascii").splitlines() if line[0] != "#"]
-    return dict(lines)
+    """The material of the file; of several the one after the other: {newmtl: {key: value}}, or the only one itself."""
+    materials = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        if line[0] != "#":
+            key, value = line.split(" ", 1)
+            if key == "newmtl":
+                materials.append({})
+            assert key not in materials[-1]
+            materials[-1][key] = value
+    return materials[0] if len(materials) == 1 else {m["newmtl"]: m for m in materials}
 
 
 def picture(path):
@@ -96,6 +132,126 @@ def test_obj_by_the_letter(tmp_path, name):
     image = picture(tmp_path / material["map_Kd"])
     assert np.abs(image.astype(int) - mesh.texture).max() <= 8
     assert {words["mtllib"], material["map_Kd"]} == {p.name for p in written[1:]}
+
+
+def test_two_photos_in_an_obj_by_the_letter(tmp_path):
+    mesh = two_photos()
+    written = write_mesh(tmp_path / "a.obj", mesh, texture="png")
+    assert [p.name for p in written] == ["a.obj", "a.mtl", "a_texture.png", "a_texture2.png"]
+    v, vt, groups, words = parse_obj_groups(written[0])
+    materials = parse_mtl(tmp_path / words["mtllib"])
+    assert list(groups) == list(materials) and len(groups) == 2
+    assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
+    for (name, f), which, uv, image in zip(groups.items(), (~mesh.second, mesh.second), (mesh.uv, mesh.uv2),
+                                           (mesh.texture, mesh.texture2), strict=True):  # fmt: skip
+        assert np.array_equal(f[..., 0], mesh.faces[which])
+        assert np.allclose(vt[f[..., 1]], uv[mesh.faces[which]], rtol=1e-8, atol=0)
+        assert np.array_equal(picture(tmp_path / materials[name]["map_Kd"]), image)  # PNG loses nothing
+    assert ((vt >= 0) & (vt <= 1)).all()
+    assert np.array_equal(np.unique(np.concatenate([f[..., 1].ravel() for f in groups.values()])), np.arange(len(vt)))
+    read = read_mesh(written[0])
+    assert np.isnan(read.uv[read.faces]).all((1, 2)).sum() == mesh.second.sum()
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".glb"])
+def test_two_photos_in_trimesh(tmp_path, suffix):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = two_photos()
+    path = write_mesh(tmp_path / f"a{suffix}", mesh)[0]
+    parts = trimesh.load_scene(path, process=False).dump()
+    parts = sorted(parts, key=lambda part: part.visual.material.name)
+    assert [part.visual.material.name for part in parts] == ["photo", "photo2"]
+    for part, which, uv, image in zip(parts, (~mesh.second, mesh.second), (mesh.uv, mesh.uv2),
+                                      (mesh.texture, mesh.texture2), strict=True):  # fmt: skip
+        assert np.allclose(part.triangles, (mesh.vertices * FLIP)[mesh.faces[which]], rtol=1e-6, atol=1e-12)
+        assert np.allclose(part.visual.uv[part.faces], uv[mesh.faces[which]], atol=1e-6)
+        material = part.visual.material
+        got = material.baseColorTexture if suffix == ".glb" else material.image
+        assert np.abs(np.asarray(got.convert("RGB")).astype(int) - image).max() <= 8
+
+
+def test_two_photos_in_open3d(tmp_path):
+    open3d = pytest.importorskip("open3d")
+    mesh = two_photos()
+    read = open3d.io.read_triangle_mesh(str(write_mesh(tmp_path / "a.obj", mesh)[0]), enable_post_processing=True)
+    order = np.argsort(mesh.second, kind="stable")
+    corners = np.asarray(read.vertices)[np.asarray(read.triangles)]
+    assert np.allclose(corners, (mesh.vertices * FLIP)[mesh.faces[order]], rtol=1e-6, atol=1e-12)
+    uv = np.where(mesh.second[:, None, None], mesh.uv2[mesh.faces], mesh.uv[mesh.faces])[order]
+    assert np.allclose(np.asarray(read.triangle_uvs).reshape(-1, 3, 2), uv, atol=1e-6)
+    used = np.asarray(read.triangle_material_ids)
+    pictures = [np.asarray(read.textures[k])[::-1, :, :3].astype(int) for k in (used[0], used[-1])]
+    for got, image in zip(pictures, (mesh.texture, mesh.texture2), strict=True):
+        assert got.shape == image.shape and np.abs(got - image).max() <= 8
+
+
+def test_stl_in_trimesh_and_open3d(tmp_path):
+    trimesh, open3d = pytest.importorskip("trimesh"), pytest.importorskip("open3d")
+    mesh = sheet()
+    (path,) = write_mesh(tmp_path / "写真 1.stl", mesh, unit="solid gold feet")
+    data = path.read_bytes()
+    assert len(data) == 84 + 50 * len(mesh.faces) and not data.startswith(b"solid") and b"unit: solid" in data[:80]
+    read = trimesh.load(path, process=False)
+    assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-6, atol=1e-12)
+    told = np.frombuffer(data[84:], [("n", "<f4", 3), ("x", "<f4", 9), ("a", "<u2")])["n"]
+    assert np.allclose(told, read.face_normals, atol=1e-4) and (told[:, 2] > 0).all()
+    again = np.asarray(open3d.io.read_triangle_mesh(str(path)).triangles)
+    assert len(again) == len(mesh.faces)
+    assert np.allclose(read_mesh(path).vertices[read_mesh(path).faces], mesh.vertices[mesh.faces], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl"])
+@pytest.mark.parametrize("axes", AXES)
+def test_axes_that_are_asked_for(tmp_path, suffix, axes):
+    """Right, up and towards the viewer of the photo lie where the axes say, and the file tells the way back."""
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    path = write_mesh(tmp_path / f"a{suffix}", mesh, axes=axes)[0]
+    read = trimesh.load(path, process=False, force="mesh").triangles.reshape(-1, 3)
+    right, down, ahead = mesh.vertices[mesh.faces].reshape(-1, 3).T
+    expected = {"y-up": [right, -down, -ahead], "z-up": [right, ahead, -down], "camera": [right, down, ahead]}[axes]
+    assert np.allclose(read, np.stack(expected, -1), rtol=1e-6, atol=1e-12)
+    assert np.linalg.det(AXES[axes]) == pytest.approx(1)  # and nothing is mirrored
+    if suffix != ".stl":
+        back = read_mesh(path)
+        assert np.allclose(back.vertices[back.faces], mesh.vertices[mesh.faces], rtol=1e-6, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(-180, 180), st.floats(-89.5, 89.5))
+def test_gravity_sets_the_model_upright(tmp_path_factory, roll, pitch):
+    """The camera rolled about its axis and looked up or down: in the file its up is up, and it looks along -z."""
+    roll, pitch = np.radians([roll, pitch])
+    # a level camera's down, right, ahead in the frame of the one that was pitched up and then rolled
+    pitched = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    rolled = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    camera_from_level = rolled @ pitched
+    mesh = sheet()
+    path = tmp_path_factory.mktemp("up") / "a.ply"
+    write_mesh(path, Mesh(mesh.vertices @ camera_from_level.T, mesh.faces), down=3 * camera_from_level[:, 1])
+    trimesh = pytest.importorskip("trimesh")
+    read = np.asarray(trimesh.load(path, process=False).vertices)
+    assert np.allclose(read[:, 1], -mesh.vertices[:, 1], atol=1e-5)  # heights are right whatever the heading
+    if abs(pitch) < 1.1:
+        assert np.allclose(read, mesh.vertices * FLIP, atol=1e-5)
+    assert np.allclose(read_mesh(path).vertices, mesh.vertices @ camera_from_level.T, atol=1e-5)
+
+
+def test_colours_of_a_ply_with_two_photos_and_what_was_filled(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = two_photos()
+    read = trimesh.load(write_mesh(tmp_path / "a.ply", mesh)[0], process=False)
+    raw = np.asarray(read.metadata["_ply_raw"]["vertex"]["data"]["sigma"]).ravel()
+    assert np.array_equal(np.flatnonzero(np.isnan(raw)), [3, 40, 77])
+    plain = read.visual.vertex_colors[:, :3]
+    only_second = np.setdiff1d(mesh.faces[mesh.second], mesh.faces[~mesh.second])
+    H, W = mesh.texture2.shape[:2]
+    at = mesh.texture2[((1 - mesh.uv2[:, 1]) * H).astype(int), (mesh.uv2[:, 0] * W).astype(int)]
+    assert np.array_equal(plain[only_second], at[only_second])
+    marked = trimesh.load(write_mesh(tmp_path / "b.ply", mesh, mark_filled=True)[0], process=False)
+    marked = marked.visual.vertex_colors[:, :3]
+    changed = (marked != plain).any(1)
+    assert np.array_equal(np.flatnonzero(changed), [3, 40, 77]) and (marked[changed] == [255, 0, 255]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,7 +314,7 @@ def test_obj_numbers_come_back(tmp_path_factory, rows):
 def test_obj_in_more_than_one_chunk(tmp_path, monkeypatch):
     mesh = sheet(20)
     write_mesh(tmp_path / "a.obj", mesh)
-    monkeypatch.setattr(export, "CHUNK", 7)
+    monkeypatch.setattr(digits, "ROWS", 7)
     write_mesh(tmp_path / "b.obj", mesh, name="a")
     one, two = ((tmp_path / n).read_text().replace("b.mtl", "a.mtl") for n in ("a.obj", "b.obj"))
     assert one == two
@@ -231,7 +387,7 @@ def test_a_bare_mesh_is_written_by_every_writer(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-@pytest.mark.parametrize("where", ["_y_up", "_encode", "rename"])
+@pytest.mark.parametrize("where", ["turned", "_encode", "rename"])
 def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypatch, suffix, where):
     old = sheet(seed=1)
     write_mesh(tmp_path / f"a{suffix}", old)
@@ -242,12 +398,13 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
 
     if where == "rename":
         monkeypatch.setattr(os, "replace", fail)
-    elif where == "_encode" and suffix == ".ply":
-        monkeypatch.setattr(export, "_colours", fail)
-    elif where == "_y_up" and suffix == ".obj":  # half of the OBJ is out, its companions too
-        write_lines = export._write_lines
-        monkeypatch.setattr(export, "_write_lines", lambda f, line, rows: fail() if line[0] == "f"
-                            else write_lines(f, line, rows))  # fmt: skip
+    elif where == "_encode" and suffix in (".ply", ".stl"):
+        monkeypatch.setattr(np if suffix == ".stl" else export, "cross" if suffix == ".stl" else "_colours", fail)
+    elif where == "turned" and suffix == ".obj":  # half of the OBJ is out, its companions too
+        lines = digits.lines
+        monkeypatch.setattr(digits, "lines", lambda first, *rest: fail() if first == "f " else lines(first, *rest))
+    elif where == "turned":
+        monkeypatch.setattr(export._Style, "turned", fail)
     else:
         monkeypatch.setattr(export, where, fail)
     with pytest.raises((StereoError, OSError)):
@@ -283,14 +440,17 @@ def test_points_come_back(tmp_path):
 
 def test_an_unknown_suffix_names_those_there_are(tmp_path):
     for write in (lambda p: write_mesh(p, sheet()), check_writable):
-        for name in ("a.stl", "a", ".obj"):
-            with pytest.raises(StereoError, match=".obj, .ply, .glb") as caught:
+        for name in ("a.fbx", "a", ".obj"):
+            with pytest.raises(StereoError, match=".obj, .ply, .glb, .stl") as caught:
                 write(tmp_path / name)
             assert caught.value.code == "unknown_format"
     with pytest.raises(StereoError, match=".png"):
         write_picture(tmp_path / "a.gif", np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(StereoError, match="quality"):
-        write_mesh(tmp_path / "a.obj", sheet(), quality=0)
+    for wrong, word in (({"quality": 0}, "quality"), ({"texture": "gif"}, "gif"), ({"axes": "x-up"}, "y-up")):
+        with pytest.raises(StereoError, match=word):
+            write_mesh(tmp_path / "a.obj", sheet(), **wrong)
+    with pytest.raises(StereoError, match="glTF"):
+        write_mesh(tmp_path / "a.glb", sheet(), axes="z-up")
     assert not list(tmp_path.iterdir())
 
 
