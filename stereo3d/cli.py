@@ -101,21 +101,30 @@ def cli():
 @cli.command(epilog=EPILOG)
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="The mesh: .obj (with .mtl and texture), .ply or .glb.")
+@click.option("-o", "--output", type=FILE, required=True, help="The mesh: .obj (.mtl, texture), .ply, .glb, .stl.")
 @click.option("--calib", type=FILE, help="Calibration: OpenCV, Middlebury, KITTI, COLMAP, ROS, rig JSON, 3x3 K.")
 @click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
 @click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
 @click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")
 @click.option("--fov", type=float, metavar="DEG", help="Horizontal field of view.")
 @click.option("--baseline", type=float, metavar="N", help="Distance between the two camera positions.")
-@click.option("--unit", metavar="UNIT", help="Unit of --baseline, such as m.")
+@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT and their true distance.")
+@click.option("--unit", metavar="UNIT", help="Unit of --baseline or --known-distance, such as m.")
 @click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
 @click.option("--matcher", type=MATCHER, default="sgm", show_default=True, help="Dense matcher.")
-@click.option("--mesher", type=MESHER, default="poisson", show_default=True, help="Surface from points.")
+@click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
+@click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
+@click.option("--close", is_flag=True, help="Close every hole, also where no photo saw anything.")
 @click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", help="Option; see `stereo3d methods`.")
 @click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option("--force", is_flag=True, help="Go on where no shape can be believed, as far as it can.")
+@click.option("--axes", type=click.Choice(["y-up", "z-up", "camera"]), default="y-up", show_default=True,
+              help="Of the file: which way is up.")  # fmt: skip
+@click.option("--texture", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True, help="Of .obj, .glb.")
+@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG texture.")
+@click.option("--mark-filled", is_flag=True, help="In a .ply: vertices that were not measured are magenta.")
+@click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud too.")
 @click.option("--save-stages", type=FILE, metavar="DIR", help="Write what every stage found into this folder.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
 @click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from several sides.")
@@ -124,22 +133,25 @@ def cli():
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar; default: where a person watches.")
 def reconstruct(
-    left, right, output, options, save_stages, json_file, preview, report, verbose, quiet, progress, **settings
+    left, right, output, options, axes, texture, quality, mark_filled, points, save_stages, json_file, preview, report,
+    verbose, quiet, progress, **settings
 ):  # fmt: skip
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
     _logging(verbose, quiet)
-    outputs = [(output, "the mesh"), *_companions(output), (preview, "--preview"), (report, "--report"),
-               *_stage_targets(save_stages)]
+    outputs = [(output, "the mesh"), *_companions(output, texture), (preview, "--preview"), (report, "--report"),
+               (points, "--points"), *_stage_targets(save_stages)]  # fmt: skip
     _check_names([left, right, settings["calib"]], [*outputs, (json_file, "--json")])
     with _failure_as_json(json_file):
         from . import pipeline
-        from .export import WRITERS, write_picture
+        from .export import WRITERS, check_axes, write_picture
         from .files import together, try_writing
 
         _check_suffix(output, WRITERS)
         _check_suffix(preview, (".png", ".jpg"))
         _check_suffix(report, (".html", ".htm"))
+        _check_suffix(points, (".ply",))
+        check_axes(output, axes)
         for path, _ in outputs:
             if path is not None:
                 try_writing(path)
@@ -147,7 +159,9 @@ def reconstruct(
         with _progress(progress, quiet) as tell:
             result = pipeline.reconstruct(left, right, config=config, progress=tell)
         with together():
-            files = result.save(output)
+            files = result.save(output, axes=axes, texture=texture, quality=quality, mark_filled=mark_filled)
+            if points:
+                files.append(result.save_points(points, axes=axes))
             if preview:
                 from .preview import preview as draw
 
@@ -476,13 +490,13 @@ def _options(pairs) -> dict:
     return found
 
 
-def _companions(output: Path) -> list[tuple[Path, str]]:
+def _companions(output: Path, texture: str) -> list[tuple[Path, str]]:
     if output.suffix.lower() != ".obj":
         return []
     from .export import companions
 
     what = "the material of the mesh", "the texture of the mesh", "the second texture of the mesh"
-    return list(zip(companions(output), what, strict=True))
+    return list(zip(companions(output, texture), what, strict=True))
 
 
 def _stage_targets(folder) -> list[tuple[Path, str]]:

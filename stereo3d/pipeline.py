@@ -19,7 +19,7 @@ from .disparity import MATCHERS, compute_disparity
 from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
-from .geometry import rotation_angle_deg, scale_K
+from .geometry import hom, rotation_angle_deg, scale_K, undistort
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .options import check_options, choose, options_of
 from .photos import read_photo
@@ -37,10 +37,11 @@ BOUNDS = {
     "focal_35mm": (1, 10000),
     "fov": (0.1, 175),
     "baseline": (1e-9, 1e9),
+    "faces": (0, 1e9),
 }
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
-RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense")  # set by the run, not by -O
+RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close")  # set by the run, not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
 Progress = Callable[[str], None]  # called with a stage's name when it begins, and with "done" at the end
 
@@ -54,13 +55,16 @@ class Config:
     max_size: px, the longer side at which the photos are matched; the texture keeps the photo's own size.
     seed: of every random choice.  rectified: the photos are a rectified pair.  calib: file of the cameras.
     focal (px) | focal_35mm (mm) | fov (degrees, horizontal): of both photos, at most one of them.
-    baseline: distance of the two camera centres, in `unit`.  unit: of baseline, or of a calibration that states none.
+    faces: triangles of the mesh at most, 0 as many as there are.  close: every hole that measured surface encloses.
+    baseline: distance of the two camera centres, in `unit`.  known_distance: ((x, y), (x, y), distance), two pixels of
+    the first photo and how far apart what they show is, in `unit`.
+    unit: of these lengths, or of a calibration that states none.
     force: go on as far as it can where the verdict is that no shape of this pair can be believed.
     """
 
     detector: str = "sift"
     matcher: str = "sgm"
-    mesher: str = "poisson"
+    mesher: str = "grid"
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = 1600
     seed: int = 0
@@ -69,7 +73,10 @@ class Config:
     focal: float | None = None
     focal_35mm: float | None = None
     fov: float | None = None
+    faces: int = 500_000
+    close: bool = False
     baseline: float | None = None
+    known_distance: tuple | None = None
     unit: str | None = None
     force: bool = False
 
@@ -96,16 +103,37 @@ class Config:
             if value is not None and not low <= value <= high:
                 raise StereoError("bad_option", f"{name.replace('_', '-')} cannot be {value}.",
                                   f"It is {low:.10g} to {high:.10g}.")  # fmt: skip
-        if self.unit is not None and self.baseline is None and self.calib is None:
-            raise StereoError("bad_option", f"unit {self.unit!r} without a baseline says nothing.",
-                              "Give --baseline, the distance between the two camera positions.")  # fmt: skip
+        if self.known_distance is not None:
+            object.__setattr__(self, "known_distance", _known_distance(self.known_distance))
+            if self.baseline is not None:
+                raise StereoError("bad_option", "baseline and known-distance each give the scale.", "Give one of them.")
+        if self.unit is not None and self.baseline is None and self.known_distance is None and self.calib is None:
+            raise StereoError("bad_option", f"unit {self.unit!r} without a length says nothing.",
+                              "Give --baseline, the distance between the two camera positions, or --known-distance.")
 
     def of(self, stage: str) -> dict[str, Any]:
         """The options given for a stage."""
         return {k.partition(".")[2]: v for k, v in self.options.items() if k.startswith(stage + ".")}
 
 
-def stage_options(detector: str = "sift", matcher: str = "sgm", mesher: str = "poisson") -> dict[str, dict]:
+def _known_distance(given) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """((x, y), (x, y), distance) from numbers, or from the three words of the command line."""
+    try:
+        first, second, distance = given
+        ends = [[float(v) for v in (p.split(",") if isinstance(p, str) else p)] for p in (first, second)]
+        distance = float(distance)
+        good = all(len(p) == 2 for p in ends) and np.isfinite([*ends[0], *ends[1], distance]).all()
+        good = good and 1e-9 <= distance <= 1e9 and ends[0] != ends[1]
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        words = " ".join(map(str, given)) if isinstance(given, tuple | list) else given
+        raise StereoError("bad_option", f"known-distance cannot be {words}.",
+                          "Give two pixels of the first photo and their distance: 120,340 980,355 2.5.")  # fmt: skip
+    return tuple(ends[0]), tuple(ends[1]), distance
+
+
+def stage_options(detector: str = "sift", matcher: str = "sgm", mesher: str = "grid") -> dict[str, dict]:
     """The options that -O takes, by stage, for the chosen methods: {"matcher": {"p1": Option, ...}, ...}."""
     run = RUN_PARAMETERS
     return {
@@ -153,11 +181,18 @@ class Result:
         """Unit of points and mesh."""
         return self.view.rig.unit or "baseline"
 
-    def save(self, path) -> list[Path]:
-        """Write the mesh by suffix (.obj, .ply, .glb); returns the files written."""
+    def save(self, path, **style) -> list[Path]:
+        """Write the mesh by suffix (.obj, .ply, .glb, .stl); returns the files written. style: of `write_mesh`."""
         from .export import write_mesh
 
-        return write_mesh(path, self.mesh, unit=self.unit)
+        return write_mesh(path, self.mesh, unit=self.unit, **style)
+
+    def save_points(self, path, **style) -> Path:
+        """Write the point cloud (.ply) with colours and sigma. style: of `write_points`."""
+        from .export import write_points
+
+        known = np.isfinite(self.points[..., 2])
+        return write_points(path, self.points[known], self.pair.left[known], self.sigma[known], unit=self.unit, **style)
 
 
 def reconstruct(
@@ -212,6 +247,10 @@ def reconstruct(
             raise StereoError("no_disparity", f"the matcher vouches for no pixel of {disparity.size}.",
                               "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.")  # fmt: skip
         covered = coverage(pair, known, left.size)
+        if config.known_distance is not None:
+            factor, told = _scale(points, sigma, pair, view, config)
+            points, sigma, view = points * factor, sigma * factor, _scaled(view, factor, config.unit or "units")
+            findings.append(told)
 
     with clock("mesh"):
         mesh, fallback = _mesh(points, sigma, config)
@@ -275,7 +314,7 @@ def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
     elif config.calib is not None:
         names = tuple(p.path.name if p.path else "" for p in (left, right))
         rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
-        if config.unit is not None and config.baseline is None:
+        if config.unit is not None and config.baseline is None and config.known_distance is None:
             rig = _in_unit(rig, config.unit)
     else:
         given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
@@ -295,6 +334,9 @@ def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
                               f"{_size(sizes[1])} px.", NOT_RECTIFIED)  # fmt: skip
         # one focal for both, the axes parallel
         rig = replace(rig, cam2=replace(rig.cam2, K=rig.cam1.K), R=np.eye(3), t=np.array([-1.0, 0, 0]))
+    if config.known_distance is not None and rig.unit is not None and rig.posed:
+        raise StereoError("bad_option", f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} {rig.unit}, "
+                          "beside --known-distance.", "Give one of them.")  # fmt: skip
     if config.baseline is not None:
         if rig.unit is not None and rig.posed:
             raise StereoError("bad_option", f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} "
@@ -430,15 +472,61 @@ def _exchanged(rig: Rig) -> Rig:
 
 
 def _mesh(points, sigma, config: Config) -> tuple[Mesh, list[Finding]]:
+    wanted = {"sigma": sigma, "faces": config.faces, "close": config.close}
     try:
-        return build_mesh(points, sigma=sigma, method=config.mesher, **config.of("mesher")), []
+        return build_mesh(points, method=config.mesher, **wanted, **config.of("mesher")), []
     except StereoError as error:
         if error.code != "library_missing":
             raise
         log.warning("%s", error)
         words = f"{error.message} The grid mesh was made instead."
         fallback = Finding("mesher_fallback", "warning", words, {}, error.advice)
-        return build_mesh(points, sigma=sigma, method="grid"), [fallback]
+        return build_mesh(points, method="grid", **wanted), [fallback]
+
+
+def _scale(points, sigma, pair: RectifiedPair, view: TwoView, config: Config) -> tuple[float, Finding]:
+    """What to multiply lengths with, so that the two pixels of config.known_distance are that far apart."""
+    *pixels, distance = config.known_distance
+    ends, errors = zip(*[_point_at(points, sigma, pair, view, np.array(x)) for x in pixels], strict=True)
+    apart = float(np.linalg.norm(ends[0] - ends[1]))
+    along = (ends[0] - ends[1]) / max(apart, 1e-300)
+    error = math.hypot(*(s * abs(along @ X) / np.linalg.norm(X) for s, X in zip(errors, ends, strict=True)))
+    if not error < 0.5 * apart:
+        raise StereoError("bad_option", "the two pixels of --known-distance lie too near each other to tell a length: "
+                          f"{apart:.3g} +- {error:.2g} baselines.", "Name two that are far apart.")  # fmt: skip
+    unit = config.unit or "units"
+    return distance / apart, Finding(
+        "known_distance", "info", f"the two pixels are {apart:.4g} baselines apart, so the cameras stood "
+        f"{distance / apart:.4g} {unit} from each other, to {100 * error / apart:.2g} %.",
+        {"baseline": distance / apart, "relative_error": error / apart},
+    )  # fmt: skip
+
+
+def _point_at(points, sigma, pair: RectifiedPair, view: TwoView, x: np.ndarray) -> tuple[np.ndarray, float]:
+    """The point that pixel x of the first photo shows, by the plane w(x) through those around, and its deviation."""
+    known = np.isfinite(points[..., 2])
+    off = pair.map1[known] - x
+    away = np.linalg.norm(off, axis=1)
+    pixel = np.nanmedian(np.linalg.norm(np.diff(pair.map1, axis=1), axis=-1))  # of the map, in pixels of the photo
+    nearest = int(np.argmin(away))
+    if not away[nearest] <= 3 * pixel:
+        there = pair.map1[known][nearest]
+        raise StereoError("bad_option", f"no surface was found at pixel {x[0]:g},{x[1]:g} of the first photo.",
+                          f"The nearest that has one is {there[0]:.0f},{there[1]:.0f}.")  # fmt: skip
+    around = np.flatnonzero(away <= away[nearest] + 3 * pixel)
+    X, s = points[known][around], sigma[known][around]
+    w, deviation = 1 / X[:, 2], s / (np.linalg.norm(X, axis=1) * X[:, 2])
+    here = np.argmin(away[around])
+    same = np.abs(w - w[here]) <= 3 * np.hypot(deviation, deviation[here])
+    plane = np.column_stack([off[around][same] / pixel, np.ones(same.sum())])
+    fit = np.linalg.lstsq(plane, w[same])[0][2] if same.sum() >= 6 else w[here]
+    ray = hom(undistort(x[None], view.rig.cam1.K, view.rig.cam1.dist))[0]
+    return ray / fit, float(np.median(s[same]))
+
+
+def _scaled(view: TwoView, factor: float, unit: str) -> TwoView:
+    t = view.t * factor
+    return replace(view, t=t, rig=replace(view.rig, t=t, unit=unit))
 
 
 def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> float:
@@ -551,7 +639,7 @@ def _verdict(findings: list[Finding], covered: float, precision: float, view: Tw
     if guess:
         stretch = f"depth may be stretched or squeezed by a factor of about {guess.numbers['stretch']:g}"
         words += f", so {stretch}" if by_weight[0] == "focal_unknown" else f", and {stretch} (the focal is a guess)"
-    scale = f"metric, in {view.rig.unit}" if view.rig.unit else "up to scale (unit: the distance of the two cameras)"
+    scale = f"metric, in {view.rig.unit}" if view.rig.unit else "up to scale, unit = baseline (from camera to camera)"
     summary = (
         f"{words}. {100 * covered:.0f} % of the first photo became surface, depth precise to {100 * precision:.2g} % "
         f"(median), {int(view.inliers.sum())} matches agree; {scale}."

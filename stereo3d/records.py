@@ -170,6 +170,20 @@ class DisparityMap:
 
 
 @record
+class PointsBetween:
+    """Points that lie between two pixels of a row of the point map: a surface steep to the first photo's line of sight,
+    of which the second photo has more pixels.
+
+    points: (N,3), frame of camera 1.  sigma: (N,) along the ray.  after: (N,) i64, y W + x of the pixel on whose right
+    side each lies, ascending; those with the same in the order of the row.
+    """
+
+    points: np.ndarray
+    sigma: np.ndarray
+    after: np.ndarray
+
+
+@record
 class Mesh:
     """A triangle mesh in the frame of camera 1 (x right, y down, z forward); only writers turn the axes.
 

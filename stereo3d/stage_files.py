@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import StereoError
-from .export import colourise, write_picture, write_points
+from .export import colourise, write_picture
 from .files import replacing, write_map
 from .pipeline import Result
 from .records import Camera
@@ -37,9 +37,7 @@ def save_stages(result: Result, folder: str | Path) -> list[Path]:
         write_map(folder / "confidence.pfm", result.confidence),
         write_picture(folder / "confidence.png", colourise(result.confidence, lo=0.0, hi=1.0)),
     ]  # fmt: skip
-    known = np.isfinite(result.points[..., 2])
-    points, colours, sigma = result.points[known], pair.left[known], result.sigma[known]
-    return [*files, write_points(folder / "points.ply", points, colours, sigma=sigma, unit=result.unit)]
+    return [*files, result.save_points(folder / "points.ply")]
 
 
 def stage_names() -> list[str]:
@@ -84,7 +82,7 @@ def measured(result: Result, files: list[Path], seconds: float) -> dict:
                       "swapped": result.pair.swapped, "drift": result.pair.drift,
                       "disparity_range": list(result.d_range)},
         "known_pixels": int(np.isfinite(result.points[..., 2]).sum()),
-        "mesh": {"vertices": len(result.mesh.vertices), "faces": len(result.mesh.faces)},
+        "mesh": {"vertices": len(result.mesh.vertices), "faces": len(result.mesh.faces), **result.mesh.facts},
         "stages": result.stages,
         "seconds": round(seconds, 3),
         "peak_mb": max(stage["peak_mb"] for stage in result.stages),

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stereo3d import cli, errors, pipeline, stage_files, synthetic
+from stereo3d import cli, errors, export, pipeline, stage_files, synthetic
 from stereo3d.calibration import read_rig
 from stereo3d.disparity import MATCHERS
 from stereo3d.errors import StereoError
@@ -347,8 +347,8 @@ def test_doctor_tells_what_is_wrong_by_its_exit_code(run, monkeypatch):
 
 def test_the_parameters_are_the_fields_of_config():
     """Defaults live once: what the command takes and what Config takes are the same, by name and by default."""
-    own = {"left", "right", "output", "options", "save_stages", "json_file", "preview", "report",
-           "verbose", "quiet", "progress"}  # fmt: skip
+    own = {"left", "right", "output", "options", "axes", "texture", "quality", "mark_filled", "points", "save_stages",
+           "json_file", "preview", "report", "verbose", "quiet", "progress"}  # fmt: skip
     given = cli.cli.commands["reconstruct"].make_context("", ["a.jpg", "b.jpg", "-o", "c.obj"]).params
     assert own <= set(given)
     settings = {f.name: f.default for f in fields(Config) if f.name != "options"}
@@ -724,7 +724,7 @@ def test_what_fails_while_writing_leaves_nothing(run, quick, folder, tmp_path, m
         raise error
 
     (tmp_path / "old.obj").write_text("an older mesh")
-    monkeypatch.setattr(stage_files, where, fail)
+    monkeypatch.setattr(export if where == "write_points" else stage_files, where, fail)
     monkeypatch.setattr("stereo3d.preview.preview", lambda *args: np.zeros((8, 8, 3), np.uint8))
     before = tree(tmp_path)
     args = "-o", tmp_path / "old.obj", "--save-stages", tmp_path / "new/stages", "--preview", tmp_path / "p.png"

@@ -13,7 +13,9 @@ from hypothesis.extra.numpy import arrays
 
 from stereo3d.errors import StereoError
 from stereo3d.geometry import project, rotation_from_vector, scale_K, vertex_normals
-from stereo3d.mesh import MESHERS, build_mesh, noise, texture_mesh, thin
+from stereo3d.mesh import MESHERS, build_mesh, texture_mesh
+from stereo3d.mesh.build import NOTHING_BETWEEN, noise
+from stereo3d.mesh.methods import Sheet
 from stereo3d.records import Camera, Mesh, Photo
 
 SIZE = (320, 240)
@@ -196,6 +198,11 @@ def test_noise_is_told_from_jumps_by_sigma():
     assert covered(shredded) < 0.5 * SIZE[0] * SIZE[1]
 
 
+def thin(points, sigma, step):
+    few = Sheet(points, sigma, np.zeros(sigma.shape, bool), 80.0, NOTHING_BETWEEN).thinned(step)
+    return few.points, few.sigma
+
+
 def test_noise_of_a_plane_is_measured():
     points, sigma = with_noise(slanted()[0], sigma_px=0.2)
     assert np.median(noise(points) / sigma) == pytest.approx(1, abs=0.03)
@@ -205,17 +212,17 @@ def test_noise_of_a_plane_is_measured():
 @pytest.mark.parametrize("step", [2, 3, 7])
 def test_thinned_points_stay_on_the_plane_and_off_the_jump(step):
     points, distance = slanted()
-    few, sigma = thin(points, np.zeros(points.shape[:2]), step, 80.0)
+    few, sigma = thin(points, np.zeros(points.shape[:2]), step)
     assert few.shape[:2] == (-(-SIZE[1] // step), -(-SIZE[0] // step))
     assert distance(few.reshape(-1, 3)).max() < 1e-12 and not sigma.any()
     points, distance = bars()
-    few, _ = thin(points, np.zeros(points.shape[:2]), step, 80.0)
+    few, _ = thin(points, np.zeros(points.shape[:2]), step)
     assert distance(few.reshape(-1, 3)).max() < 1e-12
 
 
 def test_thinning_averages_noise_without_bias():
     points, sigma = with_noise(rays() * 5.0, sigma_px=0.2)
-    few, s = thin(points, sigma, 4, 80.0)
+    few, s = thin(points, sigma, 4)
     assert np.std(1 / few[..., 2]) == pytest.approx(np.std(1 / points[..., 2]) / 4, rel=0.1)
     assert np.mean(1 / few[..., 2]) == pytest.approx(0.2, rel=1e-3)
     assert np.allclose(s, sigma.reshape(60, 4, 80, 4).mean((1, 3)))
@@ -223,10 +230,10 @@ def test_thinning_averages_noise_without_bias():
 
 def test_two_by_two_takes_the_shorter_diagonal():
     points = np.array([[[0.0, 0, 5], [1, 0, 5]], [[0, 1, 5], [0.6, 0.6, 5]]])
-    mesh = build_mesh(points, method="grid", step=1)
+    mesh = build_mesh(points, method="grid", faces=0)
     assert {tuple(np.roll(f, -list(f).index(f.min()))) for f in mesh.faces} == {(0, 2, 3), (0, 3, 1)}
     points = np.array([[[0.0, 0, 5], [1, 0, 5]], [[0, 1, 5], [2, 2, 5]]])
-    mesh = build_mesh(points, method="grid", step=1)
+    mesh = build_mesh(points, method="grid", faces=0)
     assert {tuple(np.roll(f, -list(f).index(f.min()))) for f in mesh.faces} == {(0, 2, 1), (1, 2, 3)}
 
 
@@ -234,17 +241,62 @@ def test_three_of_four_make_one_triangle():
     for missing in np.ndindex(2, 2):
         points = np.array([[[0.0, 0, 5], [1, 0, 5]], [[0, 1, 5], [1, 1, 5]]])
         points[missing] = np.nan
-        mesh = build_mesh(points, method="grid", step=1)
+        mesh = build_mesh(points, method="grid", faces=0)
         assert len(mesh.faces) == 1
         check_faces_camera(mesh)
 
 
-@pytest.mark.parametrize("faces", [2_000, 20_000, 100_000])
-def test_decimation_keeps_to_the_number_and_to_the_surface(faces):
-    points, distance = slanted()
-    mesh = build_mesh(points, method="grid", faces=faces)
-    assert faces / 4 < len(mesh.faces) <= faces
-    assert distance(mesh.vertices).max() < 1e-12
+def bowl():
+    """A paraboloid in disparity, w = 0.1 + 0.15 (a^2 + b^2): curved everywhere, nowhere torn."""
+    d = rays()
+    return d / (0.1 + 0.15 * (d[..., :2] ** 2).sum(-1))[..., None]
+
+
+def offsets(points, mesh):
+    """Distance of every point of the map to the mesh, in pixels of the map seen square-on: by Open3D."""
+    open3d = pytest.importorskip("open3d")
+    scene = open3d.t.geometry.RaycastingScene()
+    scene.add_triangles(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32))
+    known = np.isfinite(points[..., 2])
+    return scene.compute_distance(points[known].astype(np.float32)).numpy() / points[known][:, 2] * K[0, 0]
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.3, 1.0])
+def test_simplification_keeps_to_its_tolerance(tolerance):
+    mesh = build_mesh(bowl(), method="grid", tolerance=tolerance)
+    off = offsets(bowl(), mesh)
+    assert off.max() <= mesh.facts["simplification_px"] + 0.01 <= tolerance + 0.02
+    assert covered(mesh) == pytest.approx((SIZE[0] - 1) * (SIZE[1] - 1), rel=1e-9)
+    check_sound(mesh)
+    check_faces_camera(mesh)
+    boundary = np.concatenate([mesh.faces[:, [i, (i + 1) % 3]] for i in range(3)])
+    boundary = set(map(tuple, boundary)) - set(map(tuple, boundary[:, ::-1]))
+    x = project(mesh.vertices, K)  # no vertex on another triangle's edge: all of the boundary is the picture's
+    for i in {i for edge in boundary for i in edge}:
+        assert (np.abs(x[i] - [0, 0]) < 1e-6).any() or (np.abs(x[i] - np.array(SIZE) + 1) < 1e-6).any()
+
+
+def test_flat_walls_take_few_triangles_and_detail_many():
+    plane, _ = slanted()
+    assert len(build_mesh(plane, method="grid").faces) < 2000  # of 152,482; along the picture's uneven sides
+    v, u = np.mgrid[: SIZE[1], : SIZE[0]]
+    relief = np.sin(u / 3) * np.sin(v / 3) * ((u > 80) & (u < 160) & (v > 60) & (v < 140))
+    carved = plane * (1 + 0.01 * relief)[..., None]
+    mesh = build_mesh(carved, method="grid", smooth=False)
+    centre = project(mesh.vertices[mesh.faces].mean(1), K)
+    inside = ((centre > [78, 58]) & (centre < [162, 142])).all(1)
+    assert inside.sum() / 80**2 > 8 * (~inside).sum() / (SIZE[0] * SIZE[1] - 80**2)  # by the area
+
+
+@pytest.mark.parametrize("faces", [200, 2_000, 20_000, 100_000])
+@pytest.mark.parametrize("method", METHODS)
+def test_no_more_faces_than_asked_for(method, faces):
+    rough = bowl() * (1 + 0.002 * np.random.default_rng(0).normal(size=(SIZE[1], SIZE[0])))[..., None]
+    mesh = build_mesh(rough, sigma=np.full(rough.shape[:2], 1e-3), method=method, faces=faces)
+    assert (faces / 4 if method == "grid" else 0) < len(mesh.faces) <= faces
+    check_sound(mesh)
+    check_faces_camera(mesh)
+    assert covered(mesh) > 0.9 * SIZE[0] * SIZE[1]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -366,7 +418,7 @@ def photo_of(size, seed=0):
 
 @pytest.mark.parametrize("dist", [(), (-0.2, 0.05, 1e-3, -2e-3, 0.01)])
 def test_uv_is_where_the_camera_sees_the_vertex(dist):
-    mesh = build_mesh(slanted()[0], method="grid", step=4)
+    mesh = build_mesh(slanted()[0], method="grid", step=4, faces=0)
     camera = Camera(scale_K(K, 3.0) + [[0, 0, 20], [0, 0, -10], [0, 0, 0]], (960, 720), np.array(dist))
     textured = texture_mesh(mesh, photo_of(camera.size), camera)
     cv2 = pytest.importorskip("cv2")
@@ -401,7 +453,7 @@ def test_a_mesh_made_small_carries_the_whole_photo():
 
 def test_faces_outside_the_photo_go_and_those_across_its_edge_stay():
     points = np.array([[[x, y, 4.0] for x in (-1, 1, 30, 40)] for y in (0, 1)])
-    mesh = build_mesh(points, method="grid", step=1, max_angle=89.0)
+    mesh = build_mesh(points, method="grid", faces=0, max_angle=89.0)
     assert len(mesh.faces) == 6
     textured = texture_mesh(mesh, photo_of(SIZE), Camera(K, SIZE))
     assert len(textured.faces) == 4
@@ -442,7 +494,7 @@ def test_fountain_from_its_true_depth(method):
     d = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(z.shape)], -1)
     truth = d * np.where(z > 0, z, np.nan)[..., None]
     points, sigma = with_noise(truth, sigma_px=0.2, focal_baseline=k[0, 0] * 1.8)
-    mesh = build_mesh(points, sigma=sigma, method=method)
+    mesh = build_mesh(points, sigma=sigma, method=method, faces=0)  # vertices everywhere alike
     check_sound(mesh)
     x = np.clip(np.rint(project(mesh.vertices, k)).astype(int), 0, [z.shape[1] - 1, z.shape[0] - 1])
     error = np.abs(mesh.vertices[:, 2] / truth[x[:, 1], x[:, 0], 2] - 1)

@@ -1,0 +1,354 @@
+"""Kernels over a point map (numba): which neighbours hold together, smoothing along the surface, means, holes.
+
+A point map is points (H,W,3), NaN unknown, and sigma (H,W), their deviation along the ray. A plane is linear in
+w = 1/z over the view (a, b) = (x/z, y/z), so everything here that averages does it in (a, b, w).
+"""
+
+import numpy as np
+from numba import njit
+
+NOISE_FACTOR = 3.0  # a step below this many standard deviations of the step itself can be noise
+RIGHT, DOWN, FALLING, RISING = 1, 2, 4, 8  # edges of a pixel: to (y, x+1), (y+1, x), (y+1, x+1); (y, x+1)-(y+1, x)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def held(px, py, pz, rp, sp, qx, qy, qz, rq, sq, tangent):
+    """True where the step from P to Q is none: dr <= tan(max_angle) l + 3 sqrt(sigma_p^2 + sigma_q^2).
+
+    dr = | |P| - |Q| | is the step along the rays and l = sqrt(|P - Q|^2 - dr^2) the one across them. A slope steeper
+    than max_angle cannot be told from a jump and is taken for one, unless the noise alone makes such steps: so a road
+    at grazing angle or a short baseline is not shredded. False where P or Q is unknown (NaN).
+    """
+    along = abs(rp - rq)
+    x, y, z = px - qx, py - qy, pz - qz
+    beyond = along - NOISE_FACTOR * np.sqrt(sp * sp + sq * sq)
+    if beyond <= 0:
+        return True
+    return beyond * beyond <= tangent * tangent * (x * x + y * y + z * z - along * along)
+
+
+@njit(cache=True, nogil=True)
+def ranges(points):
+    """(H,W) distance from the origin, NaN unknown."""
+    H, W = points.shape[:2]
+    r = np.empty((H, W))
+    for y in range(H):
+        for x in range(W):
+            p = points[y, x]
+            r[y, x] = np.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
+    return r
+
+
+@njit(cache=True, nogil=True)
+def edges(points, r, sigma, tangent):
+    """(H,W) u8: bits RIGHT, DOWN, FALLING, RISING of the edges that hold."""
+    H, W = sigma.shape
+    out = np.zeros((H, W), np.uint8)
+    for y in range(H):
+        for x in range(W):
+            bits = 0
+            for dy, dx, ey, ex, bit in ((0, 0, 0, 1, 1), (0, 0, 1, 0, 2), (0, 0, 1, 1, 4), (0, 1, 1, 0, 8)):
+                y0, x0, y1, x1 = y + dy, x + dx, y + ey, x + ex
+                if y1 < H and x1 < W and x0 < W:
+                    p, q = points[y0, x0], points[y1, x1]
+                    if held(p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y1, x1], sigma[y1, x1],
+                            tangent):  # fmt: skip
+                        bits |= bit
+            out[y, x] = bits
+    return out
+
+
+@njit(cache=True, nogil=True)
+def planes(points, r, sigma, tangent, radius, row0, row1, smooth, slope, count):
+    """A plane through the neighbours of each point on its surface, rows row0 .. row1 - 1.
+
+    w = g . (a, b) + c by least squares over the window of 2 radius + 1; what is torn from the point does not count.
+    slope (H,W,2): gradient of ln z over (a, b), -g / w, NaN where the points span no plane; count (H,W): how many.
+    smooth (H,W): w moved towards the plane by the share of the scatter about it that sigma explains,
+    min(1, sigma_w^2 / s^2) (Wiener; Lee 1980): noise goes, and detail that stands out of the noise stays.
+    """
+    H, W = sigma.shape
+    for y in range(row0, row1):
+        for x in range(W):
+            px, py, pz = points[y, x, 0], points[y, x, 1], points[y, x, 2]
+            if not pz > 0:
+                smooth[y, x] = np.nan
+                continue
+            a0, b0, w0 = px / pz, py / pz, 1 / pz
+            rp, sp = r[y, x], sigma[y, x]
+            n = 0
+            sa = sb = sw = saa = sab = sbb = saw = sbw = sww = 0.0
+            for i in range(max(0, y - radius), min(H, y + radius + 1)):
+                for j in range(max(0, x - radius), min(W, x + radius + 1)):
+                    qx, qy, qz = points[i, j, 0], points[i, j, 1], points[i, j, 2]
+                    if not held(px, py, pz, rp, sp, qx, qy, qz, r[i, j], sigma[i, j], tangent):
+                        continue
+                    w = 1 / qz
+                    a, b = qx * w - a0, qy * w - b0
+                    w -= w0
+                    n += 1
+                    sa += a
+                    sb += b
+                    sw += w
+                    saa += a * a
+                    sab += a * b
+                    sbb += b * b
+                    saw += a * w
+                    sbw += b * w
+                    sww += w * w
+            count[y, x] = n
+            ma, mb, mw = sa / n, sb / n, sw / n
+            caa, cab, cbb = saa / n - ma * ma, sab / n - ma * mb, sbb / n - mb * mb
+            caw, cbw, cww = saw / n - ma * mw, sbw / n - mb * mw, sww / n - mw * mw
+            det = caa * cbb - cab * cab
+            smooth[y, x] = w0
+            if not det > 1e-3 * (caa + cbb) * (caa + cbb):  # points on a line carry no plane
+                continue
+            ga, gb = (cbb * caw - cab * cbw) / det, (caa * cbw - cab * caw) / det
+            slope[y, x, 0], slope[y, x, 1] = -ga / (w0 + mw), -gb / (w0 + mw)
+            if n >= 6:
+                scatter = max(cww - ga * caw - gb * cbw, 0.0) * n / (n - 3)
+                noise = sp / (rp * pz)  # of w
+                noise *= noise
+                if noise > 0:
+                    share = 1.0 if scatter <= noise else noise / scatter
+                    smooth[y, x] = w0 + share * (mw - ga * ma - gb * mb)
+
+
+@njit(cache=True, nogil=True)
+def means(points, r, sigma, filled, tangent, step):
+    """One point for every block of step x step: the mean of (a, b, w) over the surface at the block's median range.
+
+    Points of the block that are torn from the median one do not count, the others by 1 / sigma_w^2. sigma is the mean
+    one: neighbouring disparities share their errors, so it does not shrink. What is made of more filled pixels than
+    measured ones is filled.
+    points (H,W,3), sigma (H,W), filled (H,W) bool -> the same on the coarser grid.
+    """
+    H, W = sigma.shape
+    h, w = -(-H // step), -(-W // step)
+    out, out_sigma, out_filled = np.full((h, w, 3), np.nan), np.full((h, w), np.nan), np.zeros((h, w), np.bool_)
+    some, where = np.empty(step * step), np.empty(step * step, np.int64)
+    for v in range(h):
+        for u in range(w):
+            n = 0
+            for y in range(v * step, min(H, v * step + step)):
+                for x in range(u * step, min(W, u * step + step)):
+                    if points[y, x, 2] > 0:
+                        some[n], where[n] = r[y, x], y * W + x
+                        n += 1
+            if n == 0:
+                continue
+            k = np.argsort(some[:n], kind="mergesort")[(n - 1) // 2]
+            y0, x0 = where[k] // W, where[k] % W
+            p = points[y0, x0]
+            m, made, total, sa, sb, sw, ss = 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for k in range(n):
+                y, x = where[k] // W, where[k] % W
+                q = points[y, x]
+                if held(p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y, x], sigma[y, x], tangent):
+                    m += 1
+                    made += filled[y, x]
+                    noise = sigma[y, x] / (r[y0, x0] * p[2])
+                    weight = 1 / (noise * noise) if noise > 0 else 1.0
+                    total += weight
+                    sa += weight * q[0] / q[2]
+                    sb += weight * q[1] / q[2]
+                    sw += weight / q[2]
+                    ss += sigma[y, x]
+            z = total / sw
+            out[v, u, 0], out[v, u, 1], out[v, u, 2] = sa / total * z, sb / total * z, z
+            out_sigma[v, u], out_filled[v, u] = ss / m, 2 * made > m
+    return out, out_sigma, out_filled
+
+
+# ------------------------------------------------------------------------------------------------------ holes
+
+
+@njit(cache=True, nogil=True)
+def holes(points, largest):
+    """Connected unknown pixels that known ones enclose (four neighbours), of at most `largest` pixels each.
+
+    Returns the pixels, hole after hole, as y W + x, and where each hole begins among them (one more than holes).
+    """
+    H, W = points.shape[:2]
+    seen = np.zeros((H, W), np.bool_)
+    order = np.empty(H * W, np.int64)
+    starts = [0]
+    end = 0
+    for y0 in range(H):
+        for x0 in range(W):
+            if seen[y0, x0] or points[y0, x0, 2] > 0:
+                continue
+            begin, inside = end, True
+            seen[y0, x0] = True
+            order[end] = y0 * W + x0
+            end += 1
+            at = begin
+            while at < end:
+                y, x = order[at] // W, order[at] % W
+                at += 1
+                if y == 0 or x == 0 or y == H - 1 or x == W - 1:
+                    inside = False
+                for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                    i, j = y + dy, x + dx
+                    if 0 <= i < H and 0 <= j < W and not seen[i, j] and not points[i, j, 2] > 0:
+                        seen[i, j] = True
+                        order[end] = i * W + j
+                        end += 1
+            if inside and end - begin <= largest:
+                starts.append(end)
+            else:
+                end = begin  # its pixels are marked as seen; their places in the list serve the next
+    return order[:end].copy(), np.array(starts)
+
+
+@njit(cache=True, nogil=True)
+def fill(points, sigma, filled, order, starts, anything):
+    """Fill each hole by the surface around it where that is one; changes points, sigma, filled. Returns which were.
+
+    order, starts: of `holes`.  In (a, b, w) a plane over the pixels is fitted to the rim, the known pixels within two
+    of the hole; the hole counts as noise where nine tenths of the rim lie within three deviations of the plane, or
+    within what the plane itself falls in a pixel and a half; anything: every hole is filled. What is filled is the
+    plane plus the harmonic continuation of the rim's rest (Laplace's equation: a soap film).
+    """
+    H, W = sigma.shape
+    mark = np.zeros((H, W), np.int32)
+    done = np.zeros(len(starts) - 1, np.bool_)
+    for k in range(len(starts) - 1):
+        hole = order[starts[k] : starts[k + 1]]
+        for at in hole:
+            mark[at // W, at % W] = k + 1
+        rim = np.empty(32 * len(hole) + 64, np.int64)
+        n, begin = 0, 0
+        for ring in range(2):
+            end = n
+            for q in range(begin, len(hole) if ring == 0 else end):
+                at = hole[q] if ring == 0 else rim[q]
+                for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                    i, j = at // W + dy, at % W + dx
+                    if 0 <= i < H and 0 <= j < W and mark[i, j] != k + 1 and points[i, j, 2] > 0:
+                        mark[i, j] = k + 1
+                        rim[n] = i * W + j
+                        n += 1
+            begin = end
+        if n < 4:
+            continue
+        # least squares of (a, b, w) over (x, y), from the rim's first pixel
+        y0, x0 = rim[0] // W, rim[0] % W
+        M = np.zeros((3, 3))
+        B = np.zeros((3, 3))
+        deviation = 0.0
+        for q in range(n):
+            y, x = rim[q] // W, rim[q] % W
+            p = points[y, x]
+            row = (1.0, float(x - x0), float(y - y0))
+            value = (p[0] / p[2], p[1] / p[2], 1 / p[2])
+            deviation += sigma[y, x]
+            for i in range(3):
+                for j in range(3):
+                    M[i, j] += row[i] * row[j]
+                    B[i, j] += row[i] * value[j]
+        M[0, 0] += 1e-9 * n
+        M[1, 1] += 1e-9 * n
+        M[2, 2] += 1e-9 * n
+        C = np.linalg.solve(M, B)
+        step = 1.5 * np.sqrt(C[1, 2] * C[1, 2] + C[2, 2] * C[2, 2])
+        off = 0
+        lowest = np.inf
+        for q in range(n):
+            y, x = rim[q] // W, rim[q] % W
+            p = points[y, x]
+            w = 1 / p[2]
+            lowest = min(lowest, w)
+            noise = sigma[y, x] * w / np.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
+            off += abs(w - C[0, 2] - C[1, 2] * (x - x0) - C[2, 2] * (y - y0)) > max(NOISE_FACTOR * noise, step)
+        if not anything and off > 0.1 * n:
+            continue
+        done[k] = True
+        # what remains of the rim's values beside the plane, continued into the hole
+        rest = np.zeros((len(hole) + 1, 3))
+        number = mark  # of a hole's pixel in `rest`, while this hole is at work: below zero
+        for q in range(len(hole)):
+            number[hole[q] // W, hole[q] % W] = -(q + 1)
+        across = np.sqrt(len(hole)) + 2
+        relax = 2 / (1 + np.pi / across)  # Young's over-relaxation of a square of that side
+        for _ in range(int(8 + 4 * across)):
+            most = 0.0
+            for q in range(len(hole)):
+                y, x = hole[q] // W, hole[q] % W
+                s0 = s1 = s2 = 0.0
+                m = 0
+                for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                    i, j = y + dy, x + dx
+                    if not (0 <= i < H and 0 <= j < W):
+                        continue
+                    if number[i, j] < 0:
+                        t = -number[i, j] - 1
+                        s0, s1, s2 = s0 + rest[t, 0], s1 + rest[t, 1], s2 + rest[t, 2]
+                        m += 1
+                    elif points[i, j, 2] > 0:
+                        p = points[i, j]
+                        u, v = x + dx - x0, y + dy - y0
+                        s0 += p[0] / p[2] - C[0, 0] - C[1, 0] * u - C[2, 0] * v
+                        s1 += p[1] / p[2] - C[0, 1] - C[1, 1] * u - C[2, 1] * v
+                        s2 += 1 / p[2] - C[0, 2] - C[1, 2] * u - C[2, 2] * v
+                        m += 1
+                if m == 0:
+                    continue
+                change = s2 / m - rest[q, 2]
+                most = max(most, abs(change))
+                rest[q, 0] += relax * (s0 / m - rest[q, 0])
+                rest[q, 1] += relax * (s1 / m - rest[q, 1])
+                rest[q, 2] += relax * change
+            if most <= 1e-7 * lowest:
+                break
+        for q in range(len(hole)):
+            y, x = hole[q] // W, hole[q] % W
+            number[y, x] = k + 1
+            u, v = x - x0, y - y0
+            w = max(C[0, 2] + C[1, 2] * u + C[2, 2] * v + rest[q, 2], 0.5 * lowest)
+            points[y, x, 0] = (C[0, 0] + C[1, 0] * u + C[2, 0] * v + rest[q, 0]) / w
+            points[y, x, 1] = (C[0, 1] + C[1, 1] * u + C[2, 1] * v + rest[q, 1]) / w
+            points[y, x, 2] = 1 / w
+            sigma[y, x] = deviation / n if off <= 0.1 * n else np.inf  # where it is no surface, nothing tears
+            filled[y, x] = True
+    return done
+
+
+# ----------------------------------------------------------------------------------------- triangles of all pixels
+
+
+@njit(cache=True, nogil=True)
+def linked(X, r, s, p, q, tangent):
+    return held(X[p, 0], X[p, 1], X[p, 2], r[p], s[p], X[q, 0], X[q, 1], X[q, 2], r[q], s[q], tangent)
+
+
+@njit(cache=True, nogil=True)
+def square(X, r, s, a, b, c, d, tangent, out, n):
+    """Triangles of one square that do not tear, a top left, b top right, c bottom right, d bottom left.
+
+    Of the two diagonals the one that leaves more triangles whole is taken, then the shorter one.
+    """
+    ab, bc = linked(X, r, s, a, b, tangent), linked(X, r, s, b, c, tangent)
+    cd, da = linked(X, r, s, c, d, tangent), linked(X, r, s, d, a, tangent)
+    ac, bd = linked(X, r, s, a, c, tangent), linked(X, r, s, b, d, tangent)
+    falling = int(ac and ab and bc) + int(ac and cd and da)
+    rising = int(bd and ab and da) + int(bd and bc and cd)
+    if falling == rising and falling > 0:
+        u, v = X[a] - X[c], X[b] - X[d]
+        falling += int((u * u).sum() <= (v * v).sum())
+    if falling > rising:
+        if ab and bc:
+            out[n, 0], out[n, 1], out[n, 2] = a, c, b
+            n += 1
+        if cd and da:
+            out[n, 0], out[n, 1], out[n, 2] = a, d, c
+            n += 1
+    elif rising > 0:
+        if ab and da:
+            out[n, 0], out[n, 1], out[n, 2] = a, d, b
+            n += 1
+        if bc and cd:
+            out[n, 0], out[n, 1], out[n, 2] = b, d, c
+            n += 1
+    return n
