@@ -15,9 +15,7 @@ from .geometry import (
     hom,
     ideal_pixels,
     normalising_transform,
-    rotation_from_vector,
     sampson,
-    skew,
     transform,
     triangulate_points,
     undistort,
@@ -71,91 +69,35 @@ def eight_point(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None = Non
 
 
 def seven_point(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-    """The one or three F with x2^T F x1 = 0 of seven matches: det(a F1 + (1 - a) F2) = 0, a cubic in a.
+    """The one or three F with x2^T F x1 = 0 of seven matches: det(F1 + a F2) = 0, a cubic in a.
 
     x1, x2: (B,7,2) px, B samples at once.  Returns (M,3,3) of unit norm, all samples' solutions in one array.
     Source: Hartley and Zisserman, section 11.1.2.
     """
-    x1, x2 = np.asarray(x1, dtype=float), np.asarray(x2, dtype=float)
-    if x1.ndim != 3 or x1.shape[1:] != (7, 2) or x1.shape != x2.shape:
-        raise ValueError(f"seven_point needs (B,7,2) twice, got {x1.shape} and {x2.shape}")
+    from .posefit import seven_point as kernel
+
+    x1, x2 = _samples("seven_point", x1, x2, 7)
     T1, T2 = (normalising_transform(x.reshape(-1, 2)) for x in (x1, x2))
-    basis = np.linalg.svd(epipolar_rows(transform(T1, x1), transform(T2, x2)))[2][:, 7:]
-    F1, F2 = basis[:, 0].reshape(-1, 3, 3), basis[:, 1].reshape(-1, 3, 3)
-    nodes = np.array([-1.0, 0.0, 1.0, 2.0])
-    values = np.stack([np.linalg.det(a * F1 + (1 - a) * F2) for a in nodes], -1)
-    c = values @ np.linalg.inv(np.vander(nodes, 4)).T  # a^3 ... 1
-    c[:, 0] = np.where(np.abs(c[:, 0]) < 1e-14 * np.abs(c).max(1), 1e-14 * np.abs(c).max(1) + 1e-300, c[:, 0])
-    companion = np.zeros((len(c), 3, 3))
-    companion[:, 0] = -c[:, 1:] / c[:, :1]
-    companion[:, 1, 0] = companion[:, 2, 1] = 1
-    roots = np.linalg.eigvals(companion)
-    sample, k = np.nonzero(np.abs(roots.imag) < 1e-7 * (1 + np.abs(roots.real)))
-    a = roots.real[sample, k, None, None]
-    F = T2.T @ (a * F1[sample] + (1 - a) * F2[sample]) @ T1
+    F = T2.T @ kernel(transform(T1, x1), transform(T2, x2)) @ T1
     return F / np.linalg.norm(F, axis=(1, 2), keepdims=True)
-
-
-def _monomial_tables():
-    """Products of polynomials in x, y, z as tensors: linear x linear -> quadratic, quadratic x linear -> cubic.
-
-    Linear: x y z 1. Quadratic: x2 xy xz y2 yz z2 x y z 1. Cubic: x3 x2y x2z xy2 xyz xz2 y3 y2z yz2 z3, then quadratic.
-    """
-    linear = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
-    quadratic = [(2, 0, 0), (1, 1, 0), (1, 0, 1), (0, 2, 0), (0, 1, 1), (0, 0, 2), *linear]
-    cubic = [(3, 0, 0), (2, 1, 0), (2, 0, 1), (1, 2, 0), (1, 1, 1), (1, 0, 2), (0, 3, 0), (0, 2, 1), (0, 1, 2),
-             (0, 0, 3), *quadratic]  # fmt: skip
-
-    def product(a, b, c):
-        table = np.zeros((len(a), len(b), len(c)))
-        for i, m in enumerate(a):
-            for j, n in enumerate(b):
-                table[i, j, c.index(tuple(np.add(m, n)))] = 1
-        return table
-
-    return product(linear, linear, quadratic), product(quadratic, linear, cubic)
-
-
-_TO_QUADRATIC, _TO_CUBIC = _monomial_tables()
 
 
 def five_point(y1: np.ndarray, y2: np.ndarray) -> np.ndarray:
     """All real E with y2^T E y1 = 0, det E = 0 and 2 E E^T E = tr(E E^T) E of five matches; up to ten a sample.
 
     y1, y2: (B,5,2) normalised camera coordinates, B samples at once.  Returns (M,3,3) of unit norm.
-    E = x E1 + y E2 + z E3 + E4 in the null space of the five equations; the ten cubics are solved by the eigenvectors
-    of the matrix that multiplies by x in the quotient ring (Nister 2004; Stewenius, Engels and Nister 2006).
+    Source: Nister, An efficient solution to the five-point relative pose problem, 2004.
     """
-    y1, y2 = np.asarray(y1, dtype=float), np.asarray(y2, dtype=float)
-    if y1.ndim != 3 or y1.shape[1:] != (5, 2) or y1.shape != y2.shape:
-        raise ValueError(f"five_point needs (B,5,2) twice, got {y1.shape} and {y2.shape}")
-    basis = np.linalg.svd(epipolar_rows(y1, y2))[2][:, 5:].reshape(-1, 4, 3, 3)
-    E = np.moveaxis(basis, 1, -1)  # (B,3,3,4): linear polynomials
-    EEt = np.einsum("bika,bjkc,acq->bijq", E, E, _TO_QUADRATIC, optimize=True)
-    trace = EEt[:, 0, 0] + EEt[:, 1, 1] + EEt[:, 2, 2]
-    EEt = 2 * EEt - np.eye(3)[None, :, :, None] * trace[:, None, None]
-    nine = np.einsum("bikq,bkja,qac->bijc", EEt, E, _TO_CUBIC, optimize=True).reshape(-1, 9, 20)
-    minors = np.einsum("bka,blc,acq->bklq", E[:, 1], E[:, 2], _TO_QUADRATIC, optimize=True)
-    cross = np.stack([minors[:, i, j] - minors[:, j, i] for i, j in ((1, 2), (2, 0), (0, 1))], 1)
-    det = np.einsum("bkq,bka,qac->bc", cross, E[:, 0], _TO_CUBIC, optimize=True)
-    A = np.concatenate([det[:, None], nine], 1)
-    A /= np.maximum(np.linalg.norm(A, axis=2, keepdims=True), 1e-300)
-    sound = np.abs(np.linalg.det(A[:, :, :10])) > 1e-25  # a degenerate sample has no ten solutions to look for
-    A, basis = A[sound], basis[sound]
-    if len(A) == 0:
-        return np.zeros((0, 3, 3))
-    reduced = np.linalg.solve(A[:, :, :10], A[:, :, 10:])  # each cubic monomial = -row . (quadratic monomials)
-    action = np.zeros((len(A), 10, 10))
-    action[:, :6] = -reduced[:, :6]
-    action[:, 6, 0] = action[:, 7, 1] = action[:, 8, 2] = action[:, 9, 6] = 1
-    values, vectors = np.linalg.eig(action)
-    sample, k = np.nonzero(np.abs(values.imag) < 1e-8 * (1 + np.abs(values.real)))
-    v = vectors[sample, :, k].real
-    ok = np.abs(v[:, 9]) > 1e-12
-    sample, v = sample[ok], v[ok]
-    xyz1 = np.concatenate([v[:, 6:9] / v[:, 9:], np.ones((len(v), 1))], 1)
-    found = np.einsum("ma,maij->mij", xyz1, basis[sample])
-    return found / np.linalg.norm(found, axis=(1, 2), keepdims=True)
+    from .posefit import five_point as kernel
+
+    return kernel(*_samples("five_point", y1, y2, 5))
+
+
+def _samples(name: str, x1, x2, size: int) -> tuple[np.ndarray, np.ndarray]:
+    x1, x2 = (np.ascontiguousarray(x, dtype=float) for x in (x1, x2))
+    if x1.ndim != 3 or x1.shape[1:] != (size, 2) or x1.shape != x2.shape:
+        raise ValueError(f"{name} needs (B,{size},2) twice, got {x1.shape} and {x2.shape}")
+    return x1, x2
 
 
 def essential_from_fundamental(F: np.ndarray, K1: np.ndarray, K2: np.ndarray) -> np.ndarray:
@@ -213,95 +155,32 @@ def pose_alone(focals) -> Unknowns:
     return Unknowns(np.asarray(focals, float), np.zeros((2 * LENS, 0)), np.zeros(0))
 
 
-def _straighten(x, z, focal):
-    """Centred photo pixels (N,2) -> ideal pixels (M,N,2) about the principal point, with q = |x_u|^2 / focal^2,
-    |x_u| / |x_d| and d|x_u| / d|x_d|.
-
-    z: (M,5) of one camera. The radius by Newton's method on r_u (1 + k1 r_u^2 + k2 r_u^4) = r_d.
-    """
-    d = (x - z[:, None, 1:3]) / focal
-    k1, k2 = z[:, 3:4], z[:, 4:5]
-    rd = np.sqrt(np.einsum("mnk,mnk->mn", d, d))
-    if not np.any(z[:, 3:]):
-        return d * focal, rd * rd, np.ones_like(rd), np.ones_like(rd)
-    ru = rd
-    for _ in range(6):
-        q = ru * ru
-        ru = ru - (ru * (1 + q * (k1 + q * k2)) - rd) / np.maximum(1 + q * (3 * k1 + 5 * q * k2), 0.1)
-        ru = np.clip(ru, 0, 3 * rd)
-    scale, q = ru / np.maximum(rd, 1e-300), ru * ru
-    return d * (focal * scale)[..., None], q, scale, 1 / np.maximum(1 + q * (3 * k1 + 5 * q * k2), 0.1)
-
-
-def _lens_F(R, t, z, focals):
-    """F (M,3,3) in ideal pixels about the principal points, and the two diagonals (M,3) of the inverse K."""
-    inverse = np.exp(-z[:, [0, LENS]]) / focals
-    g1, g2 = (np.stack([g, g, np.ones_like(g)], -1) for g in inverse.T)
-    return g2[:, :, None] * (skew(t) @ R) * g1[:, None, :], g1, g2
-
-
-def _lines(F, x1, x2):
-    """Sampson distance r (M,N), 1 / |grad e|, and the lines' normals l1, l2 (M,N,3) with third coordinates 0."""
-    h1, h2 = hom(x1), hom(x2)
-    l2, l1 = h1 @ np.swapaxes(F, -1, -2), h2 @ F
-    e = np.einsum("mni,mni->mn", l2, np.broadcast_to(h2, l2.shape))
-    l1[..., 2] = l2[..., 2] = 0
-    i = 1 / np.sqrt(np.maximum(np.einsum("mni,mni->mn", l1, l1) + np.einsum("mni,mni->mn", l2, l2), 1e-300))
-    return e * i, i, l1, l2
-
-
 def sampson_residuals(R, t, p, x1, x2, unknowns: Unknowns) -> np.ndarray:
     """r (M,N) px of poses R (M,3,3), t (M,3) with lens parameters p (M,q); x1, x2: (N,2) px about the centres."""
-    z = p @ unknowns.spread.T
-    F, _, _ = _lens_F(R, t, z, unknowns.focals)
-    if not p.shape[1]:
-        return sampson(F, x1, x2)
-    f1, f2 = unknowns.focals
-    return _lines(F, _straighten(x1, z[:, :LENS], f1)[0], _straighten(x2, z[:, LENS:], f2)[0])[0]
+    from .posefit import residuals_of_view
+
+    r, z = np.empty((len(R), len(x1))), p @ unknowns.spread.T
+    for k in range(len(R)):
+        residuals_of_view(*_arrays(R[k], t[k], z[k], unknowns.focals, x1, x2), r[k])
+    return r
 
 
 def sampson_jacobian(R, t, p, x1, x2, unknowns: Unknowns):
-    """r (M,N), dr/d(w, s, p) (M,N,5+q) in closed form, and the tangents (M,2,3) of t.
+    """r (N,), dr/d(w, s, p) (N,5+q) in closed form, and the tangents (2,3) of t, of one pose R (3,3), t (3,), p (q,).
 
-    R <- exp([w]x) R, t <- t + s tangents, normalised. With e = h2^T F h1, n = |grad e|, l2 = F h1, l1 = F^T h2 (first
-    two coordinates), r = e / n:  dr/dF = (h2 / n - r l2 / n^2) h1^T - h2 (r l1 / n^2)^T, and F is linear in everything
-    but the distortion, which moves the points instead.
+    R <- exp([w]x) R, t <- t + s tangents, normalised.
     """
-    z = p @ unknowns.spread.T
-    F, g1, g2 = _lens_F(R, t, z, unknowns.focals)
-    free = p.shape[1] > 0
-    if free:
-        f1, f2 = unknowns.focals
-        (u1, *lens1), (u2, *lens2) = _straighten(x1, z[:, :LENS], f1), _straighten(x2, z[:, LENS:], f2)
-    else:
-        u1, u2 = x1[None], x2[None]
-    r, i, l1, l2 = _lines(F, u1, u2)
-    tangents = np.linalg.svd(t[:, None, :])[2][:, 1:]
-    around = skew(np.eye(3))  # d exp([w]x) / dw
-    dE = np.concatenate([skew(t)[:, None] @ around @ R[:, None], skew(tangents) @ R[:, None]], 1)
-    dF = g2[:, None, :, None] * dE * g1[:, None, None, :]
-    if free:
-        flat = np.array([1.0, 1, 0])
-        dF = np.concatenate([dF, -(F * flat)[:, None], -(F * flat[:, None])[:, None]], 1)
-    h1, h2 = hom(u1), hom(u2)
-    a = (h2 - (r * i)[..., None] * l2) * i[..., None]
-    b = (r * i * i)[..., None] * l1
-    slope = a[..., :, None] * h1[..., None, :] - h2[..., :, None] * b[..., None, :]
-    J = np.einsum("mnk,mpk->mnp", slope.reshape(*r.shape, 9), dF.reshape(*dF.shape[:2], 9))
-    if not free:
-        return r, J, tangents
-    full = np.zeros(r.shape + (2 * LENS,))
-    full[..., 0], full[..., LENS] = J[..., 5], J[..., 6]
-    # by the points: dr/du1 = l1 / n - r F^T l2 / n^2, and u = (x - c) r_u / r_d
-    s1 = (l1 * i[..., None] - (r * i * i)[..., None] * (l2 @ F))[..., :2]
-    s2 = (l2 * i[..., None] - (r * i * i)[..., None] * (l1 @ np.swapaxes(F, 1, 2)))[..., :2]
-    for at, s, u, (q, scale, rise), f in ((0, s1, u1, lens1, f1), (LENS, s2, u2, lens2, f2)):
-        along = np.einsum("mnk,mnk->mn", s, u)
-        radial = along * (rise - scale) / np.maximum(q * f * f, 1e-300)
-        full[..., at + 1 : at + 3] = -s * scale[..., None] - u * radial[..., None]
-        full[..., at + 3] = -along * q * rise
-        full[..., at + 4] = -along * q * q * rise
-    return r, np.concatenate([J[..., :5], full @ unknowns.spread], -1), tangents
+    from .posefit import rows_of_view, tangents_of
+
+    r, J = np.empty(len(x1)), np.empty((len(x1), 5 + len(p)))
+    R, t, z, focals, x1, x2, spread = _arrays(R, t, unknowns.spread @ p, unknowns.focals, x1, x2, unknowns.spread)
+    rows_of_view(R, t, z, focals, x1, x2, spread, r, J)
+    return r, J, tangents_of(t)
+
+
+def _arrays(*arrays):
+    """For the kernels: contiguous, of doubles."""
+    return tuple(np.ascontiguousarray(a, dtype=float) for a in arrays)
 
 
 def soft_truncated(r: np.ndarray, sigma, cut) -> tuple[np.ndarray, np.ndarray]:
@@ -319,42 +198,15 @@ def adjust(R, t, p, x1, x2, unknowns: Unknowns, *, sigma: float, cut: float, wea
     """R, t, p of least sum of soft_truncated(r) + weaken |p / deviation|^2 / 2, from M starts at once.
 
     R (M,3,3), t (M,3), p (M,q).  Returns R, t, p, cost (M,).
-    Levenberg 1944, Marquardt 1963, with the weights of the robust loss taken anew in each step; each start has its own
-    damping. Sums by einsum: they do not depend on the number of threads.
+    Levenberg 1944, Marquardt 1963, with the weights of the robust loss taken anew in each step.
     """
-    q = p.shape[1]
+    from .posefit import adjust_views
+
     precision = weaken / unknowns.deviation**2
-
-    def cost_of(R, t, p):
-        rho = soft_truncated(sampson_residuals(R, t, p, x1, x2, unknowns), sigma, cut)[0]
-        return np.einsum("mn->m", rho) + 0.5 * np.einsum("mq,q->m", p * p, precision)
-
-    cost, damping = cost_of(R, t, p), np.full(len(R), 1e-3)
-    for _ in range(steps):
-        r, J, tangents = sampson_jacobian(R, t, p, x1, x2, unknowns)
-        w = soft_truncated(r, sigma, cut)[1] / sigma**2
-        information = np.einsum("mnp,mnq->mpq", J * w[..., None], J)
-        slope = np.einsum("mnp,mn->mp", J, w * r)
-        information[:, range(5, 5 + q), range(5, 5 + q)] += precision
-        slope[:, 5:] += p * precision
-        diagonal = np.einsum("mpp->mp", information)
-        least = 1e-12 * diagonal.max(1, keepdims=True) + 1e-300
-        raised = information + (damping[:, None] * diagonal + least)[..., None] * np.eye(5 + q)
-        step = -np.linalg.solve(raised, slope[..., None])[..., 0]
-        R_new = np.stack([rotation_from_vector(v) for v in step[:, :3]]) @ R
-        t_new = t + np.einsum("mk,mkj->mj", step[:, 3:5], tangents)
-        t_new /= np.linalg.norm(t_new, axis=1, keepdims=True)
-        p_new = p + step[:, 5:]
-        new = cost_of(R_new, t_new, p_new)
-        better = new < cost
-        gain = np.where(better, cost - new, 0)
-        small = gain <= 1e-9 * np.maximum(cost, 1e-300)
-        R = np.where(better[:, None, None], R_new, R)
-        t, p = np.where(better[:, None], t_new, t), np.where(better[:, None], p_new, p)
-        cost = np.where(better, new, cost)
-        damping = np.where(better, damping / 10, damping * 10)
-        if np.all(small & (better | (damping > 1e3))):
-            break
+    R, t, p = (np.array(a, dtype=float) for a in (R, t, p))
+    cost = np.empty(len(R))
+    focals, x1, x2, spread, precision = _arrays(unknowns.focals, x1, x2, unknowns.spread, precision)
+    adjust_views(R, t, p, focals, x1, x2, spread, precision, float(sigma), float(cut), steps, cost)
     return R, t, p, cost
 
 
@@ -454,30 +306,64 @@ def plane_poses(y1, y2, focal: float, *, threshold: float, seed: int = 0) -> lis
 # -------------------------------------------------------------------------------------------- robust estimation
 
 
-def ransac_fundamental(x1, x2, *, threshold: float, confidence: float = 0.9999, seed: int = 0) -> Estimate | None:
-    """F (3,3) from ideal pixels by 7-point samples, with 8-point refits on the inliers of each new best."""
+def ransac_fundamental(
+    x1, x2, *, threshold: float, confidence: float = 0.9999, max_samples: int = 50_000, seed: int = 0
+) -> Estimate | None:
+    """F (3,3) from ideal pixels by 7-point samples; new bests are refined over all F of rank 2, at last on all matches.
 
-    def refine(F, agree):
-        if len(agree) < 8:
-            return None
-        return eight_point(x1[agree], x2[agree])
+    max_samples: enough for a third of right matches, 0.33^7.
+    """
+    from .posefit import adjust_fundamental, sampson_of_models
+    from .posefit import seven_point as solve
 
-    return ransac(
-        len(x1), 7,
-        lambda s: seven_point(x1[s], x2[s]),
-        lambda F, which: sampson(F, x1[which], x2[which]),
-        threshold=threshold, refine=refine, confidence=confidence, seed=seed,
+    x1, x2 = np.asarray(x1, dtype=float), np.asarray(x2, dtype=float)
+    if len(x1) < 7:
+        return None
+    # both pictures by one scale, so that Sampson distances are pixels times it
+    T1, T2 = normalising_transform(x1), normalising_transform(x2)
+    scale = np.sqrt(T1[0, 0] * T2[0, 0])
+    T1, T2 = (np.diag([scale / T[0, 0], scale / T[0, 0], 1.0]) @ T for T in (T1, T2))
+    y1, y2 = _arrays(transform(T1, x1), transform(T2, x2))
+
+    def residuals(F, which=slice(None)):
+        return sampson_of_models(F, y1[which], y2[which])
+
+    def refined(F, which, steps):
+        sigma = noise_of(residuals(F[None], which)[0], scale * threshold)
+        U, s, Vt = np.linalg.svd(F)
+        some = _arrays(U, Vt, y1[which], y2[which])
+        return adjust_fundamental(*some, np.arctan2(s[1], s[0]), sigma, min(4 * sigma, scale * threshold), steps)
+
+    found = ransac(
+        len(x1), 7, lambda s: solve(y1[s], y2[s]), residuals, threshold=scale * threshold,
+        refine=lambda F, agree: refined(F, agree[:: max(1, len(agree) // 200)], 5) if len(agree) >= 8 else None,
+        confidence=confidence, max_samples=max_samples, seed=seed,
     )  # fmt: skip
+    if found is None:
+        return None
+    F = found.model
+    for _ in range(3 if found.inliers.sum() >= 8 else 0):
+        F = refined(F, slice(None), 20)
+    r = residuals(F[None])[0] / (scale * threshold)
+    models = T2.T @ np.concatenate([F[None], found.candidates]) @ T1
+    models /= np.linalg.norm(models, axis=(1, 2), keepdims=True)
+    return replace(found, model=models[0], inliers=np.abs(r) < 1, cost=float(np.minimum(r * r, 1).mean()),
+                   candidates=models)  # fmt: skip
 
 
 def ransac_essential(
-    x1, x2, focals, *, threshold: float, confidence: float = 0.9999, max_samples: int = 4000, keep: int = 1,
+    x1, x2, focals, *, threshold: float, confidence: float = 0.9999, max_samples: int = 10_000, keep: int = 1,
     seed: int = 0,
 ) -> Estimate | None:  # fmt: skip
     """E (3,3) by 5-point samples; new bests are refined over R, t.
 
     x1, x2: (N,2) px about the principal points.  focals: (2,) px.  Residuals are px of the two photos.
+    max_samples: enough for a quarter of right matches, 0.25^5.
     """
+    from .posefit import five_point as solve
+    from .posefit import sampson_of_models
+
+    x1, x2 = _arrays(x1, x2)
     y1, y2 = x1 / focals[0], x2 / focals[1]
     scale1, scale2 = np.array([focals[1], focals[1], 1.0]), np.array([focals[0], focals[0], 1.0])
     unknowns = pose_alone(focals)
@@ -493,8 +379,8 @@ def ransac_essential(
 
     return ransac(
         len(y1), 5,
-        lambda s: five_point(y1[s], y2[s]),
-        lambda E, which: sampson(E / scale1[:, None] / scale2, x1[which], x2[which]),
+        lambda s: solve(y1[s], y2[s]),
+        lambda E, which: sampson_of_models(E / scale1[:, None] / scale2, x1[which], x2[which]),
         threshold=threshold, refine=refine, confidence=confidence, max_samples=max_samples, keep=keep, seed=seed,
     )  # fmt: skip
 
@@ -502,7 +388,7 @@ def ransac_essential(
 CANDIDATES = 8  # minima of the cost that are polished: forward motion and planes have several
 
 
-def pose_candidates(x1, x2, focals, *, threshold, confidence=0.9999, max_samples=4000, seed=0):
+def pose_candidates(x1, x2, focals, *, threshold, confidence=0.9999, max_samples=10_000, seed=0):
     """The best poses of 5-point samples and of the dominating plane, each polished, best first: R (M,3,3), t (M,3),
     cost (M,) as `pose_costs` has it.  None where no sample gives one.
     """
@@ -652,8 +538,8 @@ def lens_variance(R, t, z, x1, x2, unknowns: Unknowns, sigma: float) -> np.ndarr
     """
     q = unknowns.spread.shape[1]
     p = np.linalg.lstsq(unknowns.spread, z, rcond=None)[0]
-    _, J, _ = sampson_jacobian(R[None], t[None], p[None], x1, x2, unknowns)
-    information = np.einsum("np,nq->pq", J[0], J[0]) / sigma**2 * min(1.0, INDEPENDENT / len(x1))
+    _, J, _ = sampson_jacobian(R, t, p, x1, x2, unknowns)
+    information = np.einsum("np,nq->pq", J, J) / sigma**2 * min(1.0, INDEPENDENT / len(x1))
     information[range(5, 5 + q), range(5, 5 + q)] += unknowns.deviation**-2.0
     covariance = np.linalg.pinv(information)[5:, 5:]
     return np.einsum("ap,pq,aq->a", unknowns.spread, covariance, unknowns.spread)

@@ -29,7 +29,7 @@ def ransac(
     refine: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     confidence: float = 0.9999,
     max_samples: int = 4000,
-    batch: int = 64,
+    batch: int = 32,
     keep: int = 1,
     seed: int = 0,
 ) -> Estimate | None:
@@ -38,8 +38,9 @@ def ransac(
     count: number of data N.  propose: (B, sample_size) indices -> models (M, ...), M any number.
     residuals: (models (M, ...), which data) -> (M, n).  refine: (model, inlier indices) -> model, applied to every new
     best model until it no longer improves (local optimisation, Chum, Matas and Kittler 2003).
-    Sampling stops when a better model has been missed with probability below 1 - confidence. Each batch of models is
-    ranked on a fixed random subset of the data first, and only its best few are scored on all.
+    Sampling stops when a better model has been missed with probability below 1 - confidence. Samples are drawn in
+    batches, the first of `batch`, each later one as large as all before it (1024 at the most) while so many are needed.
+    Each batch of models is ranked on a fixed random subset of the data first, and only its best few scored on all.
     keep: how many of the best models are handed back, for costs with several minima.
     Returns None where no sample gives a model. Same seed, same result.
     Source: Fischler and Bolles 1981; the truncated cost: Torr and Zisserman 2000 (MSAC).
@@ -58,8 +59,9 @@ def ransac(
         return np.minimum(np.nan_to_num(r2, nan=np.inf), 1.0).mean(-1)
 
     while drawn < min(needed, max_samples):
-        samples = np.argpartition(rng.random((batch, count)), sample_size - 1, axis=1)[:, :sample_size]
-        drawn += batch
+        rows = min(max(batch, min(drawn, 1024, int(np.ceil(min(needed, max_samples))) - drawn)), max_samples - drawn)
+        samples = _distinct(rng, count, sample_size, rows)
+        drawn += len(samples)
         models = propose(samples)
         if len(models) == 0:
             continue
@@ -90,3 +92,16 @@ def ransac(
         return None
     order = np.argsort([cost for cost, _ in pool], kind="stable")[:keep]
     return Estimate(best, best_r2 < 1, best_cost, drawn, np.stack([pool[k][1] for k in order]))
+
+
+def _distinct(rng, count: int, size: int, rows: int) -> np.ndarray:
+    """(rows, size) numbers below `count`, no row with one twice."""
+    if count <= 4 * size:
+        return np.argsort(rng.random((rows, count)), axis=1)[:, :size]
+    out = rng.integers(count, size=(rows, size))
+    while True:
+        ordered = np.sort(out, axis=1)
+        twice = (ordered[:, 1:] == ordered[:, :-1]).any(1)
+        if not twice.any():
+            return out
+        out[twice] = rng.integers(count, size=(int(twice.sum()), size))

@@ -280,7 +280,8 @@ def test_the_jacobian_is_that_of_central_differences(columns):
     lens = np.array([0.03, 5, -3, -0.1, 0.02, 0.1, 4, 9, 0.05, -0.02])
     unknowns = epipolar.Unknowns(np.array([1100.0, 1250.0]), np.eye(10)[:, :columns], np.ones(columns))
     p = np.tile(lens[:columns], (3, 1))
-    r, J, tangents = epipolar.sampson_jacobian(R, t, p, x1, x2, unknowns)
+    parts = [epipolar.sampson_jacobian(*each, x1, x2, unknowns) for each in zip(R, t, p, strict=True)]
+    r, J, tangents = (np.stack(a) for a in zip(*parts, strict=True))
     assert np.allclose(r, epipolar.sampson_residuals(R, t, p, x1, x2, unknowns), rtol=1e-9, atol=1e-9)
     assert np.allclose(np.einsum("mkj,mj->mk", tangents, t), 0, atol=1e-12)
 
@@ -334,7 +335,7 @@ def test_several_starts_at_once_are_those_one_by_one():
         single = epipolar.adjust(R[k : k + 1], t[k : k + 1], p[:1], x1, x2, alone, sigma=1.0, cut=5.0)
         assert np.abs(single[0] - together[0][k]).max() < 1e-6 and np.abs(single[1] - together[1][k]).max() < 1e-5
     start = epipolar.soft_truncated(epipolar.sampson_residuals(R, t, p, x1, x2, alone), 1.0, 5.0)[0].sum(1)
-    assert (together[3] <= start).all()
+    assert (together[3] <= start * (1 + 1e-12)).all() and together[3][0] < 0.1 * start[0]
 
 
 def test_decomposed_homography_holds_the_pose_that_made_it():

@@ -56,7 +56,7 @@ def test_perfect_data_cost_nothing():
     data, _ = points(50, 1.0, seed=2, sigma=0)
     found = line(data)
     assert found.cost < 1e-20 and found.inliers.all() and np.allclose(found.model, TRUE)
-    assert found.samples == 64  # one batch is plenty
+    assert found.samples == 32  # one batch is plenty
 
 
 def test_equal_seeds_give_equal_results_and_others_other_samples():
