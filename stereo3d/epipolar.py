@@ -130,6 +130,15 @@ def in_front(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np
     return (z1 > 0) & (z2 > 0)
 
 
+def possible(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray, slack: float) -> np.ndarray:
+    """(N,) bool: the rays meet before both cameras, or run parallel within `slack` rad, where noise decides the side.
+
+    A wrong match on its epipolar line lies on the wrong side of infinity or of a camera as often as not.
+    """
+    parallel = np.linalg.norm(np.cross(hom(y1) @ R.T, hom(y2)), axis=1) < slack
+    return parallel | in_front(R, t, y1, y2)
+
+
 # ---------------------------------------------------------------------- least squares over pose and lens
 
 
@@ -514,6 +523,8 @@ def fit_lens(R, t, p, x1, x2, rig: Rig, focals, threshold: float):
     The rig comes back as it was where the matches cannot tell (`FOCAL_ERROR`) or contradict what is known.
     """
     unknowns = lens_unknowns(rig, focals)
+    some = possible(R, t, x1 / focals[0], x2 / focals[1], 2 * threshold / focals[0])
+    x1, x2 = x1[some], x2[some]
     R1, t1, p, sigma, agree = fit_views(R, t, p, x1, x2, unknowns, threshold=threshold, most=INDEPENDENT)
     z = unknowns.spread @ p
     z_variance = lens_variance(R1, t1, z, x1[agree], x2[agree], lens_unknowns(rig, focals, full=True), sigma)
@@ -593,9 +604,11 @@ def estimate_two_view(
 
     R, t, rig, sigma = _pose_and_lens(matches, x1, x2, rig, focals, threshold, confidence, seed)
     x1, x2, where, focals = _centred(matches, rig)
-    R, t, *_ = fit_views(R, t, np.zeros(0), x1, x2, pose_alone(focals), threshold=threshold)
+    y1, y2, slack = x1 / focals[0], x2 / focals[1], 2 * threshold / focals[0]
+    some = possible(R, t, y1, y2, slack)
+    R, t, *_ = fit_views(R, t, np.zeros(0), x1[some], x2[some], pose_alone(focals), threshold=threshold)
     r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
-    good = (np.abs(r) < threshold) & in_front(R, t, x1 / focals[0], x2 / focals[1])
+    good = (np.abs(r) < threshold) & possible(R, t, y1, y2, slack)
     if good.sum() < LEAST_INLIERS:
         raise StereoError("no_overlap", f"{good.sum()} of {len(matches)} matches agree on one camera motion and "
                           f"lie before both cameras, {LEAST_INLIERS} needed.", "Move less between the photos.",
@@ -644,8 +657,7 @@ def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
     y1, y2 = transform(np.linalg.inv(rig.cam1.K), x1), transform(np.linalg.inv(rig.cam2.K), x2)
     # rays that run parallel within the threshold may seem to meet behind: leave that to the line test
     inliers = known & (np.abs(sampson(F, np.nan_to_num(x1), np.nan_to_num(x2))) < threshold)
-    parallel = np.linalg.norm(np.cross(hom(y1) @ rig.R.T, hom(y2)), axis=1) < 2 * threshold / rig.cam1.focal
-    inliers &= parallel | in_front(rig.R, rig.t, y1, y2)
+    inliers &= possible(rig.R, rig.t, y1, y2, 2 * threshold / rig.cam1.focal)
     if inliers.sum() < LEAST_INLIERS:
         raise StereoError("calibration_mismatch", f"{inliers.sum()} of {len(x1)} matches fit the given calibration and "
                           f"pose within {threshold:g} px, {LEAST_INLIERS} needed.",
