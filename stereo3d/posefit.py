@@ -6,7 +6,7 @@ from numba import njit
 # Written out in loops: numba compiles slices, reductions and products of small arrays ten times as slowly.
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _times(A, B):
     """A B of (3,3) matrices."""
     C = np.empty((3, 3))
@@ -16,7 +16,7 @@ def _times(A, B):
     return C
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _cross(t):
     """[t]x."""
     W = np.zeros((3, 3))
@@ -25,7 +25,7 @@ def _cross(t):
     return W
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _det3(M):
     return (
         M[0, 0] * (M[1, 1] * M[2, 2] - M[1, 2] * M[2, 1])
@@ -37,7 +37,7 @@ def _det3(M):
 # ------------------------------------------------------------------------------------------------ minimal samples
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _polynomial(c, row, degree, x):
     """Value and slope at x of c[row, 0] + c[row, 1] x + ... + c[row, degree] x^degree."""
     value, slope = c[row, degree], 0.0
@@ -47,7 +47,7 @@ def _polynomial(c, row, degree, x):
     return value, slope
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _roots_inside(c, degree, roots):
     """Real roots in [-1, 1], ascending, of the polynomial c (ascending powers) -> how many; each simple root once.
 
@@ -97,7 +97,7 @@ def _roots_inside(c, degree, roots):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def real_roots(c, degree, roots):
     """All real roots of c[0] + ... + c[degree] x^degree -> how many; those beyond 1 are those of the reversed one."""
     scale = 0.0
@@ -117,7 +117,7 @@ def real_roots(c, degree, roots):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _null_space(A):
     """Orthonormal rows N (n - m, n) with A N^T = 0 of A (m, n), m < n: Householder's reflections of A^T. A is lost.
 
@@ -160,7 +160,7 @@ def _null_space(A):
     return N
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _constraints(x1, x2, sample):
     """Rows a with a . vec(F) = x2^T F x1 of one sample of (B,n,2): (n,9)."""
     A = np.empty((x1.shape[1], 9))
@@ -172,7 +172,7 @@ def _constraints(x1, x2, sample):
     return A
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def seven_point(x1, x2):
     """F (M,3,3) of unit norm of samples (B,7,2) in normalised pixels: det(F1 + a F2) = 0, up to three a sample."""
     out = np.empty((3 * len(x1), 3, 3))
@@ -198,7 +198,7 @@ def seven_point(x1, x2):
     return out[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _mixed(N, a, b):
     F = np.empty((3, 3))
     for i in range(9):
@@ -223,7 +223,7 @@ _TO_QUADRATIC, _TO_CUBIC = _products(_LINEAR, _LINEAR, _QUADRATIC), _products(_Q
 _POWERS = np.array(_CUBIC)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _ten_cubics(E):
     """det E = 0 and E E^T E = tr(E E^T) E / 2 as (10,20) coefficients; E (3,3,4) linear in x, y, z."""
     M = np.zeros((10, 20))
@@ -260,7 +260,7 @@ def _ten_cubics(E):
     return M
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _eliminate(M):
     """Gauss and Jordan: the first ten columns become the unit matrix; False where that is not possible."""
     n = len(M)
@@ -284,7 +284,7 @@ def _eliminate(M):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _hidden_z(M):
     """(3,3,5): rows of polynomials in z that vanish on (x, y, 1), ascending powers; from the last six reduced rows."""
     B = np.zeros((3, 3, 5))
@@ -299,7 +299,7 @@ def _hidden_z(M):
     return B
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _det_of_polynomials(B):
     """The determinant, of degree ten, of (3,3,5) polynomials."""
     out, minor = np.zeros(11), np.empty(8)
@@ -316,7 +316,7 @@ def _det_of_polynomials(B):
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _polish(cubics, w):
     """Newton's steps (least squares) on the ten cubics at w = (x, y, z), in place -> largest |cubic| left, scaled."""
     value, powers = np.empty((20, 4)), np.ones((3, 4))
@@ -360,7 +360,7 @@ def _polish(cubics, w):
     return worst
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def five_point(y1, y2):
     """E (M,3,3) of unit norm of samples (B,5,2), normalised camera coordinates: up to ten a sample.
 
@@ -414,7 +414,7 @@ def five_point(y1, y2):
 # ---------------------------------------------------------------------------------------------- Sampson distances
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def sampson_of_models(F, x1, x2):
     """Signed Sampson distances (M,N) of models F (M,3,3) and matches x1, x2 (N,2), as `geometry.sampson` has them."""
     r = np.empty((len(F), len(x1)))
@@ -423,7 +423,7 @@ def sampson_of_models(F, x1, x2):
     return r
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sampson_of_one(F, x1, x2, r):
     a, b, c = F[0, 0], F[0, 1], F[0, 2]
     d, e, f = F[1, 0], F[1, 1], F[1, 2]
@@ -439,7 +439,7 @@ def _sampson_of_one(F, x1, x2, r):
 # --------------------------------------------------------------------------------------------------- least squares
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _turn(w):
     """R = exp([w]x), by Rodrigues."""
     angle = np.sqrt(w[0] ** 2 + w[1] ** 2 + w[2] ** 2)
@@ -453,7 +453,7 @@ def _turn(w):
     return R
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def tangents_of(t):
     """Two unit vectors (2,3) across the unit vector t and each other."""
     out = np.empty((2, 3))
@@ -470,7 +470,7 @@ def tangents_of(t):
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _in_pixels(E, g1, g2):
     """diag(g2, g2, 1) E diag(g1, g1, 1)."""
     F = np.empty((3, 3))
@@ -480,7 +480,7 @@ def _in_pixels(E, g1, g2):
     return F
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _straighten(x, y, k1, k2, focal):
     """x, y px about the principal point -> ideal x, y (px), q = |x_u|^2 / focal^2, |x_u| / |x_d|, d|x_u| / d|x_d|.
 
@@ -503,7 +503,7 @@ def _straighten(x, y, k1, k2, focal):
     return x * scale, y * scale, q, scale, 1 / max(1 + q * (3 * k1 + 5 * q * k2), 0.1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def residuals_of_view(R, t, z, focals, x1, x2, r):
     """r (N,): Sampson distances, px, of the pose R, t with lens parameters z (10,); x1, x2 (N,2) px, centred."""
     g1, g2 = np.exp(-z[0]) / focals[0], np.exp(-z[5]) / focals[1]
@@ -517,7 +517,7 @@ def residuals_of_view(R, t, z, focals, x1, x2, r):
         r[n] = e / np.sqrt(max(p * p + q * q + k * k + l * l, 1e-300))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def rows_of_view(R, t, z, focals, x1, x2, spread, r, J):
     """r (N,) as above and J (N,5+q) = dr/d(w, s, p): R <- exp([w]x) R, t <- t + s tangents, z <- z + spread p.
 
@@ -584,7 +584,7 @@ def rows_of_view(R, t, z, focals, x1, x2, spread, r, J):
             J[n, 5 + k] = dr
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _loss(r, sigma, cut):
     """Sum of `epipolar.soft_truncated`."""
     e = np.exp(-0.5 * (cut / sigma) ** 2)
@@ -594,7 +594,7 @@ def _loss(r, sigma, cut):
     return whole
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _normal_equations(r, J, sigma, cut, A, b):
     """A = J^T W J, b = J^T W r with the weights of `epipolar.soft_truncated` over sigma^2."""
     e = np.exp(-0.5 * (cut / sigma) ** 2)
@@ -617,7 +617,7 @@ def _normal_equations(r, J, sigma, cut, A, b):
             A[k, i] = A[i, k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _damped_step(A, b, damping):
     """-(A + damping diag(A))^-1 b by Cholesky's factors; zeros where A is singular all the same."""
     n = len(b)
@@ -651,7 +651,7 @@ def _damped_step(A, b, damping):
     return x
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def adjust_views(R, t, p, focals, x1, x2, spread, precision, sigma, cut, steps, cost):
     """Levenberg and Marquardt's method on each start R (M,3,3), t (M,3), p (M,q), in place; cost (M,) of the results.
 
@@ -719,7 +719,7 @@ def adjust_views(R, t, p, focals, x1, x2, spread, precision, sigma, cut, steps, 
             p[m, k] = own_p[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _spread_out(spread, p, z):
     """z = spread p."""
     for i in range(10):
@@ -728,7 +728,7 @@ def _spread_out(spread, p, z):
             z[i] += spread[i, k] * p[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _prior(p, precision):
     cost = 0.0
     for k in range(len(p)):
@@ -736,7 +736,7 @@ def _prior(p, precision):
     return cost
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def adjust_fundamental(U, Vt, x1, x2, angle, sigma, cut, steps):
     """F = U diag(cos angle, sin angle, 0) V^T of least sum of rho(r), from a start: U and V turn, as does the angle.
 
@@ -789,14 +789,14 @@ def adjust_fundamental(U, Vt, x1, x2, angle, sigma, cut, steps):
     return F
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _diagonal(a, b):
     D = np.zeros((3, 3))
     D[0, 0], D[1, 1] = a, b
     return D
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _rows_of_fundamental(F, dF, x1, x2, r, J):
     slope = np.empty((3, 3))
     for n in range(len(x1)):
