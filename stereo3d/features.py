@@ -35,12 +35,12 @@ def sift(
     import cv2
 
     detector = cv2.SIFT_create(nfeatures=0, contrastThreshold=contrast, edgeThreshold=edge, enable_precise_upscale=True)
-    points, descriptors = detector.detectAndCompute(grey, None)
+    points = detector.detect(grey, None)
     if not points:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32), np.zeros((0, 2, 2))
     x, response, frames = _keypoints(points)
     keep = spread(x, response, grey.shape[::-1], features)
-    d = descriptors[keep]
+    _, d = detector.compute(grey, [points[k] for k in keep])  # only of those kept: the longer half of the work
     d = np.sqrt(d / np.maximum(np.abs(d).sum(1, keepdims=True), 1e-12))
     return x[keep], np.rint(512 * d).astype(np.float32), frames[keep]
 
@@ -138,8 +138,8 @@ def match_features(
     ratio: Lowe's test of the nearest against the second nearest neighbour, both ways.  options: of the detector.
     refine: then fit the patch about x2 to that about x1 on photos of up to twice that size (`refine_matches`).
     found: the features of both photos (`detect_features`), where they are known already.
-    view: a first estimate; then only what lies within `GUIDE_PX` of the epipolar line is compared, with the ratio
-    `GUIDE_RATIO`: of some hundred neighbours in place of ten thousand, far fewer look alike by chance. Repeated
+    view: a first estimate; then only what lies within `GUIDE_PX` of each other's epipolar line is compared, with the
+    ratio `GUIDE_RATIO`: of some hundred neighbours in place of ten thousand, far fewer look alike by chance. Repeated
     texture and wide baselines gain most.
     The nearest neighbours of one keypoint with several orientations count as one. score = 1 - distance ratio.
     Raises StereoError("few_features") where a photo has fewer than 20.
@@ -154,14 +154,14 @@ def match_features(
             raise StereoError("few_features", f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
                               "It is blank, blurred or too dark; take photos of a textured thing.",
                               features=len(x))  # fmt: skip
-    near = None
+    band = None
     if view is not None:
         cams = view.rig.cam1, view.rig.cam2
         ideal = [ideal_pixels(f.x, c.K, c.dist) for f, c in zip(found, cams, strict=True)]
         tolerance = GUIDE_PX * max(1.0, max(max(left.size), max(right.size)) / max_size)
-        near = partial(_beside_epipolar_lines, view.F, *ideal, tolerance)
+        band = np.ascontiguousarray(view.F), *ideal, tolerance
         ratio = max(ratio, GUIDE_RATIO)
-    index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, near)
+    index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, band)
     order = np.argsort(-score, kind="stable")
     index1, index2, score = index1[order], index2[order], score[order]
     unique = _first_of_each(np.round(one.x[index1], 2)) & _first_of_each(np.round(two.x[index2], 2))
@@ -252,55 +252,50 @@ def _first_of_each(x: np.ndarray) -> np.ndarray:
     return first
 
 
-def _beside_epipolar_lines(F, x1, x2, tolerance: float, rows: slice, back: bool) -> np.ndarray:
-    """(n, N) bool: which of the others lie within `tolerance` px of the epipolar lines of these rows; NaN: none.
-
-    x1, x2: ideal pixels.  back: the rows are of the second picture, the others of the first.
-    """
-    own, others, E = (x2[rows], x1, F.T) if back else (x1[rows], x2, F)
-    lines = hom(own) @ E.T
-    lines /= np.linalg.norm(lines[:, :2], axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return np.abs(lines.astype(np.float32) @ hom(others).T.astype(np.float32)) <= tolerance
+PARTS = 8  # of the features of photo 1, each with neighbours of its own: no result depends on the number of threads
 
 
-def _nearest(d1, d2, x1, x2, ratio, near=None):
+def _nearest(d1, d2, x1, x2, ratio, band=None):
     """Mutual nearest neighbours with the ratio test both ways: index1, index2, score.
 
-    near: None, or a function (rows, back) -> (n, N) bool, which of the others may be compared with these rows.
+    The second nearest lies at another place of the picture than the nearest.
+    band: None, or (F, y1, y2, tolerance): only what lies within `tolerance` px of each other's epipolar lines is
+    compared; y1, y2: ideal pixels, NaN: none.
     """
-    near2, first, second = _two_nearest(d1, d2, x2, near and partial(near, back=False))
-    near1, _, second_back = _two_nearest(d2, d1, x1, near and partial(near, back=True))
-    index1 = np.arange(len(d1))
-    with np.errstate(invalid="ignore"):  # inf / inf where nothing may be compared
-        quotient = first / np.maximum(np.minimum(second, second_back[near2]), 1e-9)
-    keep = (near1[near2] == index1) & (quotient < ratio) & np.isfinite(first)
-    return index1[keep], near2[keep], 1 - quotient[keep]
+    from . import neighbours
 
+    d1, d2 = (np.ascontiguousarray(d, dtype=np.float32) for d in (d1, d2))
+    norm1, norm2 = (d1 * d1).sum(1), (d2 * d2).sum(1)
+    index1, square1 = neighbours.nobody(len(d1))
+    parts = [neighbours.nobody(len(d2)) for _ in range(PARTS)]
+    with ThreadPoolExecutor() as pool:
+        if band is not None:
+            F, y1, y2, tolerance = band
+            steep2 = ((hom(y2) @ F)[:, :2] ** 2).sum(1)
+            ends = np.linspace(0, len(d1), PARTS + 1).astype(int)
 
-def _two_nearest(d, others, x_others, near=None, same_place: float = 1.0):
-    """For each row of d: index of and distance to the nearest of `others`, and the distance to the nearest that lies
-    at another place of the picture (more than `same_place` px away), inf where there is none. In blocks: tens of MB.
-    near: None, or a function rows -> (n, N) bool of those that count."""
-    norm = (others * others).sum(1)
-    index, first, second = np.zeros(len(d), int), np.zeros(len(d)), np.zeros(len(d))
-    for a in range(0, len(d), 512):
-        rows = slice(a, a + 512)
-        square = norm - 2 * (d[rows] @ others.T)
-        if near is not None:
-            square[~near(rows)] = np.inf
-        row = np.arange(len(square))
-        own = (d[rows] ** 2).sum(1)
-        index[rows] = best = square.argmin(1)
-        first[rows] = np.sqrt(np.maximum(square[row, best] + own, 0))
-        todo = row  # rows whose second neighbour is not found yet
-        for _ in range(4):  # a keypoint has at most four orientations
-            square[todo, best[todo]] = np.inf
-            best[todo] = square[todo].argmin(1)
-            value = square[todo, best[todo]]
-            second[a + todo] = np.sqrt(np.maximum(value + own[todo], 0))
-            here = np.abs(x_others[best[todo]] - x_others[index[a + todo]]).max(-1) <= same_place
-            todo = todo[here & np.isfinite(value)]
-            if len(todo) == 0:
-                break
-    return index, first, second
+            def along(k):
+                neighbours.beside_lines(d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, ends[k],
+                                        ends[k + 1], index1, square1, *parts[k])  # fmt: skip
+
+            list(pool.map(along, range(PARTS)))
+        else:
+            rows = max(PARTS, 8_000_000 // len(d2))  # 32 MB of products
+            for a in range(0, len(d1), rows):
+                products = d1[a : a + rows] @ d2.T
+                ends = np.linspace(0, len(products), PARTS + 1).astype(int)
+
+                def among(k, products=products, ends=ends, a=a):
+                    neighbours.of_products(products, ends[k], ends[k + 1], a, norm1, norm2, x1, x2, index1, square1,
+                                           *parts[k])  # fmt: skip
+
+                list(pool.map(among, range(PARTS)))
+    index2, square2 = parts[0]
+    for more in parts[1:]:
+        neighbours.merge(index2, square2, *more, x1)
+    i = np.flatnonzero(index1[:, 0] >= 0)
+    j = index1[i, 0]
+    first, second = np.sqrt(np.maximum(square1[i, 0], 0)), np.sqrt(np.minimum(square1[i, 1], square2[j, 1]))
+    quotient = first / np.maximum(second, 1e-9)
+    keep = (index2[j, 0] == i) & (quotient < ratio)
+    return i[keep], j[keep], 1 - quotient[keep]

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "stereo3d"
 # A module imports only from layers above its own line, never from its neighbours.
 LAYERS = (
     ("errors", "records"),
-    ("digits", "geometry", "files", "options", "patchfit", "ransac", "raycast"),
+    ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),
     ("chessboard", "features", "epipolar", "diagnosis", "rectification", "disparity", "triangulation", "mesh",
      "preview"),

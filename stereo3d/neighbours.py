@@ -1,0 +1,84 @@
+"""Kernels of matching (numba): the two nearest descriptors both ways in one pass, of all or beside epipolar lines."""
+
+import numpy as np
+from numba import njit
+
+SAME_PLACE = 1.0  # px: a second neighbour nearer than this to the first is the same point of the picture
+
+# What is known of the neighbours of N features: index (N,2) of the nearest and of the nearest at another place, -1 for
+# none, and their squared distances (N,2), inf for none.
+
+
+def nobody(count: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((count, 2), -1), np.full((count, 2), np.inf, np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _offer(index, square, n, other, value, x):
+    """The feature `other` (at x[other]) as a neighbour of n. Of equally near ones the first offered stays."""
+    first = index[n, 0]
+    if first < 0:
+        index[n, 0], square[n, 0] = other, value
+        return
+    here = abs(x[other, 0] - x[first, 0]) <= SAME_PLACE and abs(x[other, 1] - x[first, 1]) <= SAME_PLACE
+    if value < square[n, 0]:
+        if not here:
+            index[n, 1], square[n, 1] = first, square[n, 0]
+        index[n, 0], square[n, 0] = other, value
+    elif not here and value < square[n, 1]:
+        index[n, 1], square[n, 1] = other, value
+
+
+@njit(cache=True, nogil=True)
+def of_products(products, first, last, offset, norm1, norm2, x1, x2, index1, square1, index2, square2):
+    """Neighbours by |a - b|^2 = |a|^2 + |b|^2 - 2 a.b; products (rows first..last): k is of feature offset + k."""
+    for k in range(first, last):
+        i = offset + k
+        limit = square1[i, 1]
+        own = norm1[i]
+        for j in range(len(norm2)):
+            value = own + norm2[j] - 2 * products[k, j]
+            if value < limit:
+                _offer(index1, square1, i, j, value, x2)
+                limit = square1[i, 1]
+            if value < square2[j, 1]:
+                _offer(index2, square2, j, i, value, x1)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _product(a, i, b, j):
+    """a[i] . b[j]; whole numbers, exact in whatever order they are summed."""
+    s = np.float32(0)
+    for k in range(a.shape[1]):
+        s += a[i, k] * b[j, k]
+    return s
+
+
+@njit(cache=True, nogil=True)
+def beside_lines(d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, first, last,
+                 index1, square1, index2, square2):  # fmt: skip
+    """As `of_products`, of features first..last of photo 1 with those of photo 2 that lie within `tolerance` px of each
+    other's epipolar lines. y1, y2: (N,2) ideal px, NaN: none.  steep2: (N2,) |F^T y2|^2, first two coordinates."""
+    most = tolerance * tolerance
+    for i in range(first, last):
+        a, b = F[0, 0] * y1[i, 0] + F[0, 1] * y1[i, 1] + F[0, 2], F[1, 0] * y1[i, 0] + F[1, 1] * y1[i, 1] + F[1, 2]
+        c = F[2, 0] * y1[i, 0] + F[2, 1] * y1[i, 1] + F[2, 2]
+        steep1 = a * a + b * b
+        for j in range(len(y2)):
+            e = a * y2[j, 0] + b * y2[j, 1] + c
+            if not e * e <= most * steep1 or not e * e <= most * steep2[j]:
+                continue
+            value = norm1[i] + norm2[j] - 2 * _product(d1, i, d2, j)
+            if value < square1[i, 1]:
+                _offer(index1, square1, i, j, value, x2)
+            if value < square2[j, 1]:
+                _offer(index2, square2, j, i, value, x1)
+
+
+@njit(cache=True, nogil=True)
+def merge(index, square, more_index, more_square, x):
+    """What another part of the features has to offer, into the first two arrays."""
+    for n in range(len(index)):
+        for k in range(2):
+            if more_index[n, k] >= 0 and more_square[n, k] < square[n, 1]:
+                _offer(index, square, n, more_index[n, k], more_square[n, k], x)
