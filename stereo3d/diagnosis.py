@@ -11,7 +11,6 @@ from .geometry import (
     decompose_essential,
     essential_from_pose,
     fit_homography,
-    fundamental_from_pose,
     hom,
     ideal_pixels,
     intersect_rays,
@@ -171,9 +170,10 @@ def _lens(view: TwoView, x1, x2, unit: float, odd: bool) -> list[Finding]:
             {"focal_factor": factor, "log_focal_deviation": focal[1]},
             "Were the photos cropped or taken with another zoom? Check --focal-35mm or the calibration."))  # fmt: skip
     half = np.hypot(*view.rig.cam1.size) / 2
-    corner = bend[0] * half
+    to_corner = half**3 / view.rig.cam1.focal ** 2  # px in the corner for a k1 of 1
+    corner = bend[0] * to_corner
     undistorted = not np.any(view.rig.cam1.dist)
-    if undistorted and abs(corner) > max(8 * bend[1] * half, 3 * unit) and bend[2] < 0.9 * min(1.0, focal[2]):
+    if undistorted and abs(corner) > max(8 * bend[1] * to_corner, 3 * unit) and bend[2] < 0.9 * min(1.0, focal[2]):
         found.append(Finding(
             "lens_distortion", "info", f"the lens seems to bend the corners by {abs(corner):.0f} px "
             f"({'barrel' if corner < 0 else 'pincushion'}).", {"corner_px": float(corner)},
@@ -349,7 +349,7 @@ def blur_width(grey: np.ndarray) -> float:
     widths = []
     for axis in (0, 1):
         a, b = (np.abs(np.gradient(p, axis=axis)) for p in (g, blurred))
-        edge = a >= max(float(np.quantile(a, 0.98)), 2.0)
+        edge = a >= max(float(np.quantile(a[::3, ::3], 0.98)), 2.0)
         if edge.sum() < 50:
             continue
         q = np.median(a[edge] / np.maximum(b[edge], 1e-3))
@@ -516,9 +516,9 @@ def direction_spread(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     """Standard deviation of t's direction, degrees, from the curvature of the Sampson error at the estimate.
 
     Covariance of five parameters (rotation, direction): s^2 (J^T J)^-1 with s the residuals' robust deviation, times
-    the 2 of the two tangent directions. The Jacobian is taken by central differences.
+    the 2 of the two tangent directions.
     """
-    r, J = _motion_jacobian(x1, x2, view)
+    r, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
     noise = 1.4826 * np.median(np.abs(r))
     covariance = max(noise, 1e-6) ** 2 * np.linalg.pinv(J.T @ J)
     return float(np.degrees(np.sqrt(max(np.trace(covariance[3:, 3:]), 0))))
@@ -531,7 +531,7 @@ def hidden_motion(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     order the points of no change lie on a quadric through both camera centres, the critical surface (Horn, Relative
     orientation, 1990; Maybank, Theory of reconstruction from image motion, 1993); 0: they all do.
     """
-    _, J = _motion_jacobian(x1, x2, view)
+    _, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
     return float(np.linalg.svd(J, compute_uv=False)[-1] / np.sqrt(len(J)) * np.pi / 180)
 
 
@@ -541,95 +541,80 @@ def _ideal(x1, x2, rig: Rig):
     return y1[known], y2[known]
 
 
-def _moved(view: TwoView, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """R, t, |t| = 1, after a small turn p[:3] (rad) and a small step p[3:5] of t across itself."""
-    t = view.t / np.linalg.norm(view.t)
-    return rotation_from_vector(p[:3]) @ view.R, t + p[3:5] @ np.linalg.svd(t[None])[2][1:]
+# Lens parameters (10,) as `posefit.rows_of_view` has them, two lenses alike, and which combinations of them are free.
+_AS_IT_IS, _NOTHING = np.zeros(10), np.zeros((10, 0))
+_FOCAL, _BEND = np.tile(np.eye(5)[0], 2), np.tile(np.eye(5)[3], 2)
 
 
-def _motion_jacobian(x1, x2, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
-    y1, y2 = _ideal(x1, x2, view.rig)
-
-    def residual(p):
-        return sampson(fundamental_from_pose(view.rig.cam1.K, view.rig.cam2.K, *_moved(view, p)), y1, y2)
-
-    return residual(np.zeros(5)), _derivative(residual, np.zeros(5))
+def _direction(view: TwoView) -> np.ndarray:
+    return view.t / np.linalg.norm(view.t)
 
 
-def _derivative(residual, p, step: float = 1e-6) -> np.ndarray:
-    return np.stack([(residual(p + step * e) - residual(p - step * e)) / (2 * step) for e in np.eye(len(p))], 1)
+def _centred(x1, x2, rig: Rig):
+    """Ideal pixels about the principal points, of one focal each: x1, x2 (n,2), focals (2,)."""
+    y1, y2 = (undistort(x, c.K, c.dist) * c.focal for x, c in ((x1, rig.cam1), (x2, rig.cam2)))
+    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
+    return y1[known], y2[known], np.array([rig.cam1.focal, rig.cam2.focal])
+
+
+def _linearised(R, t, z, spread, x1, x2, focals) -> tuple[np.ndarray, np.ndarray]:
+    """Sampson residuals r (N,), px, and J (N,5+q): by the turn, by t across itself, by the lenses along `spread`."""
+    from .posefit import rows_of_view
+
+    r, J = np.empty(len(x1)), np.empty((len(x1), 5 + spread.shape[1]))
+    R, t, z, spread = (np.ascontiguousarray(a, dtype=float) for a in (R, t, z, spread))
+    rows_of_view(R, t, z, focals, x1, x2, spread, r, J)
+    return r, J
+
+
+def _refitted(view: TwoView, z, spread, x1, x2, focals, rounds: int = 8):
+    """Motion and lens once more by Gauss-Newton steps from the estimate, weights 1 / (1 + (r/w)^2) (Cauchy), w = 2.385
+    robust deviations: t, p (q,), residuals, J^T W J and the noise, px."""
+    from .posefit import tangents_of
+
+    R, t, p = view.R, _direction(view), np.zeros(spread.shape[1])
+    for _ in range(rounds):
+        r, J = _linearised(R, t, z + spread @ p, spread, x1, x2, focals)
+        noise = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
+        w = 1 / (1 + (r / (2.385 * noise)) ** 2)
+        information = np.einsum("np,nq->pq", w[:, None] * J, J)
+        step = -np.linalg.pinv(information, rcond=1e-10, hermitian=True) @ np.einsum("np,n->p", J, w * r)
+        step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
+        R, t = rotation_from_vector(step[:3]) @ R, t + step[3:5] @ tangents_of(t)
+        t, p = t / np.linalg.norm(t), np.clip(p + step[5:], -1.5, 1.5)
+        if np.abs(step).max() < 1e-6:
+            break
+    r, _ = _linearised(R, t, z + spread @ p, _NOTHING, x1, x2, focals)
+    return t, p, r, information, noise
 
 
 def freed_parameters(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> list[tuple]:
-    """What the matches themselves say of the lens: (value, deviation, cost) of log focal factor and bend of the corner.
+    """What the matches themselves say of the lens: (value, deviation, cost) of log focal factor and of k1.
 
-    Two fits by Gauss-Newton steps from the estimate, weights 1 / (1 + (r/w)^2) (Cauchy), w = 2.385 robust deviations:
-    over motion and one factor of both focals, and over motion and k in x_ideal = c + (x - c)(1 - k |x - c|^2 / h^2), h
-    half the diagonal: k h px are lost at the corner. No prior: only what is far from zero in deviations says anything.
-    cost: what the freed parameter leaves of the sum of log(1 + (r/w)^2) that motion alone has, w being that fit's.
+    Two fits (`_refitted`): over motion and one factor of both focals, and over motion and k1 of both lenses,
+    x_d = x_u (1 + k1 |x_u|^2). No prior: only what is far from zero in deviations says anything.
+    cost: what the freed parameter leaves of the sum of log(1 + (r/w)^2) that the estimate has, w being that fit's.
     """
-    lines = _freed(x1, x2, view)
+    x1, x2, focals = _centred(x1, x2, view.rig)
+    r0, _ = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, x1, x2, focals)
+    w0 = 2.385 * max(1.4826 * float(np.median(np.abs(r0))), 1e-6)
     results = []
-    for residual in (lambda p: lines(p, p[5], 0.0), lambda p: lines(p, 0.0, p[5])):
-        p, deviation, r0 = np.zeros(6), np.inf, residual(np.zeros(6))
-        w0 = 2.385 * max(1.4826 * float(np.median(np.abs(r0))), 1e-6)
-        for _ in range(6):
-            r, J = residual(p), _derivative(residual, p)
-            noise = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
-            w = 1 / (1 + (r / (2.385 * noise)) ** 2)
-            information = J.T @ (w[:, None] * J)
-            step = -np.linalg.pinv(information, rcond=1e-10, hermitian=True) @ (J.T @ (w * r))
-            step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
-            p = p + step
-            p[5] = np.clip(p[5], -1.5, 1.5)
-            deviation = noise * np.sqrt(max(np.linalg.pinv(information, rcond=1e-10, hermitian=True)[5, 5], 0))
-            if np.abs(step).max() < 1e-6:
-                break
-        cost = np.log1p((residual(p) / w0) ** 2).sum() / max(np.log1p((r0 / w0) ** 2).sum(), 1e-12)
-        results.append((float(p[5]), float(deviation), float(cost)))
+    for free in (_FOCAL, _BEND):
+        _, p, r, information, noise = _refitted(view, _AS_IT_IS, free[:, None], x1, x2, focals)
+        variance = np.linalg.pinv(information, rcond=1e-10, hermitian=True)[5, 5]
+        cost = np.log1p((r / w0) ** 2).sum() / max(np.log1p((r0 / w0) ** 2).sum(), 1e-12)
+        results.append((float(p[0]), float(noise * np.sqrt(max(variance, 0))), float(cost)))
     return results
 
 
 def focal_tilt(x1: np.ndarray, x2: np.ndarray, view: TwoView, factor: float = PRIOR_FACTOR) -> float:
     """Degrees by which the direction of t turns where both focal lengths are `factor` times longer or shorter.
 
-    The motion is fitted anew to the same matches (Gauss-Newton): what a wrong guess of the focal length does to it.
+    The motion is fitted anew to the same matches: what a wrong guess of the focal length does to it.
     """
-    lines = _freed(x1, x2, view)
-    worst = 0.0
-    for focal in (np.log(factor), -np.log(factor)):
-        p = np.zeros(5)
-        for _ in range(8):
-            r, J = lines(p, focal, 0.0), _derivative(lambda q, focal=focal: lines(q, focal, 0.0), p)
-            w = 1 / (1 + (r / (2.385 * max(1.4826 * float(np.median(np.abs(r))), 1e-6))) ** 2)
-            step = -np.linalg.lstsq(np.sqrt(w)[:, None] * J, np.sqrt(w) * r, rcond=None)[0]
-            p = p + step * min(1.0, 0.2 / max(float(np.abs(step).max()), 1e-12))
-        worst = max(worst, angle_deg(_moved(view, p)[1], view.t))
-    return worst
-
-
-def _freed(x1, x2, view: TwoView):
-    """(p, log focal factor, bend) -> Sampson residuals after the small motion p, with both cameras changed so."""
-    rig = view.rig
-    y1, y2 = _ideal(x1, x2, rig)
-
-    def changed(camera: Camera, focal):
-        K = camera.K.copy()
-        K[:2, :2] *= np.exp(focal)
-        return K
-
-    def residual(p, focal, bend):
-        a, b = (_straightened(y, c, bend) for y, c in ((y1, rig.cam1), (y2, rig.cam2)))
-        F = fundamental_from_pose(changed(rig.cam1, focal), changed(rig.cam2, focal), *_moved(view, p))
-        return sampson(F, a, b)
-
-    return residual
-
-
-def _straightened(y: np.ndarray, camera: Camera, bend: float) -> np.ndarray:
-    r = y - camera.K[:2, 2]
-    h2 = (np.hypot(*camera.size) / 2) ** 2
-    return camera.K[:2, 2] + r * (1 - bend * (r**2).sum(1, keepdims=True) / h2)
+    x1, x2, focals = _centred(x1, x2, view.rig)
+    turned = (_refitted(view, s * np.log(factor) * _FOCAL, _NOTHING, x1, x2, focals)[0] for s in (1, -1))
+    return max(angle_deg(t, view.t) for t in turned)
 
 
 def rival_motion(x1: np.ndarray, x2: np.ndarray, view: TwoView, *, points: int = 120) -> tuple[float | None, float]:

@@ -283,12 +283,14 @@ def sampson(F: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
     First-order distance of (x1, x2) in R^4 to the nearest pair that satisfies the epipolar constraint (Sampson 1982).
     """
-    h1, h2 = hom(x1), hom(x2)
-    l2 = h1 @ np.swapaxes(F, -1, -2)  # lines in picture 2
-    l1 = h2 @ F  # lines in picture 1
-    e = np.sum(l2 * h2, -1)
-    g = l1[..., 0] ** 2 + l1[..., 1] ** 2 + l2[..., 0] ** 2 + l2[..., 1] ** 2
-    return e / np.sqrt(np.maximum(g, 1e-300))
+    F, x1, x2 = (np.asarray(a, dtype=float) for a in (F, x1, x2))
+    u1, v1, u2, v2 = x1[..., 0], x1[..., 1], x2[..., 0], x2[..., 1]
+    (a, b, c), (d, e, f), (g, h, i) = ([F[..., row, column, None] for column in range(3)] for row in range(3))
+    # by components: several times as fast as products of homogeneous coordinates
+    p, q = a * u1 + b * v1 + c, d * u1 + e * v1 + f  # lines in picture 2
+    k, l = a * u2 + d * v2 + g, b * u2 + e * v2 + h  # lines in picture 1
+    square = p * p + q * q + k * k + l * l
+    return (p * u2 + q * v2 + g * u1 + h * v1 + i) / np.sqrt(np.maximum(square, 1e-300))
 
 
 def triangulate_points(P1: np.ndarray, P2: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:

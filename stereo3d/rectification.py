@@ -470,7 +470,8 @@ def _huber(B: np.ndarray, r: np.ndarray, rounds: int = 8) -> np.ndarray:
     w = np.ones(len(r))
     ridge = 1e-6 * np.eye(B.shape[1]) * (B**2).sum() / B.shape[1]
     for _ in range(rounds):
-        c = np.linalg.solve(B.T @ (w[:, None] * B) + ridge, B.T @ (w * r))
+        weighted = w[:, None] * B
+        c = np.linalg.solve(np.einsum("np,nq->pq", weighted, B) + ridge, np.einsum("np,n->p", weighted, r))
         e = np.abs(r - B @ c)
         w = 1 / np.maximum(1, e / max(1.5 * 1.4826 * np.median(e), 1e-9))
     return c
