@@ -15,17 +15,18 @@ import numpy as np
 
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
 from .diagnosis import FOCAL_TILT, diagnose, photo_findings, same_photo
-from .disparity import MATCHERS, compute_disparity
+from .disparity import MATCHERS, compute_disparities
 from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
+from .fusion import fuse
 from .geometry import hom, rotation_angle_deg, scale_K, undistort
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .options import check_options, choose, options_of
 from .photos import read_photo
-from .records import Camera, Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
+from .records import Camera, Finding, Matches, Mesh, Photo, PointsBetween, RectifiedPair, Rig, TwoView
 from .rectification import disparity_range, rectify
-from .triangulation import triangulate
+from .triangulation import row_spread, triangulate, triangulate_between
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def stage_options(detector: str = "sift", matcher: str = "sgm", mesher: str = "g
         "pose": options_of(estimate_two_view, leave_out=run),
         "rectify": options_of(rectify, leave_out=(*run, "inlier_x")),
         "range": options_of(disparity_range, leave_out=run),
-        "matcher": options_of(choose("matcher", MATCHERS, matcher), compute_disparity, leave_out=run),
+        "matcher": options_of(choose("matcher", MATCHERS, matcher), compute_disparities, leave_out=run),
         "mesher": options_of(choose("mesher", MESHERS, mesher), build_mesh, leave_out=(*run, "sigma")),
     }
 
@@ -154,6 +155,8 @@ class Result:
     precision: median standard deviation of a point along its ray over its distance.
     verdict: "good" | "fair" | "poor", or "none" where the run was forced past an error.
     summary: the verdict in one sentence, and its figures.
+    disparity, confidence: of the first photo's rectified pixels, both photos' maps fused.  points, sigma: of these;
+    between: further ones that the second photo saw between two of them.
     """
 
     config: Config
@@ -175,6 +178,7 @@ class Result:
     precision: float
     verdict: str
     summary: str
+    between: PointsBetween | None = None
 
     @property
     def unit(self) -> str:
@@ -238,22 +242,26 @@ def reconstruct(
         findings += _drift_findings(pair)
 
     with clock("disparity"):
-        disparity, confidence = compute_disparity(pair, d_range, method=config.matcher, **config.of("matcher"))
+        maps = compute_disparities(pair, d_range, method=config.matcher, **config.of("matcher"))
+        fused, more = fuse(*maps)
 
     with clock("points"):
-        points, sigma = triangulate(disparity, pair, view)
+        points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=fused.sigma * row_spread(pair))
+        between = triangulate_between(more, pair, view)
         known = np.isfinite(points[..., 2])
         if not known.any():
-            raise StereoError("no_disparity", f"the matcher vouches for no pixel of {disparity.size}.",
+            raise StereoError("no_disparity", f"the matcher vouches for no pixel of {known.size}.",
                               "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.")  # fmt: skip
         covered = coverage(pair, known, left.size)
         if config.known_distance is not None:
             factor, told = _scale(points, sigma, pair, view, config)
             points, sigma, view = points * factor, sigma * factor, _scaled(view, factor, config.unit or "units")
+            lengths = {name: getattr(between, name) * factor for name in ("points", "sigma", "centre")}
+            between = replace(between, **lengths)
             findings.append(told)
 
     with clock("mesh"):
-        mesh, fallback = _mesh(points, sigma, config)
+        mesh, fallback = _mesh(points, sigma, between, config)
         mesh = texture_mesh(mesh, left, view.rig.cam1)
         findings += fallback
     progress("done")
@@ -262,8 +270,8 @@ def reconstruct(
     findings += _outcome_findings(covered)
     verdict, summary = _verdict(findings, covered, precision, view)
     return Result(
-        config, left, right, rig, matches, view, findings, pair, d_range, disparity, confidence, points, sigma, mesh,
-        clock.stages, covered, precision, verdict, summary,
+        config, left, right, rig, matches, view, findings, pair, d_range, fused.disparity, fused.confidence, points,
+        sigma, mesh, clock.stages, covered, precision, verdict, summary, between,
     )  # fmt: skip
 
 
@@ -471,8 +479,8 @@ def _exchanged(rig: Rig) -> Rig:
 # ------------------------------------------------------------------------------------------- mesh and verdict
 
 
-def _mesh(points, sigma, config: Config) -> tuple[Mesh, list[Finding]]:
-    wanted = {"sigma": sigma, "faces": config.faces, "close": config.close}
+def _mesh(points, sigma, between, config: Config) -> tuple[Mesh, list[Finding]]:
+    wanted = {"sigma": sigma, "between": between, "faces": config.faces, "close": config.close}
     try:
         return build_mesh(points, method=config.mesher, **wanted, **config.of("mesher")), []
     except StereoError as error:

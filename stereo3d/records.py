@@ -175,12 +175,13 @@ class PointsBetween:
     of which the second photo has more pixels.
 
     points: (N,3), frame of camera 1.  sigma: (N,) along the ray.  after: (N,) i64, y W + x of the pixel on whose right
-    side each lies, ascending; those with the same in the order of the row.
+    side each lies, ascending; those with the same in the order of the row.  centre: (3,) of camera 2, which saw them.
     """
 
     points: np.ndarray
     sigma: np.ndarray
     after: np.ndarray
+    centre: np.ndarray
 
 
 @record

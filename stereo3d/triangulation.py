@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .geometry import essential_from_pose, hom, intersect_rays, undistort
-from .records import RectifiedPair, TwoView
+from .geometry import essential_from_pose, undistort
+from .records import PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
 SMALL = 0.05  # px of disparity, the step of the derivative
@@ -21,9 +21,7 @@ def triangulate(
     onto the epipolar line of the first pixel by the shortest way (how far beside it lay says nothing of depth), and the
     two rays meet in the point X = z d1, which so projects exactly onto its own photo pixel.
     sigma = |dz/dd| disparity_sigma |d1|, the derivative by a small difference.
-    disparity: (H,W) px, NaN unknown.  disparity_sigma: px, number or (H,W); None: MATCH_SIGMA, and around the epipole
-    of a polar pair, where rows show only a share of a photo pixel each, MATCH_SIGMA / sqrt(share): a window of as many
-    rows holds that much less to go by.
+    disparity: (H,W) px, NaN unknown.  disparity_sigma: px, number or (H,W); None: MATCH_SIGMA times `row_spread`.
     Points behind a camera, or farther than their own deviation allows to tell from infinity, are NaN.
     """
     h, w = disparity.shape
@@ -32,43 +30,55 @@ def triangulate(
     points = np.full((h, w, 3), np.nan)
     sigma = np.full((h, w), np.nan, np.float32)
     if disparity_sigma is None:
-        disparity_sigma = MATCH_SIGMA
-        if pair.kind == "polar":
-            disparity_sigma = MATCH_SIGMA / np.sqrt(_row_share(pair.map1))
+        disparity_sigma = MATCH_SIGMA * row_spread(pair)
     step = np.broadcast_to(np.asarray(disparity_sigma, dtype=float), (h, w))
 
     def band(top: int):
         r = slice(top, top + ROWS)
-        _triangulate_rows(disparity[r], pair.map1[r], pair.map2[r], view, step[r], points[r], sigma[r])
+        j, i = np.nonzero(np.isfinite(disparity[r]))
+        found = _meet(j, i, i - disparity[r][j, i], step[r][j, i], pair.map1[r], pair.map2[r], view)
+        points[r][j, i], sigma[r][j, i] = found
 
-    with ThreadPoolExecutor() as pool:  # numpy works on the bands side by side; each writes its own rows
+    with ThreadPoolExecutor() as pool:  # each band writes its own rows
         list(pool.map(band, range(0, h, ROWS)))
     return points, sigma
 
 
-def _triangulate_rows(disparity, map1, map2, view: TwoView, step, points, sigma) -> None:
+def triangulate_between(between, pair: RectifiedPair, view: TwoView) -> PointsBetween:
+    """What `fusion.fuse` found between two pixels of a row, as points.
+
+    between: (x, row, disparity, sigma), each (N,); a point's own photo pixel is map1 at its fractional column x.
+    """
+    x, row, disparity, deviation = between
+    deviation = np.asarray(deviation, dtype=float) * row_spread(pair)[row, x.astype(int)]
+    points, sigma = _meet(row, x, x - disparity, deviation, pair.map1, pair.map2, view)
+    after = row * pair.map1.shape[1] + x.astype(np.int64)
+    good = np.isfinite(sigma)
+    return PointsBetween(points[good], sigma[good], after[good], -view.R.T @ view.t)
+
+
+def row_spread(pair: RectifiedPair) -> np.ndarray:
+    """(H,W): by how much the deviation of a disparity grows around the epipole of a polar pair; else ones.
+
+    Rows there show only a share of a photo pixel each, and a window of as many rows holds that much less to go by:
+    1 / sqrt(share).
+    """
+    if pair.kind != "polar":
+        return np.broadcast_to(1.0, pair.map1.shape[:2])
+    return 1 / np.sqrt(_row_share(pair.map1))
+
+
+def _meet(rows, column1, column2, deviation, map1, map2, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N,3) and deviations (N,) of matches between columns of rows of the two maps (h,W,2)."""
+    from .rays import look_up, meet
+
     cam1, cam2 = view.rig.cam1, view.rig.cam2
-    j, i = np.nonzero(np.isfinite(disparity))
-    u = i - disparity[j, i].astype(float)
-    ray1 = hom(undistort(map1[j, i], cam1.K, cam1.dist))
-
-    line = ray1 @ essential_from_pose(view.R, view.t).T
-    across = line[:, :2] / np.maximum((line[:, :2] ** 2).sum(1, keepdims=True), 1e-300)
-
-    def depth(column):
-        ray2 = hom(undistort(_lookup(map2, column, j), cam2.K, cam2.dist))
-        ray2[:, :2] -= (ray2 * line).sum(1, keepdims=True) * across
-        return intersect_rays(ray1, ray2, view.R, view.t)
-
-    z = depth(u)
-    aside = np.where(u < 1, SMALL, -SMALL)  # a little to the side, and never out of the picture
-    deviation = np.abs(depth(u + aside) - z) / SMALL * step[j, i]
-    z2 = z * (ray1 @ view.R[2]) + view.t[2]
-    with np.errstate(invalid="ignore"):
-        good = (z > 0) & (z2 > 0) & (deviation < 0.5 * z)
-    j, i = j[good], i[good]
-    points[j, i] = z[good, None] * ray1[good]
-    sigma[j, i] = deviation[good] * np.linalg.norm(ray1[good], axis=1)
+    aside = column2 + np.where(column2 < 1, SMALL, -SMALL)  # a little to the side, and never out of the picture
+    sides = (cam1, map1, column1), (cam2, map2, column2), (cam2, map2, aside)
+    rays = (undistort(look_up(m, rows, np.ascontiguousarray(c, dtype=float)), cam.K, cam.dist) for cam, m, c in sides)
+    points, sigma = np.empty((len(rows), 3)), np.empty(len(rows))
+    meet(*rays, deviation / SMALL, view.R, view.t, essential_from_pose(view.R, view.t), points, sigma)
+    return points, sigma
 
 
 def _row_share(xy: np.ndarray) -> np.ndarray:
@@ -84,13 +94,3 @@ def _row_share(xy: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = steps(0) / steps(1)
     return np.clip(np.nan_to_num(share, nan=1), 1e-6, 1)
-
-
-def _lookup(xy: np.ndarray, u: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """The map xy (H,W,2) at fractional columns u of whole rows, linear; NaN outside."""
-    w = xy.shape[1]
-    i = np.clip(np.floor(u), 0, max(w - 2, 0)).astype(int)
-    a = (u - i)[:, None]
-    value = (1 - a) * xy[row, i] + a * xy[row, np.minimum(i + 1, w - 1)]
-    value[(u < 0) | (u > w - 1)] = np.nan
-    return value

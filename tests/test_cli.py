@@ -747,8 +747,8 @@ def test_a_full_disk_leaves_nothing(run, quick, folder, tmp_path):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("stage", ["match_features", "estimate_two_view", "rectify", "compute_disparity", "triangulate",
-                                   "build_mesh", "texture_mesh"])  # fmt: skip
+@pytest.mark.parametrize("stage", ["match_features", "estimate_two_view", "rectify", "compute_disparities", "fuse",
+                                   "triangulate", "build_mesh", "texture_mesh"])  # fmt: skip
 def test_interrupted_in_any_stage(run, folder, tmp_path, monkeypatch, result, stage):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

@@ -17,12 +17,13 @@ import pytest
 from stereo3d import pipeline, synthetic
 from stereo3d.calibration import camera_for, read_rig, turn_camera
 from stereo3d.diagnosis import diagnose
-from stereo3d.disparity import MATCHERS, compute_disparity
+from stereo3d.disparity import MATCHERS, compute_disparities
 from stereo3d.errors import EXIT_PAIR, StereoError
 from stereo3d.evaluate import mesh_scores, pose_errors, read_truth_camera
 from stereo3d.features import DETECTORS, match_features
 from stereo3d.files import read_map
 from stereo3d.geometry import project, scale_K
+from stereo3d.fusion import fuse
 from stereo3d.mesh import MESHERS
 from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct
 from stereo3d.records import Camera, Finding, Photo, Rig
@@ -309,9 +310,9 @@ def test_stages_called_one_by_one_give_the_same(small, small_result):
     assert np.array_equal(matches.x1, r.matches.x1)
     codes = [f.code for f in diagnose(matches, r.view, rig)]
     assert [f.code for f in r.findings][: len(codes)] == codes
-    disparity, _ = compute_disparity(r.pair, r.d_range)
-    assert np.array_equal(disparity, r.disparity, equal_nan=True)
-    assert np.array_equal(triangulate(disparity, r.pair, r.view)[0], r.points, equal_nan=True)
+    fused, _ = fuse(*compute_disparities(r.pair, r.d_range))
+    assert np.array_equal(fused.disparity, r.disparity, equal_nan=True)
+    assert np.array_equal(triangulate(fused.disparity, r.pair, r.view)[0], r.points, equal_nan=True)
 
 
 def test_coverage_is_the_share_of_area():

@@ -19,10 +19,11 @@ PACKAGE = ROOT / "stereo3d"
 # A module imports only from layers above its own line, never from its neighbours.
 LAYERS = (
     ("errors", "records"),
-    ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast"),
+    ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast",
+     "rays"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),
-    ("chessboard", "features", "epipolar", "diagnosis", "rectification", "disparity", "triangulation", "mesh",
-     "preview"),
+    ("chessboard", "features", "epipolar", "diagnosis", "rectification", "disparity", "fusion", "triangulation",
+     "mesh", "preview"),
     ("pipeline",),
     ("stage_files", "doctor"),
     ("report",),

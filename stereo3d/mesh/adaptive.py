@@ -221,12 +221,13 @@ def network(err, cell, tolerance, size, out):
 
 
 @njit(cache=True, nogil=True)
-def broken(X, r, s, cell, after, tangent, out):
+def broken(X, r, X2, r2, s, cell, after, tangent, out):
     """The triangles of BROKEN cells, by `sheet.square`; where more points lie between two pixels of a row, the strip
     between the upper and the lower chain of points.
 
     X (N,3), r, s (N,): points, ranges and deviations of the W H pixels and then of those between; after: sorted, the
-    pixel that each of them follows. out: (M,3) i32. Returns how many.
+    pixel that each of them follows. X2, r2: the same from camera 2, from where it is judged whether a strip tears: to
+    camera 1 its surface is too steep to tell. out: (M,3) i32. Returns how many.
     """
     h, w = cell.shape
     W = w + 1
@@ -254,13 +255,13 @@ def broken(X, r, s, cell, after, tangent, out):
                     length[k] += 1
                     joined = True
                     for i in range(length[k] - 1):
-                        joined = joined and linked(X, r, s, chain[k, i], chain[k, i + 1], tangent)
-                    if not joined:  # then as if there were no points between
+                        joined = joined and linked(X2, r2, s, chain[k, i], chain[k, i + 1], tangent)
+                    if length[k] > 2 and not joined:  # then as if there were no points between
                         chain[k, 1] = start + 1
                         length[k] = 2
                     more = more or length[k] > 2
                 if more:
-                    n = _strip(X, r, s, chain, length, tangent, out, n)
+                    n = _strip(X2, r2, s, chain, length, tangent, out, n)
                     continue
             n = square(X, r, s, a, b, c, d, tangent, out, n)
     return n

@@ -82,7 +82,7 @@ def build_mesh(
     return replace(mesh, facts=facts)
 
 
-NOTHING_BETWEEN = PointsBetween(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64))
+NOTHING_BETWEEN = PointsBetween(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros(3))
 
 
 def noise(points: np.ndarray) -> np.ndarray:

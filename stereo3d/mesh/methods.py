@@ -157,9 +157,13 @@ def _network(sheet: Sheet, faces: int, tolerance: float, pitch: float):
     all_points = np.concatenate([points.reshape(-1, 3), between.points])
     all_sigma = np.concatenate([sigma.ravel(), between.sigma])
     all_ranges = np.concatenate([ranges.ravel(), np.linalg.norm(between.points, axis=1)])
-    room = 2 * int(np.count_nonzero(cell == adaptive.BROKEN)) + 2 * len(between.after)
+    room = 2 * int(np.count_nonzero(cell == adaptive.BROKEN)) + 2 * len(between.after)  # each borders two strips
     ragged = np.empty((room, 3), np.int32)
-    ragged = ragged[: adaptive.broken(all_points, all_ranges, all_sigma, cell, between.after, sheet.tangent, ragged)]
+    more = len(between.after) > 0
+    from_2 = all_points - between.centre if more else all_points
+    ranges_2 = np.linalg.norm(from_2, axis=1) if more else all_ranges
+    given = all_points, all_ranges, from_2, ranges_2, all_sigma, cell, between.after, sheet.tangent
+    ragged = ragged[: adaptive.broken(*given, ragged)]
 
     if faces:
         err = adaptive.errors(points, cell, pitch, COARSEST_TOLERANCE_PX, size)

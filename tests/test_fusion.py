@@ -1,0 +1,122 @@
+"""Both maps made one, on surfaces known exactly: agreement, contradiction, gaps, and what one photo sees too steeply."""
+
+import numpy as np
+import pytest
+
+from stereo3d.fusion import fuse
+from stereo3d.mesh import build_mesh
+from stereo3d.records import Camera, DisparityMap, RectifiedPair, Rig, TwoView
+from stereo3d.triangulation import triangulate, triangulate_between
+
+H, W = 20, 60
+F, B = 100.0, 1.0
+
+
+def disparity_map(d, sigma=0.1):
+    d = np.broadcast_to(np.asarray(d, np.float32), (H, W)).copy()
+    known = np.isfinite(d)
+    return DisparityMap(d, known.astype(np.float32), np.where(known, np.float32(sigma), np.float32(np.nan)))
+
+
+def both(of_left):
+    """The maps of a surface whose left disparity at column x is of_left(x), rising by less than a pixel a column."""
+    x = np.linspace(-20, W + 20, 200_001)
+    u = x - of_left(x)
+    right = np.interp(np.arange(W), u, of_left(x), left=np.nan, right=np.nan)
+    return disparity_map(of_left(np.arange(W))), disparity_map(right)
+
+
+def scene(swapped=False):
+    """A rectified pair with the cameras one baseline apart."""
+    grid = np.stack(np.meshgrid(np.arange(W), np.arange(H)), -1).astype(np.float32)
+    picture = np.zeros((H, W, 3), np.uint8)
+    K = np.array([[F, 0, W / 2], [0, F, H / 2], [0, 0, 1]])
+    t = np.array([B if swapped else -B, 0, 0])
+    rig = Rig(Camera(K, (W, H)), Camera(K, (W, H)), np.eye(3), t)
+    pair = RectifiedPair(picture, picture, grid, grid, swapped=swapped)
+    return pair, TwoView(np.zeros((3, 3)), np.eye(3), t, np.zeros(0, bool), rig)
+
+
+def test_maps_that_agree_are_averaged_by_their_certainty():
+    fused, more = fuse(disparity_map(10.0, 0.1), disparity_map(10.3, 0.2))
+    inner = fused.disparity[:, 12:-1]
+    assert np.allclose(inner, (10.0 / 0.01 + 10.3 / 0.04) / (1 / 0.01 + 1 / 0.04), atol=1e-4)
+    assert np.allclose(fused.sigma[:, 12:], 0.1) and len(more[0]) == 0
+
+
+@pytest.mark.parametrize("wrong", [14.0, 6.0])
+def test_what_the_other_map_does_not_bear_out_goes(wrong):
+    """And where the other map knows better, its surface takes the place."""
+    left = np.full((H, W), 10.0)
+    left[8:12, 30:34] = wrong
+    fused, _ = fuse(disparity_map(left), disparity_map(10.0))
+    assert np.allclose(fused.disparity, 10.0)
+    right = np.full((H, W), 10.0)
+    right[8:12, 18:26] = np.nan
+    fused, _ = fuse(disparity_map(10.0), disparity_map(right))
+    gone = np.isnan(fused.disparity)
+    assert gone[8:12, 29:35].all() and not gone[:8].any() and not gone[:, 37:].any()
+    assert np.array_equal(np.isnan(fused.sigma), gone) and not fused.confidence[gone].any()
+
+
+@pytest.mark.parametrize("slope", [-0.4, 0.0, 0.3])
+def test_gaps_of_one_map_are_filled_from_the_other(slope):
+    left, right = both(lambda x: 8 + slope * x)
+    holed = left.disparity.copy()
+    holed[5:15, 30:36] = np.nan
+    fused, _ = fuse(disparity_map(holed), right)
+    new = np.isnan(holed) & np.isfinite(fused.disparity)
+    assert new[5:15, 30:36].all()
+    assert np.allclose(fused.disparity[new], left.disparity[new], atol=1e-3)
+
+
+def test_nothing_is_filled_where_it_would_stand_alone():
+    left = np.full((H, W), np.nan)
+    left[:5] = 10.0
+    fused, _ = fuse(disparity_map(left), disparity_map(10.0))
+    assert np.isnan(fused.disparity[5:]).all()
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_wall_steep_to_the_first_photo_is_whole_by_the_second(sign):
+    """d falls by 3 px a column: the right picture has four pixels to each left one, and they lie on the wall."""
+    pair, view = scene(swapped=sign < 0)
+
+    def wall(x):  # flat, then steep away from the left camera, then flat
+        return np.interp(x, [42, 52], [40.0, 10.0])
+
+    left, right = both(wall)
+    if sign < 0:  # the same seen in a mirror: the first photo stands on the right
+        left, right = (disparity_map(-m.disparity[:, ::-1]) for m in (left, right))
+    fused, more = fuse(left, right)
+    x, row, d, sigma = more
+    assert len(x) == 30 * H and np.allclose(sigma, 0.1)
+    assert np.allclose(d, wall(x) if sign > 0 else -wall(W - 1 - x), atol=1e-3)
+    points, s = triangulate(fused.disparity, pair, view, disparity_sigma=fused.sigma)
+    between = triangulate_between(more, pair, view)
+    z = F * B / wall((between.points[:, 0] / between.points[:, 2] * F + W / 2) if sign > 0 else
+                     (W - 1 - between.points[:, 0] / between.points[:, 2] * F - W / 2))  # fmt: skip
+    assert np.allclose(between.points[:, 2], z, rtol=1e-3) and len(between.after) == len(x)
+    assert (np.diff(between.after) >= 0).all()
+
+    made = {}
+    for name, extra in (("left", None), ("both", between)):
+        mesh = build_mesh(points, sigma=s * 0.01, between=extra, method="grid", max_angle=84.0, smooth=False, islands=0.0)
+        made[name] = mesh
+        half_edges = np.concatenate([mesh.faces[:, [i, (i + 1) % 3]] for i in range(3)])
+        assert len(np.unique(half_edges, axis=0)) == len(half_edges)
+        a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+        assert (np.sum(np.cross(b - a, c - a) * a, -1) < 0).all()
+    assert len(made["both"].faces) > len(made["left"].faces) + len(x)
+
+    def whole(mesh):  # is there surface at every depth between front and back?
+        lo, hi = (mesh.vertices[mesh.faces, 2].min(1), mesh.vertices[mesh.faces, 2].max(1))
+        return all(((lo <= z) & (hi >= z)).any() for z in np.linspace(2.6, 9.8, 60))
+
+    assert whole(made["both"]) and not whole(made["left"])
+
+
+def test_shapes_must_agree():
+    small = DisparityMap(*(np.zeros((3, 4), np.float32),) * 3)
+    with pytest.raises(ValueError, match="one size"):
+        fuse(disparity_map(1.0), small)
