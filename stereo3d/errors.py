@@ -64,6 +64,9 @@ class StereoError(Exception):
 
 def load_open3d():
     """The module open3d; StereoError("library_missing") where it, or a system library it is linked to, is not there."""
+    import os
+
+    os.environ.setdefault("OPEN3D_DISABLE_WEB_VISUALIZER", "true")  # it would start a server in every notebook
     try:
         import open3d
     except (ImportError, OSError) as error:
