@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up .venv for stereo3d: a Python, the pinned packages of constraints.txt and, by apt, system libraries that are missing.
 #   ./setup.sh         what the tool needs
-#   ./setup.sh test    and what its tests need
+#   ./setup.sh test    and what its tests and its documentation need
 # Nothing is done where nothing has changed since the last time. PYTHON=... chooses the interpreter of a new .venv.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
@@ -75,7 +75,7 @@ if ! new_enough .venv/bin/python || [ "$(.venv/bin/python -c 'import sys; print(
 fi
 
 say "installing the pinned Python packages (about 1 GB on disk the first time)"
-.venv/bin/python -m pip install -q -c constraints.txt -e ".${extra:+[$extra]}" || fail "pip could not install the packages (above)."
+.venv/bin/python -m pip install -q -c constraints.txt -e ".${extra:+[test,docs]}" || fail "pip could not install the packages (above)."
 
 if ! importable cv2 || ! importable open3d; then
     packages=$(.venv/bin/python -c 'from stereo3d.doctor import missing_packages; print(*missing_packages())')

@@ -136,7 +136,7 @@ def test_every_requirement_is_pinned_at_a_version_it_allows():
 
 def test_what_they_require_in_turn_is_pinned_too():
     pinned, missing, seen = constraints(), [], set()
-    todo = [("stereo3d", ""), ("stereo3d", "test")]
+    todo = [("stereo3d", ""), ("stereo3d", "test"), ("stereo3d", "docs")]
     while todo:
         name, extra = todo.pop()
         if (name, extra) in seen:

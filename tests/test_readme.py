@@ -3,13 +3,17 @@
 import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 import stereo3d
 from stereo3d import errors
-from stereo3d.cli import cli
-from stereo3d.disparity import compute_disparity, methods
+from stereo3d.cli import Method, cli
+from stereo3d.disparity import MATCHERS, compute_disparity, methods
+from stereo3d.export import WRITERS
+from stereo3d.features import DETECTORS
+from stereo3d.mesh import MESHERS
 from stereo3d.records import RectifiedPair
 
 ROOT = Path(__file__).parents[1]
@@ -20,13 +24,46 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
-def test_every_option_of_the_run_is_named():
-    for parameter in cli.commands["reconstruct"].params:
-        for name in parameter.opts:
-            if name.startswith("-"):
-                assert re.search(rf"`[^`\n]*{re.escape(name)}\b", README), name
+def options_table() -> list[tuple[dict[str, str], str, str]]:
+    """Rows of the table: {option: what stands behind it}, meaning, default."""
+    section = README.split("## Options")[1].split("\n\n")[1]
+    rows = []
+    for line in section.strip().splitlines()[2:]:
+        names, meaning, default = (cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:4])
+        given = [word.partition(" ") for word in re.findall(r"`([^`]+)`", names)]
+        rows.append(({name: value for name, _, value in given}, meaning, default))
+    return rows
+
+
+def test_the_table_of_options_is_that_of_the_command():
+    """No option more or less; what stands behind an option, its choices and its default are those of the code."""
+    options = {n: p for p in cli.commands["reconstruct"].params for n in (*p.opts, *p.secondary_opts) if n[0] == "-"}
+    rows = options_table()
+    named = [name for names, _, _ in rows for name in names]
+    assert sorted(named) == sorted(options), set(named) ^ set(options)
+    for names, meaning, default in rows:
+        for name, value in names.items():
+            option = options[name]
+            assert bool(value) == (not option.is_flag), f"{name} {value}"
+            if option.metavar:
+                assert value == option.metavar, f"{name} {value}"
+            if isinstance(option.type, Method):
+                told = re.findall(r"`(\w+)`", meaning)
+                assert sorted(told) == sorted(option.type.names()), name
+            if isinstance(option.type, click.Choice):
+                assert {f"`{choice}`" for choice in option.type.choices} <= set(re.findall("`[^`]+`", meaning)), name
+            if option.show_default and option.default is not None:
+                assert str(option.default) in default, f"{name}: {option.default}"
+
+
+def test_every_command_is_named():
     for name in cli.commands:
         assert f"stereo3d {name}" in README or name == "reconstruct", name
+
+
+def test_every_notebook_is_named():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"`notebooks/{path.name}`" in README
 
 
 def test_every_exit_code_is_named():
@@ -39,6 +76,10 @@ def test_every_module_is_in_the_picture():
     for path in (ROOT / "stereo3d").glob("*.py"):
         if not path.stem.startswith("__"):
             assert re.search(rf"\b{path.stem}\b", picture), path.stem
+    tables = {"MATCHERS": MATCHERS, "MESHERS": MESHERS, "DETECTORS": DETECTORS, "WRITERS": WRITERS}
+    for label, table in tables.items():
+        words = re.search(rf"\b{label} +([^\n]*)", picture)[1].split()
+        assert sorted(words[: len(table)]) == sorted(table), label
 
 
 def test_the_matcher_in_ten_lines_matches(monkeypatch, slanted_pair):
