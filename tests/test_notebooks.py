@@ -31,7 +31,7 @@ print(json.dumps({
     "inliers": int(view.inliers.sum()), "pixels": pair.map1[known][::200].tolist(),
     "points": points[known][::200].tolist(), "f_scores": [s["f_score"] for s in scores.values()],
     "K": view.rig.cam1.K.tolist(), "dist": view.rig.cam1.dist.tolist(),
-    "one_line": [len(result.mesh.vertices), len(meshes["poisson"].vertices)],
+    "one_line": [len(result.mesh.vertices), len(meshes["grid"].vertices)],
 }))
 """
 
