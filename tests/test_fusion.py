@@ -1,4 +1,4 @@
-"""Both maps made one, on surfaces known exactly: agreement, contradiction, gaps, and what one photo sees too steeply."""
+"""Both maps made one, on surfaces known exactly: agreement, contradiction, gaps, what one photo sees too steeply."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,8 @@ def test_a_wall_steep_to_the_first_photo_is_whole_by_the_second(sign):
 
     made = {}
     for name, extra in (("left", None), ("both", between)):
-        mesh = build_mesh(points, sigma=s * 0.01, between=extra, method="grid", max_angle=84.0, smooth=False, islands=0.0)
+        settings = {"method": "grid", "max_angle": 84.0, "smooth": False, "islands": 0.0}
+        mesh = build_mesh(points, sigma=s * 0.01, between=extra, **settings)
         made[name] = mesh
         half_edges = np.concatenate([mesh.faces[:, [i, (i + 1) % 3]] for i in range(3)])
         assert len(np.unique(half_edges, axis=0)) == len(half_edges)
