@@ -22,8 +22,8 @@ from stereo3d.errors import EXIT_PAIR, StereoError
 from stereo3d.evaluate import mesh_scores, pose_errors, read_truth_camera
 from stereo3d.features import DETECTORS, match_features
 from stereo3d.files import read_map
-from stereo3d.geometry import project, scale_K
 from stereo3d.fusion import fuse
+from stereo3d.geometry import project, scale_K
 from stereo3d.mesh import MESHERS
 from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct
 from stereo3d.records import Camera, Finding, Photo, Rig
