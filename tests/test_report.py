@@ -52,11 +52,12 @@ def browser(tmp_path_factory):
     browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shown(browser, report):
-    """The report in the browser, and what it asked for and complained of while it opened."""
-    browser.open(report.as_uri())
-    return SimpleNamespace(browser=browser, requests=browser.requests(), console=browser.console())
+    """The browser with the report open in it, whatever was there before."""
+    if browser.run("return location.href") != report.as_uri():
+        browser.open(report.as_uri())
+    return browser
 
 
 def true_point(pair, x) -> np.ndarray:
@@ -91,15 +92,15 @@ def canvas_pixel(browser, x, K, size) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------- in the browser
 
 
-def test_it_opens_without_network_and_without_complaint(shown, report):
-    assert shown.console == []
-    assert shown.requests == [report.as_uri()]
+def test_it_opens_without_network_and_without_complaint(browser, report):
+    browser.open(report.as_uri())
+    assert browser.console() == []
+    assert browser.requests() == [report.as_uri()]
 
 
 def test_the_mesh_seen_from_the_left_photo_is_the_left_photo(shown, pair):
-    browser = shown.browser
-    browser.run("window.stereo3d.viewer.look(0, false)")
-    drawn = frame(browser)
+    shown.run("window.stereo3d.viewer.look(0, false)")
+    drawn = frame(shown)
     camera = pair.rig.cam1
     seen = drawn[..., 3] == 255
     assert 0.5 < seen.mean() * drawn.shape[0] * drawn.shape[1] / (seen.shape[0] * seen.shape[0] * 4 / 3) <= 1.01
@@ -117,16 +118,15 @@ def test_the_mesh_seen_from_the_left_photo_is_the_left_photo(shown, pair):
 
 
 def test_the_switches_switch(shown, result):
-    browser = shown.browser
-    browser.run("window.stereo3d.viewer.look(0, false)")
+    shown.run("window.stereo3d.viewer.look(0, false)")
     views = {}
     for mode in ("texture", "shaded", "confidence", "precision", "wireframe"):
-        browser.click(f"#model .modes [data-choose={mode}]")
-        pressed = browser.run("return [...document.querySelectorAll('#model .modes [aria-pressed=true]')]"
+        shown.click(f"#model .modes [data-choose={mode}]")
+        pressed = shown.run("return [...document.querySelectorAll('#model .modes [aria-pressed=true]')]"
                               ".map(b => b.dataset.choose)")  # fmt: skip
         assert pressed == [mode]
-        views[mode] = frame(browser)
-        assert browser.run("return !document.querySelector('#model .legend').hidden") == (
+        views[mode] = frame(shown)
+        assert shown.run("return !document.querySelector('#model .legend').hidden") == (
             mode in ("confidence", "precision"))  # fmt: skip
     names = list(views)
     for a, b in ((a, b) for k, a in enumerate(names) for b in names[:k]):
@@ -140,81 +140,78 @@ def test_the_switches_switch(shown, result):
     known = np.isfinite(result.disparity)
     assert abs(sure - (result.confidence[known] > 0.6).mean()) < 0.25
 
-    browser.click("#model .modes [data-choose=texture]")
-    browser.run("window.stereo3d.viewer.home(false)")
-    before = frame(browser)
-    browser.click("#model .cameras")
-    after = frame(browser)
+    shown.click("#model .modes [data-choose=texture]")
+    shown.run("window.stereo3d.viewer.home(false)")
+    before = frame(shown)
+    shown.click("#model .cameras")
+    after = frame(shown)
     assert (np.abs(after.astype(int) - before).max(-1) > 30).sum() > 300
-    browser.click("#model .cameras")
-    assert np.array_equal(frame(browser), before)
+    shown.click("#model .cameras")
+    assert np.array_equal(frame(shown), before)
 
 
 def test_both_photos_can_be_looked_through(shown, pair):
-    browser = shown.browser
     for index in (0, 1):
-        browser.click(f"#model [data-look='{index}']")
-        browser.wait("return !window.stereo3d.viewer.moving")
-        R, eye = browser.run("const v = window.stereo3d.viewer; return [v.pose.R, v.eye]")
+        shown.click(f"#model [data-look='{index}']")
+        shown.wait("return !window.stereo3d.viewer.moving")
+        R, eye = shown.run("const v = window.stereo3d.viewer; return [v.pose.R, v.eye]")
         R_true, t = (np.eye(3), np.zeros(3)) if index == 0 else (pair.rig.R, pair.rig.t)
         assert np.allclose(R, R_true, atol=1e-6) and np.allclose(eye, -R_true.T @ t, atol=1e-6)
 
 
 def test_turning_moving_and_zooming(shown):
-    browser = shown.browser
-    browser.run("window.stereo3d.viewer.look(0, false)")
+    shown.run("window.stereo3d.viewer.look(0, false)")
     pose = "const p = window.stereo3d.viewer.pose; return [p.R, p.target, p.distance]"
-    before = browser.run(pose)
-    where = browser.place("#model canvas")
+    before = shown.run(pose)
+    where = shown.place("#model canvas")
 
     def drag(kind, buttons, x, y):
-        browser.command("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "buttons": buttons, "clickCount": 1,
+        shown.command("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "buttons": buttons, "clickCount": 1,
                                                      "button": "left" if buttons == 1 else "right"})  # fmt: skip
 
     for buttons in (1, 2):
         drag("mousePressed", buttons, *where)
         drag("mouseMoved", buttons, where[0] + 60, where[1] + 20)
         drag("mouseReleased", buttons, where[0] + 60, where[1] + 20)
-        after = browser.run(pose)
+        after = shown.run(pose)
         turned, moved = not np.allclose(after[0], before[0]), not np.allclose(after[1], before[1])
         assert (turned, moved) == (buttons == 1, buttons == 2)
         assert np.allclose(np.array(after[0]) @ np.array(after[0]).T, np.eye(3), atol=1e-6)
         before = after
     wheel = {"type": "mouseWheel", "x": where[0], "y": where[1], "deltaX": 0, "deltaY": -240}
-    browser.command("Input.dispatchMouseEvent", wheel)
-    browser.wait(f"return window.stereo3d.viewer.pose.distance < {0.8 * before[2]}", 5)
-    assert np.allclose(browser.run(pose)[0], before[0])
+    shown.command("Input.dispatchMouseEvent", wheel)
+    shown.wait(f"return window.stereo3d.viewer.pose.distance < {0.8 * before[2]}", 5)
+    assert np.allclose(shown.run(pose)[0], before[0])
     # two fingers: apart is nearer
-    browser.command("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-    near = browser.run(pose)[2]
+    shown.command("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    near = shown.run(pose)[2]
     for kind, reach in (("touchStart", 30), ("touchMove", 50), ("touchMove", 90), ("touchEnd", None)):
         points = [] if reach is None else [
             {"x": where[0] + s * reach, "y": where[1], "id": k} for k, s in enumerate((-1, 1))]  # fmt: skip
-        browser.command("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    browser.command("Emulation.setTouchEmulationEnabled", {"enabled": False})
-    assert browser.run(pose)[2] < 0.6 * near
+        shown.command("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    shown.command("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    assert shown.run(pose)[2] < 0.6 * near
 
 
 def test_a_measured_distance_is_the_true_one(shown, pair):
-    browser = shown.browser
-    browser.run("window.stereo3d.viewer.look(0, false)")
-    browser.click("#model .measure")
+    shown.run("window.stereo3d.viewer.look(0, false)")
+    shown.click("#model .measure")
     camera = pair.rig.cam1
     ends = [np.array([96.0, 88.0]), np.array([184.0, 144.0])]  # ideal pixels
     for x in ends:
-        browser.click("#model canvas", *canvas_pixel(browser, x, camera.K, SIZE))
+        shown.click("#model canvas", *canvas_pixel(shown, x, camera.K, SIZE))
     W, C = synthetic.scene_from_camera1("handheld")
     rays = hom((np.array(ends) - camera.K[:2, 2]) / np.diag(camera.K)[:2])
     points = synthetic.cast("handheld", C, rays @ W)[:, None] * rays
     true = np.linalg.norm(points[1] - points[0])
-    found = browser.run("return window.stereo3d.viewer.distance()")
+    found = shown.run("return window.stereo3d.viewer.distance()")
     assert abs(found["length"] / true - 1) < 0.02
     assert 0 < found["deviation"] < 0.1 * true
-    words = browser.run("return document.querySelector('#model .measured').textContent")
+    words = shown.run("return document.querySelector('#model .measured').textContent")
     assert re.fullmatch(r"[\d.]+ ± [\d.]+ m", words) and abs(float(words.split()[0]) - found["length"]) < 0.01 * true
-    browser.wait("return document.querySelectorAll('#model svg line').length === 2", 5)
-    browser.click("#model .measure")
-    browser.wait("return document.querySelectorAll('#model svg line').length === 0", 5)
+    shown.wait("return document.querySelectorAll('#model svg line').length === 2", 5)
+    shown.click("#model .measure")
+    shown.wait("return document.querySelectorAll('#model svg line').length === 0", 5)
 
 
 def distance_to_curve(lines, p) -> float:
@@ -228,26 +225,23 @@ def distance_to_curve(lines, p) -> float:
 
 
 def test_the_epipolar_line_of_a_clicked_pixel_passes_through_its_true_match(shown, pair):
-    browser = shown.browser
     first, second = pair.rig.cam1, pair.rig.cam2
     R, t = pair.rig.R, pair.rig.t
     off = []
     for x in ([50, 40], [260, 30], [160, 120], [60, 200], [270, 210]):
-        width, height = browser.run(
-            "const p = document.querySelector('#epipolar .pane img'); return [p.width, p.height]"
-        )
+        width, height = shown.run("const p = document.querySelector('#epipolar .pane img'); return [p.width, p.height]")
         place = (np.array(x) + 0.5) * [width, height] / SIZE
-        browser.click("#epipolar .pane img", *place)
-        shot = browser.run("return window.stereo3d.epipolar")
+        shown.click("#epipolar .pane img", *place)
+        shot = shown.run("return window.stereo3d.epipolar")
         assert shot["side"] == 0 and np.linalg.norm(np.array(shot["x"]) - x) < 1.5
         match = project(true_point(pair, shot["x"]), second.K, R, t, second.dist)
         assert distance_to_curve(shot["lines"], match) < 0.1
-        browser.click("#epipolar .pane img", *place)  # lets the line go
+        shown.click("#epipolar .pane img", *place)  # lets the line go
         l = fundamental_from_pose(first.K, second.K, R, t) @ [*shot["x"], 1]  # as if there were no lens
         off.append(abs(l @ [*match, 1]) / np.hypot(*l[:2]))
     assert max(off) > 1
     # and back: from the second photo, where the true match is known the other way round
-    back = browser.run("const f = window.stereo3d.facts, [a, b] = f.cameras, R = M3.T(b.R);"
+    back = shown.run("const f = window.stereo3d.facts, [a, b] = f.cameras, R = M3.T(b.R);"
                        "return epipolarCurve([265, 48], b, a, R, V3.mul(M3.at(R, b.t), -1))")  # fmt: skip
     z = pair.depth2[48, 265]
     X = z * hom(undistort(np.array([265.0, 48.0]), second.K, second.dist))
@@ -256,19 +250,17 @@ def test_the_epipolar_line_of_a_clicked_pixel_passes_through_its_true_match(show
 
 def test_maps_arrive_as_they_were_made(shown, result):
     step = stages.map_step(result.disparity.shape)
-    sent = shown.browser.run_async(
-        "const a = await array(facts, 'disparity'); return Array.from(a, v => isNaN(v) ? null : v)"
-    )
+    sent = shown.run_async("const a = await array(facts, 'disparity'); return Array.from(a, v => isNaN(v) ? null : v)")
     sent = np.array([np.nan if v is None else v for v in sent]).reshape(stages.sampled(result.disparity, step).shape)
     true = stages.sampled(result.disparity, step)
     assert np.array_equal(np.isnan(sent), np.isnan(true))
     assert np.nanmax(np.abs(sent - true)) < np.ptp(result.disparity[np.isfinite(result.disparity)]) / 60000
-    face = shown.browser.run_async("return Array.from(await array(facts, 'mesh0-face'))")
+    face = shown.run_async("return Array.from(await array(facts, 'mesh0-face'))")
     expected = scene.parts_of_result(result)[0].mesh.faces
     assert np.array_equal(np.array(face).reshape(-1, 3), expected)
     # the disparity figure: the colours of turbo between the 1 % and 99 % quantiles
-    shown.browser.run("document.querySelector('#disparity [data-choose=disparity]').click()")
-    drawn = shown.browser.run("""
+    shown.run("document.querySelector('#disparity [data-choose=disparity]').click()")
+    drawn = shown.run("""
         const c = document.querySelector('#disparity canvas');
         const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height);
         return [c.width, c.height, Array.from(pixels.data)]""")
@@ -280,13 +272,12 @@ def test_maps_arrive_as_they_were_made(shown, result):
 
 
 def test_a_pixel_of_the_rectified_pair_points_at_its_match(shown, result):
-    browser = shown.browser
     known = np.isfinite(result.disparity)
     height, width = known.shape
     j, i = np.argwhere(known & (np.abs(np.arange(width) - width / 2) < width / 4))[known.sum() // 3]
-    shown_width = browser.run("return document.querySelector('#rectified .pane img').width")
-    browser.click("#rectified .pane img", (i + 0.5) * shown_width / width, (j + 0.5) * shown_width / width)
-    words = browser.run("return document.querySelector('#rectified .readout').textContent")
+    shown_width = shown.run("return document.querySelector('#rectified .pane img').width")
+    shown.click("#rectified .pane img", (i + 0.5) * shown_width / width, (j + 0.5) * shown_width / width)
+    words = shown.run("return document.querySelector('#rectified .readout').textContent")
     row, column, d = (float(n) for n in re.match(r"row (\d+), column (\d+): found ([\d.]+) px", words).groups())
     assert abs(row - j) <= 1 and abs(column - i) <= 1
     near = result.disparity[max(j - 2, 0) : j + 3, max(i - 2, 0) : i + 3]
@@ -294,10 +285,9 @@ def test_a_pixel_of_the_rectified_pair_points_at_its_match(shown, result):
 
 
 def test_sliders_blend(shown):
-    browser = shown.browser
     means = []
     for share in (0, 0.5, 1):
-        means.append(browser.run("""
+        means.append(shown.run("""
             const f = document.querySelector('#blend figure');
             const s = f.querySelector('[name=share]'), c = f.querySelector('canvas');
             f.querySelector('[name=shift]').value = 0; s.value = arguments[0]; s.dispatchEvent(new Event('input'));
@@ -309,29 +299,27 @@ def test_sliders_blend(shown):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280, 2200])
 def test_it_fits_every_screen_in_both_lights(shown, width, scheme):
-    browser = shown.browser
-    browser.media(scheme)
-    browser.size(width, 800)
+    shown.media(scheme)
+    shown.size(width, 800)
     try:
-        assert browser.run("return document.documentElement.scrollWidth") <= width
-        wide = browser.run("return Math.min(...[...document.querySelectorAll('figure canvas.map, .pair, .viewer')]"
+        assert shown.run("return document.documentElement.scrollWidth") <= width
+        wide = shown.run("return Math.min(...[...document.querySelectorAll('figure canvas.map, .pair, .viewer')]"
                            ".map(e => e.getBoundingClientRect().width))")  # fmt: skip
         assert wide > min(280, 0.8 * width)
-        paper, ink = browser.run("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
+        paper, ink = shown.run("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
         light = [sum(map(int, re.findall(r"\d+", c)[:3])) / 765 for c in (paper, ink)]
         assert (light[0] > 0.9 and light[1] < 0.2) if scheme == "light" else (light[0] < 0.15 and light[1] > 0.8)
     finally:
-        browser.media("light")
-        browser.command("Emulation.clearDeviceMetricsOverride", {})
+        shown.media("light")
+        shown.command("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_names_are_text(shown):
-    browser = shown.browser
-    assert browser.run("return document.querySelector('.kicker').textContent").startswith(
+    assert shown.run("return document.querySelector('.kicker').textContent").startswith(
         "a <script>alert(1)<br> 'left'.png"
     )
-    assert browser.run("return document.querySelectorAll('.findings b b').length") == 0
-    assert "the sun & try again" in browser.run("return document.querySelector('.better').textContent")
+    assert shown.run("return document.querySelectorAll('.findings b b').length") == 0
+    assert "the sun & try again" in shown.run("return document.querySelector('.better').textContent")
 
 
 def test_view_shows_a_mesh_of_a_file(browser, result, tmp_path):
