@@ -131,7 +131,7 @@ def cli():
 @click.option("--report", type=FILE, metavar="HTML", help="Write a page to look at and to judge by: every stage.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--progress/--no-progress", default=None, help="Progress bar; default: where a person watches.")
+@click.option("--progress/--no-progress", default=True, show_default=True, help="Tell each stage and its time.")
 def reconstruct(
     left, right, output, options, axes, texture, quality, mark_filled, points, save_stages, json_file, preview, report,
     verbose, quiet, progress, **settings
@@ -146,6 +146,7 @@ def reconstruct(
         from . import pipeline
         from .export import WRITERS, check_axes, write_picture
         from .files import together, try_writing
+        from .terminal import Watch, tell_summary
 
         _check_suffix(output, WRITERS)
         _check_suffix(preview, (".png", ".jpg"))
@@ -156,32 +157,33 @@ def reconstruct(
             if path is not None:
                 try_writing(path)
         config = pipeline.Config(options=_options(options), **settings)
-        with _progress(progress, quiet) as tell:
-            result = pipeline.reconstruct(left, right, config=config, progress=tell)
-        with together():
-            files = result.save(output, axes=axes, texture=texture, quality=quality, mark_filled=mark_filled)
-            if points:
-                files.append(result.save_points(points, axes=axes))
-            if preview:
-                from .preview import preview as draw
+        with Watch(progress and not quiet) as tell:
+            result = _at_once(lambda: pipeline.reconstruct(left, right, config=config, progress=tell))
+            tell("write", len(result.mesh.faces), output.suffix.lower() + (" report" if report else ""))
+            with together():
+                files = result.save(output, axes=axes, texture=texture, quality=quality, mark_filled=mark_filled)
+                if points:
+                    files.append(result.save_points(points, axes=axes))
+                if preview:
+                    from .preview import preview as draw
 
-                files.append(write_picture(preview, draw(result.mesh, result.view.rig.cam1)))
-            if save_stages:
-                from .stage_files import save_stages as write_stages
+                    files.append(write_picture(preview, draw(result.mesh, result.view.rig.cam1)))
+                if save_stages:
+                    from .stage_files import save_stages as write_stages
 
-                files += write_stages(result, save_stages)
-            if report:
-                from .report import repeat_command, write_report
+                    files += write_stages(result, save_stages)
+                if report:
+                    from .report import repeat_command, write_report
 
-                command = repeat_command(result, output, left, right)
-                files.append(write_report(report, result, files=files, command=command))
-            seconds = time.perf_counter() - start
-            if json_file:
-                from .stage_files import measured, write_json
+                    command = repeat_command(result, output, left, right)
+                    files.append(write_report(report, result, files=files, command=command))
+                seconds = time.perf_counter() - start
+                if json_file:
+                    from .stage_files import measured, write_json
 
-                files.append(write_json(json_file, measured(result, files, seconds)))
+                    files.append(write_json(json_file, measured(result, files, seconds)))
     if not quiet:
-        _tell(result, files, seconds)
+        tell_summary(result, files, seconds)
 
 
 @cli.command()
@@ -581,60 +583,18 @@ def _translated(error: Exception) -> StereoError | None:
     return None
 
 
+class _Words(logging.Handler):
+    """To whatever is standard error at the moment: above the moving lines of progress, where there are any."""
+
+    def emit(self, record):
+        click.echo(self.format(record), err=True)
+
+
 def _logging(verbose: bool, quiet: bool) -> None:
     logger = logging.getLogger("stereo3d")
-    logger.handlers = [logging.StreamHandler(sys.stderr)]
+    logger.handlers = [_Words()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
-
-
-class _progress:
-    """A bar on a terminal, plain lines with --progress elsewhere, silence otherwise."""
-
-    def __init__(self, wanted, quiet):
-        watched = sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("CI")
-        self.bar = None
-        self.on = not quiet and (watched if wanted is None else wanted)
-        self.fancy = self.on and watched and not os.environ.get("NO_COLOR")
-
-    def __enter__(self):
-        if self.fancy:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            from .pipeline import STAGES
-
-            columns = TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn()
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.bar.start()
-            self.task = self.bar.add_task("", total=len(STAGES))
-            self.begun = -1
-        return self.tell
-
-    def tell(self, stage: str) -> None:
-        if self.bar is not None:
-            self.begun += 1
-            self.bar.update(self.task, description=stage, completed=self.begun)
-        elif self.on and stage != "done":
-            click.echo(f"{stage} ...", err=True)
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.stop()
-
-
-def _tell(result, files, seconds: float) -> None:
-    for finding in result.findings:
-        words = f"{finding.message} {finding.advice}".rstrip()
-        if finding.severity != "info":
-            click.echo(f"{finding.severity}: {words}")
-        elif finding.code != "different_size":
-            click.echo(words)
-    click.echo(f"{result.verdict}: {result.summary}")
-    peak = max(stage["peak_mb"] for stage in result.stages)
-    click.echo(f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces, unit {result.unit}; "
-               f"{seconds:.1f} s, {peak / 1000:.1f} GB at most")  # fmt: skip
-    click.echo("wrote " + ", ".join(map(str, files[:4])) + (f" and {len(files) - 4} more" if len(files) > 4 else ""))
 
 
 def _print_scores(scores: dict, as_json: bool) -> None:
@@ -661,6 +621,7 @@ def main(args=None) -> int:
     """The command `stereo3d`: every failure is one message on standard error and an exit code by kind."""
     if args is None:
         _own_the_process()
+    ended = False
     try:
         code = cli.main(args=args, prog_name="stereo3d", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -674,13 +635,37 @@ def main(args=None) -> int:
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing was left half-written.", err=True)
-        code = EXIT_INTERRUPTED
+        code, ended = EXIT_INTERRUPTED, True
+    except Terminated:
+        code, ended = EXIT_TERMINATED, True
     except Exception as error:
         code = _tell_failure(error)
     code = code if isinstance(code, int) else 0
     if args is None:
+        if ended:  # at once: threads in the middle of a library's call are not waited for
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    stream.flush()
+            os._exit(code)
         sys.exit(code)
     return code
+
+
+class Terminated(BaseException):
+    """SIGTERM came: what was begun is taken away, as with Ctrl-C."""
+
+
+def _at_once(function):
+    """function(), in a way that Ctrl-C ends at once where the process is ours to end."""
+    if signal.getsignal(signal.SIGTERM) is not _terminate:
+        return function()
+    from .terminal import at_once
+
+    return at_once(function)
+
+
+def _terminate(*_):
+    raise Terminated
 
 
 def _own_the_process() -> None:
@@ -689,7 +674,7 @@ def _own_the_process() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     warnings.simplefilter("ignore")  # of libraries, to their callers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # as an exception: what was begun is taken away
+    signal.signal(signal.SIGTERM, _terminate)
 
 
 def _tell_failure(error: Exception) -> int:

@@ -44,7 +44,9 @@ MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close")  # set by the run, not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
-Progress = Callable[[str], None]  # called with a stage's name when it begins, and with "done" at the end
+# Called with a stage's name, how much work it has (in a measure of its own: pixels, candidates, points; 0 unknown) and
+# the method chosen for it when it begins, and with "done" at the end.
+Progress = Callable[[str, float, str], None]
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class Result:
 
 def reconstruct(
     left: str | Path | Photo, right: str | Path | Photo, rig: Rig | None = None, config: Config | None = None,
-    *, progress: Progress = lambda stage: None,
+    *, progress: Progress = lambda stage, work, method: None,
 ) -> Result:  # fmt: skip
     """Two photos in, a textured mesh out: every stage in order.
 
@@ -211,41 +213,14 @@ def reconstruct(
     """
     config = config or Config()
     clock = _Clock(progress)
+    start = _until_rectified(left, right, rig, config, clock)
+    left, right, rig, matches, view, findings, pair, d_range = start
 
-    with clock("photos"):
-        left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
-        if not config.force:
-            _refuse_same_pixels(left, right)
-        rig = _rig_of(left, right, rig, config)
-
-    with clock("features"):
-        found, matches = _matches(left, right, config.detector, config, config.of("detector"))
-        findings = _same_photo_findings(matches, left, right)
-        _stop_at_errors(findings, config)
-
-    with clock("pose"):
-        found, matches, (view, rig, exchanged) = _found_pose(left, right, found, matches, rig, config)
-        findings += [
-            *diagnose(matches, view, rig), *_input_findings(left, right, exchanged),
-            *photo_findings(left, right, matches[view.inliers], max_size=config.max_size),
-        ]  # fmt: skip
-        _stop_at_errors(findings, config)
-
-        # what was judged was matched freely; now that the epipolar lines are known, more can be found along them
-        if not rig.posed:
-            view = _guided(left, right, found, matches, view, rig, config)
-
-    with clock("rectify"):
-        inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
-        pair = rectify(left, right, view, max_size=config.max_size, inlier_x=inlier_x, **config.of("rectify"))
-        d_range = disparity_range(pair, *inlier_x, **config.of("range"))
-        findings += _drift_findings(pair)
-
-    with clock("disparity"):
+    with clock("disparity", pair.left[..., 0].size * (d_range[1] - d_range[0] + 1), config.matcher):
         maps = compute_disparities(pair, d_range, method=config.matcher, **config.of("matcher"))
         fused, more = fuse(*maps)
 
-    with clock("points"):
+    with clock("points", int(np.isfinite(fused.disparity).sum())):
         points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=fused.sigma * row_spread(pair))
         between = triangulate_between(more, pair, view)
         known = np.isfinite(points[..., 2])
@@ -259,12 +234,14 @@ def reconstruct(
             lengths = {name: getattr(between, name) * factor for name in ("points", "sigma", "centre")}
             between = replace(between, **lengths)
             findings.append(told)
+        log.info("%s: %.0f %% of the rectified pixels have a disparity, %d became points", config.matcher,
+                 100 * np.isfinite(fused.disparity).mean(), known.sum())  # fmt: skip
 
-    with clock("mesh"):
+    with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
         mesh = texture_mesh(mesh, left, view.rig.cam1)
         findings += fallback
-    progress("done")
+    progress("done", 0, "")
 
     precision = float(np.median(sigma[known] / np.linalg.norm(points[known], axis=1)))
     findings += _outcome_findings(covered)
@@ -273,6 +250,53 @@ def reconstruct(
         config, left, right, rig, matches, view, findings, pair, d_range, fused.disparity, fused.confidence, points,
         sigma, mesh, clock.stages, covered, precision, verdict, summary, between,
     )  # fmt: skip
+
+
+def until_rectified(left, right, rig: Rig | None = None, config: Config | None = None) -> tuple:
+    """The first half of `reconstruct`: (left, right, rig, matches, view, findings, pair, d_range)."""
+    return _until_rectified(left, right, rig, config or Config(), _Clock(lambda stage, work, method: None))
+
+
+def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Clock") -> tuple:
+    with clock("photos"):
+        left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
+        if not config.force:
+            _refuse_same_pixels(left, right)
+        rig = _rig_of(left, right, rig, config)
+        for photo, camera, which in ((left, rig.cam1, "first"), (right, rig.cam2, "second")):
+            detail = camera.source_detail or camera.source
+            log.info("%s photo: %s px, focal length %.0f px (%s)", which, _size(photo.size), camera.focal, detail)
+
+    with clock("features", _matching_pixels(left, right, config), config.detector):
+        found, matches = _matches(left, right, config.detector, config, config.of("detector"))
+        findings = _same_photo_findings(matches, left, right)
+        _stop_at_errors(findings, config)
+        counts = [len(f.x) for f in found]
+        log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
+
+    with clock("pose", len(matches)):
+        found, matches, (view, rig, exchanged) = _found_pose(left, right, found, matches, rig, config)
+        findings += [
+            *diagnose(matches, view, rig), *_input_findings(left, right, exchanged),
+            *photo_findings(left, right, matches[view.inliers], max_size=config.max_size),
+        ]  # fmt: skip
+        _stop_at_errors(findings, config)
+
+        # what was judged was matched freely; now that the epipolar lines are known, more can be found along them
+        if not rig.posed:
+            view = _guided(left, right, found, matches, view, rig, config)
+        given = "as the calibration says" if rig.posed else "found from the matches"
+        log.info("pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s", given, view.inliers.sum(),
+                 len(matches), rotation_angle_deg(view.R), np.round(view.t / np.linalg.norm(view.t), 3))  # fmt: skip
+
+    with clock("rectify", _matching_pixels(left, right, config)):
+        inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
+        pair = rectify(left, right, view, max_size=config.max_size, inlier_x=inlier_x, **config.of("rectify"))
+        d_range = disparity_range(pair, *inlier_x, **config.of("range"))
+        findings += _drift_findings(pair)
+        log.info("rectified: %s, %s px; disparities %d to %d px will be searched", pair.kind,
+                 _size(pair.left.shape[1::-1]), *d_range)  # fmt: skip
+    return left, right, rig, matches, view, findings, pair, d_range
 
 
 def rectified_pair(
@@ -302,6 +326,11 @@ def _stop_at_errors(findings: list[Finding], config: Config) -> None:
         if finding.severity == "error" and not config.force:
             advice = f"{finding.advice} --force shows what comes out nevertheless."
             raise StereoError(finding.code, finding.message, advice, **finding.numbers)
+
+
+def _matching_pixels(left: Photo, right: Photo, config: Config) -> int:
+    """Pixels of both photos at the size at which they are matched."""
+    return sum(round(w * h * min(1.0, config.max_size / max(w, h)) ** 2) for w, h in (left.size, right.size))
 
 
 # ------------------------------------------------------------------------------------------------ the cameras
@@ -666,8 +695,8 @@ class _Clock:
         self.progress, self.stages = progress, []
 
     @contextmanager
-    def __call__(self, name: str):
-        self.progress(name)
+    def __call__(self, name: str, work: float = 0, method: str = ""):
+        self.progress(name, work, method)
         reset_peak_memory()
         start = time.perf_counter()
         yield

@@ -11,6 +11,17 @@ from stereo3d import synthetic
 SMALL = (320, 240)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """The command remembers how fast the computer is; not from tests."""
+    before = os.environ.get("STEREO3D_CACHE")
+    os.environ["STEREO3D_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("STEREO3D_CACHE")
+    if before is not None:
+        os.environ["STEREO3D_CACHE"] = before
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder that STEREO3D_DATA names; skips where it names none."""

@@ -88,15 +88,24 @@ def tree(*folders) -> dict:
     return found
 
 
+STAGE_LINE = re.compile(rf"(?m)^(?:{'|'.join((*pipeline.STAGES, 'write'))}) +(?:about )?[\d.]+ (?:s|min).*\n")
+
+
+def without_stages(err: str) -> str:
+    """What was said beside the stages as they went."""
+    return STAGE_LINE.sub("", err)
+
+
 def one_message(answer, code, *words):
     """What the user sees of a failure: one line, what and what to do, and the documented exit code."""
     assert answer.code == code, (answer.code, answer.err)
     assert answer.out == ""
-    assert answer.err.startswith("error: ") and answer.err.count("\n") == 1 and answer.err.endswith("\n"), answer.err
+    err = without_stages(answer.err)
+    assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith("\n"), answer.err
     assert "Traceback" not in answer.err and "should not happen" not in answer.err
     for word in words:
-        assert re.search(word, answer.err, re.I), (word, answer.err)
-    assert re.search(r"[.?] [A-Za-z`].*[.?]$", answer.err.strip()), f"what to do? {answer.err}"
+        assert re.search(word, err, re.I), (word, err)
+    assert re.search(r"[.?] [A-Za-z`].*[.?]$", err.strip()), f"what to do? {err}"
 
 
 # ----------------------------------------------------------------------------------------------- the whole run
@@ -117,9 +126,14 @@ def whole(folder, tmp_path_factory):
 
 
 def test_it_says_what_it_found_and_how_far_to_trust_it(whole):
-    assert whole.code == 0 and whole.stderr == ""
-    assert re.search(r"^good: .*% of the first photo.*metric, in m\.", whole.stdout, re.M)
-    assert "focal length" in whole.stdout and "model.obj" in whole.stdout and "vertices" in whole.stdout
+    assert whole.code == 0 and without_stages(whole.stderr) == ""
+    assert [line.split()[0] for line in whole.stderr.splitlines()] == [*pipeline.STAGES, "write"]
+    assert re.search(r"^good: .*\.$", whole.stdout, re.M) and "focal length" in whole.stdout
+    for row in (r"coverage +\d+ % of the first photo", r"precision +[\d.]+ % of the distance", "unit +metric, in m",
+                r"mesh +\d+ vertices, \d+ faces", r"time +[\d.]+ s \(.*GB of memory",
+                r"wrote +.*model\.obj \([\d.]+ MB"):  # fmt: skip
+        assert re.search(rf"(?m)^  {row}", whole.stdout), row
+    assert len(whole.stdout.splitlines()) < 20
 
 
 def test_exactly_the_files_promised_are_there(whole):
@@ -276,20 +290,78 @@ def test_quiet_is_silent_and_verbose_explains(folder, run, tmp_path):
     for stage in pipeline.STAGES:
         assert re.search(rf"^{stage}: \d+\.\d+ s$", said.err, re.M)
     assert "wrote" in said.out
+    for choice in (r"first photo: 320 x 240 px, focal length \d+ px \(rig JSON", r"sift: \d+ and \d+ features",
+                   "pose as the calibration says: .* matches agree", r"rectified: planar, \d+ x \d+ px; disparities",
+                   "grid: .* faces"):  # fmt: skip
+        assert re.search(choice, said.err), choice
 
 
-def test_progress_names_the_stages(monkeypatch, folder, run, tmp_path, result):
+def test_progress_tells_each_stage_and_what_it_learned_to_expect(monkeypatch, folder, run, tmp_path, result):
+    monkeypatch.setenv("STEREO3D_CACHE", str(tmp_path / "cache"))
+
     def reconstruct(*args, progress, **kwargs):
-        for stage in (*pipeline.STAGES, "done"):
-            progress(stage)
+        for stage in pipeline.STAGES:
+            progress(stage, 1000, "")
+        progress("done", 0, "")
         return result
 
     monkeypatch.setattr(pipeline, "reconstruct", reconstruct)
     args = folder / "left.png", folder / "right.png", "-o", tmp_path / "m.glb"
-    assert run(*args, "--progress").err.split() == [w for s in pipeline.STAGES for w in (s, "...")]
-    assert run(*args, "--no-progress").err == run(*args).err == "", "nobody watches a captured stream"
-    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True, write=lambda s: None, flush=lambda: None))
-    assert cli.main(list(map(str, [*args, "-q"]))) == 0
+    stages = [*pipeline.STAGES, "write"]
+    for line, stage in zip(run(*args).err.splitlines(), stages, strict=True):
+        assert re.fullmatch(rf"{stage} +\d+\.\d s", line)
+    assert run(*args, "--no-progress").err == run(*args, "-q").err == ""
+    speeds = json.loads((tmp_path / "cache" / "speeds.json").read_text())
+    assert set(speeds) == {*pipeline.STAGES, "write .glb"} and all(len(v) == 3 for v in speeds.values())
+    # what took long in the past is announced
+    (tmp_path / "cache" / "speeds.json").write_text(json.dumps({**speeds, "mesh": [0.1, 0.02, 0.125]}))
+    assert "mesh       about 100 s ...\nmesh       0.0 s\n" in run(*args).err
+    for spoiled in ("no json", '{"mesh": "fast"}', '{"mesh": [null]}', "[1]"):
+        (tmp_path / "cache" / "speeds.json").write_text(spoiled)
+        assert run(*args).code == 0
+    (tmp_path / "cache" / "speeds.json").unlink()
+    (tmp_path / "cache").rmdir()
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert run(*args).code == 0
+
+
+def on_a_terminal(command, environment, tmp_path) -> str:
+    """What a command writes to a terminal of 80 x 24."""
+    import pty
+    import termios
+
+    watcher, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    process = subprocess.Popen([*COMMAND, *map(str, command)], stdout=terminal, stderr=terminal, stdin=terminal,
+                               env=environment, cwd=tmp_path)  # fmt: skip
+    os.close(terminal)
+    said = b""
+    while True:
+        try:
+            some = os.read(watcher, 65536)
+        except OSError:  # Linux' way to say that the other end is closed
+            break
+        if not some:
+            break
+        said += some
+    os.close(watcher)
+    assert process.wait() == 0, said
+    return said.decode()
+
+
+def test_on_a_terminal_the_lines_move_and_the_summary_fits(folder, tmp_path):
+    photos = folder / "left.png", folder / "right.png"
+    command = [*photos, "-o", "m.ply", "--mesher", "grid", "--calib", folder / "rig.json"]
+    plain = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR")} | {"TERM": "xterm"}
+    said = on_a_terminal(command, plain, tmp_path)
+    assert "\x1b[2K" in said and "\u2713" in said, "lines are drawn over"
+    last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", said).replace("\r", "").split("\u2713 write")[-1].splitlines()
+    assert len(last) < 16 and max(map(len, last)) <= 80 and any(line.startswith("good: ") for line in last)
+    for quieter in ({"NO_COLOR": "1"}, {"CI": "true"}):
+        said = on_a_terminal(command, plain | quieter, tmp_path)
+        assert "\x1b[2K" not in said and "\u2713" not in said
+        assert [w for w in re.findall(r"(?m)^(\w+) +[\d.]+ s\r$", said)] == [*pipeline.STAGES, "write"]
+        assert "NO_COLOR" not in quieter or "\x1b[" not in said
 
 
 def test_a_warning_is_said_with_its_advice(monkeypatch, folder, run, tmp_path, result):
@@ -304,7 +376,7 @@ def test_a_warning_is_said_with_its_advice(monkeypatch, folder, run, tmp_path, r
 def test_force_shows_what_comes_out(run, wrong, tmp_path):
     pair = wrong / "plane" / "left.png", wrong / "plane" / "right.png"
     answer = run(*pair, "-o", tmp_path / "m.ply", "--mesher", "grid", "--json", tmp_path / "m.json", "--force")
-    assert answer.code == 0 and answer.err == "" and (tmp_path / "m.ply").stat().st_size > 10_000
+    assert answer.code == 0 and without_stages(answer.err) == "" and (tmp_path / "m.ply").stat().st_size > 10_000
     assert re.search("^error: the scene is one plane", answer.out, flags=re.M)
     assert re.search("^none: Do not believe this shape: what both photos show is one plane", answer.out, flags=re.M)
     facts = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))

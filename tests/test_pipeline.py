@@ -364,7 +364,7 @@ def test_the_verdict_names_its_main_reason(small_result, findings, level, words)
 
 def test_progress_names_the_stages_in_order(small):
     told = []
-    reconstruct(small.left, small.right, cameras(small), QUICK, progress=told.append)
+    reconstruct(small.left, small.right, cameras(small), QUICK, progress=lambda stage, work, method: told.append(stage))
     assert told == [*STAGES, "done"]
 
 

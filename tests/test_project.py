@@ -27,6 +27,7 @@ LAYERS = (
     ("pipeline",),
     ("stage_files", "doctor"),
     ("report",),
+    ("terminal",),
     ("cli",),
     ("__init__", "__main__"),
 )

@@ -1,0 +1,237 @@
+"""What a terminal shows of a run: one line a stage while it goes, a summary that fits a screen when it is done."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import click
+
+from .pipeline import Result
+
+KEPT = 5  # of the latest runs, in the memory of how fast this computer is
+LONG = 4.0  # s: a stage that may take longer is announced by a plain line too
+MOST_FINDINGS = 6  # told in the summary; the rest is in --report and --json
+TONES = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
+
+
+# --------------------------------------------------------------------------------------------------- while it goes
+
+
+class Speeds:
+    """Seconds for a unit of work, as measured in earlier runs on this computer: what an estimate is made of.
+
+    A small file in the user's cache folder (STEREO3D_CACHE, else XDG_CACHE_HOME, else ~/.cache); where it cannot be
+    read or written there are no estimates, and that is all.
+    """
+
+    def __init__(self):
+        base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        self.path = Path(os.environ.get("STEREO3D_CACHE") or Path(base) / "stereo3d") / "speeds.json"
+        self.known: dict[str, list[float]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            known = json.loads(self.path.read_text(encoding="utf-8"))
+            self.known = {str(key): [float(v) for v in values if 0 < float(v) < 1e6] for key, values in known.items()}
+
+    def estimate(self, key: str, work: float) -> float | None:
+        """Seconds, by the lower median of what is known: one run that compiled kernels or had to wait spoils none."""
+        values = sorted(self.known.get(key, ()))
+        return values[(len(values) - 1) // 2] * work if values and work > 0 else None
+
+    def add(self, key: str, work: float, seconds: float) -> None:
+        if work > 0 and seconds > 0:
+            self.known[key] = [*self.known.get(key, ()), seconds / work][-KEPT:]
+
+    def save(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent)
+            with os.fdopen(handle, "w", encoding="utf-8") as f:
+                json.dump(self.known, f, indent=1)
+            os.replace(name, self.path)
+
+
+class Watch:
+    """Tells the stages: `with Watch(wanted) as tell: ... tell(stage, work, method)`, and "done" at last.
+
+    A line for each with its time on standard error. On a terminal the running one moves, with what is left of it by
+    `Speeds`; where nobody watches (no terminal, CI, NO_COLOR) each line is written once, when it is over, and a stage
+    that may take long is announced.
+    """
+
+    def __init__(self, wanted: bool):
+        watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.on = wanted
+        self.moving = wanted and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
+        self.stage = None  # the running one: (name, work, key, start)
+        self.speeds = Speeds()
+        self.bars = self.task = None
+
+    def __enter__(self):
+        if self.moving:
+            self.bars = _bars()
+            self.bars.start()
+        return self.tell
+
+    def tell(self, stage: str, work: float = 0.0, method: str = "") -> None:
+        self._finish()
+        if stage == "done":
+            return
+        key = f"{stage} {method}".strip()
+        estimate = self.speeds.estimate(key, work)
+        self.stage = stage, work, key, time.perf_counter()
+        if self.bars is not None:
+            self.task = self.bars.add_task(stage, total=None, estimate=estimate)
+        elif self.on and estimate and estimate > LONG:
+            click.echo(f"{stage:<10} about {duration(estimate)} ...", err=True)
+
+    def _finish(self) -> None:
+        if self.stage is None:
+            return
+        name, work, key, start = self.stage
+        seconds = time.perf_counter() - start
+        self.speeds.add(key, work, seconds)
+        self.stage = None
+        if self.bars is not None:
+            self.bars.update(self.task, total=1, completed=1)
+        elif self.on:
+            click.echo(f"{name:<10} {duration(seconds)}", err=True)
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self._finish()
+            self.speeds.save()
+        if self.bars is not None:
+            if self.stage is not None:
+                self.bars.update(self.task, visible=False)
+            self.bars.stop()
+
+
+def _bars():
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    class Bar(ProgressColumn):
+        def render(self, task):
+            estimate = task.fields["estimate"]
+            if task.finished:
+                return Text("")
+            done = min(task.elapsed or 0, 0.97 * (estimate or 0))
+            return ProgressBar(total=estimate, completed=done, width=24, pulse=estimate is None)
+
+    class Time(ProgressColumn):
+        def render(self, task):
+            elapsed, estimate = task.elapsed or 0, task.fields["estimate"]
+            if task.finished:
+                return Text(duration(task.finished_time), style="dim")
+            if estimate is None:
+                return Text(duration(elapsed))
+            if elapsed > 1.25 * estimate:
+                return Text(f"{duration(elapsed)}, longer than the {duration(estimate)} of earlier runs")
+            return Text(f"{duration(elapsed)} of about {duration(estimate)}")
+
+    return Progress(
+        SpinnerColumn(finished_text="[green]\u2713"), TextColumn("{task.description:<10}"), Time(), Bar(),
+        console=Console(stderr=True), refresh_per_second=8,
+    )  # fmt: skip
+
+
+def duration(seconds: float) -> str:
+    """In words: 0.4 s, 12 s, 2 min 05 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def at_once(function):
+    """The value of function(), worked out in a thread of its own, so that Ctrl-C need not wait for a library's call."""
+    outcome = {}
+
+    def work():
+        try:
+            outcome["value"] = function()
+        except BaseException as error:  # told where it is waited for
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # a wait without an end could not be interrupted everywhere
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
+
+
+# ------------------------------------------------------------------------------------------------ when it is done
+
+
+def summary(result: Result, files: list[Path], seconds: float, width: int | None = None) -> list[str]:
+    """The outcome in lines: what was found, the verdict, coverage, precision, unit, time and memory, the files.
+
+    width: columns to wrap at; None: no wrapping.
+    """
+    order = ("error", "warning", "info")
+    told = [f for f in sorted(result.findings, key=lambda f: order.index(f.severity)) if f.code != "different_size"]
+    lines = []
+    for finding in told[:MOST_FINDINGS]:
+        mark = "" if finding.severity == "info" else f"{finding.severity}: "
+        lines += _wrapped(f"{mark}{finding.message} {finding.advice}".rstrip(), width)
+    if len(told) > MOST_FINDINGS:
+        lines.append(f"... and {len(told) - MOST_FINDINGS} findings more: --report and --json tell all.")
+
+    sentence = result.summary.partition(". ")[0].rstrip(".")
+    lines += _wrapped(f"{result.verdict}: {sentence}.", width)
+    inliers, matches = int(result.view.inliers.sum()), len(result.matches)
+    peak = max(stage["peak_mb"] for stage in result.stages) / 1000
+    slow = sorted(result.stages, key=lambda s: -s["seconds"])[:3]
+    slowest = ", ".join(f"{s['name']} {duration(s['seconds'])}" for s in slow)
+    rows = [
+        ("coverage", f"{100 * result.coverage:.0f} % of the first photo became surface"),
+        ("precision", f"{100 * result.precision:.2g} % of the distance (median); {inliers} of {matches} matches agree"),
+        ("unit", f"metric, in {result.unit}" if result.view.rig.unit else
+         "the distance of the two cameras; measure it, and --baseline N --unit m makes the mesh metric"),
+        ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
+        ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at most"),
+        ("wrote", _listed(files)),
+    ]  # fmt: skip
+    for name, words in rows:
+        lines += _wrapped(f"  {name:<10} {words}", width, indent=13)
+    return lines
+
+
+def _wrapped(words: str, width: int | None, indent: int = 2) -> list[str]:
+    if width is None:
+        return [words]
+    return textwrap.wrap(words, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _listed(files: list[Path], most: int = 5) -> str:
+    words = [f"{path} ({size_words(path.stat().st_size)})" for path in files[:most]]
+    return ", ".join(words) + (f" and {len(files) - most} more" if len(files) > most else "")
+
+
+def size_words(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def tell_summary(result: Result, files: list[Path], seconds: float) -> None:
+    """Print the summary; wrapped and the verdict in colour where a terminal shows it."""
+    watched = sys.stdout.isatty()
+    colour = watched and not os.environ.get("NO_COLOR")
+    for line in summary(result, files, seconds, min(shutil.get_terminal_size().columns, 110) if watched else None):
+        head, colon, rest = line.partition(":")
+        if colour and colon and head in (*TONES, "warning", "error"):
+            tone = TONES.get(head, "yellow" if head == "warning" else "red")
+            line = click.style(head, fg=tone, bold=True) + colon + rest
+        click.echo(line, color=colour)
