@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import shlex
 import signal
 import sys
 import time
@@ -173,9 +174,9 @@ def reconstruct(
 
                     files += write_stages(result, save_stages)
                 if report:
-                    from .report import repeat_command, write_report
+                    from .report import write_report
 
-                    command = repeat_command(result, output, left, right)
+                    command = shlex.join(["stereo3d", *click.get_current_context().obj])
                     files.append(write_report(report, result, files=files, command=command))
                 seconds = time.perf_counter() - start
                 if json_file:
@@ -623,7 +624,8 @@ def main(args=None) -> int:
         _own_the_process()
     ended = False
     try:
-        code = cli.main(args=args, prog_name="stereo3d", standalone_mode=False)
+        words = sys.argv[1:] if args is None else list(args)
+        code = cli.main(args=words, prog_name="stereo3d", standalone_mode=False, obj=words)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help(), err=True)
         code = EXIT_USAGE

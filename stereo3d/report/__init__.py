@@ -32,7 +32,8 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
     page.picture("right", pair.right, "rectified")
     page.colours()
     parts = scene.parts_of_result(result)
-    mesh = page.mesh(parts, {k: "photo1" for k, part in enumerate(parts) if part.mesh.texture is result.left.pixels})
+    photos = {id(result.left.pixels): "photo1", id(result.right.pixels): "photo2"}
+    mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
     drawn = np.unique(np.linspace(0, len(result.matches) - 1, stages.MATCHES).astype(int))
     page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
@@ -87,10 +88,9 @@ def _camera(name: str, camera: Camera, R, t) -> dict:
             "R": np.asarray(R).tolist(), "t": np.asarray(t).tolist()}  # fmt: skip
 
 
-def repeat_command(result: Result, output="model.obj", left=None, right=None) -> str:
-    """The command line that repeats a run. left, right: the photos' names, where the records do not know them."""
-    photos = [str(given or p.path or name)
-              for given, p, name in ((left, result.left, "LEFT"), (right, result.right, "RIGHT"))]  # fmt: skip
+def repeat_command(result: Result, output="model.obj") -> str:
+    """The command line that repeats a run: its photos, and every setting of its Config that is not the default."""
+    photos = [str(p.path or name) for p, name in ((result.left, "LEFT"), (result.right, "RIGHT"))]
     return command_line([*photos, "-o", str(output)], result.config)
 
 
@@ -100,10 +100,10 @@ def command_line(start: list[str], config: Config) -> str:
     for name, value in vars(config).items():
         option = f"--{name.replace('_', '-')}"
         if name == "options":
-            for key, given in value.items():
-                line += ["-O", f"{key}={given}"]
+            line += [word for key, given in value.items() for word in ("-O", f"{key}={given}")]
         elif value is True and getattr(default, name) is False:
             line.append(option)
         elif value != getattr(default, name):
-            line += [option, str(value)]
+            parts = value if isinstance(value, tuple) else (value,)
+            line += [option, *(",".join(map(str, p)) if isinstance(p, tuple) else str(p) for p in parts)]
     return shlex.join(line)

@@ -60,8 +60,8 @@ class Page:
         for name, number in (("turbo", cv2.COLORMAP_TURBO), ("viridis", cv2.COLORMAP_VIRIDIS)):
             self.array(name, cv2.applyColorMap(src=ramp, colormap=number)[:, 0, ::-1])
 
-    def mesh(self, parts: list[Part], textures: dict[int, str] | None = None) -> list[dict]:
-        """Put parts in; textures: the picture that serves a part, where it is in the page already."""
+    def mesh(self, parts: list[Part], textures: list[str | None] | None = None) -> list[dict]:
+        """Put parts in; textures: for each the picture that serves it, where that is in the page already."""
         told = []
         precisions = [p.precision for p in parts if p.precision is not None]
         known = np.concatenate(precisions) if precisions else np.zeros(0)
@@ -70,13 +70,13 @@ class Page:
             low, high = np.quantile(known, [0.02, 0.98])
             self.precision_scale = [float(low), float(max(high, 1.5 * low))]
         for k, part in enumerate(parts):
-            mesh, image = part.mesh, (textures or {}).get(k)
+            mesh, image = part.mesh, textures[k] if textures else None
             put = {"position": mesh.vertices.astype(np.float32), "face": mesh.faces.astype(np.uint32)}
             if mesh.texture is not None and mesh.uv is not None:
                 put["uv"] = mesh.uv.astype(np.float32)
                 if image is None:
                     image = f"texture{k}"
-                    self.picture(image, mesh.texture, "texture")
+                    self.picture(image, mesh.texture, "photo" if textures else "texture")
             if part.colour is not None:
                 put["colour"] = part.colour
             if mesh.sigma is not None:

@@ -8,12 +8,13 @@ import numpy as np
 
 from ..errors import StereoError
 from ..geometry import project
+from ..mesh.decimate import collapse
 from ..pipeline import Result
-from ..records import Mesh, record
+from ..records import Camera, Mesh, record
 from ..rectification import rectified_positions
 
 FACES = 150_000  # of a page's mesh: some 2 MB of the page, and drawn at once by a phone
-DEEP = 4.0  # a cell's depth over its width, seen from camera 1: what is steep keeps its shape
+FILE_FACES = 1_000_000  # of a file that is viewed: as it is, up to some 20 MB
 
 
 @record
@@ -28,12 +29,38 @@ class Part:
 
 
 def parts_of_result(result: Result, faces: int = FACES) -> list[Part]:
-    """The mesh of a run, simplified to at most `faces` faces, as parts."""
-    mesh = simplified(result.mesh, faces, perspective=True)
+    """The mesh of a run, simplified to at most `faces` faces, as parts: one for each photo that it shows."""
+    mesh, rig = simplified(result.mesh, faces, perspective=True), result.view.rig
+    if mesh is not result.mesh:  # the vertices have moved: where do the photos show them now?
+        uv = _photo_places(mesh.vertices, rig.cam1)
+        uv2 = None if mesh.uv2 is None else _photo_places(mesh.vertices, rig.cam2, result.view.R, result.view.t)
+        mesh = replace(mesh, uv=None if mesh.uv is None else uv, uv2=uv2)
     precision = None
     if mesh.sigma is not None:
         precision = mesh.sigma / np.linalg.norm(mesh.vertices, axis=1)
-    return [Part(mesh, confidence=_confidence(result, mesh.vertices), precision=precision)]
+    return _by_texture(Part(mesh, confidence=_confidence(result, mesh.vertices), precision=precision))
+
+
+def _photo_places(X: np.ndarray, camera: Camera, R=None, t=None) -> np.ndarray:
+    uv = (project(X, camera.K, R, t, camera.dist) + 0.5) / camera.size
+    return np.clip(np.column_stack([uv[:, 0], 1 - uv[:, 1]]), 0, 1)
+
+
+def _by_texture(part: Part) -> list[Part]:
+    """The faces of the first photo and those of the second apart, each with the vertices it uses."""
+    mesh = part.mesh
+    if mesh.second is None:
+        return [part]
+    parts = []
+    for which, uv, texture in ((~mesh.second, mesh.uv, mesh.texture), (mesh.second, mesh.uv2, mesh.texture2)):
+        used, faces = np.unique(mesh.faces[which], return_inverse=True)
+        if len(used):
+            kept = {name: None if getattr(part, name) is None else getattr(part, name)[used]
+                    for name in ("colour", "confidence", "precision")}  # fmt: skip
+            sigma = None if mesh.sigma is None else mesh.sigma[used]
+            faces = faces.reshape(-1, 3).astype(np.int32)
+            parts.append(Part(Mesh(mesh.vertices[used], faces, uv[used], texture, sigma), **kept))
+    return parts
 
 
 def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
@@ -53,51 +80,31 @@ def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
 
 
 def simplified(mesh: Mesh, faces: int, *, perspective: bool = False) -> Mesh:
-    """The mesh with at most `faces` faces: vertices that share a cell become their mean (Rossignac and Borrel 1993).
+    """The mesh with at most `faces` faces, by `decimate.collapse`; uv and sigma are those of a given vertex nearby.
 
-    perspective: cells are equal pixels of camera 1, and `DEEP` times as long along its rays; else cubes. Faces that
-    lose a corner go, and those that come twice. uv, sigma are means as well (sigma of what is known).
+    perspective: what counts is how far the surface moves in (x/z, y/z, ln z), as camera 1 sees it; else in space.
     """
     if len(mesh.faces) <= faces:
         return mesh
     X = mesh.vertices
-    places = np.column_stack([X[:, :2] / X[:, 2:], np.log(X[:, 2]) / DEEP]) if perspective else X
-    low, high = np.quantile(places, [0.01, 0.99], axis=0)
-    cell = np.sqrt(np.prod(np.sort(high - low)[1:]) / faces)  # as if it were a sheet: too small, and then enlarged
-    while True:
-        kept = _clustered(mesh, np.floor((places - low) / cell).astype(np.int64))
-        if len(kept.faces) <= faces:
-            return kept
-        cell *= max(1.05, np.sqrt(len(kept.faces) / faces))
+    if perspective:
+        X = np.column_stack([X[:, :2] / X[:, 2:], np.log(X[:, 2])])
+    middle = X.mean(0)
+    scale = np.abs(X - middle).max()
+    X, F = (X - middle) / scale, mesh.faces.astype(np.int64)
+    alive, source, _ = collapse(X, F, 0.0, faces)
+    used, corners = np.unique(F[alive], return_inverse=True)
+    X, source = X[used] * scale + middle, source[used]
+    if perspective:
+        z = np.exp(X[:, 2:])
+        X = np.hstack([X[:, :2] * z, z])
+    given = {name: None if getattr(mesh, name) is None else getattr(mesh, name)[source]
+             for name in ("uv", "sigma", "uv2")}  # fmt: skip
+    second = None if mesh.second is None else mesh.second[alive]
+    return replace(mesh, vertices=X, faces=corners.reshape(-1, 3).astype(np.int32), second=second, **given)
 
 
-def _clustered(mesh: Mesh, cells: np.ndarray) -> Mesh:
-    cells = cells - cells.min(0)
-    sizes = cells.max(0) + 1
-    _, index, count = np.unique((cells[:, 0] * sizes[1] + cells[:, 1]) * sizes[2] + cells[:, 2],
-                                return_inverse=True, return_counts=True)  # fmt: skip
-
-    def mean(values):
-        columns = np.atleast_2d(np.asarray(values, dtype=float).T)
-        known = np.isfinite(columns)
-        sums = [np.bincount(index, np.where(k, c, 0), len(count)) for c, k in zip(columns, known, strict=True)]
-        counts = [np.bincount(index, k, len(count)) for k in known]
-        with np.errstate(invalid="ignore"):
-            means = np.column_stack([s / n for s, n in zip(sums, counts, strict=True)])
-        return means if np.ndim(values) > 1 else means[:, 0]
-
-    corners = index[mesh.faces]
-    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])
-    corners = corners[whole]
-    _, first = np.unique(np.sort(corners, axis=1), axis=0, return_index=True)
-    corners = corners[np.sort(first)]
-    used, faces = np.unique(corners, return_inverse=True)
-    given = {name: mean(getattr(mesh, name))[used] for name in ("vertices", "uv", "sigma")
-             if getattr(mesh, name) is not None}  # fmt: skip
-    return replace(mesh, **given, faces=faces.reshape(-1, 3).astype(np.int32))
-
-
-def parts_of_file(path: str | Path, faces: int = FACES) -> tuple[list[Part], str, int]:
+def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part], str, int]:
     """The parts of a mesh file with their textures or colours, its unit ("" unknown), and how many faces it has.
 
     Any format that trimesh reads. The file's axes (y up) are turned to camera 1's.
@@ -125,13 +132,11 @@ def parts_of_file(path: str | Path, faces: int = FACES) -> tuple[list[Part], str
 
 
 def _lighter(part: Part, faces: int) -> Part:
-    """A part of a file simplified; its colours ride along in the place of sigma, one channel at a time."""
-    if len(part.mesh.faces) <= faces:
-        return part
+    """A part of a file simplified; its colours ride along in the place of sigma."""
     if part.colour is None:
         return replace(part, mesh=simplified(part.mesh, faces))
-    carried = simplified(replace(part.mesh, sigma=part.colour.astype(float)), faces)
-    return replace(part, mesh=replace(carried, sigma=None), colour=np.rint(carried.sigma).astype(np.uint8))
+    carried = simplified(replace(part.mesh, sigma=part.colour), faces)
+    return replace(part, mesh=replace(carried, sigma=None), colour=carried.sigma)
 
 
 def _part(geometry) -> Part:
