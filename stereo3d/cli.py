@@ -132,7 +132,7 @@ def cli():
 @click.option("--report", type=FILE, metavar="HTML", help="Write a page to look at and to judge by: every stage.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--progress/--no-progress", default=True, show_default=True, help="Tell each stage and its time.")
+@click.option("--progress/--no-progress", default=True, help="Tell each stage and its time (default).")
 def reconstruct(
     left, right, output, options, axes, texture, quality, mark_filled, points, save_stages, json_file, preview, report,
     verbose, quiet, progress, **settings
