@@ -239,7 +239,7 @@ def reconstruct(
 
     with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
-        mesh = texture_mesh(mesh, left, view.rig.cam1)
+        mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
         findings += fallback
     progress("done", 0, "")
 

@@ -45,7 +45,8 @@ def render(
     textured = mesh.texture is not None and mesh.uv is not None and shading != "clay"
     normals = None if shading == "texture" and textured else vertex_normals(mesh.vertices, mesh.faces) @ R.T
     width, height = size
-    texture = _reduced(mesh, vertices, K) if textured else None
+    texture = _reduced(mesh.texture, mesh.uv, mesh, vertices, K) if textured else None
+    texture2 = _reduced(mesh.texture2, mesh.uv2, mesh, vertices, K) if textured and mesh.second is not None else None
     K2 = scale_K(K, 2.0)
     out = np.empty((height, width, 3), np.uint8)
     rows = max(1, 400_000 // (4 * width))  # of rays at a time, to bound the memory
@@ -57,7 +58,7 @@ def render(
         direction = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
         rays = np.concatenate([np.zeros_like(direction), direction], -1)
         hit = scene.cast_rays(open3d.core.Tensor(rays))
-        colour = _shade(mesh, texture, normals, hit, direction, background)
+        colour = _shade(mesh, texture, texture2, normals, hit, direction, background)
         out[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(np.uint8)
     return out
 
@@ -100,16 +101,19 @@ def _orbit(mesh: Mesh, K, size, yaw: float, pitch: float) -> tuple[np.ndarray, n
     return R, np.array([0, 0, back]) - R @ centre
 
 
-def _reduced(mesh: Mesh, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
+def _reduced(texture: np.ndarray, uv: np.ndarray, mesh: Mesh, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
     """The texture (H,W,3) f32, made smaller by averaging where it has more than one texel to a ray: nothing flickers.
 
     vertices: (V,3) in the camera that looks. Texels and rays are counted over the faces in front of it.
     """
     import cv2
 
-    texture = mesh.texture.astype(np.float32)
+    texture = texture.astype(np.float32)
     height, width = texture.shape[:2]
-    faces = mesh.faces[(vertices[mesh.faces, 2] > 1e-6 * np.abs(vertices).max()).all(1)]
+    faces = mesh.faces
+    if mesh.second is not None:
+        faces = faces[mesh.second == (uv is mesh.uv2)]
+    faces = faces[(vertices[faces, 2] > 1e-6 * np.abs(vertices).max()).all(1)]
     if len(faces) == 0:
         return texture
     x = project(vertices, K)
@@ -118,14 +122,14 @@ def _reduced(mesh: Mesh, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
         a, b, c = (p[faces[:, k]] for k in range(3))
         return np.abs((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])).sum()
 
-    factor = np.sqrt(4 * area(x) / max(area(mesh.uv * [width, height]), 1e-12))  # four rays a pixel
+    factor = np.sqrt(4 * area(x) / max(area(uv * [width, height]), 1e-12))  # four rays a pixel
     if factor >= 1:
         return texture
     small = (max(1, round(width * factor)), max(1, round(height * factor)))
     return cv2.resize(src=texture, dsize=small, interpolation=cv2.INTER_AREA)
 
 
-def _shade(mesh, texture, normals, hit, direction, background) -> np.ndarray:
+def _shade(mesh, texture, texture2, normals, hit, direction, background) -> np.ndarray:
     """Colour (..., 3) f32 of each ray; direction (..., 3) in the frame of the normals."""
     primitive = hit["primitive_ids"].numpy()
     colour = np.empty(primitive.shape + (3,), np.float32)
@@ -139,6 +143,9 @@ def _shade(mesh, texture, normals, hit, direction, background) -> np.ndarray:
         here = np.broadcast_to(CLAY, (len(corners), 3))
     else:
         here = bilinear(texture, np.einsum("nk,nki->ni", bary, mesh.uv[corners]))
+        if texture2 is not None:
+            other = mesh.second[primitive[seen]]
+            here[other] = bilinear(texture2, np.einsum("nk,nki->ni", bary[other], mesh.uv2[corners[other]]))
     if normals is not None:  # Lambert's cosine with the lamp at the camera, a quarter of it everywhere
         n = np.einsum("nk,nki->ni", bary, normals[corners])
         cosine = np.abs(np.einsum("ni,ni->n", n, towards))

@@ -16,7 +16,8 @@ from stereo3d.geometry import project, rotation_from_vector, scale_K, vertex_nor
 from stereo3d.mesh import MESHERS, build_mesh, texture_mesh
 from stereo3d.mesh.build import NOTHING_BETWEEN, noise
 from stereo3d.mesh.methods import Sheet
-from stereo3d.records import Camera, Mesh, Photo
+from stereo3d.preview import bilinear, render
+from stereo3d.records import Camera, Mesh, Photo, Rig, TwoView
 
 SIZE = (320, 240)
 K = np.array([[300.0, 0, 159.5], [0, 300.0, 119.5], [0, 0, 1]])
@@ -464,6 +465,83 @@ def test_faces_outside_the_photo_go_and_those_across_its_edge_stay():
     assert caught.value.code == "empty_mesh"
     with pytest.raises(ValueError, match="camera"):
         texture_mesh(mesh, photo_of((240, 320)), Camera(K, SIZE))
+
+
+def two_views(gain=(1.0, 1.0, 1.0)):
+    """A wall, and before it a box's side that runs nearly along the first camera's line of sight, seen by a second one
+    that stands to the left; both photographed by casting rays, the second with another exposure."""
+    size = (400, 300)
+    camera = Camera(np.array([[380.0, 0, 199.5], [0, 380.0, 149.5], [0, 0, 1]]), size)
+    angle = np.radians(25)
+    R = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    t = -R @ np.array([-3.0, 0, 0.6])
+    side = np.array([[x, y, z] for x, z in ((0.5, 6.6), (0.36, 4.0)) for y in (-1.0, 1.0)])
+    wall = np.array([[x, y, 6.6 + 1e-3 * x] for x in (-4.0, 4.0) for y in (-2.6, 2.6)])
+    grid = 40
+
+    def sheet(corners):
+        s, r = np.meshgrid(np.linspace(0, 1, grid), np.linspace(0, 1, grid))
+        a, b, c, d = corners[0], corners[1], corners[2], corners[3]
+        s, r = s[..., None], r[..., None]
+        return ((1 - s) * ((1 - r) * a + r * b) + s * ((1 - r) * c + r * d)).reshape(-1, 3)
+
+    i = np.arange(grid * grid).reshape(grid, grid)
+    quads = i[:-1, :-1].ravel(), i[1:, :-1].ravel(), i[1:, 1:].ravel(), i[:-1, 1:].ravel()
+    faces = np.concatenate([np.stack([quads[0], quads[1], quads[2]], -1), np.stack([quads[0], quads[2], quads[3]], -1)])
+    vertices = np.concatenate([sheet(wall), sheet(side)])
+    mesh = Mesh(vertices, np.concatenate([faces, faces + grid * grid]).astype(np.int32))
+
+    def paint(X):  # smooth in space
+        return 128 + 60 * np.stack([np.sin(2 * X[..., 0] + X[..., 2]), np.sin(2 * X[..., 1]),
+                                    np.sin(X[..., 0] - 2 * X[..., 1] + 3 * X[..., 2])], -1)  # fmt: skip
+
+    def photo(R, t, factor):
+        open3d = pytest.importorskip("open3d")
+        scene = open3d.t.geometry.RaycastingScene()
+        scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
+        u, v = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+        d = np.stack([(u - 199.5) / 380, (v - 149.5) / 380, np.ones(u.shape)], -1) @ R
+        centre = -R.T @ t
+        rays6 = np.concatenate([np.broadcast_to(centre, d.shape), d], -1).astype(np.float32)
+        far = scene.cast_rays(open3d.core.Tensor(rays6))["t_hit"].numpy()
+        X = centre + d * np.where(np.isfinite(far), far, 0)[..., None]
+        colour = np.where(np.isfinite(far)[..., None], paint(X) * factor, 10)
+        return Photo(np.clip(np.rint(colour), 0, 255).astype(np.uint8))
+
+    view = TwoView(np.zeros((3, 3)), R, t, np.zeros(0, bool), Rig(camera, camera, R, t))
+    return mesh, camera, view, photo(np.eye(3), np.zeros(3), np.ones(3)), photo(R, t, np.array(gain)), paint
+
+
+def test_what_only_the_second_photo_sees_well_comes_from_it_in_the_colours_of_the_first():
+    mesh, camera, view, left, right, paint = two_views(gain=(0.7, 0.8, 0.65))
+    textured = texture_mesh(mesh, left, camera, second=right, view=view)
+    centre = textured.vertices[textured.faces].mean(1)
+    on_side = np.abs(centre[:, 0] - 0.36 - (centre[:, 2] - 4) * 0.14 / 2.6) < 1e-3
+    assert textured.second[on_side].mean() > 0.8 and textured.second[~on_side].mean() < 0.02  # behind it
+    used = np.unique(textured.faces[textured.second])
+    assert ((textured.uv2[used] >= 0) & (textured.uv2[used] <= 1)).all()
+    assert ((textured.uv >= 0) & (textured.uv <= 1)).all()
+    colour = bilinear(textured.texture2.astype(float), textured.uv2[used])
+    true = paint(textured.vertices[used])
+    inner = (np.abs(textured.vertices[used, 1]) < 0.95) & (textured.vertices[used, 2] < 6.4)
+    assert np.median(np.abs(colour - true)[inner]) < 3  # of 256; without the gain it is some 30
+    assert np.median(np.abs(colour - true * [0.7, 0.8, 0.65])[inner]) > 15
+    plain = texture_mesh(mesh, left, camera)
+    assert plain.second is None and plain.texture2 is None
+
+
+def test_rendered_from_the_first_camera_the_texture_is_the_photo():
+    """The photo runs over large triangles as over small ones: no more than the tolerance is it pulled along them."""
+    camera = Camera(K, SIZE)
+    v, u = np.mgrid[: SIZE[1], : SIZE[0]]
+    stripes = np.stack([128 + 100 * np.sin(u / 2.5), 128 + 100 * np.sin(v / 2.5), 128 + 0 * u], -1).astype(np.uint8)
+    normal = rotation_from_vector([0.9, 0.5, 0]) @ [0, 0, 1]
+    steep = on_plane(normal, 3.0)
+    for method in METHODS:
+        mesh = texture_mesh(build_mesh(steep, method=method), Photo(stripes), camera)
+        seen = render(mesh, K=K, size=SIZE).astype(int)
+        inner = (slice(20, -20), slice(20, -20))
+        assert np.median(np.abs(seen - stripes)[inner]) <= 1.5 and np.quantile(np.abs(seen - stripes)[inner], 0.95) < 20
 
 
 def test_vertex_normals_of_a_sphere_point_outwards():

@@ -4,7 +4,8 @@ Right-triangulated irregular networks (Evans, Kirkpatrick, Townsend 2001; the re
 square of 2^k pixels is two right triangles, and each triangle is split from its apex to the middle m of its longest
 side, or is not. The two triangles on both sides of that side are split together, and m is split before any triangle
 inside is left whole, so no vertex ever lies on another triangle's edge. err[m] is the largest distance of any pixel in
-those two triangles from the triangle's plane, or of any below: what is left whole at a tolerance keeps to it exactly.
+those two triangles from the triangle's plane, or of any below, or by how much the photo is pulled along it where that
+is more: what is left whole at a tolerance keeps to it exactly.
 """
 
 import numpy as np
@@ -66,6 +67,11 @@ def _near_apex(cell, py, px, qy, qx, ry, rx):
     return _state(cell, ry - (dy < 0), rx - (dx < 0))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _part(P, Q, dy, dx):
+    return np.sqrt(float(dy * dy + dx * dx)) * abs(P[2] - Q[2]) / (2 * (P[2] + Q[2]))
+
+
 @njit(cache=True, nogil=True)
 def _off(points, py, px, qy, qx, ry, rx, pitch, cap):
     """Largest distance of the pixels in a right triangle (p, q, apex r) from its plane, in footprints z pitch."""
@@ -77,7 +83,11 @@ def _off(points, py, px, qy, qx, ry, rx, pitch, cap):
     if not length > 0:
         return NEVER
     nx, ny, nz = nx / length, ny / length, nz / length
-    most = 0.0
+    # a texture runs evenly over the triangle in space, the photo over its picture: on a side of L px between depths
+    # that differ by the share e they part by L e / 4
+    most = max(_part(P, Q, py - qy, px - qx), _part(Q, R, qy - ry, qx - rx), _part(P, R, py - ry, px - rx))
+    if most > cap:
+        return NEVER
     if py != qy and px != qx:  # the legs lie along the axes
         s = abs(qy - py)
         dy, dx = np.sign(py + qy - 2 * ry), np.sign(px + qx - 2 * rx)

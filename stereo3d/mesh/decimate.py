@@ -70,12 +70,13 @@ def _place(X, Q, open_, p, q, out):
 
 
 @njit(cache=True, nogil=True)
-def collapse(X, F, tolerance, most):
+def collapse(X, F, tolerance, most, unit):
     """Collapse edges of the mesh X (V,3), F (M,3), both changed: all that move the surface by no more than `tolerance`,
     in units of X, and more while there are over `most` faces (0: no such bound).
 
     The error of a vertex is the root of the sum of its squared distances from all the planes it stands for, so at least
-    its distance from each. Kept: manifold edges (the link condition), the sides of faces, outlines.
+    its distance from each. Kept: manifold edges (the link condition), the sides of faces, outlines; and the photo,
+    which a long edge between different depths would pull: X is (x/z, y/z, ln z) / unit.
     Returns (kept (M,) bool, of F; source (V,), a vertex of the given mesh near each; the largest error).
     """
     V, M = len(X), len(F)
@@ -183,6 +184,10 @@ def collapse(X, F, tolerance, most):
                 after = np.cross(X[i] - place, X[j] - place)
                 dot = (before * after).sum()
                 folds = not dot > LEAST_TURN * np.sqrt((before * before).sum() * (after * after).sum())
+                for end in (i, j):  # the photo over it, as in `adaptive`
+                    u = X[end] - place
+                    pulled = np.sqrt(u[0] * u[0] + u[1] * u[1]) * abs(u[2]) * unit / 4
+                    folds = folds or pulled > tolerance and pulled * pulled > cost
             if folds:
                 break
         if folds:

@@ -290,7 +290,7 @@ def _fewer(vertices, triangles, faces: int, tolerance: float, pitch: float):
     number = np.cumsum(used) - 1
     X, F = vertices[used], number[triangles]
     X = np.column_stack([X[:, :2] / X[:, 2:], np.log(X[:, 2])]) / pitch
-    alive, source, off = decimate.collapse(X, F, tolerance, faces)
+    alive, source, off = decimate.collapse(X, F, tolerance, faces, pitch)
     X *= pitch
     z = np.exp(X[:, 2])
     X = np.column_stack([X[:, 0] * z, X[:, 1] * z, z])
