@@ -24,7 +24,8 @@ class PhotosFirst(click.Group):
 
     def parse_args(self, ctx, args):
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
-            if len(args) == 1 and not args[0].startswith("-") and not os.path.lexists(args[0]):
+            lone = len(args) == 1 and not args[0].startswith("-") and not ctx.resilient_parsing
+            if lone and not os.path.lexists(args[0]):
                 commands = ", ".join(self.commands)
                 ctx.fail(f"there is no command and no photo {args[0]!r}. Commands: {commands}; or name two photos.")
             args = ["reconstruct", *args]
@@ -35,8 +36,42 @@ class PhotosFirst(click.Group):
         formatter.write_usage("stereo3d", "COMMAND [ARGS]", prefix="       ")
 
     def format_options(self, ctx, formatter):
-        self.commands["reconstruct"].format_options(ctx, formatter)
+        run = self.commands["reconstruct"]
+        run.format_groups(ctx, formatter, {"Most used options (all: stereo3d reconstruct --help)": MOST_USED})
         self.format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx, incomplete):
+        """The commands, and files: a photo may stand in the place of a command."""
+        files = click.shell_completion.CompletionItem(incomplete, type="file")
+        return [*super().shell_complete(ctx, incomplete), files]
+
+
+MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "mesher", "report", "preview", "verbose", "quiet")
+GROUPS = {
+    "Files": ("output", "report", "preview", "points", "save_stages", "json_file"),
+    "Cameras and scale": ("calib", "rectified", "focal", "focal_35mm", "fov", "baseline", "known_distance", "unit"),
+    "Methods": ("detector", "matcher", "mesher", "max_size", "options", "seed", "force"),
+    "Mesh": ("faces", "close", "axes", "texture", "quality", "mark_filled"),
+    "Words": ("verbose", "quiet", "progress"),
+}
+
+
+class Grouped(click.Command):
+    """A command whose help has its options in `GROUPS`."""
+
+    def format_options(self, ctx, formatter):
+        named = {name for names in GROUPS.values() for name in names}
+        others = tuple(p.name for p in self.get_params(ctx) if isinstance(p, click.Option) and p.name not in named)
+        self.format_groups(ctx, formatter, {**GROUPS, "Others": others})
+
+    def format_groups(self, ctx, formatter, groups):
+        there = {p.name: p for p in self.get_params(ctx)}
+        for title, names in groups.items():
+            rows = [there[name].get_help_record(ctx) for name in names if name in there]
+            rows = [row for row in rows if row is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows, col_max=34)
 
 
 class Method(click.ParamType):
@@ -83,11 +118,28 @@ class Positive(click.FloatRange):
         return number
 
 
+def _complete_setting(ctx, param, incomplete):
+    """stage.name= of the methods chosen so far on the line; behind the =, the choices."""
+    from .pipeline import stage_options
+
+    chosen = {stage: ctx.params[stage] for stage in ("detector", "matcher", "mesher") if ctx.params.get(stage)}
+    found = []
+    for stage, known in stage_options(**chosen).items():
+        for name, option in known.items():
+            start = f"{stage}.{name}="
+            values = option.choices or ((True, False) if option.kind is bool else ())
+            words = [f"{start}{value}" for value in values] if incomplete.startswith(start) else [start]
+            found += [click.shell_completion.CompletionItem(w, help=option.describe()) for w in words
+                      if w.startswith(incomplete)]  # fmt: skip
+    return found
+
+
 EPILOG = """\b
 Examples:
   stereo3d left.jpg right.jpg -o model.obj
   stereo3d a.heic b.heic -o model.glb --baseline 0.12 --unit m
   stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
+  eval "$(_STEREO3D_COMPLETE=bash_source stereo3d)"    # completion; or zsh_source, fish_source
 
 Exit codes: 0 done, 2 wrong command line, 3 input cannot be read, 4 calibration, 5 the pair cannot be reconstructed,
 6 output cannot be written, 7 memory or a library is missing, 70 a bug, 130 interrupted, 143 terminated."""
@@ -99,40 +151,41 @@ def cli():
     """Two photographs in, a textured 3-D mesh out, with a verdict on whether to believe it."""
 
 
-@cli.command(epilog=EPILOG)
+@cli.command(short_help="Two photos to a mesh, all options.", cls=Grouped, epilog=EPILOG)
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="The mesh: .obj (.mtl, texture), .ply, .glb, .stl.")
-@click.option("--calib", type=FILE, help="Calibration: OpenCV, Middlebury, KITTI, COLMAP, ROS, rig JSON, 3x3 K.")
+@click.option("-o", "--output", type=FILE, required=True, help="Mesh: .obj, .ply, .glb, .stl.")
+@click.option("--calib", type=FILE, help="The cameras, from a file of any common kind.")
 @click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
 @click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
 @click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")
 @click.option("--fov", type=float, metavar="DEG", help="Horizontal field of view.")
-@click.option("--baseline", type=float, metavar="N", help="Distance between the two camera positions.")
-@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT and their true distance.")
-@click.option("--unit", metavar="UNIT", help="Unit of --baseline or --known-distance, such as m.")
+@click.option("--baseline", type=float, metavar="N", help="Distance of the two camera positions.")
+@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT, their distance.")
+@click.option("--unit", metavar="UNIT", help="Unit of that length, such as m.")
 @click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
 @click.option("--matcher", type=MATCHER, default="sgm", show_default=True, help="Dense matcher.")
 @click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
 @click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
-@click.option("--close", is_flag=True, help="Close every hole, also where no photo saw anything.")
-@click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", help="Option; see `stereo3d methods`.")
+@click.option("--close", is_flag=True, help="Close every hole, seen or not.")
+@click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", shell_complete=_complete_setting,
+              help="See `stereo3d methods`.")  # fmt: skip
 @click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option("--force", is_flag=True, help="Go on where no shape can be believed, as far as it can.")
+@click.option("--force", is_flag=True, help="Go on where nothing can be believed.")
 @click.option("--axes", type=click.Choice(["y-up", "z-up", "camera"]), default="y-up", show_default=True,
-              help="Of the file: which way is up.")  # fmt: skip
+              help="Of the file.")  # fmt: skip
 @click.option("--texture", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True, help="Of .obj, .glb.")
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG texture.")
-@click.option("--mark-filled", is_flag=True, help="In a .ply: vertices that were not measured are magenta.")
-@click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud too.")
-@click.option("--save-stages", type=FILE, metavar="DIR", help="Write what every stage found into this folder.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
-@click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from several sides.")
-@click.option("--report", type=FILE, metavar="HTML", help="Write a page to look at and to judge by: every stage.")
+@click.option("--mark-filled", is_flag=True, help="Unmeasured vertices magenta (.ply).")
+@click.option("--points", type=FILE, metavar="PLY", help="The point cloud too.")
+@click.option("--save-stages", type=FILE, metavar="DIR", help="What every stage found, as files.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Everything measured, as JSON.")
+@click.option("--preview", type=FILE, metavar="PNG", help="Picture of the mesh from four sides.")
+@click.option("--report", type=FILE, metavar="HTML", help="Page to look at and to judge by.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--progress/--no-progress", default=True, help="Tell each stage and its time (default).")
+@click.option("--progress/--no-progress", default=True, help="Tell each stage (default) or not.")
 def reconstruct(
     left, right, output, options, axes, texture, quality, mark_filled, points, save_stages, json_file, preview, report,
     verbose, quiet, progress, **settings
@@ -187,7 +240,7 @@ def reconstruct(
         tell_summary(result, files, seconds)
 
 
-@cli.command()
+@cli.command(short_help="The disparity of a rectified pair.")
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The map: .pfm, .npy or 16-bit .png (256 d).")
@@ -235,7 +288,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
                    f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px.")  # fmt: skip
 
 
-@cli.command()
+@cli.command(short_help="Show a mesh in the browser.")
 @click.argument("mesh", type=FILE)
 @click.option("-o", "--output", type=FILE, metavar="HTML", help="The page; default: NAME-view.html beside the mesh.")
 @click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
@@ -257,7 +310,7 @@ def view(mesh, output, opened):
             click.echo("No browser could be started here: open the page yourself.")
 
 
-@cli.command()
+@cli.command(short_help="A rendered pair with its exact truth.")
 @click.argument("scene")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the pair and its truth.")
 @click.option("--size", type=int, nargs=2, default=(640, 480), show_default=True, metavar="W H", help="Pixels.")
@@ -291,7 +344,7 @@ def synth(scene, output, size, pose, noise, vignetting, gain, seed):
         click.echo(os.fspath(path))
 
 
-@cli.group("eval")
+@cli.group("eval", short_help="A result against truth.")
 def evaluate():
     """Measure a result against truth."""
 
@@ -366,7 +419,7 @@ def eval_pose(result, truth, views, as_json):
     _print_scores({**scores, "focal_percent": ev.focal_error_percent(cam, true)}, as_json)
 
 
-@cli.command()
+@cli.command(short_help="Every method and its options.")
 def methods():
     """List detectors, matchers, meshers, scenes, with their options and defaults."""
     from . import pipeline, synthetic
@@ -392,7 +445,7 @@ def methods():
     click.echo(f"scenes of `stereo3d synth`: {', '.join(synthetic.SCENES)}")
 
 
-@cli.command()
+@cli.command(short_help="Is the installation sound?")
 def doctor():
     """Check the installation: libraries, versions, memory; say what to do."""
     from .doctor import check
@@ -405,7 +458,7 @@ def doctor():
         click.get_current_context().exit(EXIT_RESOURCES)
 
 
-@cli.command(epilog="""\b
+@cli.command(short_help="A camera or a rig from photos of a board.", epilog="""\b
 Examples:
   stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm
   stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm""")
@@ -425,7 +478,7 @@ Examples:
               help="Number of coefficients.")  # fmt: skip
 @click.option("--drop", is_flag=True, help="Leave out photos that fit far worse than the others.")
 @click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of where the boards were.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything measured as JSON.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Everything measured, as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def calibrate(photos, left, right, output, shape, square, unit, distortion, drop, coverage, json_file, verbose, quiet,

@@ -390,10 +390,47 @@ def test_force_shows_what_comes_out(run, wrong, tmp_path):
 def test_every_help(run, words):
     said = run(*words)
     assert said.code == 0 and said.err == "" and "Usage: stereo3d" in said.out
+    assert max(map(len, said.out.splitlines())) <= 110
     if words[0] in ("-h", "--help", "reconstruct"):
-        assert "Exit codes:" in said.out and "--matcher [block|sgbm|sgm]" in said.out
+        assert "Examples:" in said.out and "Exit codes:" in said.out
         for code in set(errors.CODES.values()):
             assert re.search(rf"\b{code}\s", said.out.split("Exit codes:")[1])
+
+
+def test_help_is_short_and_grouped(run):
+    assert len(run("--help").out.splitlines()) <= 42
+    said = run("reconstruct", "--help").out
+    assert len(said.splitlines()) <= 75 and "--matcher [block|sgbm|sgm]" in said
+    shown = [p for p in cli.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
+    grouped = [name for names in cli.GROUPS.values() for name in names]
+    assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
+    for option in shown:
+        assert f"{option.opts[-1]} " in said
+    for title in cli.GROUPS:
+        assert re.search(rf"(?m)^{title}:$", said)
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["stereo3d", "me"], "plain,methods"),
+        (["stereo3d", "pho"], "file,pho"),
+        (["stereo3d", "a.jpg", "b.j"], "file,b.j"),
+        (["stereo3d", "a.jpg", "b.jpg", "--save-s"], "plain,--save-stages"),
+        (["stereo3d", "a.jpg", "b.jpg", "--matcher", "bl"], "plain,block"),
+        (["stereo3d", "a.jpg", "b.jpg", "-O", "pose.thr"], "plain,pose.threshold="),
+        (["stereo3d", "a.jpg", "b.jpg", "-O", "rectify.kind=p"], "plain,rectify.kind=polar"),
+        (["stereo3d", "a.jpg", "b.jpg", "--matcher", "block", "-O", "matcher.rad"], "plain,matcher.radius="),
+        (["stereo3d", "view", "--no-"], "plain,--no-open"),
+    ],
+    ids=lambda v: v[-1] if isinstance(v, list) else "",
+)
+def test_the_shell_completes(monkeypatch, words, expected):
+    from click.shell_completion import BashComplete
+
+    complete = BashComplete(cli.cli, {}, "stereo3d", "_STEREO3D_COMPLETE")
+    items = [complete.format_completion(item) for item in complete.get_completions(words[1:-1], words[-1])]
+    assert expected in items
 
 
 def test_version_and_nothing(run):
