@@ -70,13 +70,13 @@ def _place(X, Q, open_, p, q, out):
 
 
 @njit(cache=True, nogil=True)
-def collapse(X, F, tolerance, most, unit):
+def collapse(X, F, tolerance, most, unit=0.0):
     """Collapse edges of the mesh X (V,3), F (M,3), both changed: all that move the surface by no more than `tolerance`,
     in units of X, and more while there are over `most` faces (0: no such bound).
 
     The error of a vertex is the root of the sum of its squared distances from all the planes it stands for, so at least
     its distance from each. Kept: manifold edges (the link condition), the sides of faces, outlines; and the photo,
-    which a long edge between different depths would pull: X is (x/z, y/z, ln z) / unit.
+    which a long edge between different depths would pull, where X is (x/z, y/z, ln z) / unit (0: it is not).
     Returns (kept (M,) bool, of F; source (V,), a vertex of the given mesh near each; the largest error).
     """
     V, M = len(X), len(F)
