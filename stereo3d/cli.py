@@ -310,6 +310,38 @@ def view(mesh, output, opened):
             click.echo("No browser could be started here: open the page yourself.")
 
 
+@cli.command(short_help="Try matchers and their options by eye.")
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
+@click.option("--max-size", type=int, default=800, show_default=True, metavar="PX", help="Longer side for matching.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of 127.0.0.1; default: any free.")
+@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
+def tune(left, right, port, opened, options, **settings):
+    """Change the matcher and its options on a pair, and see disparity, confidence and points at once.
+
+    The page is served to this computer alone. Each try is printed as the command that repeats it; Ctrl-C ends it.
+    """
+    from .pipeline import Config
+    from .report.tune import Bench, serve
+
+    bench = _at_once(lambda: Bench(left, right, Config(options=_options(options), **settings)))
+    server, address = serve(
+        bench, port, lambda found: click.echo(f"{100 * found['known']:.1f} % known, {found['seconds']:.1f} s: "
+                                              f"{found['command']}"))  # fmt: skip
+    click.echo(f"{address}  (Ctrl-C ends it)")
+    if opened:
+        import webbrowser
+
+        webbrowser.open(address)
+    with contextlib.suppress(KeyboardInterrupt), server:
+        server.serve_forever()
+
+
+# the cameras are given, and settings begun with, as in a run
+_shared = {*GROUPS["Cameras and scale"], "detector", "matcher", "options", "seed", "force"}
+tune.params += [p for p in cli.commands["reconstruct"].params if p.name in _shared]
+
+
 @cli.command(short_help="A rendered pair with its exact truth.")
 @click.argument("scene")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the pair and its truth.")

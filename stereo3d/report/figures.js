@@ -281,3 +281,19 @@ function choice(element, chosen) {
     });
   }
 }
+
+// The buttons that every page has: copy, light or dark.
+function showPage() {
+  $$("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
+    const text = $(button.dataset.copy).textContent;
+    try { await navigator.clipboard.writeText(text); button.textContent = "copied"; } catch {
+      getSelection().selectAllChildren($(button.dataset.copy));
+      button.textContent = "selected";
+    }
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  }));
+  $$(".theme").forEach((b) => b.addEventListener("click", () => {
+    const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  }));
+}

@@ -108,7 +108,7 @@ class Page:
             temporary.write_text(self.html(title, body, facts, scripts), encoding="utf-8")
         return Path(path)
 
-    def html(self, title: str, body: str, facts: dict, scripts: tuple[str, ...]) -> str:
+    def html(self, title: str, body: str, facts: dict, scripts: tuple[str, ...], policy: str = POLICY) -> str:
         facts = {**facts, "arrays": self.arrays, "precision_scale": self.precision_scale}
         data = {**self.data, "facts": json.dumps(facts, allow_nan=False).replace("<", "\\u003c")}
         blocks = "\n".join(f'<script type="text/plain" id="data-{name}">{text}</script>' for name, text in data.items())
@@ -116,7 +116,7 @@ class Page:
         return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="generator" content="stereo3d"><meta name="color-scheme" content="light dark">
 <title>{escape(printable(title))}</title><link rel="icon" href="data:,">
 <style>{asset("page.css")}</style></head>

@@ -278,21 +278,6 @@ async function showStages() {
   await showOcclusion($("#unknown figure"), pictures[0], maps);
 }
 
-function showPage() {
-  $$("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
-    const text = $(button.dataset.copy).textContent;
-    try { await navigator.clipboard.writeText(text); button.textContent = "copied"; } catch {
-      getSelection().selectAllChildren($(button.dataset.copy));
-      button.textContent = "selected";
-    }
-    setTimeout(() => { button.textContent = "copy"; }, 1500);
-  }));
-  $$(".theme").forEach((b) => b.addEventListener("click", () => {
-    const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-  }));
-}
-
 function cannot(place, error) {
   const words = document.createElement("p");
   words.className = "cannot";
