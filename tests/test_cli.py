@@ -969,6 +969,37 @@ def test_signals_end_it_cleanly(folder, tmp_path, number, code):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_does_not_wait_for_what_goes_on(folder, tmp_path):
+    """A kernel that cannot be told to stop, as a thread that would write a file in the end: it never gets there."""
+    script = f"""if True:
+        import signal, sys, time
+        from concurrent.futures import ThreadPoolExecutor
+        from pathlib import Path
+        from stereo3d import cli, pipeline
+
+        def kernel():
+            print("now", flush=True)
+            time.sleep(8)
+            Path({str(tmp_path / "late")!r}).write_text("it was waited for")
+
+        def reconstruct(*args, **kwargs):
+            with ThreadPoolExecutor() as pool:
+                return pool.submit(kernel).result()
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        pipeline.reconstruct = reconstruct
+        sys.argv = ["stereo3d", {str(folder / "left.png")!r}, {str(folder / "right.png")!r}, "-o", "m.obj"]
+        cli.main()
+    """
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_that_are_no_text(folder, tmp_path):
     """A path holds any bytes but 0 and /; blanks, accents, CJK and bytes that are no UTF-8 among them."""
     odd = os.fsencode(tmp_path) + b"/\xe5\x86\x99\xe7\x9c\x9f d'\xe9t\xe9 #1"

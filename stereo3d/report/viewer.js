@@ -55,7 +55,7 @@ void main() {
   bool back = dot(n, w) < 0.0;
   if (back) n = -n;
   float lamp = dot(n, w), key = max(dot(n, normalize(vec3(-0.5, -0.8, -0.45))), 0.0);
-  float light = 0.22 + 0.48 * lamp + 0.36 * key;
+  float light = 0.36 + 0.46 * lamp + 0.30 * key;
   vec3 c;
   if (mode == 0) c = textured ? texture(image, v_uv).rgb : v_colour * (0.35 + 0.65 * lamp);
   else if (mode == 1) c = vec3(0.86, 0.83, 0.78) * light;
@@ -371,13 +371,16 @@ class Viewer {
     requestAnimationFrame(tick);
   }
 
-  #measureScene() { // median place and the reach of 90 % of it
+  #measureScene() { // the middle of what is neither lone nor far off, and the reach of 90 % of it
     const sets = this.parts.length ? this.parts : this.cloud ? [this.cloud] : [], axes = [[], [], []];
     for (const { position } of sets) {
       const step = 3 * Math.max(1, Math.floor(position.length / 3 / 20000));
       for (let k = 0; k < position.length; k += step) for (let i = 0; i < 3; i++) axes[i].push(position[k + i]);
     }
-    const centre = axes.map((a) => (a.length ? [...a].sort((p, q) => p - q)[a.length >> 1] : 0));
+    const centre = axes.map((a) => {
+      const sorted = [...a].sort((p, q) => p - q), at = (share) => sorted[Math.floor(share * (a.length - 1))];
+      return a.length ? (at(0.03) + at(0.97)) / 2 : 0;
+    });
     const reach = axes[0].map((x, k) => Math.hypot(x - centre[0], axes[1][k] - centre[1], axes[2][k] - centre[2]));
     reach.sort((p, q) => p - q);
     this.centre = centre;

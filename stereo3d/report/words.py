@@ -70,11 +70,12 @@ def verdict(result: Result) -> dict[str, str]:
         (stages.count(int(result.view.inliers.sum())), f"of {stages.count(len(result.matches))} matches agree"),
         (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at most"),
     ]  # fmt: skip
+    sentence = result.summary.partition(". ")[0].rstrip(".") + "."
     advice = dict.fromkeys(f.advice for f in result.findings if f.advice and f.severity != "info")
     better = "".join(f"<li>{text(a)}</li>" for a in advice)
     return {
         "verdict": result.verdict, "badge": badge, "meaning": meaning, "scale": scale,
-        "sentence": text(result.summary.partition(". ")[0].rstrip(".") + "."),
+        "sentence": text(sentence), "length": "long" if len(sentence) > 60 else "",
         "tiles": "".join(f"<li><b>{text(value)}</b><span>{text(words)}</span></li>" for value, words in tiles),
         "better": f'<div class="better"><h2>What would make it better</h2><ul>{better}</ul></div>' if advice else "",
     }  # fmt: skip
