@@ -32,6 +32,7 @@ _HOME = {
         "export": ("WRITERS", "write_mesh", "write_points"),
         "geometry": ("absolute_orientation", "relative_orientation", "triangulate_points"),
         "pipeline": ("Config", "Result", "reconstruct"),
+        "report": ("write_report", "write_view"),
     }.items()
     for name in names
 }

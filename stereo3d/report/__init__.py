@@ -35,7 +35,8 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
     photos = {id(result.left.pixels): "photo1", id(result.right.pixels): "photo2"}
     mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
-    drawn = np.unique(np.linspace(0, len(result.matches) - 1, stages.MATCHES).astype(int))
+    count = len(result.matches)
+    drawn = np.linspace(0, count - 1, min(count, stages.MATCHES)).astype(int)
     page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
     page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
     page.array("inlier", view.inliers[drawn].astype(np.uint8))
