@@ -40,7 +40,7 @@ def fuse(left: DisparityMap, right: DisparityMap) -> tuple[DisparityMap, tuple[n
     return DisparityMap(disparity, confidence, sigma), (x.copy(), row.astype(np.int64), d.copy(), s.astype(np.float32))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fuse(d, c, s, dr, cr, sr):
     height, width = d.shape
     taken = np.empty(width, np.float32)
@@ -89,7 +89,7 @@ def _fuse(d, c, s, dr, cr, sr):
                     s[y, x] = max(sr[y, u], sr[y, u + 1])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _between(d, s, dr, sr, out):
     """Rows (y, x, d, sigma) into out, or only how many where out is empty."""
     height, width = d.shape

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def look_up(xy, rows, columns):
     """The map xy (H,W,2) at fractional columns (N,) of whole rows (N,), linear: (N,2), NaN outside."""
     w = xy.shape[1]
@@ -22,7 +22,7 @@ def look_up(xy, rows, columns):
     return out
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _depth(x, y, u, v, R, t, l0, l1, l2):
     """z with z (x, y, 1) nearest to the ray (u, v, 1) of camera 2, that ray first put onto the epipolar line l.
 
@@ -39,7 +39,7 @@ def _depth(x, y, u, v, R, t, l0, l1, l2):
     return (m0 * n0 + m1 * n1 + m2 * n2) / below if below > 0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def meet(rays1, rays2, aside, share, R, t, E, points, sigma):
     """Where the rays rays1 and rays2 (N,2), normalised image coordinates, meet, and how sure that is.
 

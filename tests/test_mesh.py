@@ -16,6 +16,7 @@ from stereo3d.geometry import project, rotation_from_vector, scale_K, vertex_nor
 from stereo3d.mesh import MESHERS, build_mesh, texture_mesh
 from stereo3d.mesh.build import NOTHING_BETWEEN, noise
 from stereo3d.mesh.methods import Sheet
+from stereo3d.mesh.visible import nearest
 from stereo3d.preview import bilinear, render
 from stereo3d.records import Camera, Mesh, Photo, Rig, TwoView
 
@@ -311,6 +312,65 @@ def test_specks_go_and_pieces_stay(method):
     assert (x[:, 0] < 140).any() and (x[:, 0] > 240).any()
     kept = build_mesh(points, method="grid", faces=0, islands=0.0)
     assert ((np.abs(project(kept.vertices, K) - [182.5, 62.5]) < 4).all(1)).sum() == 36
+
+
+def open_box():
+    """A look into an open box: floor, ceiling, two sides and the back, and its front rim before a far wall."""
+    d = rays()
+    with np.errstate(divide="ignore"):
+        inside = np.minimum.reduce([1.2 / np.abs(d[..., 0]), 0.9 / np.abs(d[..., 1]), np.full(d.shape[:2], 5.0)])
+    z = np.where(inside >= 3.0, inside, 8.0)
+
+    def distance(X):
+        walls = np.stack([np.abs(np.abs(X[:, 0]) - 1.2), np.abs(np.abs(X[:, 1]) - 0.9), np.abs(X[:, 2] - 5)])
+        return np.where(X[:, 2] > 7, np.abs(X[:, 2] - 8), walls.min(0))
+
+    return d * z[..., None], distance
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_open_box_keeps_its_sides_and_its_rim(method):
+    points, distance = open_box()
+    mesh = build_mesh(points, method=method, max_angle=85.0)
+    check_sound(mesh)
+    check_faces_camera(mesh)
+    off = distance(mesh.vertices) / mesh.vertices[:, 2]
+    assert np.quantile(off, 0.98) < (3e-3 if method == "grid" else 1e-2)
+    front = mesh.vertices[:, 2] < 6.5
+    assert (front[mesh.faces].all(1) | ~front[mesh.faces].any(1)).all()  # the rim is not joined to the wall behind
+    z = mesh.vertices[mesh.faces, 2]
+    assert all(((z.min(1) <= at) & (z.max(1) >= at)).any() for at in (3.2, 4.0, 4.8))  # its sides run all the way back
+    assert 0.85 * SIZE[0] * SIZE[1] < covered(mesh) < 1.02 * SIZE[0] * SIZE[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_holes_that_look_like_noise_are_filled_and_they_are_told(method):
+    """A speck in a wall is filled; a large hole is not, nor one over the sphere's rim, unless every hole is to close."""
+    points, distance = sphere_before_wall()
+    sigma = 1e-4 * points[..., 2]
+    v, u = np.mgrid[: SIZE[1], : SIZE[0]]
+
+    def hole(x, y, radius):
+        return np.hypot(u - x, v - y) <= radius
+
+    rim = (np.array([RADIUS * 0.97, 0, 0]) + CENTRE) @ K.T
+    x, y = rim[:2] / rim[2]
+    speck, large, edge = hole(40, 40, 3), hole(60, 160, 25), hole(x, y, 5)
+    holed = np.where((speck | large | edge)[..., None], np.nan, points)
+    mesh = build_mesh(holed, sigma=np.where(speck | large | edge, np.nan, sigma), method=method, holes=0.02)
+    closed = build_mesh(holed, sigma=np.where(speck | large | edge, np.nan, sigma), method=method, close=True)
+
+    def surface(mesh):  # (H,W): is there any at the pixel
+        return nearest(project(mesh.vertices, K), mesh.vertices[:, 2], mesh.faces, *SIZE) > 0
+
+    assert surface(mesh)[speck].mean() > 0.95 and surface(mesh)[hole(60, 160, 15)].mean() < 0.05
+    assert surface(closed)[speck | large].mean() > 0.95 and surface(closed)[hole(x, y, 3)].mean() > 0.5
+    assert mesh.facts["holes_filled"] == 1 and closed.facts["holes_filled"] == 3
+    fine = build_mesh(holed, sigma=np.where(speck | large | edge, np.nan, sigma), method=method, holes=0.02, faces=0)
+    made = np.isnan(fine.sigma)
+    at = project(fine.vertices[made], K)
+    assert made.any() and (np.hypot(*(at - [40, 40]).T) <= (3.5 if method == "grid" else 12)).all()
+    assert (distance(fine.vertices[made]) < 0.01).all()
 
 
 @pytest.mark.parametrize("method", METHODS)

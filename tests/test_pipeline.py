@@ -23,7 +23,7 @@ from stereo3d.evaluate import mesh_scores, pose_errors, read_truth_camera
 from stereo3d.features import DETECTORS, match_features
 from stereo3d.files import read_map
 from stereo3d.fusion import fuse
-from stereo3d.geometry import project, scale_K
+from stereo3d.geometry import hom, project, scale_K, undistort
 from stereo3d.mesh import MESHERS
 from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct
 from stereo3d.records import Camera, Finding, Photo, Rig
@@ -315,6 +315,48 @@ def test_stages_called_one_by_one_give_the_same(small, small_result):
     assert np.array_equal(triangulate(fused.disparity, r.pair, r.view)[0], r.points, equal_nan=True)
 
 
+def test_a_known_distance_makes_it_metric(small, small_result):
+    """Two pixels of the first photo and how far apart what they show truly is: the baseline comes out right."""
+    pixels = np.array([[80, 130], [240, 110]])
+    depth = small.depth1[pixels[:, 1], pixels[:, 0]]
+    ends = hom(undistort(pixels.astype(float), small.rig.cam1.K, small.rig.cam1.dist)) * depth[:, None]
+    true = float(np.linalg.norm(ends[0] - ends[1]))
+    words = (*(f"{x},{y}" for x, y in pixels), str(true))
+    config = replace(QUICK, known_distance=words, unit="m")
+    assert config.known_distance == ((80.0, 130.0), (240.0, 110.0), true)
+    r = reconstruct(small.left, small.right, cameras(small), config)
+    baseline = np.linalg.norm(small.rig.t)
+    assert np.linalg.norm(r.view.t) == pytest.approx(baseline, rel=0.02)
+    assert r.unit == "m" and "metric, in m" in r.summary
+    assert np.linalg.norm(r.view.rig.t) == np.linalg.norm(r.view.t)
+    factor = np.linalg.norm(r.view.t)
+    for name in ("points", "sigma"):
+        assert np.allclose(getattr(r, name), factor * getattr(small_result, name), rtol=1e-5, equal_nan=True)
+    told = next(f for f in r.findings if f.code == "known_distance").numbers
+    assert told["baseline"] == pytest.approx(factor) and 0 < told["relative_error"] < 0.2
+    assert "unit = baseline" in small_result.summary
+
+
+def test_a_known_distance_must_lie_on_the_surface(small, small_result):
+    gone = np.isnan(small_result.points[..., 2]) & np.isfinite(small_result.pair.map1[..., 0])
+    deep = distance_transform(gone)
+    j, i = np.unravel_index(np.argmax(deep), gone.shape)
+    x, y = small_result.pair.map1[j, i]
+    with pytest.raises(StereoError, match="no surface was found at pixel") as caught:
+        config = replace(QUICK, known_distance=((x, y), (160, 120), 1.0))
+        pipeline._scale(small_result.points, small_result.sigma, small_result.pair, small_result.view, config)
+    assert caught.value.code == "bad_option"
+    with pytest.raises(StereoError, match="too near"):
+        config = replace(QUICK, known_distance=((160, 120), (160.5, 120), 1.0))
+        pipeline._scale(small_result.points, small_result.sigma, small_result.pair, small_result.view, config)
+
+
+def distance_transform(mask):
+    import cv2
+
+    return cv2.distanceTransform(src=mask.astype(np.uint8), distanceType=cv2.DIST_L2, maskSize=5)
+
+
 def test_coverage_is_the_share_of_area():
     """A map of the whole photo, half of whose columns are known, covers half; stretched columns change nothing."""
     height, width = 150, 200
@@ -560,6 +602,11 @@ def test_the_grid_takes_over_where_open3d_is_missing(small, monkeypatch):
         ({"unit": "m"}, "--baseline"),
         ({"focal": 500.0, "fov": 60.0}, "one of them"),
         ({"focal": 500.0, "calib": "rig.json"}, "one of them"),
+        ({"known_distance": ("1,2", "3", "4")}, "known-distance"),
+        ({"known_distance": ("1,2", "1,2", "4")}, "known-distance"),
+        ({"known_distance": ("1,2", "3,4", "nan")}, "known-distance"),
+        ({"known_distance": ("1,2", "3,4", "5"), "baseline": 1.0}, "each give the scale"),
+        ({"faces": -1}, "faces"),
     ],
 )
 def test_what_makes_no_sense_is_refused_when_the_config_is_made(settings, words):

@@ -18,7 +18,7 @@ NEVER = np.float32(np.inf)  # err of a middle that must be split
 NOTHING = np.float32(-1)  # and of one with nothing on either side
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def cells(edge, between):
     """(H-1,W-1) u8, EMPTY, WHOLE or BROKEN, from the bits of `sheet.edges`; between: sorted pixels y W + x that have
     more points before their right neighbour, which break the cells above and below."""
@@ -42,12 +42,12 @@ def cells(edge, between):
     return out
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _state(cell, y, x):
     return cell[y, x] if 0 <= y < cell.shape[0] and 0 <= x < cell.shape[1] else EMPTY
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _at(err, y, x, reach):
     """err of a middle, also of one outside the picture, where only what reaches into it counts."""
     H, W = err.shape
@@ -58,7 +58,7 @@ def _at(err, y, x, reach):
     return NEVER
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _near_apex(cell, py, px, qy, qx, ry, rx):
     """State of a cell beside the apex r of the triangle (p, q, r) within it."""
     dy, dx = py + qy - 2 * ry, px + qx - 2 * rx
@@ -67,12 +67,12 @@ def _near_apex(cell, py, px, qy, qx, ry, rx):
     return _state(cell, ry - (dy < 0), rx - (dx < 0))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _part(P, Q, dy, dx):
     return np.sqrt(float(dy * dy + dx * dx)) * abs(P[2] - Q[2]) / (2 * (P[2] + Q[2]))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _off(points, py, px, qy, qx, ry, rx, pitch, cap):
     """Largest distance of the pixels in a right triangle (p, q, apex r) from its plane, in footprints z pitch."""
     P, Q, R = points[py, px], points[qy, qx], points[ry, rx]
@@ -116,7 +116,7 @@ def _off(points, py, px, qy, qx, ry, rx, pitch, cap):
     return np.float32(most)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, pitch, cap):
     """What a triangle needs: NEVER, NOTHING or its error; below: the err of the middles of its two halves' sides."""
     if below1 == NEVER or below2 == NEVER or state1 == BROKEN or state2 == BROKEN or state1 != state2:
@@ -126,7 +126,7 @@ def _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, 
     return max(_off(points, py, px, qy, qx, ry, rx, pitch, cap), below1, below2)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def errors(points, cell, pitch, cap, size):
     """err (H,W) f32 of every middle, px: distance over z pitch; beyond cap it is NEVER. size: 2^k >= H-1, W-1."""
     H, W = points.shape[:2]
@@ -187,7 +187,7 @@ def errors(points, cell, pitch, cap, size):
     return err
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def network(err, cell, tolerance, size, out):
     """The triangles of the network where err <= tolerance is left whole, without those of BROKEN cells.
 
@@ -230,7 +230,7 @@ def network(err, cell, tolerance, size, out):
     return n, worst
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def broken(X, r, X2, r2, s, cell, after, tangent, out):
     """The triangles of BROKEN cells, by `sheet.square`; where more points lie between two pixels of a row, the strip
     between the upper and the lower chain of points.
@@ -277,7 +277,7 @@ def broken(X, r, X2, r2, s, cell, after, tangent, out):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _strip(X, r, s, chain, length, tangent, out, n):
     """Triangles between two chains, advancing by the shorter of the two next diagonals; what tears is left out."""
     i = j = 0

@@ -13,7 +13,7 @@ LEAST_TURN = 0.2  # cosine between a face's normal before and after: no face may
 FLAT = 1e-4  # of the largest: a quadric whose determinant is less has no vertex of its own
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _add_plane(Q, v, nx, ny, nz, d, weight):
     Q[v, 0] += weight * nx * nx
     Q[v, 1] += weight * nx * ny
@@ -27,14 +27,14 @@ def _add_plane(Q, v, nx, ny, nz, d, weight):
     Q[v, 9] += weight * d * d
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _value(q, x, y, z):
     """Sum of the squared distances from the planes of a quadric."""
     return max(0.0, q[0] * x * x + q[4] * y * y + q[7] * z * z + q[9]
                + 2 * (q[1] * x * y + q[2] * x * z + q[3] * x + q[5] * y * z + q[6] * y + q[8] * z))  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _place(X, Q, open_, p, q, out):
     """Where p and q had best become one vertex, into out; returns the quadric's value there."""
     s = Q[p] + Q[q]
@@ -69,7 +69,7 @@ def _place(X, Q, open_, p, q, out):
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def collapse(X, F, tolerance, most, unit=0.0):
     """Collapse edges of the mesh X (V,3), F (M,3), both changed: all that move the surface by no more than `tolerance`,
     in units of X, and more while there are over `most` faces (0: no such bound).

@@ -11,7 +11,7 @@ NOISE_FACTOR = 3.0  # a step below this many standard deviations of the step its
 RIGHT, DOWN, FALLING, RISING = 1, 2, 4, 8  # edges of a pixel: to (y, x+1), (y+1, x), (y+1, x+1); (y, x+1)-(y+1, x)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def held(px, py, pz, rp, sp, qx, qy, qz, rq, sq, tangent):
     """True where the step from P to Q is none: dr <= tan(max_angle) l + 3 sqrt(sigma_p^2 + sigma_q^2).
 
@@ -27,7 +27,7 @@ def held(px, py, pz, rp, sp, qx, qy, qz, rq, sq, tangent):
     return beyond * beyond <= tangent * tangent * (x * x + y * y + z * z - along * along)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def ranges(points):
     """(H,W) distance from the origin, NaN unknown."""
     H, W = points.shape[:2]
@@ -39,7 +39,7 @@ def ranges(points):
     return r
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def edges(points, r, sigma, tangent):
     """(H,W) u8: bits RIGHT, DOWN, FALLING, RISING of the edges that hold."""
     H, W = sigma.shape
@@ -58,7 +58,7 @@ def edges(points, r, sigma, tangent):
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def planes(points, r, sigma, tangent, radius, row0, row1, smooth, slope, count):
     """A plane through the neighbours of each point on its surface, rows row0 .. row1 - 1.
 
@@ -115,7 +115,7 @@ def planes(points, r, sigma, tangent, radius, row0, row1, smooth, slope, count):
                     smooth[y, x] = w0 + share * (mw - ga * ma - gb * mb)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def means(points, r, sigma, filled, tangent, step):
     """One point for every block of step x step: the mean of (a, b, w) over the surface at the block's median range.
 
@@ -149,7 +149,7 @@ def means(points, r, sigma, filled, tangent, step):
                     m += 1
                     made += filled[y, x]
                     noise = sigma[y, x] / (r[y0, x0] * p[2])
-                    weight = 1 / (noise * noise) if noise > 0 else 1.0
+                    weight = 1.0 if not noise > 0 else 1 / (noise * noise) if noise < np.inf else 1e-20
                     total += weight
                     sa += weight * q[0] / q[2]
                     sb += weight * q[1] / q[2]
@@ -164,7 +164,7 @@ def means(points, r, sigma, filled, tangent, step):
 # ------------------------------------------------------------------------------------------------------ holes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def holes(points, largest):
     """Connected unknown pixels that known ones enclose (four neighbours), of at most `largest` pixels each.
 
@@ -202,7 +202,7 @@ def holes(points, largest):
     return order[:end].copy(), np.array(starts)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill(points, sigma, filled, order, starts, anything):
     """Fill each hole by the surface around it where that is one; changes points, sigma, filled. Returns which were.
 
@@ -318,12 +318,12 @@ def fill(points, sigma, filled, order, starts, anything):
 # ----------------------------------------------------------------------------------------- triangles of all pixels
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def linked(X, r, s, p, q, tangent):
     return held(X[p, 0], X[p, 1], X[p, 2], r[p], s[p], X[q, 0], X[q, 1], X[q, 2], r[q], s[q], tangent)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def square(X, r, s, a, b, c, d, tangent, out, n):
     """Triangles of one square that do not tear, a top left, b top right, c bottom right, d bottom left.
 

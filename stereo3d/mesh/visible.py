@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def nearest(x, z, faces, width, height):
     """(height,width) f64: 1/z of the nearest face at each pixel centre, 0 where there is none.
 
