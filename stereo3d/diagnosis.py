@@ -32,6 +32,7 @@ PARALLAX_NONE, SHARE_NONE = 1.5, 0.95  # px, share: residual after the best homo
 PARALLAX_FLAT, SHARE_FLAT = 10.0, 0.72
 FOCAL_FACTORS = 0.4, 2.5  # of the focal that is told: between them lies the true one, if the told one is wrong
 PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
+REGIONS = 16  # of a photo, that lens and shutter treat alike: their matches' errors go together
 FOCAL_TILT = 5.0  # degrees: by so much the motion may turn with a guessed focal length before it is told
 ANGLE_SMALL, ANGLE_LARGE = 1.0, 35.0  # degrees between the rays
 SPREAD = 2.0  # degrees, standard error of t's direction
@@ -510,6 +511,27 @@ def median_parallax_angle(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> floa
     d2 = hom(undistort(x2, view.rig.cam2.K, view.rig.cam2.dist))
     sine = np.linalg.norm(np.cross(d1, d2), axis=1)
     return float(np.degrees(np.nanmedian(np.arctan2(sine, np.sum(d1 * d2, 1)))))
+
+
+def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance (5,5) of the pose from its matches (N,2), and the tangents (2,3): exp([w]x) R and t + |t| s tangents.
+
+    s^2 (J^T J)^-1 of the Sampson residuals, as in `direction_spread`, times 1 + rho (N / 16 - 1): neighbouring matches
+    share a part rho of their variance (what lens and shutter do to a region of the photo), and of such regions a photo
+    has some four by four. rho is the covariance of a residual with the mean of its 16 neighbours'.
+    """
+    from scipy.spatial import cKDTree
+
+    from .posefit import tangents_of
+
+    r, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
+    noise = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
+    few = np.clip(r, -3 * noise, 3 * noise)
+    k = min(REGIONS + 1, len(r))
+    near = cKDTree(x1).query(x1, k=k)[1].reshape(len(r), k)
+    shared = float(np.clip(np.mean(few * few[near[:, 1:]].mean(1)) / np.mean(few**2), 0, 1)) if k > 1 else 0.0
+    factor = 1 + shared * max(0.0, len(r) / REGIONS - 1)
+    return factor * noise**2 * np.linalg.pinv(J.T @ J), tangents_of(_direction(view))
 
 
 def direction_spread(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:

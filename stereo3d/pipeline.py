@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
-from .diagnosis import FOCAL_TILT, diagnose, photo_findings, same_photo
+from .diagnosis import FOCAL_TILT, diagnose, photo_findings, pose_covariance, same_photo
 from .disparity import MATCHERS, compute_disparities
 from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
@@ -26,7 +26,7 @@ from .options import check_options, choose, options_of
 from .photos import read_photo
 from .records import Camera, Finding, Matches, Mesh, Photo, PointsBetween, RectifiedPair, Rig, TwoView
 from .rectification import disparity_range, rectify
-from .triangulation import row_spread, triangulate, triangulate_between
+from .triangulation import along_the_ray, row_spread, triangulate, triangulate_between
 
 log = logging.getLogger(__name__)
 
@@ -240,6 +240,9 @@ def reconstruct(
     with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
         mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
+        if not rig.posed:  # an error of the pose moves whole regions; what is smooth or torn is told by the matches alone
+            spread = pose_covariance(*inlier_x, view)
+            mesh = replace(mesh, sigma=np.hypot(mesh.sigma, along_the_ray(mesh.vertices, view, *spread)))
         findings += fallback
     progress("done", 0, "")
 

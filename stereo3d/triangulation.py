@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .geometry import essential_from_pose, undistort
+from .geometry import essential_from_pose, intersect_rays, rotation_from_vector, undistort
 from .records import PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
@@ -55,6 +55,31 @@ def triangulate_between(between, pair: RectifiedPair, view: TwoView) -> PointsBe
     after = row * pair.map1.shape[1] + x.astype(np.int64)
     good = np.isfinite(sigma)
     return PointsBetween(points[good], sigma[good], after[good], -view.R.T @ view.t)
+
+
+def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+    """Deviation (N,) along the rays of points X (N,3) that the pose and the focal lengths leave, the pixels being as
+    they are: sigma^2 = J C J^T + (dr/df sigma_f)^2, by small differences of the intersection of each point's two rays.
+
+    covariance (5,5) of the pose exp([w]x) R, t + |t| s tangents, tangents (2,3); view.focal_sigma: relative, or None.
+    |t| stays: an error of the scale multiplies everything, and no shape tells it.
+    """
+    rays1, rays2 = X / X[:, 2:], X @ view.R.T + view.t
+    rays2 = rays2 / rays2[:, 2:]
+    length = np.linalg.norm(view.t)
+    steps = np.vstack([np.eye(5), np.zeros(5)]) * 1e-5
+
+    def depth(step, focal):
+        R = rotation_from_vector(step[:3]) @ view.R
+        t = view.t / length + step[3:] @ tangents
+        flat = np.array([focal, focal, 1.0])
+        return intersect_rays(rays1 * flat, rays2 * flat, R, length * t / np.linalg.norm(t))
+
+    J = np.stack([(depth(s, 1.0) - X[:, 2]) / 1e-5 for s in steps[:5]], -1)
+    variance = np.einsum("na,ab,nb->n", J, covariance, J)
+    if view.focal_sigma:
+        variance += np.square((depth(steps[5], 1 / 1.001) - X[:, 2]) / 1e-3 * view.focal_sigma)
+    return np.sqrt(variance) * np.linalg.norm(rays1, axis=1)
 
 
 def row_spread(pair: RectifiedPair) -> np.ndarray:

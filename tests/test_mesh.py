@@ -280,7 +280,7 @@ def test_simplification_keeps_to_its_tolerance(tolerance):
 
 def test_flat_walls_take_few_triangles_and_detail_many():
     plane, _ = slanted()
-    assert len(build_mesh(plane, method="grid").faces) < 2000  # of 152,482; along the picture's uneven sides
+    assert len(build_mesh(plane, method="grid").faces) < 4000  # of 152,482: for the photo's sake, which runs unevenly
     v, u = np.mgrid[: SIZE[1], : SIZE[0]]
     relief = np.sin(u / 3) * np.sin(v / 3) * ((u > 80) & (u < 160) & (v > 60) & (v < 140))
     carved = plane * (1 + 0.01 * relief)[..., None]
@@ -345,7 +345,7 @@ def test_an_open_box_keeps_its_sides_and_its_rim(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_only_holes_that_look_like_noise_are_filled_and_they_are_told(method):
-    """A speck in a wall is filled; a large hole is not, nor one over the sphere's rim, unless every hole is to close."""
+    """A speck in a wall is filled; a large hole is not, nor one over the sphere's rim, unless all are to close."""
     points, distance = sphere_before_wall()
     sigma = 1e-4 * points[..., 2]
     v, u = np.mgrid[: SIZE[1], : SIZE[0]]
