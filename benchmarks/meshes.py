@@ -7,15 +7,17 @@ Pairs (under --data, default $STEREO3D_DATA; those whose photos are missing are 
 
 - fountain, K known and pose unknown: 0004-0005, 0005-0006, 0003-0005, 0003-0006; 0004-0005 turned by 90 degrees;
   0005-0004, that is the photo from the other side named first
-- sceaux and kermit, handheld: only what their EXIF says; lawn with its calibrated rig, and without anything
+- sceaux, kermit and berlin (forward motion), handheld: only what their EXIF says; lawn with its calibrated rig, and
+  without anything
 - Motorcycle and eth3d_terrace, rectified, with calib.txt; true depth is z = f B / (d + doffs), in mm
 - demo: the pair in data/demo, only what its EXIF says
 
 Columns: F-score, precision and completeness at 1 % of depth and the median error of depth in % of it
 (`evaluate.mesh_scores`), after alignment by similarity, but for the metric pairs (marked) without any: there the scale
 must be right too; share of the first photo that became surface, %; faces; seconds of all stages (those before the mesh
-are run once for all meshers); direction of the motion, off by degrees; focal length, off by %; the verdict. "-" where
-no truth is known.
+are run once for all meshers); what simplification moved, px; share of the vertices within their sigma of the truth;
+the mesh rendered from camera 1 at the matching size against the photo, median difference in grey levels and PSNR in dB;
+direction of the motion, off by degrees; focal length, off by %; the verdict. "-" where no truth is known.
 
 A pair that fails has its message for a row; the others go on, and the exit status is 1.
 """
@@ -42,9 +44,11 @@ from stereo3d.evaluate import (
     relative_pose,
 )
 from stereo3d.files import read_map
+from stereo3d.geometry import scale_K
 from stereo3d.mesh import MESHERS, build_mesh, texture_mesh
 from stereo3d.photos import read_photo
 from stereo3d.pipeline import Config, reconstruct
+from stereo3d.preview import render
 from stereo3d.records import Camera, Photo, Rig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,13 +138,15 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "fountain swapped": lambda data: fountain(data, "0005", "0004"),
     "sceaux": sceaux,
     "kermit": lambda data: handheld(data, "kermit/kermit000.jpg", "kermit/kermit001.jpg"),
+    "berlin": lambda data: handheld(data, "berlin/01.jpg", "berlin/02.jpg"),
     "lawn with rig": lambda data: lawn(data, True),
     "lawn without rig": lambda data: lawn(data, False),
     "Motorcycle": lambda data: rectified(data, "Motorcycle"),
     "eth3d_terrace": lambda data: rectified(data, "eth3d_terrace"),
     "demo": demo,
 }
-COLUMNS = ("F", "prec", "compl", "depth %", "cover %", "faces", "s", "dir deg", "focal %")
+COLUMNS = ("F", "prec", "compl", "depth %", "cover %", "faces", "s", "moved", "1 sig", "grey", "PSNR", "dir deg",
+           "focal %")  # fmt: skip
 
 
 def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path | None):
@@ -151,10 +157,12 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
         mesh, spent = result.mesh, sum(stage["seconds"] for stage in result.stages)
         if mesher != meshers[0]:  # the same points by another method, as the pipeline would
             start = time.perf_counter()
-            mesh = build_mesh(result.points, sigma=result.sigma, method=mesher)
-            mesh = texture_mesh(mesh, case.left, result.view.rig.cam1)
+            mesh = build_mesh(result.points, sigma=result.sigma, between=result.between, method=mesher)
+            mesh = texture_mesh(mesh, case.left, result.view.rig.cam1, second=case.right, view=result.view)
             spent = before + time.perf_counter() - start
-        figures = [*scores(case, mesh), 100 * result.coverage, len(mesh.faces), spent, *motion(case, result)]
+        told = scores(case, mesh)
+        figures = [*told[:4], 100 * result.coverage, len(mesh.faces), spent, mesh.facts["simplification_px"], told[4],
+                   *rendered(mesh, case.left, result.view.rig.cam1, max_size), *motion(case, result)]  # fmt: skip
         metric = " (metric)" if case.metric else ""
         show(f"{name}, {mesher}{metric}", figures, words(result))
         if pictures:
@@ -163,12 +171,28 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
 
 def scores(case: Case, mesh) -> list[float]:
     if case.depth is None:
-        return [np.nan] * 4
+        return [np.nan] * 5
     s = mesh_scores(mesh, case.depth, case.camera, align="none" if case.metric else "similarity")
     if s.get("mirrored"):
         print(f"MIRRORED: {s['reflection']}")
     error = s["metric_depth_median_percent" if case.metric else "depth_median_percent"]
-    return [s["f_score"], s["precision"], s["completeness"], error]
+    return [s["f_score"], s["precision"], s["completeness"], error, s["within_sigma"]]
+
+
+def rendered(mesh, photo: Photo, camera: Camera, max_size: int) -> tuple[float, float]:
+    """Median difference (mean of the channels, grey levels) and PSNR (dB) of the mesh seen by camera 1 to the photo."""
+    import cv2
+
+    scale = min(1.0, max_size / max(camera.size))
+    size = tuple(round(s * scale) for s in camera.size)
+    K = scale_K(camera.K, size[0] / camera.size[0], size[1] / camera.size[1])
+    picture = cv2.resize(src=photo.pixels, dsize=size, interpolation=cv2.INTER_AREA)
+    if camera.dist.any():
+        picture = cv2.undistort(src=picture, cameraMatrix=K, distCoeffs=camera.dist)
+    seen = (render(mesh, K=K, size=size, background=(255, 0, 255), shading="clay") != (255, 0, 255)).any(-1)
+    seen = cv2.erode(src=seen.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
+    off = render(mesh, K=K, size=size)[seen].astype(float) - picture[seen]
+    return float(np.median(np.abs(off.mean(-1)))), float(10 * np.log10(255**2 / max(np.mean(off**2), 1e-9)))
 
 
 def motion(case: Case, result) -> list[float]:
@@ -191,7 +215,7 @@ def draw(path: Path, mesh, result):
 
 
 def show(name: str, figures: list[float], verdict: str):
-    form = ("6.3f", "6.3f", "6.3f", "8.3f", "8.1f", "9.0f", "7.1f", "8.2f", "8.2f")
+    form = ("6.3f", "6.3f", "6.3f", "8.3f", "8.1f", "9.0f", "7.1f", "7.2f", "6.2f", "6.1f", "6.1f", "8.2f", "8.2f")
     cells = ["-".rjust(int(f.split(".")[0])) if np.isnan(v) else f"{v:{f}}" for v, f in zip(figures, form, strict=True)]
     print(f"{name:36s}" + "".join(cells) + "  " + verdict, flush=True)
 
@@ -207,7 +231,7 @@ def main() -> int:
     chosen = [name for name in CASES if any(word.lower() in name.lower() for word in arguments.only)]
     if not chosen:
         parser.error(f"no pair is named so; there are: {', '.join(CASES)}")
-    widths = (6, 6, 6, 8, 8, 9, 7, 8, 8)
+    widths = (6, 6, 6, 8, 8, 9, 7, 7, 6, 6, 6, 8, 8)
     print(" " * 36 + "".join(f"{c:>{w}s}" for c, w in zip(COLUMNS, widths, strict=True)) + "  verdict", flush=True)
     failed = 0
     for name in chosen:

@@ -268,6 +268,8 @@ def mesh_scores(
       with align="none" also `metric_depth_median_percent`, `metric_depth_within`, s = 1;
     - `align`, `scale`, `rotation_deg`, `R`, `t` (truth = scale R X + t), `alignment_median_percent` and `_p90_percent`
       (residual of the vertices, % of depth);
+    - for a mesh with sigma `within_sigma`: of the vertices with truth, by the area in the photo that they stand for,
+      the share whose depth is off (after one scale) by no more than their sigma; of normal errors that is .68;
     - for a mesh with UV `mirrored`: a reflected mesh fits at least twice as well as the mesh itself, `reflection`:
       which, `mirrored_median_percent` and `_p90_percent`: how well. Scores are always those of the mesh as it is;
     - `vertices`, `faces`, `area` (after alignment, units of depth squared).
@@ -296,6 +298,7 @@ def mesh_scores(
     jump = max(threshold, STEEPEST_SLOPE / float(np.sqrt(K[0, 0] * K[1, 1])))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
+    told = _within_sigma(mesh, depth, K, camera.dist, jump) if mesh.sigma is not None else {}
     vertices, faces, uv = _used_part(mesh)
     pixels = _visible_pixels(vertices, K, camera.dist)
     if uv is not None:
@@ -366,11 +369,30 @@ def mesh_scores(
         "alignment_median_percent": residual[0],
         "alignment_p90_percent": residual[-1],
         **mirror,
+        **told,
         "vertices": len(vertices),
         "faces": len(faces),
         "area": float(area),
     }
     return scores | (_depth_error("metric_depth", z_seen, z_beside, threshold) if align == "none" else {})
+
+
+def _within_sigma(mesh: Mesh, depth: np.ndarray, K: np.ndarray, dist: np.ndarray, jump: float) -> dict:
+    vertices = np.asarray(mesh.vertices, dtype=float)
+    front = np.where(vertices[:, 2:] > 0, vertices, np.nan)
+    view = np.column_stack([front[:, :2] / front[:, 2:], np.ones(len(front))])
+    area = np.nan_to_num(_areas(view, mesh.faces))
+    area = np.bincount(np.asarray(mesh.faces).ravel(), np.repeat(area, 3), len(vertices))
+    known = np.isfinite(mesh.sigma) & (vertices[:, 2] > 0) & (area > 0)
+    X, sigma, area = vertices[known], mesh.sigma[known], area[known]
+    pixels = _pixels_of_uv(mesh.uv[known], *depth.shape[::-1]) if mesh.uv is not None else _visible_pixels(X, K, dist)
+    z = _depth_at(depth, pixels, jump)
+    seen = np.isfinite(z)
+    if not seen.any():
+        return {}
+    ratio = z[seen] / X[seen, 2]
+    off = np.abs(ratio / np.median(ratio) - 1)
+    return {"within_sigma": float(np.average(off <= sigma[seen] / np.linalg.norm(X[seen], axis=1), weights=area[seen]))}
 
 
 def _depth_error(name: str, z: np.ndarray, z_true: np.ndarray, threshold: float) -> dict:

@@ -240,8 +240,9 @@ def reconstruct(
     with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
         mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
-        if not rig.posed:  # an error of the pose moves whole regions; what is smooth or torn is told by the matches alone
-            spread = pose_covariance(*inlier_x, view)
+        if not rig.posed:  # an error of the pose moves whole regions: what is smooth or torn was told without it
+            inliers = matches[view.inliers]
+            spread = pose_covariance(inliers.x1, inliers.x2, view)
             mesh = replace(mesh, sigma=np.hypot(mesh.sigma, along_the_ray(mesh.vertices, view, *spread)))
         findings += fallback
     progress("done", 0, "")

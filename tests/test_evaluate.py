@@ -614,6 +614,26 @@ def test_meshes_written_by_trimesh(tmp_path, mesh, suffix):
     assert np.allclose(read.uv[read.faces], mesh.uv[mesh.faces], atol=1e-6)
 
 
+@pytest.mark.parametrize("claimed, share", [(1.0, 0.683), (2.0, 0.954), (0.5, 0.383)])
+def test_what_lies_within_sigma_is_counted(claimed, share):
+    """Depths with normal errors of 0.4 %, and a sigma that claims so much, twice, or half of it."""
+    height, width = 90, 120
+    K = np.array([[100.0, 0, 59.5], [0, 100, 44.5], [0, 0, 1]])
+    v, u = np.mgrid[:height, :width]
+    z = 4 + u / 60
+    rays = np.stack([(u - 59.5) / 100, (v - 44.5) / 100, np.ones(u.shape)], -1)
+    noisy = z * (1 + 0.004 * np.random.default_rng(0).normal(size=z.shape))
+    X = (rays * noisy[..., None]).reshape(-1, 3)
+    i = np.arange(z.size).reshape(z.shape)
+    a, b, c, d = i[:-1, :-1].ravel(), i[1:, :-1].ravel(), i[1:, 1:].ravel(), i[:-1, 1:].ravel()
+    faces = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)]).astype(np.int32)
+    sigma = claimed * 0.004 * np.linalg.norm(X, axis=1)
+    sigma[::7] = np.nan  # filled: not counted
+    mesh = Mesh(3 * X, faces, sigma=3 * sigma)
+    found = evaluate.mesh_scores(mesh, z, Camera(K, (width, height)), align="scale", samples=2000)["within_sigma"]
+    assert found == pytest.approx(share, abs=0.02)
+
+
 def test_read_mesh_says_what_is_wrong(tmp_path):
     import trimesh
 
