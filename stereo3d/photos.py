@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import re
+import struct
 import threading
 import warnings
 from pathlib import Path
@@ -63,7 +65,8 @@ def read_photo(path: str | os.PathLike) -> Photo:
     - Transparent pixels are laid on white; a picture transparent everywhere is taken as if it had no transparency.
     - Of several frames or pages the first is read (of a HEIF file the primary one).
 
-    exif: the facts of `records.Photo`, where the file states them, and besides `size_exif` (width, height as EXIF
+    exif: the facts of `records.Photo`, where the file states them, and besides `gravity` (3,), where it points to in
+    the photo's axes (x right, y down, z forward), from what phones and drones note, `size_exif` (width, height as EXIF
     states them, of the picture as it left the camera), `date`, `format`.
 
     Raises StereoError("file_missing" | "photo_unreadable" | "photo_too_small" | "photo_too_large" | "memory").
@@ -201,6 +204,8 @@ def _decode(image, path: Path) -> tuple[np.ndarray, dict]:
         image.getexif()[0x0112] = heif_only_exif
     image = ImageOps.exif_transpose(image)
     facts["orientation"] = orientation
+    if (down := _gravity(tags, image.info, orientation)) is not None:
+        facts["gravity"] = down
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
     wide = image.mode[0] in "IF"
@@ -243,6 +248,51 @@ def _facts(tags) -> dict:
     if width and height and width > 0 and height > 0:
         found["size_exif"] = (int(width), int(height))
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] | None:
+    """Where gravity points to in the upright photo's axes (x right, y down, z forward), of unit length; None: not told.
+
+    - Apple's maker note, AccelerationVector: gravity in the axes of the phone seen from its screen (x right, y up, z
+      towards the user). The sensor's own picture is the one with the phone's top to the left, so (x, y, z) of the
+      stored picture = -(g_y, g_x, g_z); it is turned with the picture.
+    - CameraElevationAngle (EXIF 2.31), GimbalPitchDegree (DJI's XMP): the camera looks up by p; down = (0, cos p,
+      -sin p), the camera being held level otherwise.
+    """
+    details = tags.get_ifd(0x8769)
+    vector = _apple_acceleration(details.get(0x927C))
+    if vector is not None:
+        x, y, z = -vector[1], -vector[0], -vector[2]
+        turned = {1: (x, y), 3: (-x, -y), 6: (-y, x), 8: (y, -x)}.get(orientation)  # mirrored: no camera writes it
+        length = math.sqrt(x * x + y * y + z * z)
+        if turned and 0.8 < length < 1.2:  # else the phone was being moved
+            return turned[0] / length, turned[1] / length, z / length
+    pitch = _number(details.get(0x9405))
+    if pitch is None:
+        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+        told = re.search(r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
+                         xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp))  # fmt: skip
+        pitch = float(told[1]) if told and told[1].count(".") < 2 and told[1].strip("+-.") else None
+    if pitch is None or not -90 <= pitch <= 90:
+        return None
+    return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
+
+
+def _apple_acceleration(note) -> tuple[float, ...] | None:
+    """Entry 8 of Apple's maker note: three signed fractions. "Apple iOS", version, "MM", and a big-endian IFD whose
+    offsets count from the note's beginning."""
+    if not isinstance(note, bytes) or not note.startswith(b"Apple iOS\0") or note[12:14] != b"MM":
+        return None
+    try:
+        (count,) = struct.unpack_from(">H", note, 14)
+        for k in range(min(count, 200)):
+            tag, kind, number, offset = struct.unpack_from(">HHII", note, 16 + 12 * k)
+            if tag == 8 and kind == 10 and number == 3:
+                fractions = struct.unpack_from(">6i", note, offset)
+                return tuple(fractions[i] / fractions[i + 1] for i in (0, 2, 4))
+    except (struct.error, ZeroDivisionError):
+        return None
+    return None
 
 
 def _plane_resolution(details) -> float | None:

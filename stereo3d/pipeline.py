@@ -188,17 +188,21 @@ class Result:
         return self.view.rig.unit or "baseline"
 
     def save(self, path, **style) -> list[Path]:
-        """Write the mesh by suffix (.obj, .ply, .glb, .stl); returns the files written. style: of `write_mesh`."""
+        """Write the mesh by suffix (.obj, .ply, .glb, .stl); returns the files written. style: of `write_mesh`.
+
+        It stands upright where the first photo's EXIF tells gravity, else as its camera was held.
+        """
         from .export import write_mesh
 
-        return write_mesh(path, self.mesh, unit=self.unit, **style)
+        return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.left.exif.get("gravity"), **style})
 
     def save_points(self, path, **style) -> Path:
         """Write the point cloud (.ply) with colours and sigma. style: of `write_points`."""
         from .export import write_points
 
         known = np.isfinite(self.points[..., 2])
-        return write_points(path, self.points[known], self.pair.left[known], self.sigma[known], unit=self.unit, **style)
+        style = {"unit": self.unit, "down": self.left.exif.get("gravity"), **style}
+        return write_points(path, self.points[known], self.pair.left[known], self.sigma[known], **style)
 
 
 def reconstruct(

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import IFDRational
 
 from stereo3d import photos
 from stereo3d.errors import StereoError
@@ -459,3 +460,45 @@ def test_real_exif(real_folder):
     assert facts["focal_mm"] == 5.40625
     # 3106.796 and 3096.774 px per inch
     assert facts["plane_resolution"] == pytest.approx(3101.781 / 25.4, rel=1e-5)
+
+
+def apple_note(vector) -> bytes:
+    """A maker note of Apple's with nothing but the acceleration, to a ten-thousandth."""
+    fractions = struct.pack(">6i", *(n for v in vector for n in (round(v * 10_000), 10_000)))
+    head = b"Apple iOS\0\0\x01MM" + struct.pack(">H", 1)
+    return head + struct.pack(">HHII", 8, 10, 3, len(head) + 12 + 4) + struct.pack(">I", 0) + fractions
+
+
+@pytest.mark.parametrize(
+    "held, orientation, phone",
+    [("the side with the button to the right", 1, (-1, 0, 0)), ("upright", 6, (0, -1, 0)),
+     ("the button to the left", 3, (1, 0, 0)), ("upside down", 8, (0, 1, 0))],
+)  # fmt: skip
+def test_gravity_of_a_phone_is_down_however_it_was_held(tmp_path, scene, held, orientation, phone):
+    exif = exif_of({BASE.Orientation: orientation}, {0x927C: apple_note(phone)})
+    down = read_photo(save(scene, tmp_path / "a.jpg", exif=exif)).exif["gravity"]
+    assert np.allclose(down, [0, 1, 0], atol=1e-6), held
+    # the screen turned a little towards the sky: the camera looks down, so gravity has a part along the view
+    tilted = tuple(np.cos(0.3) * np.array(phone)) [:2] + (-np.sin(0.3),)
+    exif = exif_of({BASE.Orientation: orientation}, {0x927C: apple_note(tilted)})
+    down = read_photo(save(scene, tmp_path / "b.jpg", exif=exif)).exif["gravity"]
+    assert np.allclose(down, [0, np.cos(0.3), np.sin(0.3)], atol=1e-3)
+
+
+def test_gravity_from_an_elevation_or_a_gimbal(tmp_path, scene):
+    exif = exif_of({}, {0x9405: IFDRational(-30, 1)})
+    down = read_photo(save(scene, tmp_path / "a.jpg", exif=exif)).exif["gravity"]
+    assert np.allclose(down, [0, np.sqrt(3) / 2, 0.5])
+    for k, words in enumerate(('GimbalPitchDegree="-90.00"', "GimbalPitchDegree>-90.00<")):
+        path = save(scene, tmp_path / f"{k}.jpg", xmp=f"<x:xmpmeta drone-dji:{words}/>".encode())
+        assert np.allclose(read_photo(path).exif["gravity"], [0, 0, 1], atol=1e-9)
+
+
+APPLE = b"Apple iOS\0\0\x01MM"
+
+
+@pytest.mark.parametrize("note", [b"", APPLE, APPLE + b"\xff\xff" + b"\0" * 20, b"Nikon\0", apple_note((0, 0, 0)),
+                                  apple_note((3, 0, 0)), apple_note((0, -1, 0))[:-9]])  # fmt: skip
+def test_a_maker_note_that_tells_nothing_is_no_gravity(tmp_path, scene, note):
+    exif = exif_of({}, {0x927C: note})
+    assert "gravity" not in read_photo(save(scene, tmp_path / "a.jpg", exif=exif)).exif

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from stereo3d import pipeline, synthetic
 from stereo3d.calibration import camera_for, read_rig, turn_camera
@@ -335,6 +336,19 @@ def test_a_known_distance_makes_it_metric(small, small_result):
     told = next(f for f in r.findings if f.code == "known_distance").numbers
     assert told["baseline"] == pytest.approx(factor) and 0 < told["relative_error"] < 0.2
     assert "unit = baseline" in small_result.summary
+
+
+def test_the_model_stands_upright_where_the_photo_tells_gravity(small_result, tmp_path):
+    """The camera looked down by 20 degrees: heights in the file are those above the ground, not along the picture."""
+    down = np.array([0, np.cos(np.radians(20)), np.sin(np.radians(20))])
+    told = replace(small_result, left=replace(small_result.left, exif={"gravity": tuple(down)}))
+    for name, result, up in (("plain", small_result, [0, -1, 0]), ("told", told, -down)):
+        path, *_ = result.save(tmp_path / f"{name}.ply")
+        heights = np.asarray(trimesh.load(path, process=False).vertices)[:, 1]
+        assert np.allclose(heights, result.mesh.vertices @ up, atol=1e-5)
+        cloud = result.save_points(tmp_path / f"{name}_points.ply")
+        heights = np.asarray(trimesh.load(cloud).vertices)[:, 1]
+        assert np.allclose(heights, result.points[np.isfinite(result.points[..., 2])] @ up, atol=1e-5)
 
 
 def test_a_known_distance_must_lie_on_the_surface(small, small_result):
