@@ -15,11 +15,18 @@ SMALL = (320, 240)
 def own_cache(tmp_path_factory):
     """The command remembers how fast the computer is; not from tests."""
     before = os.environ.get("STEREO3D_CACHE")
-    os.environ["STEREO3D_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["STEREO3D_CACHE"] = str(folder)
+    yield folder
     os.environ.pop("STEREO3D_CACHE")
     if before is not None:
         os.environ["STEREO3D_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def no_memory_of_speed(own_cache):
+    """What one test took makes no estimate in the next: what the command prints depends on neither order nor load."""
+    (own_cache / "speeds.json").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
