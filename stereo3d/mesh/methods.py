@@ -51,10 +51,14 @@ class Sheet:
 
     @property
     def pitch(self) -> float:
-        """Median distance of neighbouring pixels in (x/z, y/z)."""
-        spacing = view_spacing(self.points)
-        spacing = spacing[spacing > 0]
-        return float(np.median(spacing)) if len(spacing) else 0.0
+        """Median distance of neighbouring pixels in (x/z, y/z), along the rows or the columns, whichever is larger."""
+        medians = [0.0]
+        every = max(1, min(self.sigma.shape) // 200)
+        for some, axis in ((self.points[::every], 1), (self.points[:, ::every], 0)):
+            gap = np.linalg.norm(np.diff(some[..., :2] / some[..., 2:], axis=axis), axis=-1)
+            gap = gap[gap > 0]  # and not NaN
+            medians.append(float(np.median(gap)) if len(gap) else 0.0)
+        return max(medians)
 
     def planes(self, radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`sheet.planes` of all rows: w smoothed (H,W), slope (H,W,2), count (H,W)."""
