@@ -66,7 +66,7 @@ class Config:
     """
 
     detector: str = "sift"
-    matcher: str = "sgm"
+    matcher: str = "planes"
     mesher: str = "grid"
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = 1600
@@ -136,7 +136,7 @@ def _known_distance(given) -> tuple[tuple[float, float], tuple[float, float], fl
     return tuple(ends[0]), tuple(ends[1]), distance
 
 
-def stage_options(detector: str = "sift", matcher: str = "sgm", mesher: str = "grid") -> dict[str, dict]:
+def stage_options(detector: str = "sift", matcher: str = "planes", mesher: str = "grid") -> dict[str, dict]:
     """The options that -O takes, by stage, for the chosen methods: {"matcher": {"p1": Option, ...}, ...}."""
     run = RUN_PARAMETERS
     return {

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stereo3d.disparity import aggregate, costs, methods, select
+from stereo3d.disparity import aggregate, costs, segments, select, slanted
+from stereo3d.disparity.bands import in_bands
 
 H, W, D, LO = 13, 21, 9, -3
 NAN = np.float32(np.nan)
@@ -19,7 +20,7 @@ def column(x):
 
 
 def bands(kernel, *before, after, threads=3):
-    methods.in_bands(H, threads, kernel, *before, after=after)
+    in_bands(H, threads, kernel, *before, after=after)
     return after[0] if len(after) == 1 else after
 
 
@@ -217,20 +218,24 @@ def test_fit_planes_restores_a_plane_and_keeps_a_jump(rng):
     y, x = np.mgrid[:40, :60].astype(np.float32)
     plane = np.where(x < 30, 10 + 0.05 * x - 0.03 * y, 25 - 0.02 * x + 0.04 * y).astype(np.float32)
     plane[5:9, 40:44] = NAN
-    exact = bands40(select.fit_planes, plane, 3)
+    exact, along, down = bands40(select.fit_planes, plane, 3)
     np.testing.assert_allclose(exact, plane, atol=1e-4)
+    known = np.isfinite(plane)
+    np.testing.assert_allclose(along[known], np.where(x < 30, 0.05, -0.02)[known], atol=1e-4)
+    np.testing.assert_allclose(down[known], np.where(x < 30, -0.03, 0.04)[known], atol=1e-4)
     noisy = plane + rng.normal(0, 0.1, plane.shape).astype(np.float32)
-    fitted = bands40(select.fit_planes, noisy, 3)
+    fitted, along, down = bands40(select.fit_planes, noisy, 3)
     assert np.nanstd(fitted - plane) < 0.4 * np.nanstd(noisy - plane)
     v, u = slice(17, 24), slice(7, 14)  # one pixel against numpy's least squares
     A = np.stack([np.ones(49), (x[v, u] - 10).ravel(), (y[v, u] - 20).ravel()], 1)
     assert np.ptp(noisy[v, u]) < 1
-    assert fitted[20, 10] == pytest.approx(np.linalg.lstsq(A, noisy[v, u].ravel(), rcond=None)[0][0], abs=1e-4)
+    of_numpy = np.linalg.lstsq(A, noisy[v, u].ravel(), rcond=None)[0]
+    np.testing.assert_allclose([fitted[20, 10], along[20, 10], down[20, 10]], of_numpy, atol=1e-4)
 
 
 def bands40(kernel, disparity, radius):
-    out = np.empty_like(disparity)
-    methods.in_bands(len(disparity), 3, kernel, disparity, radius, after=(out,))
+    out = [np.empty_like(disparity) for _ in range(3)]
+    in_bands(len(disparity), 3, kernel, disparity, radius, after=out)
     return out
 
 
@@ -247,3 +252,181 @@ def test_image_step_finds_a_known_shift():
         d = out.copy()
     assert np.isnan(surface[:, :5]).all() and np.isfinite(surface[:, 8:-4]).all()
     np.testing.assert_allclose(d[:, 12:-4], 4.3, atol=0.02)
+
+
+# ------------------------------------------------------------------------------------- planes: slanted, segments
+
+
+def words_pair(rng):
+    """Census-like words of a pair of pictures (H,W)."""
+    return [rng.integers(0, 2**34, (H, W)).astype(np.uint64) for _ in range(2)]
+
+
+def hamming(a, b):
+    return np.array([int(x) ^ int(y) for x, y in zip(np.ravel(a), np.ravel(b), strict=True)]).astype(object)
+
+
+def bits(a, b) -> np.ndarray:
+    """Bits in which the words a and b differ, one by one."""
+    return np.array([bin(x).count("1") for x in hamming(a, b)])
+
+
+@pytest.mark.parametrize("d", [0.0, 3.0, 2.25, -1.5])
+def test_hamming_between_whole_disparities(rng, d):
+    words, facing = words_pair(rng)
+    for x in range(W):
+        u = x - d
+        if not -0.5 <= u <= W - 0.5:
+            want = 99
+        else:
+            i = int(np.floor(u))
+            near, far = (bits(words[3, x], facing[3, column(i + k)])[0] for k in (0, 1))
+            want = near + (u - i) * (far - near)
+        found = costs.hamming_at(words[3, x], facing[3], x, np.float32(d), np.float32(99))
+        assert found == pytest.approx(want, abs=1e-4)
+
+
+def test_match_costs_and_what_the_other_view_says(rng):
+    words, facing = words_pair(rng)
+    other = np.full((H, W), 4, np.float32)
+    state = np.full((H, W), slanted.BELIEVED, np.uint8)
+    state[:, 5], state[:, 6] = slanted.SEEN, slanted.UNSEEN
+    d = np.zeros((H, W, 8), np.float32)
+    d[...] = [4, 4.5, 5.5, 7, 2.5, 0, -3, np.nan]
+    # there, still, half before, before, half behind, behind, outside, unknown
+    cost = np.empty_like(d)
+    lo, hi, limit, hidden, against = (np.float32(v) for v in (-2, 8, 15, 16, 22))
+    bands(slanted.match_costs, words, facing, other, state, d, lo, hi, limit, hidden, against, after=[cost])
+    own = np.array([[min(15, bits(words[y, x], facing[y, column(x - 4)])[0]) for x in range(W)] for y in range(H)])
+    x = np.arange(W)
+    in_view, unseen = x - 4 >= 0, x - 4 == 6
+    np.testing.assert_allclose(cost[..., 0], np.where(in_view & ~unseen, own, 16))
+    for slot, share, to in ((2, 0.5, 22), (3, 1, 22), (4, 0.5, 16), (5, 1, 16)):
+        v = float(d[0, 0, slot])
+        for y in range(H):
+            for x in range(9, W):
+                i = int(x - v + 0.5)
+                near = costs.hamming_at(words[y, x], facing[y], x, np.float32(v), hidden)
+                c = min(near, 15)
+                if state[y, i] == slanted.BELIEVED:
+                    c = max(c, 22 * share) if slot < 4 else c + (to - c) * share
+                elif state[y, i] == slanted.UNSEEN:
+                    c = 16
+                assert cost[y, x, slot] == pytest.approx(c, abs=1e-4), (slot, y, x)
+    assert (cost[..., 6:] == 1e6).all()
+
+
+def paths_oracle(cost, d, a, b, picture, slope, jumps):
+    """The eight directions, pixel by pixel, as the equation says."""
+    total = np.zeros_like(cost)
+    height, width, count = cost.shape
+    for dy, dx in [(v, u) for v in (-1, 0, 1) for u in (-1, 0, 1) if (v, u) != (0, 0)]:
+        path = np.zeros_like(cost)
+        rows = range(height) if dy >= 0 else range(height - 1, -1, -1)
+        columns = range(width) if dx >= 0 else range(width - 1, -1, -1)
+        for y in rows:
+            for x in columns:
+                v, u = y - dy, x - dx
+                path[y, x] = cost[y, x]
+                if 0 <= v < height and 0 <= u < width:
+                    edge = np.abs(picture[y, x].astype(int) - picture[v, u]).max()
+                    ahead = d[v, u] + a[v, u] * dx + b[v, u] * dy
+                    back = d[y, x] - a[y, x] * dx - b[y, x] * dy
+                    apart = np.abs(d[y, x][:, None] - ahead) + np.abs(back[:, None] - d[v, u])
+                    step = (path[v, u] + slope * apart / 2).min(1)
+                    least = path[v, u].min()
+                    path[y, x] += np.minimum(step, least + jumps[edge]) - least
+        total += path
+    return total
+
+
+@pytest.mark.parametrize("shape", [(7, 11), (1, 6), (5, 1)])
+def test_plane_paths(rng, shape):
+    cost, d = (rng.uniform(0, 20, (*shape, 8)).astype(np.float32) for _ in range(2))
+    a, b = (rng.normal(0, 0.2, (*shape, 8)).astype(np.float32) for _ in range(2))
+    picture = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    jumps = aggregate.by_contrast(4.0, 8.0, 30.0)
+    total = np.zeros(cost.size, np.float32)
+    for step in (1, -1):
+        slanted.plane_paths(*(v.reshape(-1) for v in (cost, d, a, b)), picture, np.float32(5), jumps, step, total)
+    np.testing.assert_allclose(total.reshape(cost.shape), paths_oracle(cost, d, a, b, picture, 5, jumps), rtol=1e-4)
+
+
+def test_choose(rng):
+    total, d, a, b = (rng.uniform(0, 9, (H, W, 8)).astype(np.float32) for _ in range(4))
+    out = [np.empty((H, W), np.float32) for _ in range(4)]
+    slanted.choose(total, d, a, b, *out)
+    k = total.argmin(2)[..., None]
+    for found, values in zip(out, (d, a, b), strict=False):
+        np.testing.assert_array_equal(found, np.take_along_axis(values, k, 2)[..., 0])
+    rivals = np.where(np.abs(d - out[0][..., None]) > 1, total, np.inf).min(2)
+    np.testing.assert_allclose(out[3], rivals - total.min(2), atol=1e-6)
+
+
+def test_a_plane_stays_itself_from_size_to_size(rng):
+    """d = 0.1 x - 0.2 y + 3 on a picture, seen on one of half its size, enlarged, is the plane it was."""
+    height, width = 31, 47
+    h, w = 16, 24
+    sx, sy = w / width, h / height
+    v, u = np.mgrid[:h, :w]
+    x, y = (u + 0.5) / sx - 0.5, (v + 0.5) / sy - 0.5
+    small = [((0.1 * x - 0.2 * y + 3) * sx), np.full((h, w), 0.1), np.full((h, w), -0.2 * sx / sy)]
+    small = [p.astype(np.float32) for p in small]
+    d, a, b = (np.zeros((10, width, 8), np.float32) for _ in range(3))
+    slanted.put_enlarged(*small, slanted.NEIGHBOURS, 12, height, 1, d, a, b)
+    y, x = np.mgrid[12:22, :width]
+    np.testing.assert_allclose(d[..., 1:7], np.repeat((0.1 * x - 0.2 * y + 3)[..., None], 6, 2), atol=1e-4)
+    np.testing.assert_allclose(a[..., 1:7], 0.1, atol=1e-5)
+    np.testing.assert_allclose(b[..., 1:7], -0.2, atol=1e-5)
+    slanted.put_beside(d[..., 1].copy(), a[..., 1].copy(), b[..., 1].copy(), 3, -2, 0, d, a, b)
+    np.testing.assert_allclose(d[..., 0], 0.1 * x - 0.2 * y + 3, atol=1e-4)
+
+
+def test_pieces_by_hand():
+    """Two even halves with a faint ramp, and a speck that is too small to stand alone."""
+    picture = np.full((12, 20, 3), 50, np.float32)
+    picture[:, 10:] = 120
+    picture += np.arange(12)[:, None, None] * 0.5
+    picture[5, 5] = 200
+    pieces, count = segments.merge(*segments.edges(picture), 10.0, 4, (12, 20))
+    assert count == 2
+    assert (pieces[:, :10] == 0).all() and (pieces[:, 10:] == 1).all()
+    start, x, y = segments.members(pieces, count)
+    assert start.tolist() == [0, 120, 240]
+    assert (x[:120] < 10).all() and (pieces[y, x] == np.repeat([0, 1], 120)).all()
+
+
+def test_edges_are_sorted_and_complete(rng):
+    picture = rng.uniform(0, 255, (9, 13, 3)).astype(np.float32)
+    a, b, difference = segments.edges(picture)
+    assert len(a) == 9 * 12 + 8 * 13 == len({(i, j) for i, j in zip(a, b, strict=True)})
+    flat = picture.reshape(-1, 3)
+    np.testing.assert_allclose(difference, np.linalg.norm(flat[a] - flat[b], axis=1), rtol=1e-5)
+    assert (np.diff(np.floor(difference * 64)) >= 0).all()
+
+
+def test_planes_of_pieces(rng):
+    """Through disparities of which a third are wrong; and, where none are known, by the pictures alone."""
+    height, width = 40, 60
+    v, u = np.mgrid[:height, :width]
+    truth = 6 + 0.1 * (u - 30) - 0.05 * (v - 20)
+    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    words = facing[v, np.clip(np.rint(u - truth).astype(int), 0, width - 1)]
+    pieces = np.zeros((height, width), np.int32)
+    start, x, y = segments.members(pieces, 1)
+    known = np.where(rng.random(truth.shape) < 0.33, rng.uniform(0, 15, truth.shape), truth).astype(np.float32)
+    known[:10] = np.nan
+    fitted, support, agreed = np.empty((1, 3)), np.empty(1), np.empty((1, 3))
+    segments.fit_pieces(start, x, y, known, 0, 1, fitted, support)
+    inside = u - truth >= 1
+    off = lambda p: np.abs(p[0, 0] * u + p[0, 1] * v + p[0, 2] - truth)[inside].max()  # noqa: E731
+    assert off(fitted) < 0.05
+    assert 0.45 < support[0] < 0.65  # two thirds of three quarters, and wrong ones near it by chance
+    nothing = np.full_like(known, np.nan), np.full((1, 3), np.nan), np.zeros(1)
+    for disparities, fit, share in ((known, fitted, support), nothing):
+        segments.agree_pieces(start, x, y, disparities, fit, share, words, facing, 0, 15, 14.0, 14.0, 0, 1, agreed)
+        assert off(agreed) < 0.7, agreed
+    few = np.full_like(known, np.nan)
+    few[:2, :5] = 3
+    segments.fit_pieces(start, x, y, few, 0, 1, fitted, support)
+    assert np.isnan(fitted).all() and support[0] == 0

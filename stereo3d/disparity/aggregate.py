@@ -48,8 +48,12 @@ def jump_penalties(p1: int, contrast: float, fall: float) -> np.ndarray:
 
     Depth jumps are cheap across an intensity edge and dear inside an even surface.
     """
-    p2 = np.rint(p1 * (1 + contrast * np.exp(-np.arange(256) / fall)))
-    return np.minimum(p2, P2_LIMIT).astype(np.uint16)
+    return np.minimum(np.rint(by_contrast(p1, contrast, fall)), P2_LIMIT).astype(np.uint16)
+
+
+def by_contrast(penalty: float, contrast: float, fall: float) -> np.ndarray:
+    """(256,) f32: penalty (1 + contrast exp(-step / fall)) for intensity steps of 0 .. 255 grey levels."""
+    return (penalty * (1 + contrast * np.exp(-np.arange(256) / fall))).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,12 @@ def grey(picture: np.ndarray) -> np.ndarray:
     return ((77 * r + 150 * g + 29 * b + 128) >> 8).astype(np.uint8)
 
 
+def luma(picture: np.ndarray) -> np.ndarray:
+    """(H,W) u16 = 77 R + 150 G + 29 B, what `grey` rounds to 8 bits: weak texture lies below one grey level."""
+    r, g, b = (picture[..., i].astype(np.uint16) for i in range(3))
+    return 77 * r + 150 * g + 29 * b
+
+
 @intrinsic
 def _bits_set(typingctx, word):
     def codegen(context, builder, signature, args):
@@ -29,8 +35,8 @@ def _bits_set(typingctx, word):
 def census(image, half_height, half_width, row0, row1, out):
     """out[y, x] = one bit for each neighbour in the window, set where the neighbour is darker than the pixel (y, x).
 
-    image (H,W) u8; rows row0 .. row1 - 1 of out (H,W) u64 are written; the first neighbour is the highest bit. Pixels
-    beyond the border repeat it. Source: Zabih and Woodfill, Non-parametric local transforms, 1994.
+    image (H,W) of whole numbers; rows row0 .. row1 - 1 of out (H,W) u64 are written; the first neighbour is the highest
+    bit. Pixels beyond the border repeat it. Source: Zabih and Woodfill, Non-parametric local transforms, 1994.
     """
     height, width = image.shape
     for y in range(row0, row1):
@@ -71,6 +77,22 @@ def hamming_volume(left, right, lo, row0, row1, cost):
             here = cost[y, x]
             for k in range(count):
                 here[k] = _bits_set(word ^ facing[k])
+
+
+@njit(cache=True, nogil=True)
+def hamming_at(word, facing, x, d, outside):
+    """Bits in which the left word and the right row `facing` (W,) u64 differ at x - d.
+
+    Linear between whole disparities.  outside: the cost where x - d lies outside the picture.
+    """
+    width = len(facing)
+    u = np.float32(x) - d
+    if not (u >= np.float32(-0.5) and u <= width - np.float32(0.5)):
+        return outside
+    i = int(np.floor(u))
+    f = u - np.float32(i)
+    near = np.float32(_bits_set(word ^ facing[min(max(i, 0), width - 1)]))
+    return near + f * (np.float32(_bits_set(word ^ facing[min(max(i + 1, 0), width - 1)])) - near)
 
 
 @njit(cache=True, nogil=True)

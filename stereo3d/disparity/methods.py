@@ -2,20 +2,71 @@
 
 A matcher takes left, right (H,W,3) u8 RGB, rectified, and the whole numbers lo <= hi; it looks for x_right = x_left - d
 with d in lo .. hi, the nearer point having the larger d. Its options are keyword-only, with plain defaults. It returns
-the left map alone, or (left map, right map, confidence), any but the first None:
-left map (H,W) f32, NaN unknown; right map (H,W) f32, the d that each *right* pixel sees; confidence (H,W) f32 in [0,1].
-What a matcher leaves out, `compute_disparity` supplies: a right map by matching the mirrored pair, a confidence from
-the agreement of both maps. A matcher that has an option `threads` is told how many it may use.
+the left map (H,W) f32, NaN unknown, or more than that: `Found`. What it leaves out, `compute_disparities` supplies: a
+right map by matching the mirrored pair, how sure each pixel is, the filling of a dense map. A matcher that has an
+option `threads` is told how many it may use; one that has `seen`, which pixels show something, (H,W) bool of both.
 
 This module imports nothing heavy: the command line reads the names and the options from here.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import StereoError
 from ..options import Between
+from .bands import in_bands, mirrored
+
+
+class Found(NamedTuple):
+    """left, right: (H,W) f32 px, the d that the pixels of either picture see, NaN unknown.
+
+    margins: (left, right), how much more, in bits, the best that differs by over 1 px costs there; None where not told.
+    complete: what no match can tell has been filled by the matcher itself, better than from its neighbours in the row.
+    """
+
+    left: np.ndarray
+    right: np.ndarray | None = None
+    margins: tuple = (None, None)
+    complete: bool = False
+
+
+def planes(
+    left: np.ndarray,
+    right: np.ndarray,
+    lo: int,
+    hi: int,
+    *,
+    slope: Annotated[float, Between(0.1, 1000)] = 21.0,
+    jump: Annotated[float, Between(0.1, 1000)] = 12.0,
+    contrast: Annotated[float, Between(0, 100)] = 8.0,
+    fall: Annotated[float, Between(0.1, 255)] = 10.0,
+    limit: Annotated[float, Between(1, 34)] = 14.0,
+    rounds: Annotated[int, Between(0, 10)] = 1,
+    threads: int = 1,
+    seen: tuple | None = None,
+):
+    """All pixels of both pictures choose together which plane they lie on; each view tells the other what it sees.
+
+    The candidates come from semi-global matching and from pieces of even colour, whose planes are fitted to its
+    disparities or to the pictures themselves. Slants cost nothing, so surfaces have no stairs; pieces without texture
+    and what only one picture shows get the plane they belong to. Large pairs start from a reduced one.
+    slope: penalty, in bits of the census, of two neighbours' planes 1 px apart.  jump: of planes far apart, and
+    contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
+    limit: most that a mismatch costs, in bits of 34; a match that the other view contradicts costs half as much more.
+    rounds: how often both views choose anew with what they know of each other.
+    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 300 MB, and some 200 bytes per pixel.
+    Sources: see `planes`, `slanted` and `segments` in this folder.
+    """
+    from . import aggregate, planes
+
+    energy = planes.Energy(
+        lo, hi, slope, aggregate.by_contrast(jump, contrast, fall), limit, hidden=limit, against=1.5 * limit
+    )
+    start = aggregate.jump_penalties(planes.START_PENALTY, contrast, fall)
+    first, second = planes.match(left, right, seen or (None, None), energy, start, rounds, threads)
+    margins = first.margin, None if second.margin is None else mirrored(second.margin)
+    return Found(first.d, mirrored(second.d), margins, complete=True)
 
 
 def sgm(
@@ -40,13 +91,14 @@ def sgm(
     Memory: 3 bytes per pixel and disparity.  Sources: Zabih and Woodfill 1994; Hirschmüller 2005.
     """
     from . import aggregate, costs, select
+    from .select import refined
 
     half = costs.CENSUS[window]
     height, width = left.shape[:2]
     words = []
     for picture in (left, right):
         word = np.empty((height, width), np.uint64)
-        in_bands(height, threads, costs.census, costs.grey(picture), *half, after=(word,))
+        in_bands(height, threads, costs.census, costs.luma(picture), *half, after=(word,))
         words.append(word)
     cost = np.empty((height, width, hi - lo + 1), np.uint8)
     in_bands(height, threads, costs.hamming_volume, *words, lo, after=(cost,))
@@ -58,25 +110,7 @@ def sgm(
     if refine:
         d_left = refined(left, right, lo, hi, d_left, refine, threads)
         d_right = mirrored(refined(mirrored(right), mirrored(left), lo, hi, mirrored(d_right), refine, threads))
-    return d_left, d_right, margin
-
-
-def mirrored(array: np.ndarray) -> np.ndarray:
-    """x -> W - 1 - x, for (H,W,...)."""
-    return np.ascontiguousarray(array[:, ::-1])
-
-
-def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:
-    """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi."""
-    from . import costs, select
-
-    height = len(disparity)
-    left, right = (costs.grey(picture).astype(np.float32) for picture in (left, right))
-    plane, surface, slope, residual, out = (np.empty_like(disparity) for _ in range(5))
-    in_bands(height, threads, select.fit_planes, disparity, radius, after=(plane,))
-    in_bands(height, threads, select.residuals, left, right, plane, after=(surface, slope, residual))
-    in_bands(height, threads, select.image_step, plane, surface, slope, residual, radius, np.float32(8), after=(out,))
-    return np.clip(out, lo, hi)
+    return Found(d_left, d_right)
 
 
 def block(
@@ -124,7 +158,7 @@ def block(
 
     in_bands(height, threads, rows)
     d_left[margin < uniqueness] = np.nan
-    return d_left, d_right, margin
+    return Found(d_left, d_right)
 
 
 def sgbm(
@@ -160,7 +194,7 @@ def sgbm(
     with ThreadPoolExecutor(min(threads, 2)) as pool:
         d_left = pool.submit(opencv_sgbm, left, right, lo, hi, arguments)
         d_right = pool.submit(opencv_sgbm, right[:, ::-1], left[:, ::-1], lo, hi, arguments)
-        return d_left.result(), d_right.result()[:, ::-1].copy(), None
+        return Found(d_left.result(), d_right.result()[:, ::-1].copy())
 
 
 def opencv_sgbm(left, right, lo, hi, arguments):
@@ -188,6 +222,7 @@ MATCHERS = {
     "block": block,
     "sgbm": sgbm,
     "sgm": sgm,
+    "planes": planes,
 }
 
 
@@ -203,17 +238,8 @@ def volume_bytes(method: str, height: int, width: int, count: int, **options) ->
     if method == "sgbm":  # two runs at a time; the modes of 8 and 4 paths keep 4 bytes per pixel and disparity each
         volume = 8 * height if options.get("mode", "sgbm") in ("hh", "hh4") else 128
         return volume * (width + count) * (count + 15) + 2 * pictures
+    if method == "planes":
+        from .sizes import planes_bytes
+
+        return planes_bytes(height, width, count, threads=options.get("threads", 2))
     return 3 * height * width * count + pictures
-
-
-def in_bands(height: int, threads: int, kernel, *before, after=()):
-    """kernel(*before, row0, row1, *after) over bands of rows, on `threads` threads."""
-    edges = np.linspace(0, height, max(1, min(threads, height)) + 1).astype(int)
-    bands = list(zip(edges[:-1], edges[1:], strict=True))
-    if len(bands) == 1:
-        return kernel(*before, 0, height, *after)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(len(bands)) as pool:
-        for job in [pool.submit(kernel, *before, int(a), int(b), *after) for a, b in bands]:
-            job.result()

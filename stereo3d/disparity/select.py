@@ -3,6 +3,9 @@
 import numpy as np
 from numba import njit
 
+from .bands import in_bands
+from .costs import grey
+
 
 @njit(cache=True, nogil=True)
 def _least(values, least):
@@ -204,12 +207,12 @@ def _add_scaled(weight, value, total):
 
 
 @njit(cache=True, nogil=True)
-def fit_planes(disparity, radius, row0, row1, out):
-    """out[y, x] = c of the least-squares plane d(u, v) = c + a u + b v through the pixel's neighbours on its surface.
+def fit_planes(disparity, radius, row0, row1, out, along, down):
+    """c, a, b of the least-squares plane d(u, v) = c + a u + b v through each pixel's neighbours on its surface.
 
     The neighbours (u, v) are those in the (2 radius + 1)^2 window whose disparity differs by at most 1 px; where they
-    are fewer than 2 radius + 1 or on a line, and where the plane is more than 1 px off, out = disparity. NaN stays NaN.
-    (H,W) f32; rows row0 .. row1 - 1 of out are written.
+    are fewer than 2 radius + 1 or on a line, and where the plane is more than 1 px off, it is level: c = disparity,
+    a = b = 0. NaN stays NaN. All (H,W) f32; rows row0 .. row1 - 1 of out (c), along (a), down (b) are written.
     """
     height, width = disparity.shape
     weight, difference = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -237,14 +240,15 @@ def fit_planes(disparity, radius, row0, row1, out):
                 uq[x] += of_row[4, x]
                 vq[x] += np.float32(v) * of_row[3, x]
         for x in range(width):
-            out[y, x] = own[x]
+            out[y, x], along[y, x], down[y, x] = own[x], 0, 0
             a11, a12, a22 = n[x] * uu[x] - u1[x] ** 2, n[x] * uv[x] - u1[x] * v1[x], n[x] * vv[x] - v1[x] ** 2
             b1, b2 = n[x] * uq[x] - u1[x] * q1[x], n[x] * vq[x] - v1[x] * q1[x]
             determinant = a11 * a22 - a12 * a12
             if n[x] > 2 * radius and determinant > 0:
-                c = (q1[x] - ((b1 * a22 - b2 * a12) * u1[x] + (b2 * a11 - b1 * a12) * v1[x]) / determinant) / n[x]
+                slant, fall = (b1 * a22 - b2 * a12) / determinant, (b2 * a11 - b1 * a12) / determinant
+                c = (q1[x] - slant * u1[x] - fall * v1[x]) / n[x]
                 if abs(c) <= 1:
-                    out[y, x] = own[x] + c
+                    out[y, x], along[y, x], down[y, x] = own[x] + c, slant, fall
 
 
 @njit(cache=True, nogil=True)
@@ -306,3 +310,14 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
                 m = n[x]
                 step = (ge[x] - g1[x] * e1[x] / m) / (gg[x] - g1[x] * g1[x] / m + m * noise * noise)
                 out[y, x] = own[x] - min(max(step, -0.5), 0.5)
+
+
+def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:
+    """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi."""
+    height = len(disparity)
+    left, right = (grey(picture).astype(np.float32) for picture in (left, right))
+    plane, along, down, surface, slope, residual, out = (np.empty_like(disparity) for _ in range(7))
+    in_bands(height, threads, fit_planes, disparity, radius, after=(plane, along, down))
+    in_bands(height, threads, residuals, left, right, plane, after=(surface, slope, residual))
+    in_bands(height, threads, image_step, plane, surface, slope, residual, radius, np.float32(8), after=(out,))
+    return np.clip(out, lo, hi)

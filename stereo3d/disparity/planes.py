@@ -1,0 +1,345 @@
+"""Matching by planes: from semi-global disparities to the plane that each pixel of both pictures lies on.
+
+A pixel's candidates are the planes of what is known around it: its own disparity with the slant of its neighbourhood,
+the planes of the pieces of even colour it belongs to, what lies behind its surroundings. `slanted.plane_paths` lets all
+pixels choose together; what one view has chosen tells the other what it can see, and both choose again.
+Large pictures begin small: the planes of a reduced pair are the candidates at the next size. So time and memory grow
+with the pixels, not with the pixels times the range.
+"""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import aggregate, costs, segments, select, slanted
+from .bands import in_bands, mirrored
+from .sizes import OVERLAP, STRIP, sizes
+
+WINDOW = "5x7"  # of the census: smaller windows fatten edges less, and the planes carry what they miss
+START_PENALTY = 14  # p1 of the semi-global start
+FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slant
+FINE_RADIUS = 3  # px, of the window in which the last fraction of a disparity is fitted to the pictures
+SPECKLE = 100  # pixels: smaller islands of disparity are not believed at the start
+OFFSETS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)  # px: half a pixel of the smaller size, and its neighbours
+STEPS = ((3, 0), (-3, 0), (0, 3), (0, -3))  # px: half a matching window and a little more
+
+
+@dataclass(eq=False)
+class View:
+    """One picture of the pair, seen as the left one (the right one is mirrored), and what is known of it so far.
+
+    picture (H,W,3) u8; words, facing (H,W) u64: census of it and of the other picture; seen (H,W) bool;
+    d, a, b (H,W) f32: plane of each pixel; margin (H,W) f32: see `slanted.choose`.
+    pieces: (pieces, count, start, x, y) by scale, and agreed: their planes by the pictures.
+    """
+
+    picture: np.ndarray
+    words: np.ndarray
+    facing: np.ndarray
+    seen: np.ndarray
+    d: np.ndarray
+    a: np.ndarray | None = None
+    b: np.ndarray | None = None
+    margin: np.ndarray | None = None
+    pieces: tuple = ()
+    agreed: tuple = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """lo, hi: whole disparities, px.  slope, jumps: as in `slanted.plane_paths`.  limit, hidden, against: as in
+    `slanted.match_costs`."""
+
+    lo: int
+    hi: int
+    slope: float
+    jumps: np.ndarray
+    limit: float
+    hidden: float
+    against: float
+
+
+def update(views: list[View], function: Callable, threads: int, *of_view) -> None:
+    """Each view takes over what function(view, other) finds for it, neither seeing yet what the other has become.
+
+    of_view: further pairs; function(view, other, own, others) is then given both entries of each.
+    """
+    given = [[x for pair in (views, *of_view) for x in pair[::turn]] for turn in (1, -1)]
+    with ThreadPoolExecutor(min(threads, 2)) as pool:
+        found = list(pool.map(lambda arguments: function(*arguments), given))
+    for view, values in zip(views, found, strict=True):
+        for name, value in values.items():
+            setattr(view, name, value)
+
+
+def census_words(picture: np.ndarray, threads: int, shape=None) -> np.ndarray:
+    """(H,W) u64 of a picture (H,W,3) u8, reduced to `shape` (H,W) first."""
+    import cv2
+
+    image = costs.luma(picture)
+    if shape is not None and shape != image.shape:
+        image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+    words = np.empty(image.shape, np.uint64)
+    in_bands(len(image), threads, costs.census, image, *costs.CENSUS[WINDOW], after=(words,))
+    return words
+
+
+def views_of(left, right, seen, shape, threads: int) -> list[View]:
+    """Both views at size `shape` (H,W), their disparities still unknown."""
+    import cv2
+
+    def reduced(array):
+        if array.shape[:2] == shape:
+            return array
+        return cv2.resize(array, shape[::-1], interpolation=cv2.INTER_AREA)
+
+    pictures = [reduced(p) for p in (left, right)]
+    words = [census_words(p, threads, shape) for p in (left, right)]
+    seen = [np.ones(shape, bool) if s is None else reduced(s.astype(np.float32)) > 0.5 for s in seen]
+    empty = np.empty(shape, np.float32)
+    return [
+        View(pictures[0], words[0], words[1], seen[0], empty),
+        View(*(mirrored(a) for a in (pictures[1], words[1], words[0], seen[1])), empty),
+    ]
+
+
+def begin(view: View, other: View, energy: Energy, jumps: np.ndarray) -> dict:
+    """Semi-global disparities, NaN where they are ambiguous or leave the other picture."""
+    height, width = view.d.shape
+    cost = np.empty((height, width, energy.hi - energy.lo + 1), np.uint8)
+    costs.hamming_volume(view.words, view.facing, energy.lo, 0, height, cost)
+    total = aggregate.semi_global(cost, view.picture, START_PENALTY, jumps, 1)
+    del cost
+    d, margin, facing = (np.empty((height, width), np.float32) for _ in range(3))
+    select.winners(total, np.uint16(65535), energy.lo, True, 0, height, d, margin, facing)
+    return {"d": d}
+
+
+def consistent(view: View, other: View) -> np.ndarray:
+    """(H,W) bool: the other view agrees to 1 px."""
+    return (select.left_right_difference(view.d, mirrored(other.d)) <= 1) & view.seen
+
+
+def belief(view: View, other: View) -> tuple[np.ndarray, np.ndarray]:
+    """The other view's disparities on its own pixels in this view's order, and what they are worth."""
+    state = np.where(other.seen, np.uint8(slanted.SEEN), np.uint8(slanted.UNSEEN))
+    state[consistent(other, view)] = slanted.BELIEVED
+    return mirrored(other.d), mirrored(state)
+
+
+def find_pieces(view: View, other: View, energy: Energy) -> dict:
+    """The picture in pieces of even colour, at the scales of `segments`."""
+    import cv2
+
+    picture = cv2.GaussianBlur(view.picture.astype(np.float32), ksize=(0, 0), sigmaX=0.8)
+    edges = segments.edges(picture)
+    found = []
+    for scale in segments.SCALES:
+        pieces, count = segments.merge(*edges, scale, segments.LEAST_PIECE, view.d.shape)
+        found.append((pieces, count, *segments.members(pieces, count)))
+    return {"pieces": tuple(found)}
+
+
+def fitted_planes(view: View, known: np.ndarray) -> list:
+    """For each scale the pieces' planes (count,3) through the known disparities, and the share (count,) that fits."""
+    found = []
+    for _, count, start, x, y in view.pieces:
+        planes, support = np.empty((count, 3)), np.empty(count)
+        segments.fit_pieces(start, x, y, known, 0, count, planes, support)
+        found.append((planes, support))
+    return found
+
+
+def agreed_planes(view: View, known: np.ndarray, fitted: list, energy: Energy) -> list:
+    """For each scale but the finest the pieces' planes (count,3) under which the pictures agree best."""
+    found = []
+    for (_, count, start, x, y), fit in list(zip(view.pieces, fitted, strict=True))[1:]:
+        found.append(np.empty((count, 3)))
+        segments.agree_pieces(start, x, y, known, *fit, view.words, view.facing, energy.lo, energy.hi, energy.limit,
+                              energy.hidden, 0, count, found[-1])  # fmt: skip
+    return found
+
+
+def local_planes(d: np.ndarray) -> np.ndarray:
+    """(3,H,W) f32: the plane of each pixel's neighbourhood."""
+    plane = np.empty((3, *d.shape), np.float32)
+    select.fit_planes(d, FIT_RADIUS, 0, len(d), *plane)
+    return plane
+
+
+class Choices:
+    """The planes d, a, b (H,W,n) f32 that each pixel chooses from, put in one after the other."""
+
+    def __init__(self, shape, count: int = slanted.CANDIDATES):
+        self.d, self.a, self.b = (np.empty((*shape, count), np.float32) for _ in range(3))
+        self.filled = 0
+
+    def put(self, d, a, b) -> None:
+        self.d[..., self.filled], self.a[..., self.filled], self.b[..., self.filled] = d, a, b
+        self.filled += 1
+
+    def put_pieces(self, pieces, planes, instead) -> None:
+        slanted.put_pieces(pieces, planes, instead, self.filled, self.d, self.a, self.b)
+        self.filled += 1
+
+    def put_enlarged(self, small, steps, first: int, height: int) -> None:
+        slanted.put_enlarged(*small, steps, first, height, self.filled, self.d, self.a, self.b)
+        self.filled += len(steps)
+
+    def put_beside(self, d, a, b, step: tuple[int, int]) -> None:
+        slanted.put_beside(d, a, b, *step, self.filled, self.d, self.a, self.b)
+        self.filled += 1
+
+    def arrays(self):
+        """d, a, b, free places taken by the first plane once more."""
+        for x in (self.d, self.a, self.b):
+            x[..., self.filled :] = x[..., :1]
+        return self.d, self.a, self.b
+
+
+def choose(view: View, choices: Choices, belief, energy: Energy) -> dict:
+    """Of its choices the plane at each pixel that makes the energy least (`slanted`); belief: what `belief` returns."""
+    d, a, b = choices.arrays()
+    height, width = d.shape[:2]
+    cost, total = np.empty_like(d), np.zeros_like(d)
+    numbers = (np.float32(x) for x in (energy.lo, energy.hi, energy.limit, energy.hidden, energy.against))
+    slanted.match_costs(view.words, view.facing, *belief, d, *numbers, 0, height, cost)
+    flat = [x.reshape(-1) for x in (cost, d, a, b)]
+    for step in (1, -1):
+        slanted.plane_paths(*flat, view.picture, np.float32(energy.slope), energy.jumps, step, total.reshape(-1))
+    out = np.empty((4, height, width), np.float32)
+    slanted.choose(total, d, a, b, *out)
+    return dict(zip(("d", "a", "b", "margin"), out, strict=True))
+
+
+def first_choice(view: View, other: View, energy: Energy) -> dict:
+    """From the semi-global start: its disparities, filled and as they are, and the pieces' planes."""
+    kept = np.where(consistent(view, other), view.d, np.float32(np.nan))
+    kept[select.small_components(kept, 1.0, SPECKLE)] = np.nan
+    filled = select.fill_background(kept)
+    fitted = fitted_planes(view, kept)
+    agreed = agreed_planes(view, kept, fitted, energy)
+    choices = Choices(view.d.shape)
+    choices.put(*local_planes(filled))
+    choices.put(*local_planes(np.where(np.isfinite(view.d), view.d, filled)))
+    for (pieces, *_), (planes, _) in zip(view.pieces, fitted, strict=True):
+        choices.put_pieces(pieces, planes, filled)
+    for (pieces, *_), planes in zip(view.pieces[1:], agreed, strict=True):
+        choices.put_pieces(pieces, planes, filled)
+    d, state = belief(view, other)
+    return choose(view, choices, (d, np.minimum(state, np.uint8(slanted.SEEN))), energy) | {"agreed": agreed}
+
+
+def next_choice(view: View, other: View, energy: Energy) -> dict:
+    """From a choice of both views: it again, its neighbourhood's slant, what lies behind, the pieces' planes."""
+    kept = np.where(consistent(view, other), view.d, np.float32(np.nan))
+    filled = select.fill_background(kept)
+    choices = Choices(view.d.shape)
+    choices.put(view.d, view.a, view.b)
+    choices.put(*local_planes(view.d))
+    choices.put(*local_planes(filled))
+    for (pieces, *_), (planes, _) in zip(view.pieces, fitted_planes(view, kept), strict=True):
+        choices.put_pieces(pieces, planes, filled)
+    for (pieces, *_), planes in zip(view.pieces[1:], view.agreed, strict=True):
+        choices.put_pieces(pieces, planes, filled)
+    return choose(view, choices, belief(view, other), energy)
+
+
+def sharpened(view: View, other: View, energy: Energy) -> dict:
+    """The disparities with their last fraction fitted to the pictures."""
+    d = select.refined(view.picture, mirrored(other.picture), energy.lo, energy.hi, view.d, FINE_RADIUS, 1)
+    return {"d": np.where(np.isfinite(d), d, view.d)}
+
+
+# ------------------------------------------------------------------------------------------------- larger sizes
+
+
+def in_strips(view: View, function: Callable) -> dict:
+    """function(view of some rows, first row) for strips of the picture, put together: so memory stays small.
+
+    Each strip is solved with OVERLAP rows more on either side, which do not count.
+    """
+    height = len(view.d)
+    parts: dict = {}
+    for top in range(0, height, STRIP):
+        first, last = max(0, top - OVERLAP), min(height, top + STRIP + OVERLAP)
+        rows = {n: getattr(view, n) for n in ("picture", "words", "facing", "seen", "d", "a", "b")}
+        part = replace(view, **{n: x if x is None else x[first:last] for n, x in rows.items()})
+        for name, value in function(part, first).items():
+            parts.setdefault(name, []).append(value[top - first : min(height, top + STRIP) - first])
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def enlarge(view: View, other: View, small: View, small_other: View, energy: Energy) -> dict:
+    """A choice at a larger size among the planes of the smaller one: around each pixel, beside it and behind it."""
+    height, width = view.d.shape
+    kept = np.where(consistent(small, small_other), small.d, np.float32(np.nan))
+    behind = local_planes(select.fill_background(kept))
+    facing, state = belief(small, small_other)
+    slant = -mirrored(small_other.a), mirrored(small_other.b)
+
+    def strip(part: View, first: int) -> dict:
+        choices = Choices(part.d.shape)
+        choices.put_enlarged((small.d, small.a, small.b), slanted.NEIGHBOURS, first, height)
+        choices.put_enlarged(behind, slanted.NEAREST, first, height)
+        choices.put(*local_planes(np.ascontiguousarray(choices.d[..., 0])))
+        theirs = Choices(part.d.shape, 1)
+        theirs.put_enlarged((facing, *slant), slanted.NEAREST, first, height)
+        worth = slanted.enlarged_state(state, first, height, part.d.shape)
+        return choose(part, choices, (theirs.d[..., 0], worth), energy)
+
+    return in_strips(view, strip)
+
+
+def shift(view: View, other: View, energy: Energy, offsets: tuple, steps: tuple) -> dict:
+    """Each pixel's plane again, moved by a little, the slant of its neighbourhood, and the planes of pixels near it.
+
+    offsets: px of disparity.  steps: (across, down) px to the pixels whose planes are tried.
+    """
+    facing, state = belief(view, other)
+
+    def strip(part: View, first: int) -> dict:
+        choices = Choices(part.d.shape)
+        for offset in offsets:
+            choices.put(part.d + np.float32(offset), part.a, part.b)
+        choices.put(*local_planes(np.ascontiguousarray(part.d)))
+        for step in steps:
+            choices.put_beside(part.d, part.a, part.b, step)
+        rows = slice(first, first + len(part.d))
+        return choose(part, choices, (facing[rows], state[rows]), energy)
+
+    return in_strips(view, strip)
+
+
+def match(left, right, seen, energy: Energy, start: np.ndarray, rounds: int, threads: int) -> list[View]:
+    """Both views with the plane of each pixel, chosen at every size in turn; the right one is mirrored.
+
+    left, right (H,W,3) u8; seen: (H,W) bool of each, or None.  energy: of the full size.  start: jump penalties of the
+    semi-global start.  rounds: how often both views choose anew at the smallest size.
+    """
+    views: list[View] = []
+    for shape in sizes(*left.shape[:2], energy.hi - energy.lo + 1):
+        share = shape[1] / left.shape[1]
+        at_size = replace(energy, lo=math.floor(energy.lo * share), hi=math.ceil(energy.hi * share))
+        small, views = views, views_of(left, right, seen, shape, threads)
+
+        def step(function, *more, of_view=(), views=views, at_size=at_size):
+            update(views, lambda *v: function(*v, at_size, *more), threads, *of_view)
+
+        if not small:
+            step(begin, start)
+            if not any(np.isfinite(view.d).any() for view in views):
+                break
+            step(find_pieces)
+            step(first_choice)
+            for _ in range(rounds):
+                step(next_choice)
+        else:
+            step(enlarge, of_view=(small,))
+            step(shift, OFFSETS, ())
+            step(shift, OFFSETS[:3], STEPS)
+        step(sharpened)
+    return views
