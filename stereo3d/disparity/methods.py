@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import StereoError
 from ..options import Between
 from .bands import in_bands, mirrored
+from .sizes import EFFORTS, planes_bytes
 
 
 class Found(NamedTuple):
@@ -42,7 +43,6 @@ def planes(
     contrast: Annotated[float, Between(0, 100)] = 8.0,
     fall: Annotated[float, Between(0.1, 255)] = 10.0,
     limit: Annotated[float, Between(1, 34)] = 14.0,
-    rounds: Annotated[int, Between(0, 10)] = 1,
     threads: int = 1,
     seen: tuple | None = None,
 ):
@@ -54,17 +54,42 @@ def planes(
     slope: penalty, in bits of the census, of two neighbours' planes 1 px apart.  jump: of planes far apart, and
     contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
     limit: most that a mismatch costs, in bits of 34; a match that the other view contradicts costs half as much more.
-    rounds: how often both views choose anew with what they know of each other.
-    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 300 MB, and some 200 bytes per pixel.
+    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 300 MB, and some 250 bytes per pixel.
     Sources: see `planes`, `slanted` and `segments` in this folder.
     """
+    return _by_planes(EFFORTS["planes"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+
+
+def planes_full(
+    left: np.ndarray,
+    right: np.ndarray,
+    lo: int,
+    hi: int,
+    *,
+    slope: Annotated[float, Between(0.1, 1000)] = 21.0,
+    jump: Annotated[float, Between(0.1, 1000)] = 12.0,
+    contrast: Annotated[float, Between(0, 100)] = 8.0,
+    fall: Annotated[float, Between(0.1, 255)] = 10.0,
+    limit: Annotated[float, Between(1, 34)] = 14.0,
+    threads: int = 1,
+    seen: tuple | None = None,
+):
+    """`planes` at full size up to 2.5 megapixels, with three rounds of choices, each among other pieces of them.
+
+    slope, jump, contrast, fall, limit: see `planes`.
+    Memory: as `planes`, but at most 1.2 GB for the start.
+    """
+    return _by_planes(EFFORTS["planes_full"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+
+
+def _by_planes(effort, left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen) -> Found:
     from . import aggregate, planes
 
     energy = planes.Energy(
         lo, hi, slope, aggregate.by_contrast(jump, contrast, fall), limit, hidden=limit, against=1.5 * limit
     )
     start = aggregate.jump_penalties(planes.START_PENALTY, contrast, fall)
-    first, second = planes.match(left, right, seen or (None, None), energy, start, rounds, threads)
+    first, second = planes.match(left, right, seen or (None, None), energy, start, effort, threads)
     margins = first.margin, None if second.margin is None else mirrored(second.margin)
     return Found(first.d, mirrored(second.d), margins, complete=True)
 
@@ -223,6 +248,7 @@ MATCHERS = {
     "sgbm": sgbm,
     "sgm": sgm,
     "planes": planes,
+    "planes_full": planes_full,
 }
 
 
@@ -238,8 +264,6 @@ def volume_bytes(method: str, height: int, width: int, count: int, **options) ->
     if method == "sgbm":  # two runs at a time; the modes of 8 and 4 paths keep 4 bytes per pixel and disparity each
         volume = 8 * height if options.get("mode", "sgbm") in ("hh", "hh4") else 128
         return volume * (width + count) * (count + 15) + 2 * pictures
-    if method == "planes":
-        from .sizes import planes_bytes
-
-        return planes_bytes(height, width, count, threads=options.get("threads", 2))
+    if method in EFFORTS:
+        return planes_bytes(height, width, count, EFFORTS[method], options.get("threads", 2))
     return 3 * height * width * count + pictures

@@ -16,15 +16,19 @@ import numpy as np
 
 from . import aggregate, costs, segments, select, slanted
 from .bands import in_bands, mirrored
-from .sizes import OVERLAP, STRIP, sizes
+from .sizes import OVERLAP, Effort, sizes, strip_rows
 
 WINDOW = "5x7"  # of the census: smaller windows fatten edges less, and the planes carry what they miss
 START_PENALTY = 14  # p1 of the semi-global start
 FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slant
 FINE_RADIUS = 3  # px, of the window in which the last fraction of a disparity is fitted to the pictures
 SPECKLE = 100  # pixels: smaller islands of disparity are not believed at the start
-OFFSETS = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)  # px: half a pixel of the smaller size, and its neighbours
-STEPS = ((3, 0), (-3, 0), (0, 3), (0, -3))  # px: half a matching window and a little more
+# What is tried at the larger sizes, in turn: px of disparity (half a pixel is a quarter of the smaller size's), and
+# steps to other pixels (half a matching window and a little more).
+SHIFTS = (
+    ((0.0, 0.5, -0.5), ((3, 0), (-3, 0), (0, 3), (0, -3))),
+    ((0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0), ()),
+)
 
 
 @dataclass(eq=False)
@@ -106,16 +110,17 @@ def views_of(left, right, seen, shape, threads: int) -> list[View]:
     ]
 
 
-def begin(view: View, other: View, energy: Energy, jumps: np.ndarray) -> dict:
-    """Semi-global disparities, NaN where they are ambiguous or leave the other picture."""
+def begin(views: list[View], energy: Energy, jumps: np.ndarray, threads: int) -> None:
+    """Semi-global disparities of both views from one volume of costs, NaN where they are ambiguous or lead outside."""
+    view = views[0]
     height, width = view.d.shape
     cost = np.empty((height, width, energy.hi - energy.lo + 1), np.uint8)
-    costs.hamming_volume(view.words, view.facing, energy.lo, 0, height, cost)
-    total = aggregate.semi_global(cost, view.picture, START_PENALTY, jumps, 1)
+    in_bands(height, threads, costs.hamming_volume, view.words, view.facing, energy.lo, after=(cost,))
+    total = aggregate.semi_global(cost, view.picture, START_PENALTY, jumps, threads)
     del cost
     d, margin, facing = (np.empty((height, width), np.float32) for _ in range(3))
-    select.winners(total, np.uint16(65535), energy.lo, True, 0, height, d, margin, facing)
-    return {"d": d}
+    in_bands(height, threads, select.winners, total, np.uint16(65535), energy.lo, True, after=(d, margin, facing))
+    views[0].d, views[1].d = d, mirrored(facing)
 
 
 def consistent(view: View, other: View) -> np.ndarray:
@@ -130,14 +135,14 @@ def belief(view: View, other: View) -> tuple[np.ndarray, np.ndarray]:
     return mirrored(other.d), mirrored(state)
 
 
-def find_pieces(view: View, other: View, energy: Energy) -> dict:
-    """The picture in pieces of even colour, at the scales of `segments`."""
+def find_pieces(view: View, other: View, energy: Energy, scales: tuple) -> dict:
+    """The picture in pieces of even colour, at three scales."""
     import cv2
 
     picture = cv2.GaussianBlur(view.picture.astype(np.float32), ksize=(0, 0), sigmaX=0.8)
     edges = segments.edges(picture)
     found = []
-    for scale in segments.SCALES:
+    for scale in scales:
         pieces, count = segments.merge(*edges, scale, segments.LEAST_PIECE, view.d.shape)
         found.append((pieces, count, *segments.members(pieces, count)))
     return {"pieces": tuple(found)}
@@ -161,6 +166,12 @@ def agreed_planes(view: View, known: np.ndarray, fitted: list, energy: Energy) -
         segments.agree_pieces(start, x, y, known, *fit, view.words, view.facing, energy.lo, energy.hi, energy.limit,
                               energy.hidden, 0, count, found[-1])  # fmt: skip
     return found
+
+
+def agree(view: View, other: View, energy: Energy) -> dict:
+    """The pieces' planes by the pictures, where others than those of the first choice are wanted."""
+    kept = np.where(consistent(view, other), view.d, np.float32(np.nan))
+    return {"agreed": agreed_planes(view, kept, fitted_planes(view, kept), energy)}
 
 
 def local_planes(d: np.ndarray) -> np.ndarray:
@@ -264,12 +275,13 @@ def in_strips(view: View, function: Callable) -> dict:
     """
     height = len(view.d)
     parts: dict = {}
-    for top in range(0, height, STRIP):
-        first, last = max(0, top - OVERLAP), min(height, top + STRIP + OVERLAP)
+    count = strip_rows(view.d.shape[1])
+    for top in range(0, height, count):
+        first, last = max(0, top - OVERLAP), min(height, top + count + OVERLAP)
         rows = {n: getattr(view, n) for n in ("picture", "words", "facing", "seen", "d", "a", "b")}
         part = replace(view, **{n: x if x is None else x[first:last] for n, x in rows.items()})
         for name, value in function(part, first).items():
-            parts.setdefault(name, []).append(value[top - first : min(height, top + STRIP) - first])
+            parts.setdefault(name, []).append(value[top - first : min(height, top + count) - first])
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
@@ -314,14 +326,14 @@ def shift(view: View, other: View, energy: Energy, offsets: tuple, steps: tuple)
     return in_strips(view, strip)
 
 
-def match(left, right, seen, energy: Energy, start: np.ndarray, rounds: int, threads: int) -> list[View]:
+def match(left, right, seen, energy: Energy, start: np.ndarray, effort: Effort, threads: int) -> list[View]:
     """Both views with the plane of each pixel, chosen at every size in turn; the right one is mirrored.
 
     left, right (H,W,3) u8; seen: (H,W) bool of each, or None.  energy: of the full size.  start: jump penalties of the
-    semi-global start.  rounds: how often both views choose anew at the smallest size.
+    semi-global start.
     """
     views: list[View] = []
-    for shape in sizes(*left.shape[:2], energy.hi - energy.lo + 1):
+    for shape in sizes(*left.shape[:2], energy.hi - energy.lo + 1, effort):
         share = shape[1] / left.shape[1]
         at_size = replace(energy, lo=math.floor(energy.lo * share), hi=math.ceil(energy.hi * share))
         small, views = views, views_of(left, right, seen, shape, threads)
@@ -330,16 +342,19 @@ def match(left, right, seen, energy: Energy, start: np.ndarray, rounds: int, thr
             update(views, lambda *v: function(*v, at_size, *more), threads, *of_view)
 
         if not small:
-            step(begin, start)
+            begin(views, at_size, start, threads)
             if not any(np.isfinite(view.d).any() for view in views):
                 break
-            step(find_pieces)
+            step(find_pieces, segments.SCALES[0])
             step(first_choice)
-            for _ in range(rounds):
+            for k in range(effort.rounds):
+                if k:  # other pieces: other planes to choose from
+                    step(find_pieces, segments.SCALES[k % len(segments.SCALES)])
+                    step(agree)
                 step(next_choice)
         else:
             step(enlarge, of_view=(small,))
-            step(shift, OFFSETS, ())
-            step(shift, OFFSETS[:3], STEPS)
+            for k in range(effort.shifts):
+                step(shift, *SHIFTS[k % 2])
         step(sharpened)
     return views

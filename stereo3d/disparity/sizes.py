@@ -1,31 +1,56 @@
 """The sizes at which a pair is matched by planes, and the memory that this takes. Imports nothing heavy."""
 
-VOLUME = 100_000_000  # most pixels x disparities of the semi-global start: 300 MB
-PIXELS = 600_000  # most pixels of the start, and of the pieces
+from dataclasses import dataclass
+
 SMALLEST = 32  # px: no side is made smaller than this
-STRIP, OVERLAP = 256, 32  # rows that are solved at once at the larger sizes, and how many more on either side count
+STRIP, OVERLAP = 1_000_000, 32  # pixels solved at once at the larger sizes; further rows on either side that count
 
 
-def sizes(height: int, width: int, count: int) -> list[tuple[int, int]]:
+@dataclass(frozen=True)
+class Effort:
+    """How far to go in matching by planes.
+
+    pixels, volume: most pixels, and pixels x disparities, of the semi-global start and of the pieces; larger pairs
+    start reduced.  rounds: how often both views choose anew at that size.  shifts: how often at each larger one.
+    """
+
+    pixels: int
+    volume: int
+    rounds: int
+    shifts: int
+
+
+EFFORTS = {
+    "planes": Effort(600_000, 100_000_000, 1, 1),  # 300 MB, some seconds for two megapixels
+    "planes_full": Effort(2_500_000, 400_000_000, 3, 2),  # 1.2 GB
+}
+
+
+def sizes(height: int, width: int, count: int, effort: Effort) -> list[tuple[int, int]]:
     """The sizes (H,W) at which a pair is matched, smallest first, each half the next, the last the picture's own."""
     shapes = [(height, width)]
     while True:
         h, w = shapes[0]
         volume = h * w * (count * w / width + 2)
-        if (h * w <= PIXELS and volume <= VOLUME) or min(h, w) < 2 * SMALLEST:
+        if (h * w <= effort.pixels and volume <= effort.volume) or min(h, w) < 2 * SMALLEST:
             return shapes
         shapes.insert(0, ((h + 1) // 2, (w + 1) // 2))
 
 
-def planes_bytes(height: int, width: int, count: int, threads: int) -> int:
+def strip_rows(width: int) -> int:
+    """Rows that are solved at once."""
+    return max(4 * OVERLAP, STRIP // width)
+
+
+def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: int) -> int:
     """Most memory, in bytes, that matching by planes takes."""
-    (h, w), *larger = sizes(height, width, count)
+    (h, w), *larger = sizes(height, width, count, effort)
     views = min(threads, 2)
-    pieces = 2 * 160 * h * w  # edges, and what they are sorted by
-    choices = views * 5 * 8 * 4  # cost, total, d, a, b of eight candidates
-    start = views * 3 * h * w * (int(count * w / width) + 3) + 2 * 100 * h * w
-    most = max(start, views * pieces // 2 + 2 * 100 * h * w, (choices + 2 * 100) * h * w)
+    choices = views * 5 * 8 * 4  # bytes per pixel: cost, total, d, a, b of eight candidates
+    kept = 2 * 100  # pictures, words, planes, pieces of both views
+    start = 3 * h * w * (int(count * w / width) + 3)
+    most = max(start + kept * h * w, (views * 80 + kept) * h * w, (choices + kept) * h * w)
     if larger:
-        rows = min(height, STRIP + 2 * OVERLAP)
-        most = max(most, choices * rows * width + 2 * 150 * height * width)
+        rows = min(height, strip_rows(width) + 2 * OVERLAP)
+        most = max(most, choices * rows * width + 2 * 120 * height * width)
     return most + 20_000_000
