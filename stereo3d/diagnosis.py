@@ -34,13 +34,17 @@ FOCAL_FACTORS = 0.4, 2.5  # of the focal that is told: between them lies the tru
 PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
 REGIONS = 16  # of a photo, that lens and shutter treat alike: their matches' errors go together
 FOCAL_TILT = 5.0  # degrees: by so much the motion may turn with a guessed focal length before it is told
-ANGLE_SMALL, ANGLE_LARGE = 1.0, 35.0  # degrees between the rays
+# Degrees between the rays. Of rendered scenes 77 % come out at 10 degrees, 62 % at 18, 43 % at 27, 25 % at 36.
+ANGLE_SMALL, ANGLE_LARGE = 1.0, 25.0
 SPREAD = 2.0  # degrees, standard error of t's direction
 RIVAL_DEG, RIVAL_COST = 10.0, 1.3  # another motion that far off explains the matches, at that much more error at most
 LIKE_CRITICAL = 0.02  # px that the matches see of a motion wrong by 1 degree: 0.3 px of noise then cost degrees
 LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its sight are wasted
-BLUR = 1.7  # px at the matching size; sharp photos have 0.5 to 1.3, blurred by 2 px or by a shake of 15 px 1.8 to 5
-MOST_CLIPPED = 0.25  # share of a photo that is black or white
+# Where the depth error of rendered pairs begins to grow (`benchmarks/verdict.py --risk`): blur of both photos, px at
+# the matching size (1.5 times the error at 1.6, twice at 2.1); of one photo alone, as the root of the difference of
+# squares (twice at 1, five times at 1.4); share of a photo that is black or white (1.1 times at .16, 1.5 at .35, 3 at
+# .6); grey levels between its darkest and lightest hundredth (1.4 times at 70, twice at 25).
+BLUR, BLUR_APART, MOST_CLIPPED, LEAST_RANGE = 1.7, 1.0, 0.25, 40
 REPEATED = 0.7  # share of places with a twin nearby: a shelf of folded laundry has .88, ordinary photos 0 to .6
 DIAGONAL_DEG = 15.0, 130.0  # diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent
 
@@ -299,25 +303,30 @@ def photo_findings(left: Photo, right: Photo, matches: Matches, *, max_size: int
     matches: those that agree with the camera motion.  max_size: px, the longer side at which the photos are matched.
     """
     greys, scales = zip(*(_reduced(p, max_size) for p in (left, right)), strict=True)
-    found = []
-    for name, grey, photo in zip(("first", "second"), greys, (left, right), strict=True):
-        blur = blur_width(grey)
-        if blur > BLUR:
-            found.append(("blur", blur, Finding(
-                "blur", "warning", f"the {name} photo is blurred: its edges are {blur:.1f} px wide (standard "
-                f"deviation) at {max(grey.shape)} px.", {"blur_px": blur},
-                "Hold the camera still and focus on the thing.")))  # fmt: skip
-        clipped = clipped_share(photo)
-        if clipped > MOST_CLIPPED:
-            found.append(("exposure", clipped, Finding(
-                "bad_exposure", "warning", f"{100 * clipped:.0f} % of the {name} photo is black or white without "
-                "detail.", {"clipped_share": clipped}, "Expose for the thing itself.")))  # fmt: skip
-    # each code once: the worse photo
-    worst = {}
-    for kind, value, finding in found:
-        if kind not in worst or value > worst[kind][0]:
-            worst[kind] = value, finding
-    findings = [finding for _, finding in worst.values()]
+    names = "first", "second"
+    findings = []
+    blurs = [blur_width(grey) for grey in greys]
+    worse = int(blurs[1] > blurs[0])
+    apart = float(np.sqrt(blurs[worse] ** 2 - blurs[1 - worse] ** 2))
+    if blurs[worse] > BLUR or apart > BLUR_APART:
+        than = f", those of the {names[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
+        findings.append(Finding(
+            "blur", "warning", f"the {names[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
+            f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
+            {"blur_px": blurs[worse], "apart_px": apart}, "Hold the camera still and focus on the thing."))  # fmt: skip
+    clipped = [clipped_share(photo) for photo in (left, right)]
+    worse = int(clipped[1] > clipped[0])
+    ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
+    if clipped[worse] > MOST_CLIPPED:
+        findings.append(Finding(
+            "bad_exposure", "warning", f"{100 * clipped[worse]:.0f} % of the {names[worse]} photo is black or white "
+            "without detail.", {"clipped_share": clipped[worse]}, "Expose for the thing itself."))  # fmt: skip
+    elif min(ranges) < LEAST_RANGE:
+        worse = int(ranges[1] < ranges[0])
+        findings.append(Finding(
+            "bad_exposure", "warning", f"the {names[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
+            "levels of 255 between its dark and its light.", {"grey_range": ranges[worse]},
+            "More light, or a longer exposure."))  # fmt: skip
     if len(matches) >= 8:
         x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
         gain = exposure_ratio(*greys, x1, x2)

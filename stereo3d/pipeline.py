@@ -41,6 +41,7 @@ BOUNDS = {
     "faces": (0, 1e9),
 }
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
+ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close")  # set by the run, not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
@@ -301,7 +302,7 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
         pair = rectify(left, right, view, max_size=config.max_size, inlier_x=inlier_x, **config.of("rectify"))
         d_range = disparity_range(pair, *inlier_x, **config.of("range"))
-        findings += _drift_findings(pair)
+        findings += _row_findings(pair)
         log.info("rectified: %s, %s px; disparities %d to %d px will be searched", pair.kind,
                  _size(pair.left.shape[1::-1]), *d_range)  # fmt: skip
     return left, right, rig, matches, view, findings, pair, d_range
@@ -615,10 +616,19 @@ def _input_findings(left: Photo, right: Photo, exchanged: bool) -> list[Finding]
     return findings
 
 
-def _drift_findings(pair: RectifiedPair) -> list[Finding]:
+def _row_findings(pair: RectifiedPair) -> list[Finding]:
+    """Do the rows of the rectified pictures correspond, and what was done to make them?"""
+    findings = []
+    if pair.rows:
+        off = pair.rows["median_px"] > ROWS_OFF
+        findings.append(Finding(
+            "rows_off" if off else "rows", "warning" if off else "info", "corresponding rows of the rectified pictures "
+            f"lie {pair.rows['median_px']:.2f} px beside each other (median; 95 % below {pair.rows['most_px']:.2f} px; "
+            f"{pair.rows['places']} places measured).", dict(pair.rows),
+            "A wrong calibration, things that moved or a rolling shutter do this." if off else ""))  # fmt: skip
     if not pair.drift:
-        return []
-    return [Finding(
+        return findings
+    return [*findings, Finding(
         "row_drift", "info", f"matches lay {pair.drift['before_px']:.2f} px beside their epipolar lines (median), "
         f"{pair.drift['after_px']:.2f} px after a slow drift of up to {pair.drift['largest_px']:.1f} px was taken out: "
         "a lens or a rolling shutter that the cameras' data do not tell of.", dict(pair.drift),
@@ -650,6 +660,7 @@ REASONS = {
     "large_baseline": "the two views differ so much that a lot is hidden in one of them",
     "moving_objects": "something seems to have moved between the photos",
     "many_outliers": "most of what looked alike was not",
+    "rows_off": "the rows of the rectified pictures do not correspond well",
     "blur": "the photos are blurred",
     "bad_exposure": "much of a photo is black or white",
     "different_scale": "the photos were taken from very different distances",

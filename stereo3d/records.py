@@ -143,6 +143,8 @@ class RectifiedPair:
     left, right: (H,W,3) u8 RGB; left shows the first photo.  map1, map2: (H,W,2) f32, the photo pixel (x, y) that each
     rectified pixel shows, NaN outside.  kind: "identity" | "planar" | "polar".
     swapped: the first photo stands on the right, so nearer points have the smaller (signed) disparity.
+    rows: how far corresponding rows lie beside each other, as patches of the two pictures tell: median_px, most_px
+    (95 %) and places, how many were fitted; empty where too few could be.
     drift: where map2 was bent to follow the matches, before_px and after_px, the median distance of inliers from their
     epipolar lines (after: of those left out of the fit), and largest_px, the largest bend; px at matching size.
     """
@@ -153,6 +155,7 @@ class RectifiedPair:
     map2: np.ndarray
     kind: str = "identity"
     swapped: bool = False
+    rows: dict = field(default_factory=dict)
     drift: dict = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ MOST_PIXELS, MOST_STRETCH = 2.0, 8.0
 LEAST_DENSITY = 0.7  # of a plane's pixels against the photo's; below, half of them are lost: is the sphere better?
 DRIFT_MATCHES = 400  # at least, twenty to a coefficient
 LEAST_DRIFT = 0.03  # px: what matches are precise to
+BESIDE, LEAST_PLACES = 8.0, 30  # px and how many, of patches by which the rows are measured
 EDGE = 16  # canvas px: what a range of columns is widened by at least; an overlap of less is none
 ROWS = 32  # of the canvas in one band: its arrays stay in the processor's cache
 
@@ -61,7 +63,8 @@ def rectify(
     at the picture's border. "auto": planar, and polar where an epipole is so near that a plane is stretched too far
     or has to leave out pixels.
     straighten: where the inliers lie beside their epipolar lines by what a smooth function of their place explains (a
-    lens or a rolling shutter that the cameras do not know of), map2 follows it; `pair.drift` then tells by how much.
+    lens or a rolling shutter that the cameras do not know of), map2 follows it, if the pictures' own rows are nearer
+    to each other then (`row_errors`); `pair.drift` tells by how much.
     inlier_x: (x1, x2) photo pixels of inlier matches; they tell how far the columns of the two photos overlap.
     Photos that are rectified already (R = 1, t along x, equal K but for the principal column, no distortion) keep
     their pixels, unless polar is asked for: kind "identity".
@@ -71,7 +74,8 @@ def rectify(
     rig = view.rig
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
     if kind != "polar" and _is_rectified(view):
-        return _identity(left, right, view, scale)
+        pair = _identity(left, right, view, scale)
+        return pair if inlier_x is None else replace(pair, rows=row_errors(pair, *inlier_x))
     B_from_1, swapped = _orientation(view)
     rotations = (B_from_1, B_from_1 @ view.R.T)  # from each camera to the common orientation
     budget = MOST_PIXELS * scale**2 * max(left.size[0] * left.size[1], right.size[0] * right.size[1])
@@ -92,7 +96,48 @@ def rectify(
         for camera, Q, rays, aside in zip((rig.cam1, rig.cam2), rotations, canvas.rays, (None, bend), strict=True)
     ]
     pictures = [_resample(photo, xy) for photo, xy in zip((left, right), maps, strict=True)]
-    return RectifiedPair(*pictures, *maps, kind=canvas.kind, swapped=swapped, drift=drift)
+    pair = RectifiedPair(*pictures, *maps, kind=canvas.kind, swapped=swapped, drift=drift)
+    rows = {} if inlier_x is None else row_errors(pair, *inlier_x)
+    if bend is not None and rows:  # the pictures have the last word
+        plain = _photo_map(rig.cam2, rotations[1], canvas.rays[1], canvas.size)
+        straight = RectifiedPair(pictures[0], _resample(right, plain), maps[0], plain, canvas.kind, swapped)
+        before = row_errors(straight, *inlier_x)
+        if before and before["median_px"] <= rows["median_px"]:
+            return replace(straight, rows=before)
+    return replace(pair, rows=rows)
+
+
+def row_errors(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, *, places: int = 400) -> dict:
+    """How far corresponding rows lie beside each other, measured on the two pictures: |dv| of patches, px.
+
+    x1, x2: (N,2) photo pixels of inlier matches. They only tell about which disparity to look at: patches beside them
+    (`BESIDE` px away, so that nothing is measured where the pose was fitted) are laid from the left picture onto the
+    same row of the right one and fitted by least squares, free to leave the row.
+    Returns median_px, most_px (95 %) and places, their number; {} where fewer than `LEAST_PLACES` could be fitted.
+    """
+    from .patchfit import fit_patches
+
+    pick = np.sort(np.random.default_rng(0).permutation(len(x1))[:places])
+    u1, u2 = rectified_positions(pair, x1[pick], x2[pick])
+    good = np.isfinite(u1).all(1) & np.isfinite(u2).all(1)
+    aside = BESIDE * np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]])[np.arange(good.sum()) % 4]
+    at1 = u1[good] + aside
+    at2 = np.stack([u2[good, 0] + aside[:, 0], at1[:, 1]], -1)
+    if len(at1) < LEAST_PLACES:
+        return {}
+    greys = [_smooth_grey(p) for p in (pair.left, pair.right)]
+    out, score = np.empty_like(at2), np.empty(len(at2))
+    fit_patches(*greys, at1, at2, np.tile(np.eye(2), (len(at1), 1, 1)), 9, 3.0, 0, len(at1), out, score)
+    off = np.abs(out[:, 1] - at1[:, 1])[score > 0]
+    if len(off) < LEAST_PLACES:
+        return {}
+    return {"median_px": float(np.median(off)), "most_px": float(np.quantile(off, 0.95)), "places": len(off)}
+
+
+def _smooth_grey(picture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.7)
 
 
 def disparity_range(

@@ -79,7 +79,7 @@ def measured(result: Result, files: list[Path], seconds: float) -> dict:
         "findings": [plain(vars(f)) for f in result.findings],
         **cameras(result),
         "rectified": {"kind": result.pair.kind, "size": list(result.pair.left.shape[1::-1]),
-                      "swapped": result.pair.swapped, "drift": result.pair.drift,
+                      "swapped": result.pair.swapped, "rows": result.pair.rows, "drift": result.pair.drift,
                       "disparity_range": list(result.d_range)},
         "known_pixels": int(np.isfinite(result.points[..., 2]).sum()),
         "mesh": {"vertices": len(result.mesh.vertices), "faces": len(result.mesh.faces), **result.mesh.facts},

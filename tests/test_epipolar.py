@@ -266,6 +266,60 @@ def test_robust_fundamental_matrix(motion):
     assert epipolar.ransac_fundamental(matches.x1[:6], matches.x2[:6], threshold=1.0) is None
 
 
+def test_fundamental_matrix_of_few_right_matches_no_worse_than_opencv():
+    """A third of 240 matches right, 0.5 px of noise: the error at exact matches of the same cameras."""
+    ours, theirs = [], []
+    for seed in range(6):
+        matches, rig = synthetic.random_two_view(240, seed=seed, motion="converging", noise=0.5, outliers=0.67)
+        exact, _ = synthetic.random_two_view(300, seed=seed, motion="converging")
+        found = epipolar.ransac_fundamental(matches.x1, matches.x2, threshold=1.5, seed=seed)
+        F, _ = cv2.findFundamentalMat(
+            points1=matches.x1, points2=matches.x2, method=cv2.USAC_MAGSAC, ransacReprojThreshold=1.5,
+            confidence=0.9999, maxIters=50000,
+        )  # fmt: skip
+        for errors, G in ((ours, found.model), (theirs, F[:3])):
+            errors.append(np.median(np.abs(g.sampson(G, exact.x1, exact.x2))))
+        assert np.linalg.svd(found.model, compute_uv=False)[2] < 1e-12
+    assert np.median(ours) <= np.median(theirs) and max(ours) < 1.5
+
+
+def test_refinement_of_the_fundamental_matrix_goes_downhill_to_the_truth():
+    from stereo3d.posefit import adjust_fundamental
+
+    matches, rig = synthetic.random_two_view(80, seed=6, motion="converging")
+    T = np.array([[1 / 800, 0, -1], [0, 1 / 800, -0.75], [0, 0, 1]])
+    y1, y2 = g.transform(T, matches.x1), g.transform(T, matches.x2)
+    truth = np.linalg.inv(T).T @ true_F(rig) @ np.linalg.inv(T)
+    rng = np.random.default_rng(6)
+    U, s, Vt = np.linalg.svd(truth / np.linalg.norm(truth))
+    U, Vt = (np.ascontiguousarray(g.rotation_from_vector(rng.normal(0, 0.02, 3)) @ A) for A in (U, Vt))
+    start = U @ np.diag([*s[:2], 0]) @ Vt
+    F = adjust_fundamental(U, Vt, y1, y2, np.arctan2(s[1], s[0]), 0.01, 0.1, 40)
+    assert np.abs(g.sampson(start, y1, y2)).max() > 1e-3
+    assert np.abs(g.sampson(F, y1, y2)).max() < 1e-9 and apart(F, truth) < 1e-7
+
+
+def test_all_real_roots_of_polynomials():
+    from stereo3d.posefit import real_roots
+
+    rng = np.random.default_rng(7)
+    for degree in (3, 10):
+        for _ in range(60):
+            true = np.concatenate([rng.normal(size=degree - 2 * (pairs := rng.integers(0, degree // 2 + 1)))
+                                   * 10 ** rng.uniform(-1, 1, degree - 2 * pairs)])  # fmt: skip
+            c = np.array([1.0])
+            for z in true:
+                c = np.convolve(c, [1, -z])
+            for _ in range(pairs):
+                c = np.convolve(c, [1, -2 * (a := rng.normal()), a * a + rng.uniform(0.2, 2)])
+            found = np.empty(3 * degree)
+            count = real_roots(np.ascontiguousarray(c[::-1]), degree, found)
+            gaps = np.diff(np.sort(true))
+            if len(gaps) == 0 or gaps.min() > 1e-2:  # of roots that almost coincide none is certain
+                assert count == len(true)
+                assert np.allclose(np.sort(found[:count]), np.sort(true), rtol=1e-5, atol=1e-6)
+
+
 def random_views(rng, m):
     R = np.stack([g.rotation_from_vector(v) for v in rng.normal(0, 0.3, (m, 3))])
     t = rng.normal(size=(m, 3))
@@ -450,6 +504,21 @@ def test_what_meets_behind_the_cameras_is_no_inlier():
     for candidate in (unposed(rig), rig):
         view = epipolar.estimate_two_view(Matches(x1, x2, np.ones(120)), candidate)
         assert view.inliers[20:].all() and not view.inliers[:20].any()
+
+
+def test_what_meets_behind_does_not_pull_at_the_pose():
+    """Forward motion: of wrong matches near their lines half meet behind a camera. Beside the fit that trusts them."""
+    with_them, without = [], []
+    for seed in range(8):
+        matches, rig = synthetic.random_two_view(400, seed=seed, motion="forward", noise=1.0, outliers=0.6)
+        view = epipolar.estimate_two_view(matches, unposed(rig), seed=seed)
+        without.append(max(pose_errors(view.R, view.t, rig)))
+        f = rig.cam1.focal
+        y1, y2 = (f * y for y in normalised(matches, rig))
+        alone = epipolar.pose_alone([f, f])
+        R, t, *_ = epipolar.fit_views(view.R, view.t, np.zeros(0), y1, y2, alone, threshold=1.5)
+        with_them.append(max(pose_errors(R, t, rig)))
+    assert np.mean(without) < 0.9 * np.mean(with_them)
 
 
 def test_different_cameras_of_different_size():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -11,7 +12,14 @@ from stereo3d import synthetic
 from stereo3d.errors import StereoError
 from stereo3d.geometry import fundamental_from_pose, hom, project, rotation_from_vector, undistort
 from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
-from stereo3d.rectification import _invert, _photo_map, disparity_range, rectified_positions, rectify
+from stereo3d.rectification import (
+    _invert,
+    _photo_map,
+    disparity_range,
+    rectified_positions,
+    rectify,
+    row_errors,
+)
 
 SIZE = (240, 180)
 K = np.array([[230.0, 0, 119.5], [0, 230, 89.5], [0, 0, 1]])
@@ -427,6 +435,49 @@ def test_wrong_matches_do_not_bend_the_map():
     bad = x2.copy()
     bad[wrong, 1] += np.random.default_rng(6).uniform(3, 6, 150)
     assert row_error(make((x1, bad)), x1, x2) < 1.1 * row_error(make((x1, x2)), x1, x2)
+
+
+# ------------------------------------------------------------------------------- rows, measured on the pictures
+
+
+def matched(scene, noise=0.0):
+    return synthetic.exact_matches(scene, 300, noise=noise, seed=4)
+
+
+def test_rows_of_a_true_pair_correspond(handheld_pair):
+    m = matched(handheld_pair)
+    pair = rectify(handheld_pair.left, handheld_pair.right, view_of(handheld_pair), inlier_x=(m.x1, m.x2))
+    assert pair.rows["places"] > 100 and pair.rows["median_px"] < 0.1 and pair.rows["most_px"] < 0.5
+
+
+@pytest.mark.parametrize("shift", [0.4, 1.5])
+def test_rows_that_are_shifted_are_measured(handheld_pair, shift):
+    """The right picture moved down by so much; the matches, which know nothing of it, only tell where to look."""
+    m = matched(handheld_pair)
+    pair = rectify(handheld_pair.left, handheld_pair.right, view_of(handheld_pair), inlier_x=(m.x1, m.x2))
+    M = np.array([[1.0, 0, 0], [0, 1, shift]])
+    moved = cv2.warpAffine(pair.right, M, pair.right.shape[1::-1], flags=cv2.INTER_CUBIC)
+    rows = row_errors(replace(pair, right=moved), m.x1, m.x2)
+    assert rows["median_px"] == pytest.approx(shift, abs=0.1)
+
+
+def test_nothing_is_said_of_rows_without_texture():
+    x1, x2, make = drifting("sideways", lambda x: x)
+    assert make((x1, x2)).rows == {} and make(None).rows == {}
+
+
+def test_a_drift_that_only_the_matches_know_of_is_not_followed(handheld_pair):
+    """The pictures have the last word: matches bent by a lens, photos without one."""
+    rng = np.random.default_rng(1)
+    m = synthetic.exact_matches(handheld_pair, 1500, seed=4)
+    centre, f = np.array([239.5, 179.5]), 400
+    bent = centre + (m.x2 - centre) * (1 - 0.06 * ((m.x2 - centre) ** 2).sum(1, keepdims=True) / f**2)
+    bent += rng.normal(0, 0.1, bent.shape)
+    view = view_of(handheld_pair)
+    pair = rectify(handheld_pair.left, handheld_pair.right, view, inlier_x=(m.x1, bent))
+    assert pair.drift == {} and pair.rows["median_px"] < 0.1
+    blank = Photo(np.zeros_like(handheld_pair.left.pixels))
+    assert rectify(blank, blank, view, inlier_x=(m.x1, bent)).drift["largest_px"] > 0.5  # there only matches speak
 
 
 # ------------------------------------------------------------------------------------------- rectified already
