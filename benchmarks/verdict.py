@@ -196,7 +196,7 @@ def worse_pairs(scene: str, pose: str):
         return Photo(cv2.filter2D(src=photo.pixels, ddepth=-1, kernel=kernel))
 
     def exposed(photo, gain):
-        return Photo(np.clip(np.rint(photo.pixels * gain), 0, 255).astype(np.uint8))
+        return Photo(np.clip(np.rint(photo.pixels * float(gain)), 0, 255).astype(np.uint8))
 
     pair = synthetic.render(scene, pose=pose, size=(640, 480), supersample=2, noise=1.0)
     left, right = pair.left, pair.right

@@ -500,7 +500,7 @@ def guessed_focal(x1, x2, rig: Rig, focals, *, threshold: float, seed: int):
     tried = []
     for factor in 1.25 ** np.arange(-3.0, 5.0):
         f = np.where(scaled, factor, 1.0) * focals
-        estimate = ransac_essential(x1, x2, f, threshold=threshold, confidence=0.99, max_samples=320, seed=seed)
+        estimate = ransac_essential(x1, x2, f, threshold=threshold, confidence=0.99, max_samples=1000, seed=seed)
         if estimate is not None and estimate.inliers.sum() >= LEAST_INLIERS:
             agree = np.flatnonzero(estimate.inliers)
             R, t = pose_from_essential(estimate.model, x1[agree] / f[0], x2[agree] / f[1])
@@ -525,7 +525,8 @@ def fit_lens(R, t, p, x1, x2, rig: Rig, focals, threshold: float):
     The rig comes back as it was where the matches cannot tell (`FOCAL_ERROR`) or contradict what is known.
     """
     unknowns = lens_unknowns(rig, focals)
-    some = possible(R, t, x1 / focals[0], x2 / focals[1], 2 * threshold / focals[0])
+    f1, f2 = focals * np.exp((unknowns.spread @ p)[[0, LENS]])
+    some = possible(R, t, x1 / f1, x2 / f2, 2 * threshold / f1)
     x1, x2 = x1[some], x2[some]
     R1, t1, p, sigma, agree = fit_views(R, t, p, x1, x2, unknowns, threshold=threshold, most=INDEPENDENT)
     z = unknowns.spread @ p
