@@ -43,7 +43,7 @@ LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its sig
 # Where the depth error of rendered pairs begins to grow (`benchmarks/verdict.py --risk`): blur of both photos, px at
 # the matching size (1.5 times the error at 1.6, twice at 2.1); of one photo alone, as the root of the difference of
 # squares (twice at 1, five times at 1.4); share of a photo that is black or white (1.1 times at .16, 1.5 at .35, 3 at
-# .6); grey levels between its darkest and lightest hundredth (1.4 times at 70, twice at 25).
+# .6); grey levels between its darkest and lightest hundredth (1.4 times at 55, twice at 18).
 BLUR, BLUR_APART, MOST_CLIPPED, LEAST_RANGE = 1.7, 1.0, 0.25, 40
 REPEATED = 0.7  # share of places with a twin nearby: a shelf of folded laundry has .88, ordinary photos 0 to .6
 DIAGONAL_DEG = 15.0, 130.0  # diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent
