@@ -57,7 +57,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
     """
     unit = photo_unit(view.rig)
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
-    flat = [] if rig.posed else _flatness(view, x1, x2, unit)
+    flat = [] if rig.posed else _flatness(view, rig, x1, x2, unit)
     findings = [*_overlap(matches, view), *flat]
     unsound = any(f.severity == "error" for f in findings)
     findings += _cameras(view, rig, x1, x2, unit, testable=not findings)
@@ -94,7 +94,7 @@ def _overlap(matches: Matches, view: TwoView) -> list[Finding]:
     return []
 
 
-def _flatness(view: TwoView, x1, x2, unit: float) -> list[Finding]:
+def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
     """Can the pose be told from these matches? Not from those of one homography: a turn, or one plane."""
     parallax, share = homography_residual(x1, x2, unit)
     numbers = {"parallax_px": parallax / unit, "homography_share": share}
@@ -102,7 +102,8 @@ def _flatness(view: TwoView, x1, x2, unit: float) -> list[Finding]:
     step = "Step sideways between the photos by about a tenth of the distance."
     strictly = parallax < PARALLAX_NONE * unit and share > SHARE_NONE
     if strictly:
-        turn, factor = turn_residual(x1, x2, view.rig)
+        # a lens that was fitted to a motion that is not there hides the turn: also by the cameras as they were told
+        turn, factor = min(turn_residual(x1, x2, cameras) for cameras in (view.rig, rig))
         numbers["turn_px"] = turn / unit
         if turn < PARALLAX_NONE * unit:
             return [Finding(

@@ -451,7 +451,9 @@ def _guided(left: Photo, right: Photo, found, matches: Matches, view: TwoView, r
     except StereoError:
         return view
     more = again.inliers.sum() > view.inliers.sum() and judged.inliers.sum() >= 0.98 * view.inliers.sum()
-    return replace(again, inliers=judged.inliers) if more else view
+    # they were chosen by that estimate: of a focal length that the free matches cannot tell they know nothing new
+    same = [c.source for c in (again.rig.cam1, again.rig.cam2)] == [c.source for c in (view.rig.cam1, view.rig.cam2)]
+    return replace(again, inliers=judged.inliers) if more and same else view
 
 
 def _pose_options(rig: Rig, config: Config) -> dict:
