@@ -103,7 +103,9 @@ def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
     strictly = parallax < PARALLAX_NONE * unit and share > SHARE_NONE
     if strictly:
         # a lens that was fitted to a motion that is not there hides the turn: also by the cameras as they were told
-        turn, factor = min(turn_residual(x1, x2, cameras) for cameras in (view.rig, rig))
+        found = [(*turn_residual(x1, x2, cameras), cameras.cam1.focal) for cameras in (view.rig, rig)]
+        turn, factor, focal = min(found)
+        factor *= focal / view.rig.cam1.focal
         numbers["turn_px"] = turn / unit
         if turn < PARALLAX_NONE * unit:
             return [Finding(
