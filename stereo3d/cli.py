@@ -46,12 +46,12 @@ class PhotosFirst(click.Group):
         return [*super().shell_complete(ctx, incomplete), files]
 
 
-MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "mesher", "report", "preview", "verbose", "quiet")
+MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
     "Files": ("output", "report", "preview", "points", "save_stages", "json_file"),
     "Cameras and scale": ("calib", "rectified", "focal", "focal_35mm", "fov", "baseline", "known_distance", "unit"),
-    "Methods": ("detector", "matcher", "mesher", "max_size", "options", "seed", "force"),
-    "Mesh": ("faces", "close", "axes", "texture", "quality", "mark_filled"),
+    "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "options", "seed", "force"),
+    "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
     "Words": ("verbose", "quiet", "progress"),
 }
 
@@ -98,6 +98,7 @@ class Method(click.ParamType):
 
 
 MATCHER = Method("matcher", "disparity", "MATCHERS")
+QUALITY = Method("quality", "disparity", "QUALITIES")
 MESHER = Method("mesher", "mesh", "MESHERS")
 DETECTOR = Method("detector", "features", "DETECTORS")
 FILE = click.Path(path_type=Path)
@@ -165,18 +166,20 @@ def cli():
 @click.option("--unit", metavar="UNIT", help="Unit of that length, such as m.")
 @click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
 @click.option("--matcher", type=MATCHER, default="planes", show_default=True, help="Dense matcher.")
+@click.option("--quality", type=QUALITY, help="Chooses the matcher: sgm, planes or planes_full.")
 @click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
 @click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
 @click.option("--close", is_flag=True, help="Close every hole, seen or not.")
 @click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", shell_complete=_complete_setting,
               help="See `stereo3d methods`.")  # fmt: skip
 @click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
+@click.option("--max-memory", type=float, metavar="GB", help="Of matching; default: what is free.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option("--force", is_flag=True, help="Go on where nothing can be believed.")
 @click.option("--axes", type=click.Choice(["y-up", "z-up", "camera"]), default="y-up", show_default=True,
               help="Of the file.")  # fmt: skip
 @click.option("--texture", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True, help="Of .obj, .glb.")
-@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the JPEG texture.")
+@click.option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the texture.")
 @click.option("--mark-filled", is_flag=True, help="Unmeasured vertices magenta (.ply).")
 @click.option("--points", type=FILE, metavar="PLY", help="The point cloud too.")
 @click.option("--save-stages", type=FILE, metavar="DIR", help="What every stage found, as files.")
@@ -187,8 +190,8 @@ def cli():
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--progress/--no-progress", default=True, help="Tell each stage (default) or not.")
 def reconstruct(
-    left, right, output, options, axes, texture, quality, mark_filled, points, save_stages, json_file, preview, report,
-    verbose, quiet, progress, **settings
+    left, right, output, options, quality, axes, texture, jpeg_quality, mark_filled, points, save_stages, json_file,
+    preview, report, verbose, quiet, progress, **settings
 ):  # fmt: skip
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
@@ -210,12 +213,14 @@ def reconstruct(
         for path, _ in outputs:
             if path is not None:
                 try_writing(path)
+        if quality is not None:
+            settings["matcher"] = _matcher_of(quality)
         config = pipeline.Config(options=_options(options), **settings)
         with Watch(progress and not quiet) as tell:
             result = _at_once(lambda: pipeline.reconstruct(left, right, config=config, progress=tell))
             tell("write", len(result.mesh.faces), output.suffix.lower() + (" report" if report else ""))
             with together():
-                files = result.save(output, axes=axes, texture=texture, quality=quality, mark_filled=mark_filled)
+                files = result.save(output, axes=axes, texture=texture, quality=jpeg_quality, mark_filled=mark_filled)
                 if points:
                     files.append(result.save_points(points, axes=axes))
                 if preview:
@@ -566,6 +571,15 @@ def calibrate(photos, left, right, output, shape, square, unit, distortion, drop
 
 
 # ------------------------------------------------------------------------------------------------ helpers
+
+
+def _matcher_of(quality: str) -> str:
+    """The matcher that --quality names; refused where --matcher names one too."""
+    from .disparity import QUALITIES
+
+    if click.get_current_context().get_parameter_source("matcher") is not click.core.ParameterSource.DEFAULT:
+        raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
+    return QUALITIES[quality]
 
 
 def _options(pairs) -> dict:

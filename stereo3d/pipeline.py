@@ -15,7 +15,7 @@ import numpy as np
 
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
 from .diagnosis import FOCAL_TILT, diagnose, photo_findings, pose_covariance, same_photo
-from .disparity import MATCHERS, compute_disparities
+from .disparity import MATCHERS, available_memory, compute_disparities, matching_bytes
 from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
@@ -38,12 +38,14 @@ BOUNDS = {
     "focal_35mm": (1, 10000),
     "fov": (0.1, 175),
     "baseline": (1e-9, 1e9),
+    "max_memory": (0.01, 1e6),
     "faces": (0, 1e9),
 }
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
 ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
+SMALLEST_SIZE = 320  # px: where memory is short the photos are not matched smaller than this
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
-RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close")  # set by the run, not by -O
+RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory")  # not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
 # Called with a stage's name, how much work it has (in a measure of its own: pixels, candidates, points; 0 unknown) and
 # the method chosen for it when it begins, and with "done" at the end.
@@ -57,6 +59,7 @@ class Config:
     detector, matcher, mesher: names in DETECTORS, MATCHERS, MESHERS.
     options: {"stage.name": value} with stage one of detector, pose, rectify, range, matcher, mesher.
     max_size: px, the longer side at which the photos are matched; the texture keeps the photo's own size.
+    max_memory: GiB that matching may take, None: what is free; where it needs more, the photos are matched smaller.
     seed: of every random choice.  rectified: the photos are a rectified pair.  calib: file of the cameras.
     focal (px) | focal_35mm (mm) | fov (degrees, horizontal): of both photos, at most one of them.
     faces: triangles of the mesh at most, 0 as many as there are.  close: every hole that measured surface encloses.
@@ -71,6 +74,7 @@ class Config:
     mesher: str = "grid"
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = 1600
+    max_memory: float | None = None
     seed: int = 0
     rectified: bool = False
     calib: str | Path | None = None
@@ -222,7 +226,10 @@ def reconstruct(
     left, right, rig, matches, view, findings, pair, d_range = start
 
     with clock("disparity", pair.left[..., 0].size * (d_range[1] - d_range[0] + 1), config.matcher):
-        maps = compute_disparities(pair, d_range, method=config.matcher, **config.of("matcher"))
+        most = None if config.max_memory is None else config.max_memory * 2**30
+        maps = compute_disparities(
+            pair, d_range, method=config.matcher, max_memory=most, **config.of("matcher")
+        )
         fused, more = fuse(*maps)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
@@ -300,9 +307,8 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
 
     with clock("rectify", _matching_pixels(left, right, config)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
-        pair = rectify(left, right, view, max_size=config.max_size, inlier_x=inlier_x, **config.of("rectify"))
-        d_range = disparity_range(pair, *inlier_x, **config.of("range"))
-        findings += _row_findings(pair)
+        pair, d_range, smaller = _rectified(left, right, view, inlier_x, config)
+        findings += [*_row_findings(pair), *smaller]
         log.info("rectified: %s, %s px; disparities %d to %d px will be searched", pair.kind,
                  _size(pair.left.shape[1::-1]), *d_range)  # fmt: skip
     return left, right, rig, matches, view, findings, pair, d_range
@@ -327,6 +333,28 @@ def rectified_pair(
     if d_range is None:
         d_range = disparity_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], **config.of("range"))
     return pair, d_range
+
+
+def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Config):
+    """The pair and its disparity range, at a size that can be matched with the memory there is; what to say of it."""
+    allowed = available_memory() if config.max_memory is None else config.max_memory * 2**30
+    size, first = config.max_size, None
+    while True:
+        pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))
+        d_range = disparity_range(pair, *inlier_x, **config.of("range"))
+        needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
+        first = first or needed
+        if needed <= allowed or size <= SMALLEST_SIZE:
+            break
+        share = (allowed / needed) ** (1 / 2.5)  # memory grows with the square to the cube of the size
+        size = max(SMALLEST_SIZE, int(min(size, max(left.size)) * min(0.9, share)))
+    if size == config.max_size:
+        return pair, d_range, []
+    words = (f"the photos are matched at {size} px in place of {min(config.max_size, max(left.size))}: "
+             f"{first / 2**30:.2g} GiB would be needed, {allowed / 2**30:.2g} GiB are "
+             f"{'free' if config.max_memory is None else 'allowed'}.")  # fmt: skip
+    numbers = {"size": size, "needed": first, "allowed": int(allowed)}
+    return pair, d_range, [Finding("reduced", "warning", words, numbers, "More memory, or a matcher that needs less.")]
 
 
 def _stop_at_errors(findings: list[Finding], config: Config) -> None:

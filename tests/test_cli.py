@@ -18,7 +18,7 @@ import pytest
 
 from stereo3d import cli, errors, export, pipeline, stage_files, synthetic
 from stereo3d.calibration import read_rig
-from stereo3d.disparity import MATCHERS
+from stereo3d.disparity import MATCHERS, QUALITIES
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import disparity_scores, mesh_scores, read_mesh
 from stereo3d.features import DETECTORS
@@ -130,7 +130,7 @@ def test_it_says_what_it_found_and_how_far_to_trust_it(whole):
     assert [line.split()[0] for line in whole.stderr.splitlines()] == [*pipeline.STAGES, "write"]
     assert re.search(r"^good: .*\.$", whole.stdout, re.M) and "focal length" in whole.stdout
     for row in (r"coverage +\d+ % of the first photo", r"precision +[\d.]+ % of the distance", "unit +metric, in m",
-                r"mesh +\d+ vertices, \d+ faces", r"time +[\d.]+ s \(.*GB of memory",
+                r"mesh +\d+ vertices, \d+ faces", r"time +[\d.]+ (s|min .*) \(.*GB of memory",
                 r"wrote +.*model\.obj \([\d.]+ MB"):  # fmt: skip
         assert re.search(rf"(?m)^  {row}", whole.stdout), row
     assert len(whole.stdout.splitlines()) < 20
@@ -400,7 +400,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 42
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 75 and "--matcher [block|sgbm|sgm]" in said
+    assert len(said.splitlines()) <= 75 and "--matcher [block|sgbm|sgm|planes|planes_full]" in said
     shown = [p for p in cli.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in cli.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -456,8 +456,8 @@ def test_doctor_tells_what_is_wrong_by_its_exit_code(run, monkeypatch):
 
 def test_the_parameters_are_the_fields_of_config():
     """Defaults live once: what the command takes and what Config takes are the same, by name and by default."""
-    own = {"left", "right", "output", "options", "axes", "texture", "quality", "mark_filled", "points", "save_stages",
-           "json_file", "preview", "report", "verbose", "quiet", "progress"}  # fmt: skip
+    own = {"left", "right", "output", "options", "quality", "axes", "texture", "jpeg_quality", "mark_filled", "points",
+           "save_stages", "json_file", "preview", "report", "verbose", "quiet", "progress"}  # fmt: skip
     given = cli.cli.commands["reconstruct"].make_context("", ["a.jpg", "b.jpg", "-o", "c.obj"]).params
     assert own <= set(given)
     settings = {f.name: f.default for f in fields(Config) if f.name != "options"}
@@ -490,6 +490,13 @@ def asked(monkeypatch, folder, run, tmp_path):
         return made[0] if made else answer
 
     return ask
+
+
+def test_quality_chooses_the_matcher(asked):
+    for quality, matcher in QUALITIES.items():
+        assert asked("--quality", quality).matcher == matcher
+    assert "Give one of them" in asked("--quality", "best", "--matcher", "sgm").err
+    assert "fast, normal, best" in asked("--quality", "good").err
 
 
 @pytest.mark.parametrize("stage, name", CHOICES)
@@ -552,7 +559,7 @@ def test_values_that_make_no_sense_are_refused_before_any_work(asked, no_work, s
         (["--matcher", "magic"], "magic.*There are: block, sgbm, sgm"),
         (["--mesher", "magic"], "There are: poisson, grid"),
         (["--detector", "SIFT"], "There are: sift, orb"),
-        (["-O", "matcher.magic=1"], "window.*tolerance"),
+        (["--matcher", "sgm", "-O", "matcher.magic=1"], "window.*tolerance"),
         (["-O", "magic.p1=1"], "stages: detector, pose, rectify, range, matcher, mesher"),
         (["-O", "p1=1"], "stage.name=value"),
         (["-O", "matcher.p1"], "has no value"),
@@ -1091,8 +1098,8 @@ def test_a_negative_range(run, rectified, tmp_path):
         (["--range", "a", "b"], "'a'"),
         (["--range", "5"], "range"),
         (["--matcher", "magic"], "There are: block"),
-        (["-O", "p1=0"], "1 to 1000"),
-        (["-O", "magic=0"], "There are: window"),
+        (["--matcher", "sgm", "-O", "p1=0"], "1 to 1000"),
+        (["--matcher", "sgm", "-O", "magic=0"], "There are: window"),
         (["-o", "left.obj"], r"Use \.pfm"),
         (["--colour", "c.jpg"], r"Use \.png"),
         (["--colour", "d.pfm"], "over the map|Use .png"),

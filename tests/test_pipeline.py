@@ -18,7 +18,7 @@ import trimesh
 from stereo3d import pipeline, synthetic
 from stereo3d.calibration import camera_for, read_rig, turn_camera
 from stereo3d.diagnosis import diagnose
-from stereo3d.disparity import MATCHERS, compute_disparities
+from stereo3d.disparity import MATCHERS, compute_disparities, matching_bytes
 from stereo3d.errors import EXIT_PAIR, StereoError
 from stereo3d.evaluate import mesh_scores, pose_errors, read_truth_camera
 from stereo3d.features import DETECTORS, match_features
@@ -26,7 +26,7 @@ from stereo3d.files import read_map
 from stereo3d.fusion import fuse
 from stereo3d.geometry import hom, project, scale_K, undistort
 from stereo3d.mesh import MESHERS
-from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct
+from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct, until_rectified
 from stereo3d.records import Camera, Finding, Photo, Rig
 from stereo3d.triangulation import triangulate
 
@@ -573,6 +573,23 @@ def test_too_little_memory(small, monkeypatch):
     monkeypatch.setattr("stereo3d.disparity.available_memory", lambda: 1000)
     error = refused("memory", small.left, small.right, cameras(small))
     assert error.numbers["needed"] > error.numbers["available"] == 1000
+
+
+def test_short_of_memory_the_photos_are_matched_smaller(still_life):
+    """As told: the mesh is there, from a smaller pair whose matching needs no more than what is allowed."""
+    settings = dict(matcher="sgm", mesher="grid")
+    whole = until_rectified(still_life.left, still_life.right, cameras(still_life), Config(**settings))
+    needed = matching_bytes(*whole[-2:], "sgm")
+    allowed = needed / 2 / 2**30
+    config = Config(**settings, max_memory=allowed)
+    *_, findings, pair, d_range = until_rectified(still_life.left, still_life.right, cameras(still_life), config)
+    assert matching_bytes(pair, d_range, "sgm") <= needed / 2
+    assert pair.left.shape[1] > 0.5 * whole[-2].left.shape[1]
+    [told] = [f for f in findings if f.code == "reduced"]
+    assert told.severity == "warning" and told.numbers["needed"] == needed and "allowed" in told.message
+    with pytest.raises(StereoError) as caught:
+        compute_disparities(*whole[-2:], method="sgm", max_memory=needed / 2)
+    assert caught.value.code == "memory"
 
 
 def test_a_matcher_that_knows_nothing(small):

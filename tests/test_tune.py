@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bench(folder):
-    config = Config(rectified=True, options={"matcher.p1": 30, "pose.threshold": 2.0})
+    config = Config(rectified=True, matcher="sgm", options={"matcher.p1": 30, "pose.threshold": 2.0})
     return Bench(folder / "left.png", folder / "right.png", config)
 
 

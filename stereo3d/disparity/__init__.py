@@ -15,9 +15,9 @@ from ..errors import StereoError
 from ..options import Between, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
 from .bands import mirrored
-from .methods import MATCHERS, Found, volume_bytes
+from .methods import MATCHERS, QUALITIES, Found, volume_bytes
 
-__all__ = ["MATCHERS", "compute_disparities", "compute_disparity"]
+__all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity"]
 
 # Odds that a disparity is off by more than 1 px: c (1 + difference)^p (1 + distance)^q (1 + margin)^r, with the
 # difference of the two maps (px, at most 8), the distance to the next jump of disparity (px, at most 20) and, where the
@@ -57,6 +57,7 @@ def compute_disparities(
     threads: int | None = None,
     tolerance: Annotated[float, Between(0, 100)] = 1.0,
     speckle: Annotated[int, Between(0)] = 100,
+    max_memory: float | None = None,
     **options,
 ) -> tuple[DisparityMap, DisparityMap]:
     """The disparities that the pixels of both pictures see: left(x, y) ~ right(x - d, y), d in d_range.
@@ -70,6 +71,8 @@ def compute_disparities(
     Unknown is also where the picture's own map is NaN, and where the match lies outside the other picture or where that
     one's map is NaN. With `dense`, every pixel that shows anything gets a value: the matcher's own, or the farther of
     both sides of the gap.
+
+    max_memory: bytes that may be taken, None: what is free.
 
     Raises StereoError("bad_range" | "memory" | "unknown_method" | "bad_option", and with dense "no_disparity" where
     nothing at all was matched); ValueError for arrays of the wrong shape.
@@ -89,7 +92,7 @@ def compute_disparities(
         lo, hi = -hi, -lo
     first, last = math.floor(lo), math.ceil(hi)
     count = last - first + 1
-    _check_memory(volume_bytes(method, height, width, count, **options), height, width, count)
+    _check_memory(volume_bytes(method, height, width, count, **options), height, width, count, max_memory)
 
     if "seen" in inspect.signature(matcher).parameters:
         options["seen"] = seen1, seen2
@@ -210,6 +213,12 @@ def _checked_range(d_range, width: int) -> tuple[float, float]:
     return lo, hi
 
 
+def matching_bytes(pair: RectifiedPair, d_range, method: str, **options) -> int:
+    """Most memory, in bytes, that `compute_disparities` will take beside its inputs and outputs."""
+    (height, width), (lo, hi) = pair.left.shape[:2], d_range
+    return volume_bytes(method, height, width, math.ceil(hi) - math.floor(lo) + 1, **options)
+
+
 def available_memory() -> int:
     """Bytes that can be taken without swapping."""
     import psutil
@@ -217,13 +226,13 @@ def available_memory() -> int:
     return psutil.virtual_memory().available
 
 
-def _check_memory(needed: int, height: int, width: int, count: int):
-    available = available_memory()
+def _check_memory(needed: int, height: int, width: int, count: int, most: float | None):
+    available = min(available_memory(), math.inf if most is None else most)
     if needed > available:
         raise StereoError(
             "memory",
             f"{width} x {height} px with {count} disparities needs {needed / 2**30:.1f} GiB, "
-            f"{available / 2**30:.1f} GiB are free.",
+            f"{available / 2**30:.1f} GiB are {'free' if most is None else 'allowed'}.",
             "Use a smaller --max-size or a narrower range.",
             needed=needed, available=available, width=width, height=height, disparities=count,
         )  # fmt: skip

@@ -74,7 +74,9 @@ def planes_full(
     threads: int = 1,
     seen: tuple | None = None,
 ):
-    """`planes` at full size up to 2.5 megapixels, with three rounds of choices, each among other pieces of them.
+    """Matching by planes (see there) at full size up to 2.5 megapixels, with three rounds of choices.
+
+    Each round has other pieces of even colour to choose from.
 
     slope, jump, contrast, fall, limit: see `planes`.
     Memory: as `planes`, but at most 1.2 GB for the start.
@@ -250,6 +252,9 @@ MATCHERS = {
     "planes": planes,
     "planes_full": planes_full,
 }
+
+
+QUALITIES = {"fast": "sgm", "normal": "planes", "best": "planes_full"}  # what --quality chooses
 
 
 def volume_bytes(method: str, height: int, width: int, count: int, **options) -> int:
