@@ -15,7 +15,7 @@ import numpy as np
 
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
 from .diagnosis import FOCAL_TILT, diagnose, photo_findings, pose_covariance, same_photo
-from .disparity import MATCHERS, available_memory, compute_disparities, matching_bytes
+from .disparity import MATCHERS, available_memory, compute_disparities, matching_bytes, reach
 from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
@@ -148,7 +148,7 @@ def stage_options(detector: str = "sift", matcher: str = "planes", mesher: str =
         "detector": options_of(choose("detector", DETECTORS, detector), match_features, leave_out=run),
         "pose": options_of(estimate_two_view, leave_out=run),
         "rectify": options_of(rectify, leave_out=(*run, "inlier_x")),
-        "range": options_of(disparity_range, leave_out=run),
+        "range": options_of(disparity_range, reach, leave_out=run),
         "matcher": options_of(choose("matcher", MATCHERS, matcher), compute_disparities, leave_out=run),
         "mesher": options_of(choose("mesher", MESHERS, mesher), build_mesh, leave_out=(*run, "sigma")),
     }
@@ -331,7 +331,7 @@ def rectified_pair(
         view = TwoView(np.zeros((3, 3)), np.eye(3), t, none, replace(rig, t=t))
     pair = rectify(left, right, view, max_size=max(left.size))
     if d_range is None:
-        d_range = disparity_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], **config.of("range"))
+        d_range = _range(pair, matches.x1[view.inliers], matches.x2[view.inliers], config)
     return pair, d_range
 
 
@@ -341,7 +341,7 @@ def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Confi
     size, first = config.max_size, None
     while True:
         pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))
-        d_range = disparity_range(pair, *inlier_x, **config.of("range"))
+        d_range = _range(pair, *inlier_x, config)
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
         first = first or needed
         if needed <= allowed or size <= SMALLEST_SIZE:
@@ -355,6 +355,13 @@ def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Confi
              f"{'free' if config.max_memory is None else 'allowed'}.")  # fmt: skip
     numbers = {"size": size, "needed": first, "allowed": int(allowed)}
     return pair, d_range, [Finding("reduced", "warning", words, numbers, "More memory, or a matcher that needs less.")]
+
+
+def _range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[int, int]:
+    """The disparities to search: what the inliers x1, x2 (N,2) tell, and what a look at the reduced pair adds."""
+    options = config.of("range")
+    told = disparity_range(pair, x1, x2, **{k: v for k, v in options.items() if k != "widen"})
+    return reach(pair, told, widen=options.get("widen", True))
 
 
 def _stop_at_errors(findings: list[Finding], config: Config) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stereo3d import disparity as module
-from stereo3d.disparity import MATCHERS, compute_disparities, compute_disparity, methods
+from stereo3d.disparity import MATCHERS, compute_disparities, compute_disparity, methods, reach
 from stereo3d.disparity.bands import mirrored
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import disparity_scores
@@ -424,3 +424,24 @@ def test_sgm_is_better_than_opencv(shared_data, scene):
         bad[method] = (disparity_scores(dense, scene.truth, scene.nonocc)["nonocc"]["bad_1"],
                        disparity_scores(kept, scene.truth, scene.nonocc)["nonocc"]["bad_1_kept"])  # fmt: skip
     assert bad["sgm"][0] < bad["sgbm"][0] and bad["sgm"][1] < bad["sgbm"][1]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_range_reaches_what_no_feature_told_of(swapped):
+    """Ground whose disparity grows by a pixel every second row; what was told is that of some middle rows."""
+    rng = np.random.default_rng(3)
+    rows, columns = 160, 320
+    left = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    true = -10 + np.arange(rows) // 2
+    right = np.stack([np.roll(row, -d, axis=0) for row, d in zip(left, true, strict=True)])
+    if swapped:
+        left, right, true = right, left, -true
+    pair = pair_of(left, right, swapped)
+    middle = tuple(sorted((int(true[60]), int(true[100]))))
+    lo, hi = reach(pair, middle)
+    assert lo <= true.min() + 1 and hi >= true.max() - 1
+    assert hi - lo < 2 * np.ptp(true)
+    assert reach(pair, middle, widen=False) == middle
+    assert reach(pair, (int(true.min()) - 5, int(true.max()) + 5)) == (true.min() - 5, true.max() + 5)
+    other = dataclasses.replace(pair, right=rng.integers(0, 256, right.shape, dtype=np.uint8))
+    assert reach(other, middle) == middle

@@ -16,8 +16,9 @@ from ..options import Between, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
 from .bands import mirrored
 from .methods import MATCHERS, QUALITIES, Found, volume_bytes
+from .reach import reach
 
-__all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity"]
+__all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity", "reach"]
 
 # Odds that a disparity is off by more than 1 px: c (1 + difference)^p (1 + distance)^q (1 + margin)^r, with the
 # difference of the two maps (px, at most 8), the distance to the next jump of disparity (px, at most 20) and, where the
