@@ -112,14 +112,48 @@ def test_refinement_sharpens_a_slanted_surface(slanted_pair):
     assert np.nanmedian(fine) < 0.5 * np.nanmedian(rough)
 
 
-@pytest.mark.parametrize("cost", ["sad", "zncc"])
+@pytest.mark.parametrize("cost", ["sad", "ssd", "zncc", "census"])
 def test_block_costs(slanted_pair, cost):
-    """Both costs find the truth; with the right picture darker, only the correlation does."""
+    """All costs find the truth; with the right picture darker, only correlation and census do."""
     left, right, truth = slanted_pair.left.pixels, slanted_pair.right.pixels, slanted_pair.disparity_left
-    for gain, works in ((1.0, True), (0.6, cost == "zncc")):
+    for gain, works in ((1.0, True), (0.6, cost in ("zncc", "census"))):
         kept, _ = compute_disparity(pair_of(left, (right * gain).astype(np.uint8)), (8, 42), method="block", cost=cost)
         right_share = np.mean(np.abs(kept - truth)[slanted_pair.visible1] <= 1)
         assert right_share > 0.85 if works else right_share < 0.7
+
+
+def exact_shifts(steps: int, roughness: float, blur: float, height=100, width=300):
+    """Pictures (H,W,3) u8 of one texture moved by k / steps px, k = 0 .. steps / 2, as a sensor sees them.
+
+    Random with amplitude 1 / f^roughness, behind a lens that blurs by `blur` px, over pixels that gather light over
+    their whole area; 16 samples to a pixel along the row, 4 down. All by the Fourier transform, so shifts are exact.
+    """
+    rng = np.random.default_rng(1)
+    down, along = 4, 16
+    fy, fx = np.fft.fftfreq(height * down, 1 / down)[:, None], np.fft.rfftfreq(width * along, 1 / along)[None]
+    f = np.hypot(fx, fy)
+    spectrum = np.fft.rfft2(rng.normal(size=(height * down, width * along)))
+    spectrum *= np.maximum(f, 1 / 64) ** -roughness * np.exp(-2 * (np.pi * blur * f) ** 2) * np.sinc(fx) * np.sinc(fy)
+    shape = height * down, width * along
+    moved = [np.fft.irfft2(spectrum * np.exp(2j * np.pi * fx * k / steps), s=shape)[::down, ::along]
+             for k in range(steps // 2 + 1)]  # fmt: skip
+    grey = 128 + 45 * np.array(moved) / np.std(moved[0])
+    return [np.repeat(p[..., None], 3, 2) for p in np.clip(np.rint(grey), 0, 255).astype(np.uint8)]
+
+
+@pytest.mark.parametrize("cost", ["sad", "ssd", "zncc", "census"])
+def test_bias(cost):
+    """Pixel locking, before and after: the mean error over shifts of 0 .. 1/2 px, for three kinds of texture."""
+    before, after = [], []
+    for roughness, blur in ((0.0, 0.6), (1.0, 0.3), (1.0, 0.6)):
+        left, *moved = exact_shifts(8, roughness, blur)
+        for k, right in enumerate(moved[:-1], 1):  # 1/8, 2/8, 3/8
+            for unbiased, errors in ((False, before), (True, after)):
+                found = MATCHERS["block"](left, right, -4, 4, cost=cost, unbiased=unbiased)
+                errors += [np.nanmean(d[8:-8, 12:-12]) - k / 8 for d in (found.left, found.right)]
+    before, after = (np.sqrt(np.mean(np.square(e))) for e in (before, after))
+    assert before > 0.02  # there is something to remove: it draws to whole disparities
+    assert after < 0.018 and after < 0.6 * before, (before, after)
 
 
 # ------------------------------------------------------------------------------------- exact symmetries
@@ -384,7 +418,7 @@ def test_wrong_names_and_values_are_refused():
     error = code_of(pair, (0, 8), method="elas")
     assert error.code == "unknown_method" and all(m in error.advice for m in MATCHERS)
     wrong = [("sgm", {"window": "9x9"}), ("sgm", {"p1": 0}), ("sgm", {"p1": 10**6}), ("sgm", {"fall": 0.0}),
-             ("sgm", {"P1": 3}), ("block", {"cost": "ssd"}), ("block", {"radius": 0}), ("block", {"radius": 500}),
+             ("sgm", {"P1": 3}), ("block", {"cost": "ncc"}), ("block", {"radius": 0}), ("block", {"radius": 500}),
              ("sgbm", {"mode": "bm"}), ("sgbm", {"block_size": 4})]  # fmt: skip
     for method, options in wrong:
         error = code_of(pair, (0, 8), method=method, **options)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stereo3d.disparity import aggregate, costs, segments, select, slanted
+from stereo3d.disparity import aggregate, costs, segments, select, slanted, windows
 from stereo3d.disparity.bands import in_bands
 
 H, W, D, LO = 13, 21, 9, -3
@@ -51,46 +51,93 @@ def test_hamming_volume(rng, lo):
                                   oracle)  # fmt: skip
 
 
+@pytest.mark.parametrize("halves", [False, True])
 @pytest.mark.parametrize("radius", [1, 3])
-def test_box_sums(rng, radius):
+def test_box_row(rng, radius, halves):
     image = rng.integers(0, 256, (H, W)).astype(np.uint8)
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(image.astype(int), radius, "edge"), (2 * radius + 1,) * 2)
-    total, square = costs.box_sums(image, radius)
-    np.testing.assert_array_equal(total, windows.sum((2, 3)))
-    np.testing.assert_array_equal(square, (windows**2).sum((2, 3)))
+    wide = np.pad(image.astype(int), ((radius, radius), (radius + 1, radius + 1)), "edge")
+    wide = wide[:, 1:] + wide[:, :-1] if halves else wide[:, 1:-1]
+    oracle = np.lib.stride_tricks.sliding_window_view(wide, (2 * radius + 1,) * 2)
+    columns, (total, square) = np.empty((2, wide.shape[1]), np.int64), np.empty((2, W + halves))
+    for y in range(H):
+        windows.box_row(image, y, radius, halves, y in (0, 5), columns, total, square)
+        np.testing.assert_array_equal(total, oracle[y].sum((1, 2)))
+        np.testing.assert_array_equal(square, (oracle[y] ** 2).sum((1, 2)))
 
 
-@pytest.mark.parametrize("product", [False, True])
+def two_pictures(rng, kind):
+    return rng.integers(0, 2**34 if kind == windows.CENSUS else 256, (2, H, W)).astype(
+        np.uint64 if kind == windows.CENSUS else np.uint8
+    )
+
+
+@pytest.mark.parametrize("kind", windows.KINDS)
 @pytest.mark.parametrize("radius", [1, 3])
-def test_running_window_sums(rng, radius, product):
+def test_running_window_sums(rng, radius, kind):
     """Each window of the left picture against the same window of the right one, moved by d; borders repeat."""
-    left, right = rng.integers(0, 256, (2, H, W)).astype(np.uint8)
+    left, right = two_pictures(rng, kind)
     ys = np.clip(np.arange(-radius, H + radius), 0, H - 1)
     xs = np.arange(-radius, W + radius)
-    a = left[ys][:, column(xs)].astype(int)[..., None]
-    b = right[ys][:, column(xs[:, None] - LO - np.arange(D))].astype(int)
-    each = a * b if product else abs(a - b)
+    a = left[ys][:, column(xs)].astype(np.int64)[..., None]
+    b = right[ys][:, column(xs[:, None] - LO - np.arange(D))].astype(np.int64)
+    each = {windows.SAD: abs(a - b), windows.CENSUS: np.bitwise_count(a ^ b)}.get(kind, a * b)
     oracle = np.lib.stride_tricks.sliding_window_view(each, (2 * radius + 1,) * 2, axis=(0, 1)).sum((-2, -1))
     columns, sums = np.empty((W + 2 * radius, D), np.int32), np.empty((W, D), np.int32)
     for y in range(H):
-        advance = costs.start_columns if y in (0, 5) else costs.move_columns
-        advance(left, right, LO, radius, product, y, columns)
-        costs.windows_of_columns(columns, radius, sums)
+        windows.move_columns(left, right, LO, radius, kind, y, y in (0, 5), columns)
+        windows.windows_of_columns(columns, radius, sums)
         np.testing.assert_array_equal(sums, oracle[y])
 
 
 def test_zncc_is_the_correlation_coefficient(rng):
     """1 - numpy's correlation coefficient; 0 for right = 2 left + 5, 2 for the negative, 1 for a flat window."""
-    windows = rng.integers(0, 100, (W, 9))
+    these = rng.integers(0, 100, (W, 9))
     other = rng.integers(0, 100, (W, 9))
-    other[0], other[1], other[2] = 2 * windows[0] + 5, 200 - windows[1], 9
-    product = (windows * other).sum(1).astype(np.int32)[:, None]  # d = 0 only
-    sums = [windows.sum(1), (windows**2).sum(1), other.sum(1), (other**2).sum(1)]
-    cost = np.empty((W, 1), np.float32)
-    costs.zncc_cost(product, *sums, 0, 9, cost)
+    other[0], other[1], other[2] = 2 * these[0] + 5, 200 - these[1], 9
+    product = (these * other).sum(1).astype(np.int32)[:, None]  # d = 0 only
+    sums = [v for a in (these, other) for v in (a.sum(1).astype(float), (a**2).sum(1).astype(float))]
+    windows.to_scales(*sums[:2], 9)
+    windows.to_scales(*sums[2:], 9)
+    cost = np.empty((W, 1), np.int32)
+    windows.zncc_cost(product, *sums, 0, 9, cost)
+    cost = cost / windows.ONE
     assert cost[:3, 0].tolist() == pytest.approx([0, 2, 1], abs=1e-6)
-    oracle = [1 - np.corrcoef(a, b)[0, 1] for a, b in zip(windows[3:], other[3:], strict=True)]
+    oracle = [1 - np.corrcoef(a, b)[0, 1] for a, b in zip(these[3:], other[3:], strict=True)]
     np.testing.assert_allclose(cost[3:, 0], oracle, atol=1e-6)
+
+
+def test_ssd_is_the_sum_of_squares(rng):
+    these, other = rng.integers(0, 256, (2, W, 9))
+    cost = np.empty((W, 1), np.int32)
+    squares = [(a**2).sum(1).astype(float) for a in (these, other)]
+    windows.ssd_cost((these * other).sum(1).astype(np.int32)[:, None], *squares, 0, cost)
+    np.testing.assert_array_equal(cost[:, 0], ((these - other) ** 2).sum(1))
+
+
+@pytest.mark.parametrize("kind", [windows.SSD, windows.ZNCC])
+def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
+    """One pixel of both maps: a parabola through whole disparities, one through half ones, the windows gone through."""
+    left = rng.integers(0, 256, (H, W)).astype(np.uint8)
+    right = np.clip(np.roll(left, -2, 1) * 0.6 + np.roll(left, -3, 1) * 0.4 + 0.5, 0, 255).astype(np.uint8)
+    maps = [np.empty((H, W), np.float32) for _ in range(3)]
+    windows.match_rows(left, right, 0, 8, 2, kind, True, 0, H, *maps)
+    a, b = left.astype(float), right.astype(float)
+
+    def cost(x, u):  # of the windows about x and u, one of which may lie half way
+        own, other = ((p[4:9, int(np.floor(c)) - 2 :][:, :5] + p[4:9, int(np.ceil(c)) - 2 :][:, :5]) / 2
+                      for p, c in ((a, x), (b, u)))  # fmt: skip
+        return ((own - other) ** 2).sum() if kind == windows.SSD else 1 - np.corrcoef(own.ravel(), other.ravel())[0, 1]
+
+    def vertex(c):
+        return (c[0] - c[2]) / (2 * (c[0] + c[2] - 2 * c[1]))
+
+    for found, of in ((maps[0][6, 12], lambda d: cost(12, 12 - d)), (maps[2][6, 9], lambda d: cost(9 + d, 9))):
+        k = min(range(2, 5), key=of)
+        one = k + vertex([of(k - 1), of(k), of(k + 1)])
+        h = np.floor(one) + 0.5
+        two = h + vertex([of(h - 1), of(h), of(h + 1)])
+        assert found == pytest.approx((one + two) / 2, abs=1e-3)
+        assert abs(one - two) > 0.01  # so that the test can tell
 
 
 def one_path(cost, picture, p1, p2, dy, dx):
@@ -134,7 +181,7 @@ def test_jump_penalties_by_hand():
     assert (np.diff(p2.astype(int)) <= 0).all()
 
 
-@pytest.mark.parametrize("dtype,largest", [(np.uint16, 65535), (np.float32, np.inf)])
+@pytest.mark.parametrize("dtype,largest", [(np.uint16, 65535), (np.int32, 2**31 - 1)])
 @pytest.mark.parametrize("lo", [-3, 0, 5])
 def test_winner(rng, dtype, largest, lo):
     cost = rng.integers(0, 60000, (H, W, D)).astype(dtype)
@@ -178,9 +225,9 @@ def test_winner(rng, dtype, largest, lo):
     ],
 )
 def test_sub_pixel_by_hand(costs_of_pixel, vee, want):
-    row = np.tile(np.array(costs_of_pixel, np.float32), (9, 1))
+    row = np.tile((4 * np.array(costs_of_pixel)).astype(np.int32), (9, 1))
     left, margin, right = (np.empty(9, np.float32) for _ in range(3))
-    select.winner_row(row, np.float32(np.inf), 0, vee, left, margin, right)
+    select.winner_row(row, np.int32(2**31 - 1), 0, vee, left, margin, right)
     np.testing.assert_allclose(left[5:], np.float32(want), atol=1e-6)  # x >= 5: the match lies inside
 
 

@@ -146,44 +146,34 @@ def block(
     lo: int,
     hi: int,
     *,
-    cost: Literal["zncc", "sad"] = "zncc",
+    cost: Literal["zncc", "sad", "ssd", "census"] = "zncc",
     radius: Annotated[int, Between(1, 50)] = 4,
     uniqueness: Annotated[float, Between(0, 1)] = 0.0,
+    unbiased: bool = True,
     threads: int = 1,
 ):
     """Block matching: the disparity at which the windows about both pixels are most alike.
 
-    radius: of the square windows of (2 radius + 1)^2 px.
-    cost: "zncc", 1 - zero-mean normalised cross-correlation, blind to brightness and contrast, sub-pixel by a parabola;
-    "sad", sum of absolute differences, sub-pixel by a symmetric V (its form about the minimum).
+    cost: "zncc", 1 - zero-mean normalised cross-correlation, blind to brightness and contrast; "sad", sum of absolute
+    differences; "ssd", of squared ones; "census", of the bits in which two pixels' neighbourhoods differ, blind to any
+    rising curve of brightness.  radius: of the square windows of (2 radius + 1)^2 px.
     uniqueness: share by which the winner's cost must lie below that of the best rival not next to it.
+    unbiased: sub-pixel by a parabola ("zncc", "ssd") or a symmetric V ("sad", "census") draws to whole disparities. The
+    former is averaged with one at half disparities, whose error is the opposite, the latter bent by what was measured.
     Running sums make the time independent of the radius; memory does not grow with the picture's height.
-    Source: Scharstein and Szeliski 2002.
+    Sources: Scharstein and Szeliski 2002; Zabih and Woodfill 1994; Shimizu and Okutomi 2005.
     """
-    from . import costs, select
+    from . import costs, windows
 
-    product = cost == "zncc"
-    height, width = left.shape[:2]
-    count = hi - lo + 1
-    grey_left, grey_right = costs.grey(left), costs.grey(right)
-    sums = [np.concatenate(costs.box_sums(g, radius)) for g in (grey_left, grey_right)] if product else None
-    d_left, margin, d_right = maps = [np.empty((height, width), np.float32) for _ in range(3)]
+    kind = {"sad": windows.SAD, "ssd": windows.SSD, "census": windows.CENSUS, "zncc": windows.ZNCC}[cost]
 
-    def rows(row0, row1):
-        columns = np.empty((width + 2 * radius, count), np.int32)
-        window = np.empty((width, count), np.int32)
-        score = np.empty((width, count), np.float32)
-        for y in range(row0, row1):
-            advance = costs.start_columns if y == row0 else costs.move_columns
-            advance(grey_left, grey_right, lo, radius, product, y, columns)
-            costs.windows_of_columns(columns, radius, window)
-            if product:
-                of_row = [s[i] for s in sums for i in (y, height + y)]
-                costs.zncc_cost(window, *of_row, lo, (2 * radius + 1) ** 2, score)
-            cost_row, largest = (score, np.float32(np.inf)) if product else (window, np.int32(2**31 - 1))
-            select.winner_row(cost_row, largest, lo, not product, *[m[y] for m in maps])
-
-    in_bands(height, threads, rows)
+    pictures = [costs.grey(p) for p in (left, right)]
+    if cost == "census":
+        pictures = [np.empty(p.shape, np.uint64) for p in pictures]
+        for picture, words in zip((left, right), pictures, strict=True):
+            in_bands(len(words), threads, costs.census, costs.luma(picture), *costs.CENSUS["5x7"], after=(words,))
+    d_left, margin, d_right = maps = [np.empty(left.shape[:2], np.float32) for _ in range(3)]
+    in_bands(len(left), threads, windows.match_rows, *pictures, lo, hi - lo + 1, radius, kind, unbiased, after=maps)
     d_left[margin < uniqueness] = np.nan
     return Found(d_left, d_right)
 
@@ -265,7 +255,7 @@ def volume_bytes(method: str, height: int, width: int, count: int, **options) ->
     """
     pictures = 64 * height * width
     if method == "block":
-        return 12 * 16 * width * count + pictures
+        return 16 * options.get("threads", 2) * (width + 100) * count + 3 * pictures
     if method == "sgbm":  # two runs at a time; the modes of 8 and 4 paths keep 4 bytes per pixel and disparity each
         volume = 8 * height if options.get("mode", "sgbm") in ("hh", "hh4") else 128
         return volume * (width + count) * (count + 15) + 2 * pictures

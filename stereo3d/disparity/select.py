@@ -14,17 +14,29 @@ def _least(values, least):
     return least
 
 
+NONE = np.int64(2**62)
+
+
 @njit(cache=True, nogil=True)
-def _challenge(values, start, smallest, facing):
-    """Where a value is below the smallest so far, it takes its place, and its number start + i that in facing."""
+def _least_with_place(values):
+    """The least value and its place k, the first of equals, as value 2^16 + k: so that one comparison does for both."""
+    least = NONE
+    for k in range(len(values)):
+        here = (np.int64(values[k]) << 16) | k
+        least = here if here < least else least
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _challenge(values, start, facing):
+    """facing[i] = the lesser of it and of value 2^16 + place, the place being start + i."""
     for i in range(len(values)):
-        better = values[i] < smallest[i]
-        smallest[i] = values[i] if better else smallest[i]
-        facing[i] = np.int32(start + i) if better else facing[i]
+        here = (np.int64(values[i]) << 16) | (start + i)
+        facing[i] = here if here < facing[i] else facing[i]
 
 
 @njit(cache=True, nogil=True)
-def _vertex(before, best, behind, vee):
+def vertex(before, best, behind, vee):
     """Where beside k the least cost lies, of a parabola or a symmetric V through three costs; 0 if they are flat."""
     before, best, behind = np.float64(before), np.float64(best), np.float64(behind)
     bend = 2 * (max(before, behind) - best) if vee else 2 * (before + behind - 2 * best)
@@ -35,7 +47,7 @@ def _vertex(before, best, behind, vee):
 def winner_row(cost, largest, lo, vee, left, margin, right):
     """Winner-takes-all of one picture row, seen from both sides.
 
-    cost (W,count), k <-> d = lo + k; largest: of its type, no cost is above it.
+    cost (W,count) of whole numbers, k <-> d = lo + k, count <= 65536; largest: of its type, no cost is above it.
     left[x] = lo + k + s, k = argmin cost[x] (the first of equals), s the sub-pixel vertex through the costs a, b, c at
     k-1, k, k+1: of a parabola, s = (a - c) / (2 (a + c - 2 b)), or with `vee` of a symmetric V,
     s = (a - c) / (2 (max(a, c) - b)).
@@ -46,20 +58,17 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
     left, margin, right: (W,) f32. Sources: Scharstein and Szeliski 2002; Shimizu and Okutomi 2005 (V).
     """
     width, count = cost.shape
-    smallest = np.full(width, largest)  # of what faces the right pixel W - 1 - j, and at which k: backwards, as k runs
-    facing = np.full(width, -1, np.int32)
+    facing = np.full(width, NONE)  # the least cost that faces the right pixel W - 1 - j: backwards, as k runs
     for x in range(width):
         here = cost[x]
-        b = _least(here, largest)
-        k = 0
-        while here[k] != b:
-            k += 1
+        k = _least_with_place(here) & 65535
+        b = here[k]
         rival = _least(here[: max(0, k - 1)], _least(here[k + 2 :], largest))
         left[x] = lo + k
         unclear = rival <= b
         if 0 < k < count - 1:
             unclear |= here[k - 1] == b == here[k + 1]
-            left[x] += _vertex(here[k - 1], b, here[k + 1], vee)
+            left[x] += vertex(here[k - 1], b, here[k + 1], vee)
         elif count == 2 and here[0] == here[1]:
             unclear = True
         if unclear or not 0 <= x - lo - k < width:
@@ -69,16 +78,15 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
         first = width - 1 - x + lo
         start, stop = max(0, -first), min(count, width - first)
         if start < stop:
-            met = slice(first + start, first + stop)
-            _challenge(here[start:stop], start, smallest[met], facing[met])
+            _challenge(here[start:stop], start, facing[first + start : first + stop])
     for u in range(width):
-        k = facing[width - 1 - u]
-        right[u] = lo + k if k >= 0 else np.nan
+        k = facing[width - 1 - u] & 65535
+        right[u] = lo + k if facing[width - 1 - u] < NONE else np.nan
         x = u + lo + k
         if 0 < k < count - 1 and 0 < x < width - 1:
             before, behind = cost[x - 1, k - 1], cost[x + 1, k + 1]
             if min(before, behind) >= cost[x, k]:
-                right[u] += _vertex(before, cost[x, k], behind, vee)
+                right[u] += vertex(before, cost[x, k], behind, vee)
 
 
 @njit(cache=True, nogil=True)
