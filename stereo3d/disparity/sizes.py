@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 SMALLEST = 32  # px: no side is made smaller than this
-STRIP, OVERLAP = 1_000_000, 32  # pixels solved at once at the larger sizes; further rows on either side that count
+STRIP, OVERLAP = 400_000, 16  # pixels solved at once at the larger sizes; further rows on either side that count
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def sizes(height: int, width: int, count: int, effort: Effort) -> list[tuple[int
 
 def strip_rows(width: int) -> int:
     """Rows that are solved at once."""
-    return max(4 * OVERLAP, STRIP // width)
+    return max(8 * OVERLAP, STRIP // width)
 
 
 def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: int) -> int:
