@@ -32,24 +32,43 @@ def bits_set(typingctx, word):
 
 
 @njit(cache=True, nogil=True)
+def _add_bits(row, centre, bits):
+    """bits = 2 bits + 1 where the row is darker than the centre; all (W,), 16 bits each, so vector code is short."""
+    for x in range(len(bits)):
+        bits[x] = (bits[x] << np.uint16(1)) | np.uint16(row[x] < centre[x])
+
+
+@njit(cache=True, nogil=True)
 def census(image, half_height, half_width, row0, row1, out):
     """out[y, x] = one bit for each neighbour in the window, set where the neighbour is darker than the pixel (y, x).
 
-    image (H,W) of whole numbers; rows row0 .. row1 - 1 of out (H,W) u64 are written; the first neighbour is the highest
-    bit. Pixels beyond the border repeat it. Source: Zabih and Woodfill, Non-parametric local transforms, 1994.
+    image (H,W) u8 or u16; rows row0 .. row1 - 1 of out (H,W) u64 are written; the first neighbour is the highest bit.
+    Pixels beyond the border repeat it. Source: Zabih and Woodfill, Non-parametric local transforms, 1994.
     """
     height, width = image.shape
+    rows = np.empty((2 * half_height + 1, width + 2 * half_width), image.dtype)
+    bits = np.empty(width, np.uint16)
     for y in range(row0, row1):
-        for x in range(width):
-            out[y, x] = 0
-        for dy in range(-half_height, half_height + 1):
-            v = min(max(y + dy, 0), height - 1)
-            for dx in range(-half_width, half_width + 1):
-                if dx == 0 and dy == 0:
+        for i in range(len(rows)):
+            v = min(max(y + i - half_height, 0), height - 1)
+            rows[i, half_width : half_width + width] = image[v]
+            rows[i, :half_width] = image[v, 0]
+            rows[i, half_width + width :] = image[v, width - 1]
+        centre = image[y]
+        out[y] = 0
+        bits[:] = 0
+        held = 0
+        for i in range(len(rows)):
+            for j in range(2 * half_width + 1):
+                if i == half_height and j == half_width:
                     continue
-                for x in range(width):
-                    u = min(max(x + dx, 0), width - 1)
-                    out[y, x] = (out[y, x] << np.uint64(1)) | np.uint64(image[v, u] < image[y, x])
+                _add_bits(rows[i, j : j + width], centre, bits)
+                held += 1
+                if held == 16 or (i == len(rows) - 1 and j == 2 * half_width):
+                    for x in range(width):
+                        out[y, x] = (out[y, x] << np.uint64(held)) | np.uint64(bits[x])
+                    bits[:] = 0
+                    held = 0
 
 
 @njit(cache=True, nogil=True)
