@@ -8,6 +8,7 @@ import inspect
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -44,9 +45,8 @@ def compute_disparity(
 
     Returns disparity (H,W) f32 px, NaN unknown, and confidence (H,W) f32 in [0,1], 0 where unknown or filled.
     """
-    left, _ = compute_disparities(
-        pair, d_range, method=method, dense=dense, threads=threads, tolerance=tolerance, speckle=speckle, **options
-    )
+    found, view, _ = _matched(pair, d_range, method, threads, None, options)
+    left = _of_view(found, view, pair.swapped, dense, tolerance, speckle)
     return left.disparity, left.confidence
 
 
@@ -79,6 +79,29 @@ def compute_disparities(
     Raises StereoError("bad_range" | "memory" | "unknown_method" | "bad_option", and with dense "no_disparity" where
     nothing at all was matched); ValueError for arrays of the wrong shape.
     """
+    found, *views = _matched(pair, d_range, method, threads, max_memory, options)
+    with ThreadPoolExecutor(max(1, min(2, threads or processors()))) as pool:
+        one, two = pool.map(lambda view: _of_view(found, view, pair.swapped, dense, tolerance, speckle), views)
+    return one, two
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What was found for one picture, that picture taken for the left one (the right one, or both of a swapped pair,
+    mirrored). own, facing: (H,W) f32 maps; shown, usable, shown_facing: (H,W) bool; margin (H,W) f32 | None."""
+
+    own: np.ndarray
+    facing: np.ndarray
+    shown: np.ndarray
+    usable: np.ndarray
+    shown_facing: np.ndarray
+    margin: np.ndarray | None
+    back: bool
+    limits: tuple[float, float]
+
+
+def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, options: dict):
+    """What the matcher finds, and both pictures' views of it (`_View`)."""
     matcher = choose("matcher", MATCHERS, method)
     known_options = options_of(matcher)
     options = check_options(method, known_options, options)
@@ -101,23 +124,22 @@ def compute_disparities(
         options["seen"] = seen1, seen2
     found = _both_maps(matcher, left, right, first, last, options)
     usable = (has_texture(left, seen1) & has_texture(right, seen2))[:, None]
-    # the mirrored right picture is the left one of a pair in the standard order
-    turned = [None if a is None else mirrored(a) for a in (found.right, found.left, seen2 & usable, seen1)]
-    margin = None if found.margins[1] is None else mirrored(found.margins[1])
-    views = (found.left, found.right, seen1 & usable, seen2, found.margins[0]), (*turned, margin)
+    one = found.left, found.right, seen1, seen1 & usable, seen2, found.margins[0]
+    two = found.right, found.left, seen2, seen2 & usable, seen1, found.margins[1]
+    two = (None if a is None else mirrored(a) for a in two)  # the left one of a pair in the standard order
+    return found, _View(*one, pair.swapped, (lo, hi)), _View(*two, not pair.swapped, (lo, hi))
 
-    def finished(view, seen, back: bool) -> DisparityMap:
-        disparity, sure, sigma = _kept(*view, tolerance, speckle)
-        if dense:
-            disparity = _filled(disparity, view[0] if found.complete else None, seen)
-        disparity = np.clip(disparity, np.float32(lo), np.float32(hi))
-        if back != pair.swapped:
-            disparity, sure, sigma = (mirrored(a) for a in (disparity, sure, sigma))
-        return DisparityMap(-disparity if pair.swapped else disparity, sure, sigma)
 
-    with ThreadPoolExecutor(min(threads, 2)) as pool:
-        first_map, second_map = pool.map(finished, views, (seen1, mirrored(seen2)), (False, True))
-    return first_map, second_map
+def _of_view(found: Found, view: _View, negative: bool, dense: bool, tolerance: float, speckle: int) -> DisparityMap:
+    disparity, sure, sigma = _kept(
+        view.own, view.facing, view.usable, view.shown_facing, view.margin, tolerance, speckle
+    )
+    if dense:
+        disparity = _filled(disparity, view.own if found.complete else None, view.shown)
+    disparity = np.clip(disparity, *np.float32(view.limits))
+    if view.back:
+        disparity, sure, sigma = (mirrored(a) for a in (disparity, sure, sigma))
+    return DisparityMap(-disparity if negative else disparity, sure, sigma)
 
 
 def _every(array: np.ndarray) -> np.ndarray:
@@ -170,21 +192,19 @@ def probability(disparity, difference, margin=None) -> np.ndarray:
     """
     import cv2
 
-    known = np.isfinite(disparity)
-    level = np.where(known, disparity, np.float32(-1e6))
+    level = np.nan_to_num(disparity, nan=-1e6)
     smooth = np.ones(disparity.shape, np.uint8)
-    for axis in (0, 1):
-        jump = np.abs(np.diff(level, axis=axis)) > JUMP
-        behind, before = [slice(None)] * 2, [slice(None)] * 2
-        behind[axis], before[axis] = slice(1, None), slice(None, -1)
-        smooth[tuple(behind)][jump] = 0
-        smooth[tuple(before)][jump] = 0
+    for behind, before in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        jump = np.abs(level[behind] - level[before]) > JUMP
+        smooth[behind][jump] = 0
+        smooth[before][jump] = 0
     distance = cv2.distanceTransform(smooth, distanceType=cv2.DIST_L2, maskSize=5)
-    scale, p, q, r = ODDS[margin is not None]
-    log_odds = np.log(scale) + p * np.log1p(np.minimum(difference, 8)) + q * np.log1p(np.minimum(distance, 20))
+    scale, *powers = (np.float32(x) for x in ODDS[margin is not None])
+    odds = scale * (1 + np.minimum(difference, np.float32(8))) ** powers[0]
+    odds *= (1 + np.minimum(distance, np.float32(20))) ** powers[1]
     if margin is not None:
-        log_odds += r * np.log1p(np.clip(margin, 0, 1000))
-    return (1 / (1 + np.exp(log_odds))).astype(np.float32)
+        odds *= (1 + np.clip(margin, np.float32(0), np.float32(1000))) ** powers[2]
+    return 1 / (1 + odds)
 
 
 def _filled(disparity, own, seen):

@@ -106,7 +106,7 @@ def sgm(
     p1: Annotated[int, Between(1, 1000)] = 24,
     contrast: Annotated[float, Between(0, 100)] = 8.0,
     fall: Annotated[float, Between(0.1, 255)] = 10.0,
-    refine: Annotated[int, Between(0, 15)] = 3,
+    refine: Annotated[int, Between(0, 15)] = 2,
     threads: int = 1,
 ):
     """Census transform, Hamming distance, semi-global aggregation along eight paths, winner-takes-all, refinement.

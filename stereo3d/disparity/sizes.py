@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 SMALLEST = 32  # px: no side is made smaller than this
-STRIP, OVERLAP = 400_000, 16  # pixels solved at once at the larger sizes; further rows on either side that count
+STRIP, ROWS = 400_000, 250  # pixels, but at least rows, that are solved at once at the larger sizes
+OVERLAP = 16  # rows more on either side that count
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def sizes(height: int, width: int, count: int, effort: Effort) -> list[tuple[int
 
 def strip_rows(width: int) -> int:
     """Rows that are solved at once."""
-    return max(8 * OVERLAP, STRIP // width)
+    return max(ROWS, STRIP // width)
 
 
 def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: int) -> int:
