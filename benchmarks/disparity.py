@@ -1,15 +1,22 @@
 """Every matcher on rectified pairs with measured truth, beside OpenCV run live.
 
     python benchmarks/disparity.py [--data DIR] [--scenes cones tsukuba ...] [--methods block sgm:window=5x7 ...]
+    python benchmarks/disparity.py --robust | --scaling
 
 bad-x: % of pixels with truth that are off by more than x px, of the non-occluded ones and of all, in the dense map;
 mean error there, in px; coverage and bad-1 of the kept map, non-occluded. Searched is [0, n), n the largest true
-disparity rounded up to a multiple of 16, for all alike. Seconds are whole calls of `compute_disparity`, dense; x SGBM
+disparity rounded up to a multiple of 16, for all alike. Seconds are whole calls of `compute_disparities`, dense; x SGBM
 and x HH compare them with one plain OpenCV call in the same run (wall clock, best of `--repeats`). The last rows are
 plain OpenCV, both directions, the lower of the left and right neighbour in its gaps.
+
+Then, for each matcher: the same as ratios to SGBM; how its confidence (hidden pixels included) fits what is observed,
+and how many of the wrong pixels of the dense map are among the least sure tenth; `block` beside
+OpenCV's StereoBM at equal coverage, its surest pixels against those that StereoBM keeps.
+--robust: the right picture brighter, offset, noisy. --scaling: one thread against two, on the largest pairs.
 """
 
 import argparse
+import functools
 import math
 import os
 import time
@@ -18,12 +25,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d.disparity import MATCHERS, compute_disparity
+from stereo3d.disparity import MATCHERS, compute_disparities, probability, select
 from stereo3d.evaluate import disparity_scores, read_scene
 from stereo3d.records import RectifiedPair
 
 OPENCV = {"OpenCV SGBM, block 5": (0, 5), "OpenCV HH, block 3": (1, 3)}
+STEREO_BM = (9, 15, 21)  # block sizes
 COLUMNS = ("bad-.5", "bad-1", "bad-2", "mean", "all: .5", "1", "2", "mean", "kept %", "bad-1", "s", "x SGBM", "x HH")
+HALF, ONE, ALL, COVERAGE, KEPT, SECONDS, HH = 0, 1, 5, 8, 9, 10, 12  # places in a row
+LARGE = 741 * 500  # pixels: from here on time counts
+BINS = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.01)  # of the predicted probability
+CHANGES = {"gain 1.2": (1.2, 0, 0), "offset 10": (1, 10, 0), "noise 3": (1, 0, 3), "all three": (1.2, 10, 3)}
 
 
 def rectified(left, right) -> RectifiedPair:
@@ -32,16 +44,39 @@ def rectified(left, right) -> RectifiedPair:
     return RectifiedPair(left, right, identity, identity)
 
 
+def widened(left, right, count: int):
+    """OpenCV reaches the left border where the pictures are wider by the range."""
+    return [cv2.copyMakeBorder(p, top=0, bottom=0, left=count, right=0, borderType=cv2.BORDER_REPLICATE)
+            for p in (left, right)]  # fmt: skip
+
+
+def known(raw, count: int):
+    """OpenCV's sixteenths without the added columns, in px, NaN where it says nothing or points outside."""
+    d = raw[:, count:].astype(np.float32) / 16
+    d[(d < 0) | (d > np.arange(d.shape[1]))] = np.nan
+    return d
+
+
 def opencv_plain(left, right, count: int, mode: int, block: int):
-    """(dense, kept): OpenCV as its users call it, the pictures widened so that it reaches the left border."""
+    """(dense, kept): OpenCV's SGBM as its users call it."""
     matcher = cv2.StereoSGBM.create(minDisparity=0, numDisparities=count, blockSize=block, P1=24 * block**2,
                                     P2=96 * block**2, disp12MaxDiff=1, preFilterCap=63, mode=mode)  # fmt: skip
-    wide = [cv2.copyMakeBorder(p, top=0, bottom=0, left=count, right=0, borderType=cv2.BORDER_REPLICATE)
-            for p in (left, right)]  # fmt: skip
-    kept = matcher.compute(*wide)[:, count:].astype(np.float32) / 16
-    kept[(kept < 0) | (kept > np.arange(kept.shape[1]))] = np.nan
+    kept = known(matcher.compute(*widened(left, right, count)), count)
     dense = np.fmin(last_known(kept), last_known(kept[:, ::-1])[:, ::-1])
     return np.nan_to_num(dense), kept
+
+
+def opencv_block(left, right, count: int, block: int):
+    """OpenCV's StereoBM with the settings of its own sample."""
+    matcher = cv2.StereoBM.create(numDisparities=count, blockSize=block)
+    matcher.setPreFilterCap(31)
+    matcher.setTextureThreshold(10)
+    matcher.setUniquenessRatio(15)
+    matcher.setSpeckleWindowSize(100)
+    matcher.setSpeckleRange(32)
+    matcher.setDisp12MaxDiff(1)
+    grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in widened(left, right, count)]
+    return known(matcher.compute(*grey), count)
 
 
 def last_known(d):
@@ -58,6 +93,43 @@ def seconds(run, repeats: int) -> float:
     return min(times)
 
 
+class Row:
+    """A matcher with its options: "sgm:window=5x7,p1=12". The last outcome of its own is kept, to be used again."""
+
+    def __init__(self, text: str, threads: int | None):
+        self.name, _, options = text.partition(":")
+        self.options = dict(o.split("=", 1) for o in options.split(",") if o)
+        self.threads, self.matcher = threads, MATCHERS[self.name]
+        self.outcome = self.spent = None
+
+    def _call(self, function, pair, d_range, **more):
+        MATCHERS[self.name] = functools.wraps(self.matcher)(function)
+        try:
+            left, right = compute_disparities(pair, d_range, method=self.name, **{"threads": self.threads} | more,
+                                              **self.options)  # fmt: skip
+        finally:
+            MATCHERS[self.name] = self.matcher
+        return left, right
+
+    def dense(self, pair, d_range, **more):
+        def watched(*arguments, **options):
+            start = time.perf_counter()
+            self.outcome = self.matcher(*arguments, **options)
+            self.spent = time.perf_counter() - start
+            return self.outcome
+
+        return self._call(watched, pair, d_range, dense=True, **more)[0].disparity
+
+    def kept(self, pair, d_range):
+        return self._call(lambda *_, **__: self.outcome, pair, d_range)[0].disparity
+
+    def confidence(self, dense):
+        """Of every pixel of the matcher's own map, as `compute_disparities` has it for those that it keeps."""
+        difference = select.left_right_difference(self.outcome.left, self.outcome.right)
+        shown = np.where(np.isfinite(self.outcome.left), self.outcome.left, dense)
+        return probability(shown, difference, self.outcome.odds, self.outcome.margins[0])
+
+
 def measure(scene, dense, kept) -> list[float]:
     """The figures of one scene, in the order of COLUMNS."""
     of_dense, of_kept = (disparity_scores(d, scene.truth, scene.nonocc) for d in (dense, kept))
@@ -65,10 +137,167 @@ def measure(scene, dense, kept) -> list[float]:
     return row + [of_kept["nonocc"]["coverage"], of_kept["nonocc"]["bad_1_kept"]]
 
 
-def parse(text: str) -> tuple[str, dict]:
-    """ "sgm:window=5x7,p1=12" -> ("sgm", {"window": "5x7", "p1": "12"})."""
-    name, _, options = text.partition(":")
-    return name, dict(o.split("=", 1) for o in options.split(",") if o)
+def surest(confidence, wrong, share: float) -> float:
+    """% wrong among the given share of the pixels, the surest ones."""
+    order = np.argsort(-confidence, kind="stable")
+    return 100 * wrong[order[: max(1, round(share * len(order)))]].mean()
+
+
+def of_confidence(confidence, scene, dense, own):
+    """Reliability of the matcher's own map: share, sum of probabilities and of right ones in each bin; of the wrong
+    ones of the dense map % in the least sure tenth, of the non-occluded pixels and of all."""
+    there = np.isfinite(scene.truth)
+    wrong = np.abs(dense - scene.truth) > 1
+    judged = there & np.isfinite(own)
+    p, right = confidence[judged], np.abs(own - scene.truth)[judged] <= 1
+    at = np.digitize(p, BINS) - 1
+    bins = np.array([np.bincount(at, w, len(BINS) - 1) / len(p) for w in (None, p, right)])
+    removed = []
+    for part in (there & scene.nonocc, there):
+        w, order = wrong[part], np.argsort(confidence[part], kind="stable")
+        removed.append(100 * w[order[: len(order) // 10]].sum() / max(1, w.sum()))
+    return bins, removed
+
+
+def ratios(rows: dict, large: np.ndarray):
+    """The same as ratios to SGBM, scenes on which it is better, time where pictures are large."""
+    values = {name: np.array(v) for name, v in rows.items()}
+    sgbm, hh = (values[name] for name in OPENCV)
+    print(
+        f"\n{'ratio of the means to SGBM':38s}"
+        + "".join(
+            f"{c:>14s}"
+            for c in (
+                "bad-1",
+                "bad-.5",
+                "bad-1, all",
+                "bad-1, kept",
+                "kept %",
+                "better: SGBM",
+                "than HH",
+                f"x HH, n={large.sum()}",
+            )
+        )
+    )
+    for name, v in values.items():
+        mean, of = v.mean(0), sgbm.mean(0)
+        better = [int((v[:, ONE] < peer[:, ONE]).sum()) for peer in (sgbm, hh)]
+        figures = [f"{mean[k] / of[k]:14.3f}" for k in (ONE, HALF, ALL, KEPT)] + [f"{mean[COVERAGE]:14.1f}"]
+        figures += [f"{b:14d}" for b in better] + [f"{v[large, HH].mean() if large.any() else np.nan:14.2f}"]
+        print(f"{name:38s}" + "".join(figures))
+
+
+def reliability(found: dict):
+    print("\nconfidence, of all that the matcher says, before the left-right test; in each bin: % of the pixels,")
+    print("probability of an error < 1 px predicted, observed")
+    print(f"{'':28s}" + "".join(f"{f'{a:g} to {min(b, 1):g}':>17s}" for a, b in zip(BINS, BINS[1:], strict=False)))
+    for name, of_scenes in found.items():
+        share, predicted, right = np.mean([bins for bins, _ in of_scenes], 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cells = zip(100 * share, predicted / share, right / share, strict=True)
+        print(f"{name:28s}" + "".join(f"{s:5.1f} {p:5.2f} {r:5.2f}" if s else 17 * " " for s, p, r in cells))
+    print("% of the wrong pixels that are among the least sure tenth, mean over scenes: of the non-occluded, of all")
+    for name, of_scenes in found.items():
+        print(f"{name:28s}" + "".join(f"{v:8.1f}" for v in np.mean([removed for _, removed in of_scenes], 0)))
+
+
+def beside_stereo_bm(name: str, found: dict):
+    print(
+        f"\n{name} beside OpenCV's StereoBM: bad-1 % of what StereoBM keeps, of as many of the surest of {name}; time"
+    )
+    print("of the matcher (both maps) and of the whole call, x StereoBM (one map)")
+    for size, of_scenes in found.items():
+        coverage, theirs, ours, matcher, whole = (v := np.array(of_scenes)).mean(0)
+        better = (v[:, 2] < v[:, 1]).sum()
+        print(f"StereoBM, block {size:2d}: kept {coverage:5.1f} %  StereoBM {theirs:5.2f}  {name} {ours:5.2f}  better "
+              f"on {better} of {len(v)}  matcher x {matcher:4.1f}  call x {whole:4.1f}")  # fmt: skip
+
+
+def compare(scenes, rows: list[str], arguments):
+    figures = {name: [] for name in (*rows, *OPENCV)}
+    sure, large = {name: [] for name in rows}, []
+    of_bm = {name: {size: [] for size in STEREO_BM} for name in rows if name.startswith("block")}
+    print(f"{'':38s}" + "".join(f"{c:>8s}" for c in COLUMNS))
+    for number, (scene, pair, count) in enumerate(scenes):
+        if number == 0:  # what is compiled at the first call is not counted
+            small = rectified(scene.left[:64, :200].copy(), scene.right[:64, :200].copy())
+            for name in rows:
+                Row(name, arguments.threads).dense(small, (0, 15))
+        peers = {}
+        for peer, (mode, block) in OPENCV.items():
+            once = lambda m=mode, b=block: opencv_plain(scene.left, scene.right, count, m, b)  # noqa: B023, E731
+            peers[peer] = seconds(once, arguments.repeats)
+        large.append(scene.truth.size >= LARGE)
+        for name in figures:
+            if name in OPENCV:
+                dense, kept = opencv_plain(scene.left, scene.right, count, *OPENCV[name])
+                spent = peers[name]
+            else:
+                row, own, calls = Row(name, arguments.threads), [], []
+                for _ in range(arguments.repeats):
+                    start = time.perf_counter()
+                    dense = row.dense(pair, (0, count - 1))
+                    calls.append(time.perf_counter() - start)
+                    own.append(row.spent)
+                spent = min(calls)
+                kept = row.kept(pair, (0, count - 1))
+                confidence = row.confidence(dense)
+                sure[name].append(of_confidence(confidence, scene, dense, row.outcome.left))
+                if name in of_bm:
+                    seen = np.isfinite(scene.truth) & scene.nonocc
+                    wrong = np.abs(dense - scene.truth)[seen] > 1
+                    for size in STEREO_BM:
+                        theirs = opencv_block(scene.left, scene.right, count, size)
+                        once = lambda s=size: opencv_block(scene.left, scene.right, count, s)  # noqa: B023, E731
+                        bm = seconds(once, max(3, arguments.repeats))
+                        scores = disparity_scores(theirs, scene.truth, scene.nonocc)["nonocc"]
+                        ours = surest(confidence[seen], wrong, scores["coverage"] / 100)
+                        of_bm[name][size].append(
+                            (scores["coverage"], scores["bad_1_kept"], ours, min(own) / bm, spent / bm)
+                        )
+            figures[name].append([*measure(scene, dense, kept), spent, *(spent / p for p in peers.values())])
+            if arguments.each:
+                show(f"{scene.name}, {name}", figures[name][-1])
+    if len(large) > 1 or not arguments.each:
+        for name, values in figures.items():
+            show(f"{name}, mean of {len(large)}", np.mean(values, 0))
+    ratios(figures, np.array(large))
+    reliability(sure)
+    for name, found in of_bm.items():
+        beside_stereo_bm(name, found)
+
+
+def robust(scenes, rows: list[str], arguments):
+    """bad-1, non-occluded, dense, as the right picture changes; and by how much it grows."""
+    bad = {name: [] for name in rows}
+    for scene, pair, count in scenes:
+        noise = np.random.default_rng(0).normal(size=scene.right.shape)
+        for name in rows:
+            values = []
+            for gain, offset, sigma in ((1, 0, 0), *CHANGES.values()):
+                right = np.clip(np.rint(gain * scene.right + offset + sigma * noise), 0, 255).astype(np.uint8)
+                changed = RectifiedPair(pair.left, right, pair.map1, pair.map2)
+                dense = Row(name, arguments.threads).dense(changed, (0, count - 1))
+                values.append(disparity_scores(dense, scene.truth, scene.nonocc)["nonocc"]["bad_1"])
+            bad[name].append(values)
+    print(f"{'bad-1, right picture:':28s}{'as it is':>10s}" + "".join(f"{c:>18s}" for c in CHANGES))
+    for name, values in bad.items():
+        base, *others = np.mean(values, 0)
+        print(f"{name:28s}{base:10.2f}" + "".join(f"{v:10.2f} x {v / base:5.2f}" for v in others))
+
+
+def scaling(scenes, rows: list[str], arguments):
+    """Seconds with one thread and with two; the largest three pairs."""
+    for scene, pair, count in sorted(scenes, key=lambda s: -s[0].truth.size)[:3]:
+        for name in rows:
+            row, spent, maps = Row(name, None), [], []
+            for threads in (1, 2):
+                maps.append(row.dense(pair, (0, count - 1), threads=threads))  # and compiled
+                once = lambda t=threads, r=row: r.dense(pair, (0, count - 1), threads=t)  # noqa: B023, E731
+                spent.append(seconds(once, arguments.repeats))
+            same = "the same" if np.array_equal(*maps, equal_nan=True) else "ANOTHER"
+            print(f"{scene.name:16s} {name:14s} 1 thread {spent[0]:6.2f} s, 2 threads {spent[1]:6.2f} s: "
+                  f"x {spent[0] / spent[1]:4.2f}, {same} map", flush=True)  # fmt: skip
 
 
 def main():
@@ -79,40 +308,21 @@ def main():
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--each", action="store_true", help="also a line for each scene")
+    parser.add_argument("--robust", action="store_true", help="how the error grows as the right picture changes")
+    parser.add_argument("--scaling", action="store_true", help="one thread against two")
     arguments = parser.parse_args()
     if not arguments.data:
         parser.error("give --data or set STEREO3D_DATA")
     root = Path(arguments.data) / "disparity"
-    scenes = arguments.scenes or sorted(p.parent.name for p in root.glob("*/pair.json"))
 
-    rows = {name: [] for name in (*arguments.methods, *OPENCV)}
-    print(f"{'':38s}" + "".join(f"{c:>8s}" for c in COLUMNS))
-    for name in scenes:
-        scene = read_scene(root / name)
-        pair = rectified(scene.left, scene.right)
-        count = 16 * math.ceil((float(np.nanmax(scene.truth)) + 1e-6) / 16)
-        d_range, peers = (0, count - 1), {}
-        for peer, (mode, block) in OPENCV.items():
-            once = lambda m=mode, b=block: opencv_plain(scene.left, scene.right, count, m, b)  # noqa: B023, E731
-            peers[peer] = seconds(once, arguments.repeats)
-        sgbm, hh = peers.values()
-        for row in rows:
-            if row in OPENCV:
-                dense, kept = opencv_plain(scene.left, scene.right, count, *OPENCV[row])
-                spent = peers[row]
-            else:
-                method, options = parse(row)
-                ask = dict(method=method, threads=arguments.threads, **options)
-                kept, _ = compute_disparity(pair, d_range, **ask)
-                dense, _ = compute_disparity(pair, d_range, dense=True, **ask)
-                once = lambda a=ask: compute_disparity(pair, d_range, dense=True, **a)  # noqa: B023, E731
-                spent = seconds(once, arguments.repeats)
-            rows[row].append([*measure(scene, dense, kept), spent, spent / sgbm, spent / hh])
-            if arguments.each:
-                show(f"{name}, {row}", rows[row][-1])
-    if len(scenes) > 1 or not arguments.each:
-        for row, values in rows.items():
-            show(f"{row}, mean of {len(scenes)}", np.mean(values, 0))
+    def scenes():
+        for name in arguments.scenes or sorted(p.parent.name for p in root.glob("*/pair.json")):
+            scene = read_scene(root / name)
+            count = 16 * math.ceil((float(np.nanmax(scene.truth)) + 1e-6) / 16)
+            yield scene, rectified(scene.left, scene.right), count
+
+    what = robust if arguments.robust else scaling if arguments.scaling else compare
+    what(scenes(), arguments.methods, arguments)
 
 
 def show(name: str, figures):

@@ -22,10 +22,6 @@ from .reach import reach
 
 __all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity", "reach"]
 
-# Odds that a disparity is off by more than 1 px: c (1 + difference)^p (1 + distance)^q (1 + margin)^r, with the
-# difference of the two maps (px, at most 8), the distance to the next jump of disparity (px, at most 20) and, where the
-# matcher tells it, the margin (bits, at most 1000). Logistic regression over 17 real pairs, the hidden pixels included.
-ODDS = {False: (0.265, 1.19, -0.86, 0.0), True: (8.3, 0.81, -0.58, -0.64)}
 JUMP = 1.5  # px of disparity between two neighbours
 SIGMA = 0.2  # px: what remains where both maps say the same
 
@@ -67,8 +63,8 @@ def compute_disparities(
     d_range: (lo, hi) px, lo < hi, of either sign; whole disparities floor(lo) .. ceil(hi) are tried.
     method: a name in `MATCHERS`; options: of that matcher.  threads: None for one per processor; the result does not
     depend on it.  A pixel is kept where both maps agree, |d_left(x) - d_right(x - d_left)| <= tolerance (px), and where
-    at least `speckle` connected pixels have a similar disparity. confidence is the probability that a disparity is off
-    by less than 1 px (`ODDS`), 0 where it is unknown or filled; sigma = sqrt(SIGMA^2 + difference of both maps^2).
+    at least `speckle` connected pixels have a similar disparity. confidence is the `probability` that a disparity is
+    off by less than 1 px, 0 where it is unknown or filled; sigma = sqrt(SIGMA^2 + difference of both maps^2).
 
     Unknown is also where the picture's own map is NaN, and where the match lies outside the other picture or where that
     one's map is NaN. With `dense`, every pixel that shows anything gets a value: the matcher's own, or the farther of
@@ -132,7 +128,7 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
 
 def _of_view(found: Found, view: _View, negative: bool, dense: bool, tolerance: float, speckle: int) -> DisparityMap:
     disparity, sure, sigma = _kept(
-        view.own, view.facing, view.usable, view.shown_facing, view.margin, tolerance, speckle
+        view.own, view.facing, view.usable, view.shown_facing, view.margin, found.odds, tolerance, speckle
     )
     if dense:
         disparity = _filled(disparity, view.own if found.complete else None, view.shown)
@@ -169,7 +165,7 @@ def _both_maps(matcher, left, right, lo: int, hi: int, options: dict) -> Found:
     return found._replace(left=np.asarray(found.left, np.float32), right=np.asarray(found.right, np.float32))
 
 
-def _kept(d_left, d_right, seen1, seen2, margin, tolerance: float, speckle: int):
+def _kept(d_left, d_right, seen1, seen2, margin, odds, tolerance: float, speckle: int):
     """The left map without what cannot be believed, how sure the rest is, and its deviation (px), all (H,W) f32."""
     from . import select
 
@@ -179,16 +175,20 @@ def _kept(d_left, d_right, seen1, seen2, margin, tolerance: float, speckle: int)
     kept = np.where(difference <= tolerance, d_left, np.float32(np.nan))
     kept[select.small_components(kept, 1.0, speckle)] = np.nan
     known = np.isfinite(kept)
-    sure = np.where(known, probability(d_left, difference, margin), np.float32(0))
+    sure = np.where(known, probability(d_left, difference, odds, margin), np.float32(0))
     with np.errstate(invalid="ignore"):
         sigma = np.where(known, np.sqrt(np.float32(SIGMA**2) + difference**2), np.float32(np.nan))
     return kept, sure, sigma
 
 
-def probability(disparity, difference, margin=None) -> np.ndarray:
-    """(H,W) f32 that a disparity is off by less than 1 px: 1 / (1 + odds), see `ODDS`.
+def probability(disparity, difference, odds, margin=None) -> np.ndarray:
+    """(H,W) f32 that a disparity is off by less than 1 px: 1 / (1 + the odds that it is off by more).
 
-    disparity (H,W) f32 px, NaN unknown; difference (H,W) f32 of both maps, px; margin (H,W) f32 | None, bits.
+    The odds are c (1 + difference)^p (1 + distance)^q (1 + margin)^r.
+
+    disparity (H,W) f32 px, NaN unknown; difference (H,W) f32 of both maps, px, at most 8 counts; distance: to the next
+    jump of disparity, px, at most 20; odds: (c, p, q, r), of the matcher, whose margin (H,W) f32 | None this is, at
+    most 1000: see `methods.Found`.
     """
     import cv2
 
@@ -199,12 +199,12 @@ def probability(disparity, difference, margin=None) -> np.ndarray:
         smooth[behind][jump] = 0
         smooth[before][jump] = 0
     distance = cv2.distanceTransform(smooth, distanceType=cv2.DIST_L2, maskSize=5)
-    scale, *powers = (np.float32(x) for x in ODDS[margin is not None])
-    odds = scale * (1 + np.minimum(difference, np.float32(8))) ** powers[0]
-    odds *= (1 + np.minimum(distance, np.float32(20))) ** powers[1]
+    scale, *powers = (np.float32(x) for x in odds)
+    against = scale * (1 + np.minimum(difference, np.float32(8))) ** powers[0]
+    against *= (1 + np.minimum(distance, np.float32(20))) ** powers[1]
     if margin is not None:
-        odds *= (1 + np.clip(margin, np.float32(0), np.float32(1000))) ** powers[2]
-    return 1 / (1 + odds)
+        against *= (1 + np.clip(margin, np.float32(0), np.float32(1000))) ** powers[2]
+    return 1 / (1 + against)
 
 
 def _filled(disparity, own, seen):

@@ -33,7 +33,7 @@ def _values(row, radius, halves, values):
 
 @njit(cache=True, nogil=True)
 def box_row(image, y, radius, halves, first, columns, total, square):
-    """Sum and sum of squares over the (2 radius + 1)^2 window about each pixel of row y of an image (H,W) u8.
+    """Sum and sum of squares over the (2 radius + 1)^2 window about each pixel of row y of an image (H,W) u16.
 
     total, square (W,) f64, whole numbers; with `halves` (W + 1,): about the places half a pixel before each pixel, of
     twice what lies there, the sum of both neighbours.  columns (2, len(total) + 2 radius) i64: the sums down each
@@ -233,7 +233,7 @@ def even_out(d):
 def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_left, margin, d_right):
     """Rows row0 .. row1 - 1 of both maps and of the margin, (H,W) f32 (`winner_row`), by the costs of `kind`.
 
-    left, right (H,W) u8, or u64 for CENSUS.
+    left, right (H,W) u16 of at most 10 bits (so that no sum leaves 32, radius <= 20), or u64 for CENSUS.
     """
     width = left.shape[1]
     columns = np.empty((width + 2 * radius, count), np.int32)
