@@ -495,6 +495,28 @@ def doctor():
         click.get_current_context().exit(EXIT_RESOURCES)
 
 
+@cli.command(short_help="Compile everything now, not at the first run.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def warmup(quiet):
+    """Compile all kernels for this processor and keep them, as a step of building an image; later runs start at once.
+
+    They are kept in NUMBA_CACHE_DIR, else beside the program, else in the home: where `stereo3d doctor` says.
+    """
+    from .warmup import warm_up
+
+    start = time.perf_counter()
+
+    def tell(what, found):
+        if not quiet:
+            click.echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
+
+    found = warm_up(tell)
+    if not quiet:
+        seconds = time.perf_counter() - start
+        click.echo(f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
+                   if found.kernels else "All kernels were compiled already.")  # fmt: skip
+
+
 @cli.command(short_help="A camera or a rig from photos of a board.", epilog="""\b
 Examples:
   stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm

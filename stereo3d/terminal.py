@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from .pipeline import Result
+from .warmup import Compiling
 
 KEPT = 5  # of the latest runs, in the memory of how fast this computer is
 LONG = 4.0  # s: a stage that may take longer is announced by a plain line too
@@ -72,12 +73,21 @@ class Watch:
         self.stage = None  # the running one: (name, work, key, start)
         self.speeds = Speeds()
         self.bars = self.task = None
+        self.compiling = Compiling(self._tell_compiling)
 
     def __enter__(self):
         if self.moving:
             self.bars = _bars()
             self.bars.start()
+        self.compiling.__enter__()
         return self.tell
+
+    def _tell_compiling(self) -> None:
+        words = "compiling  once on this computer, it takes a minute (`stereo3d warmup` does it ahead)"
+        if self.bars is not None:
+            self.bars.console.print(words)
+        elif self.on:
+            click.echo(words, err=True)
 
     def tell(self, stage: str, work: float = 0.0, method: str = "") -> None:
         self._finish()
@@ -104,6 +114,7 @@ class Watch:
             click.echo(f"{name:<10} {duration(seconds)}", err=True)
 
     def __exit__(self, kind, *_):
+        self.compiling.__exit__()
         if kind is None:
             self._finish()
             self.speeds.save()

@@ -27,6 +27,7 @@ LAYERS = (
     ("pipeline",),
     ("stage_files", "doctor"),
     ("report",),
+    ("warmup",),
     ("terminal",),
     ("cli",),
     ("__init__", "__main__"),

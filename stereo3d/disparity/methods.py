@@ -71,7 +71,7 @@ def planes(
     Memory: 3 bytes per pixel and disparity of the reduced pair, at most 300 MB, and some 250 bytes per pixel.
     Sources: see `planes`, `slanted` and `segments` in this folder.
     """
-    return _by_planes(EFFORTS["planes"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+    return by_planes(EFFORTS["planes"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
 
 
 def planes_full(
@@ -95,10 +95,12 @@ def planes_full(
     slope, jump, contrast, fall, limit: see `planes`.
     Memory: as `planes`, but at most 1.2 GB for the start.
     """
-    return _by_planes(EFFORTS["planes_full"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+    return by_planes(EFFORTS["planes_full"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
 
 
-def _by_planes(effort, left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen) -> Found:
+def by_planes(
+    effort, left, right, lo, hi, slope=21.0, jump=12.0, contrast=8.0, fall=10.0, limit=14.0, threads=1, seen=None
+) -> Found:
     from . import aggregate, planes
 
     energy = planes.Energy(
