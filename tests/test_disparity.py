@@ -196,6 +196,73 @@ def test_swapped_is_the_mirror_image(slanted_pair, method, dense):
     np.testing.assert_array_equal(c_mirror[:, ::-1], c)
 
 
+@pytest.mark.parametrize("method", ["block", "sgm", "planes"])
+def test_upside_down(slanted_pair, method):
+    """Rows the other way round: the same map, but for what is taken up row by row (which of equals, sums of floats)."""
+    left, right = slanted_pair.left.pixels[:90], slanted_pair.right.pixels[:90]
+    here, _ = compute_disparities(pair_of(left, right), (8, 42), method=method, dense=True)
+    over, _ = compute_disparities(pair_of(left[::-1].copy(), right[::-1].copy()), (8, 42), method=method, dense=True)
+    difference = np.abs(over.disparity[::-1] - here.disparity)
+    if method == "planes":
+        assert np.mean(difference < 0.1) > 0.97
+    else:
+        assert np.mean(difference < 1e-3) > 0.999
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    height=st.integers(1, 40), width=st.integers(2, 90), lo=st.integers(-60, 60), span=st.integers(1, 70),
+    seed=st.integers(0, 99), holes=st.booleans(), swapped=st.booleans(),
+)  # fmt: skip
+def test_any_shape_and_range(height, width, lo, span, seed, holes, swapped):
+    """Dense: a value within the range wherever the picture shows anything; kept: within the range or NaN."""
+    lo = max(1 - width, min(lo, width - 1))
+    hi = min(lo + min(span, width), width)
+    rng = np.random.default_rng(seed)
+    left = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    pair = pair_of(left, np.roll(left, -(lo + hi) // 2, axis=1), swapped)
+    if holes:
+        pair.map1[rng.random((height, width)) < 0.1] = np.nan
+        pair.map2[:, : width // 5] = np.nan
+    seen = np.isfinite(pair.map1).all(-1), np.isfinite(pair.map2).all(-1)
+    for method in METHODS:
+        for dense in (True, False):
+            try:
+                maps = compute_disparities(pair, (lo, hi), method=method, dense=dense, speckle=0)
+            except StereoError as error:
+                assert error.code == "no_disparity" and dense, (method, error)
+                continue
+            for found, there in zip(maps, seen, strict=True):
+                d, known = found.disparity, np.isfinite(found.disparity)
+                assert d.shape == (height, width)
+                assert (d[known] >= lo).all() and (d[known] <= hi).all(), method
+                assert not known[~there].any(), method
+                if dense:
+                    assert known[there].all(), method
+                assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_row(method):
+    """Pictures of a single row: the shift is found all the same."""
+    left, right = flat_shift(6, height=1, width=200, margin=60)
+    d, _ = compute_disparity(pair_of(left, right), (0, 12), method=method, speckle=0, dense=True)
+    assert d.shape == (1, 200)
+    assert np.mean(np.abs(d[:, 66:-66] - 6) < 0.3) > 0.8
+
+
+def test_another_exposure_and_noise_cost_little(slanted_pair):
+    """gain 1.2, offset 10, sigma 3 on the right picture: planes err by less than a quarter more."""
+    left, right, truth = slanted_pair.left.pixels, slanted_pair.right.pixels, slanted_pair.disparity_left
+    noise = np.random.default_rng(0).normal(size=right.shape)
+    changed = np.clip(np.rint(1.2 * right + 10 + 3 * noise), 0, 255).astype(np.uint8)
+    bad = []
+    for picture in (right, changed):
+        d, _ = compute_disparity(pair_of(left, picture), (8, 42), dense=True)
+        bad.append(disparity_scores(d, truth, slanted_pair.visible1)["all"]["bad_1"])
+    assert bad[1] < 1.25 * bad[0] + 0.1, bad
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_do_not_change_the_result(slanted_pair, method):
     pair = pair_of(slanted_pair.left.pixels[:101], slanted_pair.right.pixels[:101])
@@ -386,12 +453,21 @@ def test_memory_is_predicted_before_it_is_taken(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "method,options", [("sgm", {}), ("planes", {}), ("block", {}), ("sgbm", {}), ("sgbm", {"mode": "hh"})]
+    "method,options,size",
+    [
+        ("sgm", {}, (600, 700, 160)),
+        ("planes", {}, (600, 700, 160)),
+        ("planes", {}, (1100, 900, 120)),  # starts at half the size
+        ("block", {}, (600, 700, 160)),
+        ("block", {"cost": "zncc"}, (600, 700, 160)),
+        ("sgbm", {}, (600, 700, 160)),
+        ("sgbm", {"mode": "hh"}, (600, 700, 160)),
+    ],
 )
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_prediction_holds(method, options):
+def test_memory_prediction_holds(method, options, size):
     """The growth of the process, measured from outside, stays below the prediction and, for volumes, near it."""
-    height, width, count = 600, 700, 160
+    height, width, count = size
     script = f"""
 import re, numpy as np
 from stereo3d.disparity.methods import MATCHERS

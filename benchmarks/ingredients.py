@@ -1,0 +1,133 @@
+"""What each ingredient of `planes` is worth: it is switched off, and the error grows.
+
+    python benchmarks/ingredients.py [--data DIR] [--scenes cones tsukuba ...] [--only WORD ...]
+
+Mean over the scenes (`benchmarks/disparity.py` has the measure): bad-1, bad-0.5 of the non-occluded pixels and bad-1 of
+all, in the dense map; behind it the difference to the whole; seconds against the whole (wall clock).
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from disparity import rectified
+
+from stereo3d.disparity import compute_disparity, costs, planes, slanted
+from stereo3d.disparity.sizes import EFFORTS
+from stereo3d.evaluate import disparity_scores, read_scene
+
+FIGURES = (("nonocc", "bad_1"), ("nonocc", "bad_0.5"), ("all", "bad_1"))
+
+
+def effort(**changes):
+    return patch.dict(EFFORTS, planes=replace(EFFORTS["planes"], **changes))
+
+
+def without_pieces(which: range):
+    """The pieces' planes are put in by scale, three fitted ones first, then two agreed ones."""
+
+    class Fewer(planes.Choices):
+        pieces = 0
+
+        def put_pieces(self, *arguments):
+            self.pieces += 1
+            if self.pieces - 1 not in which:
+                super().put_pieces(*arguments)
+
+    return patch.object(planes, "Choices", Fewer)
+
+
+def without_background():
+    """`next_choice` puts in the plane itself, its neighbourhood's, and then what lies behind."""
+    whole = planes.next_choice
+
+    class Fewer(planes.Choices):
+        planes_put = 0
+
+        def put(self, *plane):
+            self.planes_put += 1
+            if self.planes_put != 3:
+                super().put(*plane)
+
+    def next_choice(*arguments):
+        with patch.object(planes, "Choices", Fewer):
+            return whole(*arguments)
+
+    return patch.object(planes, "next_choice", next_choice)
+
+
+def unbelieved():
+    whole = planes.belief
+
+    def belief(*views):
+        d, state = whole(*views)
+        return d, np.minimum(state, np.uint8(slanted.SEEN))
+
+    return patch.object(planes, "belief", belief)
+
+
+def level(d):
+    return np.stack([d, np.zeros_like(d), np.zeros_like(d)])
+
+
+VARIANTS = {
+    "all of it": contextlib.nullcontext,
+    "luma rounded to 8 bits": lambda: patch.object(costs, "luma", lambda p: costs.grey(p).astype(np.uint16)),
+    "no planes fitted to pieces": lambda: without_pieces(range(3)),
+    "no planes by the pictures' agreement": lambda: without_pieces(range(3, 5)),
+    "no pieces at all": lambda: without_pieces(range(5)),
+    "no slant of the neighbourhood": lambda: patch.object(planes, "local_planes", level),
+    "the other view is not believed": unbelieved,
+    "no background behind the surroundings": without_background,
+    "no second round": lambda: effort(rounds=0),
+    "three rounds": lambda: effort(rounds=3),
+    "not sharpened": lambda: patch.object(planes, "sharpened", lambda *_: {}),
+    "started at half the size": lambda: effort(pixels=100_000),
+    "the same, without a shift": lambda: effort(pixels=100_000, shifts=0),
+    "the same, with two shifts": lambda: effort(pixels=100_000, shifts=2),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
+    parser.add_argument("--scenes", nargs="+", help="default: all")
+    parser.add_argument("--only", nargs="+", default=[""], help="variants that have one of these words in their name")
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    if not arguments.data:
+        parser.error("give --data or set STEREO3D_DATA")
+    root = Path(arguments.data) / "disparity"
+    variants = [n for n in VARIANTS if n == "all of it" or any(word in n for word in arguments.only)]
+    rows = {name: [] for name in variants}
+    for name in arguments.scenes or sorted(p.parent.name for p in root.glob("*/pair.json")):
+        scene = read_scene(root / name)
+        pair = rectified(scene.left, scene.right)
+        count = 16 * math.ceil((float(np.nanmax(scene.truth)) + 1e-6) / 16)
+        if not rows["all of it"]:  # what is compiled at the first call is not counted
+            compute_disparity(rectified(scene.left[:64, :200], scene.right[:64, :200]), (0, 15))
+        for variant in variants:
+            with VARIANTS[variant]():
+                start = time.perf_counter()
+                dense, _ = compute_disparity(pair, (0, count - 1), dense=True, threads=arguments.threads)
+                spent = time.perf_counter() - start
+            scores = disparity_scores(dense, scene.truth, scene.nonocc)
+            rows[variant].append([*(scores[part][k] for part, k in FIGURES), spent])
+    whole = np.mean(rows["all of it"], 0)
+    print(f"{'mean of ' + str(len(rows['all of it'])) + ' scenes':40s}{'bad-1':>14s}{'bad-0.5':>14s}{'bad-1, all':>14s}"
+          f"{'time':>8s}")  # fmt: skip
+    for variant, values in rows.items():
+        mean = np.mean(values, 0)
+        cells = [f"{m:7.2f}" + (f" {m - w:+6.2f}" if variant != "all of it" else 7 * " ")
+                 for m, w in zip(mean[:3], whole, strict=False)]  # fmt: skip
+        print(f"{variant:40s}" + "".join(cells) + f"{mean[3] / whole[3]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
