@@ -17,14 +17,17 @@ SAME = 1.0  # px, and always: what a matcher's own left-right test allows
 LARGEST_STEP = 64  # right pixels between two left ones at most: beyond that no surface was seen by both
 
 
-def fuse(left: DisparityMap, right: DisparityMap) -> tuple[DisparityMap, tuple[np.ndarray, ...]]:
+def fuse(
+    left: DisparityMap, right: DisparityMap, *, swapped: bool = False
+) -> tuple[DisparityMap, tuple[np.ndarray, ...]]:
     """(the left map improved by the right one, what lies between its pixels).
 
     d = (d_l / s_l^2 + d_r / s_r^2) / (1 / s_l^2 + 1 / s_r^2) where the maps agree, |d_l - d_r| <= max(1 px, 3 s),
-    s^2 = s_l^2 + s_r^2; the two saw the same pixels, so sigma stays as it was. A left pixel that neither of the two
-    right ones beside its match bears out is unknown: of such, one in ten is right. An unknown left pixel between the
+    s^2 = s_l^2 + s_r^2; the two saw the same pixels, so sigma stays as it was. A left pixel that the right ones beside
+    its match contradict, because they see through it, is unknown. An unknown left pixel between the
     places of two neighbouring right ones on one surface gets the disparity between theirs where that continues the left
     map to a neighbour in the row; where it would stand alone it is as likely to be wrong.
+    swapped: of `RectifiedPair`: nearer points have the smaller disparity.
 
     What lies between: x (N,) f64, fractional left column; row (N,) i64; disparity (N,) f64; sigma (N,) f32, px; by
     rows, in each from left to right, and between two neighbouring known pixels in the order of the right picture.
@@ -32,7 +35,7 @@ def fuse(left: DisparityMap, right: DisparityMap) -> tuple[DisparityMap, tuple[n
     if left.disparity.shape != right.disparity.shape:
         raise ValueError(f"fuse needs maps of one size, got {left.disparity.shape} and {right.disparity.shape}")
     disparity, confidence, sigma = (a.copy() for a in (left.disparity, left.confidence, left.sigma))
-    _fuse(disparity, confidence, sigma, right.disparity, right.confidence, right.sigma)
+    _fuse(disparity, confidence, sigma, right.disparity, right.confidence, right.sigma, -1 if swapped else 1)
     count = _between(disparity, sigma, right.disparity, right.sigma, np.empty((0, 4)))
     found = np.empty((count, 4))
     _between(disparity, sigma, right.disparity, right.sigma, found)
@@ -41,7 +44,7 @@ def fuse(left: DisparityMap, right: DisparityMap) -> tuple[DisparityMap, tuple[n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fuse(d, c, s, dr, cr, sr):
+def _fuse(d, c, s, dr, cr, sr, nearer):
     height, width = d.shape
     taken = np.empty(width, np.float32)
     for y in range(height):
@@ -53,17 +56,19 @@ def _fuse(d, c, s, dr, cr, sr):
             i = int(np.floor(u))
             if i < 0 or i + 1 >= width:
                 continue
-            agreed, total, value = 0, 0.0, 0.0
+            agreed, through, total, value = 0, False, 0.0, 0.0
             for k in range(2):
                 if np.isfinite(dr[y, i + k]):
                     # the right pixel beside u saw the point beside x: the slope between the two counts for nothing here
-                    off = abs(dr[y, i + k] - d[y, x])
-                    if off <= max(SAME, AGREE * np.sqrt(s[y, x] ** 2 + sr[y, i + k] ** 2)):
+                    off = dr[y, i + k] - d[y, x]
+                    allowed = max(SAME, AGREE * np.sqrt(s[y, x] ** 2 + sr[y, i + k] ** 2))
+                    through |= nearer * off < -allowed
+                    if abs(off) <= allowed:
                         agreed += 1
                         share = (1 - (u - i)) if k == 0 else u - i
                         total += share
                         value += share * dr[y, i + k]
-            if agreed == 0:
+            if agreed == 0 and through:
                 d[y, x], c[y, x], s[y, x] = np.nan, 0, np.nan
             elif agreed == 2:
                 wl, wr = 1 / max(s[y, x], 1e-3) ** 2, 1 / max(min(sr[y, i], sr[y, i + 1]), 1e-3) ** 2

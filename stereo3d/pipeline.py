@@ -44,6 +44,7 @@ BOUNDS = {
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
 ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
 SMALLEST_SIZE = 320  # px: where memory is short the photos are not matched smaller than this
+BEYOND = 32  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory")  # not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
@@ -230,10 +231,11 @@ def reconstruct(
         maps = compute_disparities(
             pair, d_range, method=config.matcher, max_memory=most, **config.of("matcher")
         )
-        fused, more = fuse(*maps)
+        fused, more = fuse(*maps, swapped=pair.swapped)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
-        points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=fused.sigma * row_spread(pair))
+        deviation = fused.sigma * row_spread(pair)
+        points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
         between = triangulate_between(more, pair, view)
         known = np.isfinite(points[..., 2])
         if not known.any():

@@ -3,22 +3,48 @@
 import numpy as np
 from numba import njit
 
+BASE = 8  # px between the three places it is continued from: the maps are single precision
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def look_up(xy, rows, columns):
-    """The map xy (H,W,2) at fractional columns (N,) of whole rows (N,), linear: (N,2), NaN outside."""
+def look_up(xy, rows, columns, beyond):
+    """The map xy (H,W,2) at fractional columns (N,) of whole rows (N,), linear: (N,2).
+
+    Up to `beyond` px past the outermost known pixels of a row the map goes on as a projective one of the row onto a
+    line, t(s) = k s / (1 + c s), then it is NaN.
+    """
     w = xy.shape[1]
     out = np.empty((len(rows), 2))
     for k in range(len(rows)):
-        u = columns[k]
-        if not 0 <= u <= w - 1:
-            out[k, 0] = out[k, 1] = np.nan
-            continue
-        i = min(int(u), max(w - 2, 0))
+        u, row = columns[k], xy[rows[k]]
+        i = min(max(int(np.floor(u)), 0), max(w - 2, 0))
+        j = min(i + 1, w - 1)
         a = u - i
-        here, there = xy[rows[k], i], xy[rows[k], min(i + 1, w - 1)]
-        for c in range(2):
-            out[k, c] = here[c] if a == 0 else (1 - a) * here[c] + a * there[c]
+        if 0 <= a <= 1:
+            for c in range(2):
+                out[k, c] = row[i, c] if a == 0 else (1 - a) * row[i, c] + a * row[j, c]
+            if np.isfinite(out[k, 0]):
+                continue
+        out[k, 0] = out[k, 1] = np.nan
+        if not (beyond > 0 and -beyond <= u <= w - 1 + beyond):
+            continue
+        for side in (1, -1):  # the known pixels lie to the right, or to the left
+            end = int(np.ceil(u)) if side > 0 else int(np.floor(u))
+            end = min(max(end, 0), w - 1)
+            while 0 <= end < w and side * (end - u) <= beyond and not np.isfinite(row[end, 0]):
+                end += side
+            middle, last = end + side * BASE, end + 2 * side * BASE
+            if 0 <= end < w and 0 <= last < w and side * (end - u) <= beyond:
+                v0, v1 = row[last, 0] - row[end, 0], row[last, 1] - row[end, 1]
+                length = np.sqrt(v0 * v0 + v1 * v1)
+                v0, v1 = v0 / length, v1 / length
+                first = (row[middle, 0] - row[end, 0]) * v0 + (row[middle, 1] - row[end, 1]) * v1
+                bend = (2 * first - length) / (2 * (length - first))  # c BASE
+                s = (u - end) / (last - end) * 2  # in units of BASE
+                if length > 0 and 1 + bend * s > 0.5:  # False for NaN
+                    t = first * (1 + bend) * s / (1 + bend * s)
+                    out[k, 0], out[k, 1] = row[end, 0] + t * v0, row[end, 1] + t * v1
+                    break
     return out
 
 

@@ -13,7 +13,7 @@ MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real 
 
 
 def triangulate(
-    disparity: np.ndarray, pair: RectifiedPair, view: TwoView, *, disparity_sigma=None
+    disparity: np.ndarray, pair: RectifiedPair, view: TwoView, *, disparity_sigma=None, beyond: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (H,W,3) f64 in the frame of camera 1, units of t, and their deviation along the ray, sigma (H,W) f32.
 
@@ -22,6 +22,7 @@ def triangulate(
     two rays meet in the point X = z d1, which so projects exactly onto its own photo pixel.
     sigma = |dz/dd| disparity_sigma |d1|, the derivative by a small difference.
     disparity: (H,W) px, NaN unknown.  disparity_sigma: px, number or (H,W); None: MATCH_SIGMA times `row_spread`.
+    beyond: px, how far past the second picture a match may lie: surface continued beyond what the second photo shows.
     Points behind a camera, or farther than their own deviation allows to tell from infinity, are NaN.
     """
     h, w = disparity.shape
@@ -36,7 +37,7 @@ def triangulate(
     def band(top: int):
         r = slice(top, top + ROWS)
         j, i = np.nonzero(np.isfinite(disparity[r]))
-        found = _meet(j, i, i - disparity[r][j, i], step[r][j, i], pair.map1[r], pair.map2[r], view)
+        found = _meet(j, i, i - disparity[r][j, i], step[r][j, i], pair.map1[r], pair.map2[r], view, beyond)
         points[r][j, i], sigma[r][j, i] = found
 
     with ThreadPoolExecutor() as pool:  # each band writes its own rows
@@ -93,14 +94,19 @@ def row_spread(pair: RectifiedPair) -> np.ndarray:
     return 1 / np.sqrt(_row_share(pair.map1))
 
 
-def _meet(rows, column1, column2, deviation, map1, map2, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
+def _meet(
+    rows, column1, column2, deviation, map1, map2, view: TwoView, beyond: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Points (N,3) and deviations (N,) of matches between columns of rows of the two maps (h,W,2)."""
     from .rays import look_up, meet
 
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     aside = column2 + np.where(column2 < 1, SMALL, -SMALL)  # a little to the side, and never out of the picture
     sides = (cam1, map1, column1), (cam2, map2, column2), (cam2, map2, aside)
-    rays = (undistort(look_up(m, rows, np.ascontiguousarray(c, dtype=float)), cam.K, cam.dist) for cam, m, c in sides)
+    rays = (
+        undistort(look_up(m, rows, np.ascontiguousarray(c, dtype=float), beyond), cam.K, cam.dist)
+        for cam, m, c in sides
+    )
     points, sigma = np.empty((len(rows), 3)), np.empty(len(rows))
     meet(*rays, deviation / SMALL, view.R, view.t, essential_from_pose(view.R, view.t), points, sigma)
     return points, sigma

@@ -298,7 +298,8 @@ def test_narrow_ranges(method, d_range):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_known_outside_the_photos(method):
-    """map1 NaN: unknown even when dense. map2 NaN, or a match beyond the border: unknown, filled when dense."""
+    """map1 NaN: unknown even when dense. map2 NaN, or a match beyond the border: unknown, filled when dense; a matcher
+    by planes may continue what lies beside it."""
     left, right = flat_shift(10, margin=0, height=50)
     pair = pair_of(left, right)
     map1, map2 = pair.map1.copy(), pair.map2.copy()
@@ -308,8 +309,8 @@ def test_nothing_is_known_outside_the_photos(method):
     d, c = compute_disparity(pair, (5, 15), method=method)
     dense, _ = compute_disparity(pair, (5, 15), method=method, dense=True)
     assert np.isnan(d[:10]).all() and (c[:10] == 0).all()
-    assert np.isnan(d[20:30, 51:89]).all()  # whose match, 10 px to the left, lies in the hole of map2
-    assert np.isnan(d[:, :5]).all()
+    for alone in (d[20:30, 51:89], d[10:, :5]):  # the first has its match, 10 px to the left, in the hole of map2
+        assert np.isnan(alone).all() or method.startswith("planes") and np.nanmax(np.abs(alone - 10)) < 0.1
     assert np.mean(np.isfinite(d[30:45, 12:-6])) > 0.95
     assert np.isnan(dense[:10]).all() and np.isfinite(dense[10:]).all()
     assert np.abs(dense[30:45] - 10).max() <= 1.5  # the blind border is continued from its neighbours

@@ -231,6 +231,35 @@ def test_sub_pixel_by_hand(costs_of_pixel, vee, want):
     np.testing.assert_allclose(left[5:], np.float32(want), atol=1e-6)  # x >= 5: the match lies inside
 
 
+def test_what_the_other_picture_cannot_show_continues_what_is_kept():
+    """A near thing (d = 8) before a wall (d = 2): the wall on its left side is hidden from the right camera."""
+    height, width = 12, 60
+    true = np.full((height, width), 2, np.float32)
+    true[:, 30:45] = 8
+    right = np.full((height, width), 2, np.float32)
+    right[:, 22:37] = 8
+    seen = np.ones((height, width), bool)
+    kept = np.where(select.left_right_difference(true, right) <= 1, true, np.float32(np.nan))
+    hidden, outside = np.zeros((2, height, width), bool)
+    hidden[:, 24:30], outside[:, :2] = True, True
+    assert np.array_equal(np.isnan(kept), hidden | outside)
+    numbers = np.float32(1), np.float32(0.8), np.float32(0.5)
+
+    def continued(left=true, kept=kept, sure=0.9, most=16):
+        sure = np.full(left.shape, sure, np.float32)
+        return select.continued(left, kept, right, seen, sure, *numbers, most)
+
+    assert np.array_equal(continued(), hidden | outside)
+    assert not continued(sure=0.7).any()
+    assert np.array_equal(continued(most=4).any(0), np.isin(np.arange(width), [0, 1, 24, 25, 26, 27]))
+    # not what is torn from all that is kept
+    assert np.array_equal(continued(left=np.where(hidden, np.float32(5), true)), outside)
+    # nor where the nearer thing is there in the right map alone: then the maps contradict each other
+    alone = kept.copy()
+    alone[:, 30:45] = np.nan
+    assert not continued(kept=alone)[:, 24:30].any()
+
+
 def test_left_right_difference_by_hand():
     left = np.array([[2.0, 0.0, 1.0, 2.4, 3.0, NAN]], np.float32)
     right = np.array([[0.0, 2.0, 5.0, NAN, 0.0, 0.0]], np.float32)

@@ -44,19 +44,20 @@ def test_maps_that_agree_are_averaged_by_their_certainty():
     assert np.allclose(fused.sigma[:, 12:], 0.1) and len(more[0]) == 0
 
 
-@pytest.mark.parametrize("wrong", [14.0, 6.0])
-def test_what_the_other_map_does_not_bear_out_goes(wrong):
-    """And where the other map knows better, its surface takes the place."""
-    left = np.full((H, W), 10.0)
-    left[8:12, 30:34] = wrong
-    fused, _ = fuse(disparity_map(left), disparity_map(10.0))
-    assert np.allclose(fused.disparity, 10.0)
-    right = np.full((H, W), 10.0)
-    right[8:12, 18:26] = np.nan
-    fused, _ = fuse(disparity_map(10.0), disparity_map(right))
-    gone = np.isnan(fused.disparity)
-    assert gone[8:12, 29:35].all() and not gone[:8].any() and not gone[:, 37:].any()
-    assert np.array_equal(np.isnan(fused.sigma), gone) and not fused.confidence[gone].any()
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_the_other_map_sees_through_goes(swapped):
+    """And its surface takes the place; what it cannot show, because something nearer is there, stays."""
+    sign = -1 if swapped else 1
+    for wrong in (14.0, 6.0):
+        left = np.full((H, W), 10.0 * sign)
+        left[8:12, 30:34] = wrong * sign
+        fused, _ = fuse(disparity_map(left), disparity_map(10.0 * sign), swapped=swapped)
+        assert np.allclose(fused.disparity, 10.0 * sign if wrong > 10 else left)
+    # where the other map knows nothing it contradicts nothing
+    right = np.full((H, W), np.nan)
+    left = np.full((H, W), 10.0 * sign)
+    fused, _ = fuse(disparity_map(left), disparity_map(right), swapped=swapped)
+    assert np.allclose(fused.disparity, left) and np.allclose(fused.sigma, 0.1)
 
 
 @pytest.mark.parametrize("slope", [-0.4, 0.0, 0.3])

@@ -332,3 +332,22 @@ def test_any_pair_of_maps_will_do():
     known = np.isfinite(points[..., 2])
     assert known[:, 7:-1].mean() > 0.99 and not known[:, :6].any()
     assert np.abs(points - X)[known].max() < 1e-3
+
+
+@pytest.mark.parametrize("name, kind", [("converging", "auto"), ("distorted", "auto"), ("handheld_swapped", "polar")])
+def test_a_match_a_little_beyond_the_second_picture(solved, name, kind):
+    """A second map whose outermost 12 pixels of each row are cut off is continued as it was, to a part of sigma."""
+    scene, pair, disparity, points, sigma = solved(name, kind)
+    columns = np.arange(pair.map2.shape[1])
+    seen = np.isfinite(pair.map2).all(-1)
+    first, last = seen.argmax(1)[:, None], (len(columns) - 1 - seen[:, ::-1].argmax(1))[:, None]
+    cut = np.where(((columns < first + 12) | (columns > last - 12))[..., None], np.float32(np.nan), pair.map2)
+    less, view = replace(pair, map2=cut), view_of(scene.rig)
+    known, kept = np.isfinite(points[..., 2]), np.isfinite(triangulate(disparity, less, view)[0][..., 2])
+    again = triangulate(disparity, less, view, beyond=16)[0]
+    back = known & ~kept & np.isfinite(again[..., 2])
+    assert back.sum() > 0.9 * (known & ~kept).sum() > 500
+    off = np.linalg.norm(again - points, axis=-1) / sigma
+    assert np.nanmax(off[kept]) == 0 and np.median(off[back]) < 0.1 and np.quantile(off[back], 0.95) < 0.5
+    few = triangulate(disparity, less, view, beyond=4)[0]
+    assert 0 < np.isfinite(few[known & ~kept][:, 2]).mean() < 0.6

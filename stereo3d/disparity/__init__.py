@@ -24,6 +24,10 @@ __all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity", 
 
 JUMP = 1.5  # px of disparity between two neighbours
 SIGMA = 0.2  # px: what remains where both maps say the same
+# What the other picture cannot show, behind an edge or beyond its border, is kept near to what it does show: this sure,
+# within so many px, by steps of at most so many px of disparity. Over 17 real pairs 95 of 100 such are off by less than
+# 1 px, 87 if less sure by a third; two of three by less than SIGMA_ALONE.
+SURE_ALONE, FAR_ALONE, STEP_ALONE, SIGMA_ALONE = 0.8, 16, 0.5, 0.4
 
 
 def compute_disparity(
@@ -65,10 +69,11 @@ def compute_disparities(
     depend on it.  A pixel is kept where both maps agree, |d_left(x) - d_right(x - d_left)| <= tolerance (px), and where
     at least `speckle` connected pixels have a similar disparity. confidence is the `probability` that a disparity is
     off by less than 1 px, 0 where it is unknown or filled; sigma = sqrt(SIGMA^2 + difference of both maps^2).
+    Of a matcher that fills its maps itself, what the other picture cannot show is kept too, where it continues what is
+    kept (`select.continued`).
 
-    Unknown is also where the picture's own map is NaN, and where the match lies outside the other picture or where that
-    one's map is NaN. With `dense`, every pixel that shows anything gets a value: the matcher's own, or the farther of
-    both sides of the gap.
+    Else unknown is also where the match lies outside the other picture, and where either map is NaN. With `dense`,
+    every pixel that shows anything gets a value: the matcher's own, or the farther of both sides of the gap.
 
     max_memory: bytes that may be taken, None: what is free.
 
@@ -128,8 +133,9 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
 
 def _of_view(found: Found, view: _View, negative: bool, dense: bool, tolerance: float, speckle: int) -> DisparityMap:
     disparity, sure, sigma = _kept(
-        view.own, view.facing, view.usable, view.shown_facing, view.margin, found.odds, tolerance, speckle
-    )
+        view.own, view.facing, view.usable, view.shown_facing, view.margin, found.odds, tolerance, speckle,
+        found.complete,
+    )  # fmt: skip
     if dense:
         disparity = _filled(disparity, view.own if found.complete else None, view.shown)
     disparity = np.clip(disparity, *np.float32(view.limits))
@@ -165,7 +171,7 @@ def _both_maps(matcher, left, right, lo: int, hi: int, options: dict) -> Found:
     return found._replace(left=np.asarray(found.left, np.float32), right=np.asarray(found.right, np.float32))
 
 
-def _kept(d_left, d_right, seen1, seen2, margin, odds, tolerance: float, speckle: int):
+def _kept(d_left, d_right, seen1, seen2, margin, odds, tolerance: float, speckle: int, complete: bool):
     """The left map without what cannot be believed, how sure the rest is, and its deviation (px), all (H,W) f32."""
     from . import select
 
@@ -174,10 +180,14 @@ def _kept(d_left, d_right, seen1, seen2, margin, odds, tolerance: float, speckle
     difference = select.left_right_difference(d_left, d_right)
     kept = np.where(difference <= tolerance, d_left, np.float32(np.nan))
     kept[select.small_components(kept, 1.0, speckle)] = np.nan
-    known = np.isfinite(kept)
-    sure = np.where(known, probability(d_left, difference, odds, margin), np.float32(0))
-    with np.errstate(invalid="ignore"):
-        sigma = np.where(known, np.sqrt(np.float32(SIGMA**2) + difference**2), np.float32(np.nan))
+    sure = probability(d_left, difference, odds, margin)
+    sigma = np.sqrt(np.float32(SIGMA**2) + difference**2)
+    if complete:
+        limits = (np.float32(x) for x in (tolerance, SURE_ALONE, STEP_ALONE))
+        alone = select.continued(d_left, kept, d_right, seen2, sure, *limits, FAR_ALONE)
+        kept[alone], sigma[alone] = d_left[alone], SIGMA_ALONE
+    unknown = ~np.isfinite(kept)
+    sure[unknown], sigma[unknown] = 0, np.nan
     return kept, sure, sigma
 
 

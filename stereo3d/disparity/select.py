@@ -114,6 +114,55 @@ def left_right_difference(left, right):
 
 
 @njit(cache=True, nogil=True)
+def continued(left, kept, right, seen, sure, tolerance, least, step, most):
+    """(H,W) bool: pixels that the right picture cannot show and that continue what is kept, up to `most` px from it.
+
+    left, right (H,W) f32: both maps, x_left - x_right, NaN unknown; kept (H,W) f32: what of the left one is kept; seen
+    (H,W) bool: what the right picture shows; sure (H,W) f32: the probability of each left disparity.
+    A pixel is taken where its match lies outside, or where something nearer stands before it, d_right > d + tolerance,
+    which the left map has too, |kept(u + d_right) - d_right| <= tolerance at u = x - d: then that is an occlusion, and
+    not one map against the other. It is as sure as `least`, and differs by at most `step` from a neighbour that is
+    kept or was taken before.
+    """
+    height, width = left.shape
+    taken = np.zeros((height, width), np.bool_)
+    distance = np.zeros((height, width), np.int32)
+    queue = np.empty((height * width, 2), np.int32)
+    filled = 0
+    for y in range(height):
+        for x in range(width):
+            if np.isfinite(kept[y, x]):
+                edge = 0 < x and not np.isfinite(kept[y, x - 1]) or x + 1 < width and not np.isfinite(kept[y, x + 1])
+                edge |= 0 < y and not np.isfinite(kept[y - 1, x])
+                edge |= y + 1 < height and not np.isfinite(kept[y + 1, x])
+                if edge:
+                    queue[filled, 0], queue[filled, 1] = y, x
+                    filled += 1
+    done = 0
+    while done < filled:
+        y, x = np.int64(queue[done, 0]), np.int64(queue[done, 1])
+        done += 1
+        if distance[y, x] >= most:
+            continue
+        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if not (0 <= v < height and 0 <= u < width) or taken[v, u] or np.isfinite(kept[v, u]):
+                continue
+            d = left[v, u]
+            if not (sure[v, u] >= least and abs(d - left[y, x]) <= step):  # False for NaN
+                continue
+            at = int(np.floor(u - d + 0.5))
+            if 0 <= at < width and seen[v, at]:
+                before = int(np.floor(at + right[v, at] + 0.5)) if right[v, at] > d + tolerance else -1
+                if not (0 <= before < width and abs(kept[v, before] - right[v, at]) <= tolerance):
+                    continue
+            taken[v, u] = True
+            distance[v, u] = distance[y, x] + 1
+            queue[filled, 0], queue[filled, 1] = v, u
+            filled += 1
+    return taken
+
+
+@njit(cache=True, nogil=True)
 def small_components(disparity, step, pixels):
     """(H,W) bool: known pixels in connected pieces of fewer than `pixels` pixels.
 
