@@ -102,10 +102,10 @@ def _meet(
 
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     aside = column2 + np.where(column2 < 1, SMALL, -SMALL)  # a little to the side, and never out of the picture
-    sides = (cam1, map1, column1), (cam2, map2, column2), (cam2, map2, aside)
+    sides = (cam1, map1, column1, 0), (cam2, map2, column2, beyond), (cam2, map2, aside, beyond)
     rays = (
-        undistort(look_up(m, rows, np.ascontiguousarray(c, dtype=float), beyond), cam.K, cam.dist)
-        for cam, m, c in sides
+        undistort(look_up(m, rows, np.ascontiguousarray(c, dtype=float), far), cam.K, cam.dist)
+        for cam, m, c, far in sides
     )
     points, sigma = np.empty((len(rows), 3)), np.empty(len(rows))
     meet(*rays, deviation / SMALL, view.R, view.t, essential_from_pose(view.R, view.t), points, sigma)
