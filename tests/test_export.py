@@ -6,12 +6,13 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stereo3d import digits, export
+from stereo3d import digits, export, synthetic
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import read_mesh
 from stereo3d.export import (
@@ -25,6 +26,9 @@ from stereo3d.export import (
     write_picture,
     write_points,
 )
+from stereo3d.geometry import scale_K
+from stereo3d.mesh import build_mesh, texture_mesh
+from stereo3d.preview import render
 from stereo3d.records import Mesh
 
 FLIP = np.array([1, -1, -1])
@@ -504,3 +508,51 @@ def test_pictures_come_back(tmp_path):
     for bad in (rgb.astype(float), rgb[None], rgb[..., :2]):
         with pytest.raises(ValueError, match="picture"):
             write_picture(tmp_path / "b.png", bad)
+
+
+@pytest.fixture(scope="module")
+def sphere():
+    """Its true surface with the first photo on it, the camera, and the scene from three places with what may differ."""
+    size = (640, 480)
+    scene = synthetic.render("sphere", size=size, pose="rectified", supersample=2)
+    halfway = float(np.linalg.norm(scene.rig.t)) / 2
+    between = synthetic.render("sphere", size=size, pose="rectified", supersample=2, baseline=halfway)
+    camera = scene.rig.cam1
+    x = np.stack(np.meshgrid(*(np.arange(float(n)) for n in size)), -1)
+    points = np.concatenate([x - camera.K[:2, 2], np.full((*x.shape[:2], 1), camera.K[0, 0])], -1)
+    points *= (scene.depth1 / camera.K[0, 0])[..., None]
+    mesh = texture_mesh(build_mesh(points, sigma=np.full(x.shape[:2], 1e-4)), scene.left, camera)
+    views = (scene.left, np.zeros(3), 1.5), (between.right, between.rig.t, 3), (scene.right, scene.rig.t, 4)
+    return mesh, camera, views
+
+
+@pytest.mark.parametrize("reader", ["trimesh", "open3d"])
+def test_what_is_read_back_looks_like_the_scene_from_three_places(tmp_path, sphere, reader):
+    """The written OBJ, read by another library, drawn from both cameras and from between them, beside the scene there.
+
+    The surface is the true one, so what differs is texture, orientation, scale or tears.
+    """
+    library = pytest.importorskip(reader)
+    mesh, camera, views = sphere
+    small = (320, 240)
+    path = write_mesh(tmp_path / "a.obj", mesh, quality=98)[0]
+    if reader == "trimesh":
+        read = library.load(path, process=False, force="mesh")
+        vertices, faces, uv = read.vertices, read.faces, read.visual.uv
+        texture = np.asarray(read.visual.material.image.convert("RGB"))
+    else:
+        read = library.io.read_triangle_mesh(str(path), enable_post_processing=True)
+        corners = np.asarray(read.triangles)
+        vertices, uv = np.asarray(read.vertices)[corners].reshape(-1, 3), np.asarray(read.triangle_uvs)
+        faces, texture = np.arange(len(vertices)).reshape(-1, 3), np.asarray(read.textures[-1])[::-1, :, :3]
+    read = Mesh(np.asarray(vertices) * FLIP, np.asarray(faces, np.int32), uv=np.asarray(uv),
+                texture=np.ascontiguousarray(texture))  # fmt: skip
+    for photo, t, most in views:
+        drawn = render(read, K=scale_K(camera.K, 0.5, 0.5), size=small, t=t, background=(255, 0, 255))
+        true = cv2.resize(src=photo.pixels, dsize=small, interpolation=cv2.INTER_AREA).astype(float)
+        seen = (drawn != (255, 0, 255)).any(-1)
+        seen = cv2.erode(src=seen.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
+        assert seen.mean() > 0.85
+        off = np.abs(drawn - true).mean(-1)[seen]
+        turned = np.abs(drawn[:, ::-1] - true).mean(-1)[seen & seen[:, ::-1]]
+        assert np.median(off) <= most and np.median(turned) > 4 * np.median(off)
