@@ -330,6 +330,21 @@ def test_dense_fills_from_the_background():
     assert np.mean(np.abs(dense[22:38, 84:116] - 12) < 0.5) > 0.98
 
 
+@pytest.mark.parametrize("method", ["planes", "planes_full"])
+def test_a_sky_is_not_kept(method):
+    """Above textured ground a smooth sky with the noise of two cameras: nothing there tells one disparity from others."""
+    left, right = flat_shift(8, height=160, width=240, margin=0)
+    rng = np.random.default_rng(3)
+    for picture in (left, right):
+        sky = 200 + np.linspace(0, 20, 90)[:, None, None] + rng.normal(0, 1.5, (90, 240, 3))
+        picture[:90] = np.clip(np.rint(sky), 0, 255)
+    d, _ = compute_disparity(pair_of(left, right), (0, 24), method=method)
+    dense, _ = compute_disparity(pair_of(left, right), (0, 24), method=method, dense=True)
+    assert np.isfinite(d[:75]).mean() < 0.1
+    assert np.mean(np.abs(d[95:, 30:-12] - 8) < 0.5) > 0.95
+    assert np.isfinite(dense).all()
+
+
 # ------------------------------------------------------------------------------------------ the matchers
 
 

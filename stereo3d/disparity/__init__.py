@@ -125,8 +125,9 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
         options["seen"] = seen1, seen2
     found = _both_maps(matcher, left, right, first, last, options)
     usable = (has_texture(left, seen1) & has_texture(right, seen2))[:, None]
-    one = found.left, found.right, seen1, seen1 & usable, seen2, found.margins[0]
-    two = found.right, found.left, seen2, seen2 & usable, seen1, found.margins[1]
+    told1, told2 = (True if told is None else told for told in found.told)
+    one = found.left, found.right, seen1, seen1 & usable & told1, seen2, found.margins[0]
+    two = found.right, found.left, seen2, seen2 & usable & told2, seen1, found.margins[1]
     two = (None if a is None else mirrored(a) for a in two)  # the left one of a pair in the standard order
     return found, _View(*one, pair.swapped, (lo, hi)), _View(*two, not pair.swapped, (lo, hi))
 

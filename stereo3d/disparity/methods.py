@@ -36,6 +36,7 @@ class Found(NamedTuple):
     margins: (left, right), how much more the best that differs by over 1 px costs there; None where not told.
     odds: (c, p, q, r) of `disparity.probability`, r for the margins: of each matcher by logistic regression over 17
     real pairs alike, the hidden pixels included.
+    told: (left, right), (H,W) bool, where the pictures tell the disparity at all, the rest is not kept; None: all over.
     complete: what no match can tell has been filled by the matcher itself, better than from its neighbours in the row.
     """
 
@@ -43,6 +44,7 @@ class Found(NamedTuple):
     right: np.ndarray | None = None
     margins: tuple = (None, None)
     odds: tuple = (1.0, 1.1, -1.4, 0.0)  # as of sgm, sgbm and block, all from their maps alone
+    told: tuple = (None, None)
     complete: bool = False
 
 
@@ -108,8 +110,9 @@ def by_planes(
     )
     start = aggregate.jump_penalties(planes.START_PENALTY, contrast, fall)
     first, second = planes.match(left, right, seen or (None, None), energy, start, effort, threads)
-    margins = first.margin, None if second.margin is None else mirrored(second.margin)
-    return Found(first.d, mirrored(second.d), margins, PLANES_ODDS, complete=True)
+    margins, told = ((a, None if b is None else mirrored(b)) for a, b in ((first.margin, second.margin),
+                                                                         (first.told, second.told)))  # fmt: skip
+    return Found(first.d, mirrored(second.d), margins, PLANES_ODDS, told, complete=True)
 
 
 def sgm(

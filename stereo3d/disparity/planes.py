@@ -20,6 +20,10 @@ from .sizes import OVERLAP, Effort, sizes, strip_rows
 
 WINDOW = "5x7"  # of the census: smaller windows fatten edges less, and the planes carry what they miss
 START_PENALTY = 14  # p1 of the semi-global start
+ASIDE = 3.0  # px: where another disparity would have to look worse than the chosen one, if the pictures tell it
+INDEPENDENT = 35  # pixels of a census window: neighbours within it err alike
+SIGNIFICANT = 2.5  # standard deviations of that difference
+AROUND = 21  # px, side of the window in which it is looked for, beside the pieces
 FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slant
 FINE_RADIUS = 3  # px, of the window in which the last fraction of a disparity is fitted to the pictures
 SPECKLE = 100  # pixels: smaller islands of disparity are not believed at the start
@@ -37,7 +41,8 @@ class View:
 
     picture (H,W,3) u8; words, facing (H,W) u64: census of it and of the other picture; seen (H,W) bool;
     d, a, b (H,W) f32: plane of each pixel; margin (H,W) f32: see `slanted.choose`.
-    pieces: (pieces, count, start, x, y) by scale, and agreed: their planes by the pictures.
+    pieces: (pieces, count, start, x, y) by scale, and agreed: their planes by the pictures.  told: (H,W) bool, see
+    `evidence`.
     """
 
     picture: np.ndarray
@@ -50,6 +55,7 @@ class View:
     margin: np.ndarray | None = None
     pieces: tuple = ()
     agreed: tuple = ()
+    told: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +271,43 @@ def sharpened(view: View, other: View, energy: Energy) -> dict:
     return {"d": np.where(np.isfinite(d), d, view.d)}
 
 
+def evidence(view: View, other: View, energy: Energy) -> dict:
+    """told (H,W) bool: where the pictures tell the disparity, be it by a whole piece of even colour.
+
+    How much worse a pixel matches ASIDE beside its disparity (bits, mean of both sides) is on average 0 where nothing
+    tells one disparity from another, as in a sky; told is a pixel where the mean over a window about it, or over one of
+    its pieces, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT). Of a piece those pixels count
+    whose census sees nothing else.
+    """
+    import cv2
+
+    d = np.stack([view.d, view.d + np.float32(ASIDE), view.d - np.float32(ASIDE)], -1)
+    cost = np.empty_like(d)
+    state = np.where(mirrored(other.seen), np.uint8(slanted.SEEN), np.uint8(slanted.UNSEEN))
+    none, bits = np.float32(np.nan), np.float32(64)
+    bounds = np.float32(energy.lo - ASIDE), np.float32(energy.hi + ASIDE)
+    slanted.match_costs(view.words, view.facing, view.d, state, d, *bounds, bits, none, bits, 0, len(d), cost)
+    worse = (cost[..., 1] + cost[..., 2]) / 2 - cost[..., 0]
+    known = np.isfinite(worse) & view.seen
+    worse = np.where(known, worse, np.float32(0))
+
+    def significant(n, one, two):
+        n = np.maximum(n, 1)
+        mean = one / n
+        return mean * np.sqrt(n / INDEPENDENT) > SIGNIFICANT * np.sqrt(np.maximum(two / n - mean**2, 1e-6))
+
+    moments = known.astype(np.float32), worse, worse**2
+    told = significant(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in moments))
+    window = np.ones([2 * half + 1 for half in costs.CENSUS[WINDOW]], np.uint8)
+    for pieces, count, *_ in view.pieces:
+        number = pieces.astype(np.float32)
+        inner = (cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)).ravel()
+        inside = pieces.ravel()[inner]
+        of_piece = significant(*(np.bincount(inside, weights=m.ravel()[inner], minlength=count) for m in moments))
+        told |= of_piece[pieces]
+    return {"told": told}
+
+
 # ------------------------------------------------------------------------------------------------- larger sizes
 
 
@@ -303,7 +346,8 @@ def enlarge(view: View, other: View, small: View, small_other: View, energy: Ene
         worth = slanted.enlarged_state(state, first, height, part.d.shape)
         return choose(part, choices, (theirs.d[..., 0], worth), energy)
 
-    return in_strips(view, strip)
+    told = slanted.enlarged_state(small.told.astype(np.uint8), 0, height, (height, width)) > 0
+    return in_strips(view, strip) | {"told": told}
 
 
 def shift(view: View, other: View, energy: Energy, offsets: tuple, steps: tuple) -> dict:
@@ -357,4 +401,6 @@ def match(left, right, seen, energy: Energy, start: np.ndarray, effort: Effort, 
             for k in range(effort.shifts):
                 step(shift, *SHIFTS[k % 2])
         step(sharpened)
+        if not small:
+            step(evidence)
     return views
