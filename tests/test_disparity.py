@@ -170,7 +170,7 @@ def test_moving_the_right_picture_moves_the_disparity(method, k):
     assert np.mean(np.isfinite(here[:, inside])) > 0.9
     rounding = 0.01 if method.startswith("planes") else 1e-5  # a x + b y + c in 32 bits, and what comes of that
     np.testing.assert_allclose(there[:, inside] + k, here[:, inside], atol=rounding)
-    np.testing.assert_allclose(sure_there[:, inside], sure[:, inside], atol=1e-3)
+    np.testing.assert_allclose(sure_there[:, inside], sure[:, inside], atol=5e-3)
     assert np.nanmedian(np.abs(here[:, inside] - 6)) < 0.05
 
 
@@ -332,7 +332,7 @@ def test_dense_fills_from_the_background():
 
 @pytest.mark.parametrize("method", ["planes", "planes_full"])
 def test_a_sky_is_not_kept(method):
-    """Above textured ground a smooth sky with the noise of two cameras: nothing there tells one disparity from others."""
+    """Above textured ground a smooth sky with the noise of two cameras: nothing tells the disparity."""
     left, right = flat_shift(8, height=160, width=240, margin=0)
     rng = np.random.default_rng(3)
     for picture in (left, right):
