@@ -25,9 +25,9 @@ from .geometry import hom, rotation_angle_deg, scale_K, undistort
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .options import check_options, choose, options_of
 from .photos import read_photo
-from .records import Camera, Finding, Matches, Mesh, Photo, PointsBetween, RectifiedPair, Rig, TwoView
+from .records import Camera, DisparityMap, Finding, Matches, Mesh, Photo, PointsBetween, RectifiedPair, Rig, TwoView
 from .rectification import disparity_range, rectify
-from .triangulation import along_the_ray, row_spread, triangulate, triangulate_between
+from .triangulation import along_the_ray, point_map, triangulate_between
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,6 @@ BOUNDS = {
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
 ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
 SMALLEST_SIZE = 320  # px: where memory is short the photos are not matched smaller than this
-BEYOND = 32  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory")  # not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
@@ -228,15 +227,10 @@ def reconstruct(
     left, right, rig, matches, view, findings, pair, d_range = start
 
     with clock("disparity", pair.left[..., 0].size * (d_range[1] - d_range[0] + 1), config.matcher):
-        most = None if config.max_memory is None else config.max_memory * 2**30
-        maps = compute_disparities(
-            pair, d_range, method=config.matcher, max_memory=most, **config.of("matcher")
-        )
-        fused, more = fuse(*maps, swapped=pair.swapped)
+        fused, more = matched(pair, d_range, config)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
-        deviation = fused.sigma * row_spread(pair)
-        points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
+        points, sigma = point_map(fused, pair, view)
         between = triangulate_between(more, pair, view)
         known = np.isfinite(points[..., 2])
         if not known.any():
@@ -317,6 +311,13 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
     return left, right, rig, matches, view, findings, pair, d_range
 
 
+def matched(pair: RectifiedPair, d_range: tuple[float, float], config: Config) -> tuple[DisparityMap, tuple]:
+    """Both pictures' disparities by config.matcher, and the two maps made one: what `fuse` returns."""
+    most = None if config.max_memory is None else config.max_memory * 2**30
+    maps = compute_disparities(pair, d_range, method=config.matcher, max_memory=most, **config.of("matcher"))
+    return fuse(*maps, swapped=pair.swapped)
+
+
 def rectified_pair(
     left: Photo, right: Photo, d_range: tuple[float, float] | None = None, config: Config | None = None
 ) -> tuple[RectifiedPair, tuple[float, float]]:
@@ -334,7 +335,7 @@ def rectified_pair(
         view = TwoView(np.zeros((3, 3)), np.eye(3), t, none, replace(rig, t=t))
     pair = rectify(left, right, view, max_size=max(left.size))
     if d_range is None:
-        d_range = _range(pair, matches.x1[view.inliers], matches.x2[view.inliers], config)
+        d_range = search_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], config)
     return pair, d_range
 
 
@@ -344,7 +345,7 @@ def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Confi
     size, first = config.max_size, None
     while True:
         pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))
-        d_range = _range(pair, *inlier_x, config)
+        d_range = search_range(pair, *inlier_x, config)
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
         first = first or needed
         if needed <= allowed or size <= SMALLEST_SIZE:
@@ -360,7 +361,7 @@ def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Confi
     return pair, d_range, [Finding("reduced", "warning", words, numbers, "More memory, or a matcher that needs less.")]
 
 
-def _range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[int, int]:
+def search_range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[int, int]:
     """The disparities to search: what the inliers x1, x2 (N,2) tell, and what a look at the reduced pair adds."""
     options = config.of("range")
     told = disparity_range(pair, x1, x2, **{k: v for k, v in options.items() if k != "widen"})

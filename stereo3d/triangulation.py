@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from .geometry import essential_from_pose, intersect_rays, rotation_from_vector, undistort
-from .records import PointsBetween, RectifiedPair, TwoView
+from .records import DisparityMap, PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
 SMALL = 0.05  # px of disparity, the step of the derivative
+BEYOND = 32  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
 MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real pairs with truth (1.4826 median |error|)
 
 
@@ -43,6 +44,12 @@ def triangulate(
     with ThreadPoolExecutor() as pool:  # each band writes its own rows
         list(pool.map(band, range(0, h, ROWS)))
     return points, sigma
+
+
+def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
+    """`triangulate` of a matched map (H,W), with its own sigma, and up to BEYOND px past the second picture."""
+    deviation = fused.sigma * row_spread(pair)
+    return triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
 
 
 def triangulate_between(between, pair: RectifiedPair, view: TwoView) -> PointsBetween:

@@ -13,12 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from ..disparity import MATCHERS, compute_disparities
+from ..disparity import MATCHERS
 from ..errors import StereoError
-from ..fusion import fuse
-from ..pipeline import Config, stage_options, until_rectified
-from ..rectification import disparity_range
-from ..triangulation import row_spread, triangulate
+from ..pipeline import Config, matched, search_range, stage_options, until_rectified
+from ..triangulation import point_map
 from . import command_line, stages
 from .page import POLICY, Page, filled, text
 
@@ -50,13 +48,9 @@ class Bench:
         with self.lock:
             start = time.perf_counter()
             inliers = self.view.inliers
-            d_range = disparity_range(
-                self.pair, self.matches.x1[inliers], self.matches.x2[inliers], **config.of("range")
-            )
-            fused, _ = fuse(*compute_disparities(self.pair, d_range, method=matcher, **config.of("matcher")))
-            points, _ = triangulate(
-                fused.disparity, self.pair, self.view, disparity_sigma=fused.sigma * row_spread(self.pair)
-            )
+            d_range = search_range(self.pair, self.matches.x1[inliers], self.matches.x2[inliers], config)
+            fused, _ = matched(self.pair, d_range, config)
+            points, _ = point_map(fused, self.pair, self.view)
             seconds = time.perf_counter() - start
         known = np.isfinite(points[..., 2])
         if not known.any():
