@@ -474,6 +474,7 @@ def test_memory_is_predicted_before_it_is_taken(monkeypatch):
         ("sgm", {}, (600, 700, 160)),
         ("planes", {}, (600, 700, 160)),
         ("planes", {}, (1100, 900, 120)),  # starts at half the size
+        ("planes_full", {}, (1100, 900, 60)),
         ("block", {}, (600, 700, 160)),
         ("block", {"cost": "zncc"}, (600, 700, 160)),
         ("sgbm", {}, (600, 700, 160)),

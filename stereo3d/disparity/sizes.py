@@ -48,10 +48,10 @@ def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: i
     (h, w), *larger = sizes(height, width, count, effort)
     views = min(threads, 2)
     choices = views * 5 * 8 * 4  # bytes per pixel: cost, total, d, a, b of eight candidates
-    kept = 2 * 100  # pictures, words, planes, pieces of both views
-    start = 3 * h * w * (int(count * w / width) + 3)
-    most = max(start + kept * h * w, (views * 80 + kept) * h * w, (choices + kept) * h * w)
+    kept = 2 * 170  # pictures, words, planes, and pieces of both views, which the start does not have yet
+    start = 3 * h * w * (int(count * w / width) + 3) + 100 * h * w
+    most = max(start, (choices + kept) * h * w)
     if larger:
         rows = min(height, strip_rows(width) + 2 * OVERLAP)
-        most = max(most, choices * rows * width + 2 * 120 * height * width)
+        most = max(most, choices * rows * width + 2 * 140 * height * width)
     return most + 20_000_000
