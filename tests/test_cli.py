@@ -749,7 +749,7 @@ def test_too_little_memory(run, folder, tmp_path, monkeypatch):
     def exhausted(*args, **kwargs):
         raise MemoryError("Unable to allocate 80 GiB")
 
-    monkeypatch.setattr(pipeline, "triangulate", exhausted)
+    monkeypatch.setattr(pipeline, "point_map", exhausted)
     monkeypatch.undo()
     monkeypatch.setattr(pipeline, "rectify", exhausted)
     one_message(run(*args, "--json", tmp_path / "f.json"), 7, "80 GiB.*--max-size")
@@ -868,7 +868,7 @@ def test_a_full_disk_leaves_nothing(run, quick, folder, tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["match_features", "estimate_two_view", "rectify", "compute_disparities", "fuse",
-                                   "triangulate", "build_mesh", "texture_mesh"])  # fmt: skip
+                                   "point_map", "build_mesh", "texture_mesh"])  # fmt: skip
 def test_interrupted_in_any_stage(run, folder, tmp_path, monkeypatch, result, stage):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

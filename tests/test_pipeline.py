@@ -26,9 +26,9 @@ from stereo3d.files import read_map
 from stereo3d.fusion import fuse
 from stereo3d.geometry import hom, project, scale_K, undistort
 from stereo3d.mesh import MESHERS
-from stereo3d.pipeline import BEYOND, REASONS, STAGES, Config, coverage, reconstruct, until_rectified
+from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct, until_rectified
 from stereo3d.records import Camera, Finding, Photo, Rig
-from stereo3d.triangulation import triangulate
+from stereo3d.triangulation import point_map
 
 SIZE = (480, 360)
 # Median depth error in px of disparity. Interpolation between whole disparities is good to a tenth of a pixel;
@@ -313,7 +313,7 @@ def test_stages_called_one_by_one_give_the_same(small, small_result):
     assert [f.code for f in r.findings][: len(codes)] == codes
     fused, _ = fuse(*compute_disparities(r.pair, r.d_range))
     assert np.array_equal(fused.disparity, r.disparity, equal_nan=True)
-    points, _ = triangulate(fused.disparity, r.pair, r.view, beyond=BEYOND)
+    points, _ = point_map(fused, r.pair, r.view)
     assert np.array_equal(points, r.points, equal_nan=True)
 
 
