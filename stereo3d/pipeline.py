@@ -16,7 +16,15 @@ import numpy as np
 
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, read_rig
 from .diagnosis import FOCAL_TILT, diagnose, photo_findings, pose_covariance, same_photo
-from .disparity import MATCHERS, available_memory, compute_disparities, matching_bytes, reach
+from .disparity import (
+    MATCHERS,
+    available_memory,
+    compute_disparities,
+    find_slants,
+    matching_bytes,
+    reach,
+    with_slants,
+)
 from .epipolar import LEAST_INLIERS, estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
@@ -149,7 +157,7 @@ def stage_options(detector: str = "sift", matcher: str = "planes", mesher: str =
         "detector": options_of(choose("detector", DETECTORS, detector), match_features, leave_out=run),
         "pose": options_of(estimate_two_view, leave_out=run),
         "rectify": options_of(rectify, leave_out=(*run, "inlier_x")),
-        "range": options_of(disparity_range, reach, leave_out=run),
+        "range": options_of(disparity_range, reach, find_slants, leave_out=run),
         "matcher": options_of(choose("matcher", MATCHERS, matcher), compute_disparities, leave_out=run),
         "mesher": options_of(choose("mesher", MESHERS, mesher), build_mesh, leave_out=(*run, "sigma")),
     }
@@ -312,10 +320,15 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
 
 
 def matched(pair: RectifiedPair, d_range: tuple[float, float], config: Config) -> tuple[DisparityMap, tuple]:
-    """Both pictures' disparities by config.matcher, and the two maps made one: what `fuse` returns."""
+    """Both pictures' disparities by config.matcher, those of steep ground too, made one: what `fuse` returns."""
     most = None if config.max_memory is None else config.max_memory * 2**30
-    maps = compute_disparities(pair, d_range, method=config.matcher, max_memory=most, **config.of("matcher"))
-    return fuse(*maps, swapped=pair.swapped)
+    options = {"method": config.matcher, "max_memory": most, **config.of("matcher")}
+    maps = compute_disparities(pair, d_range, **options)
+    wanted = {k: v for k, v in config.of("range").items() if k == "slants"}
+    slants = find_slants(pair, np.isfinite(maps[0].disparity), d_range, **wanted)
+    for slant in slants:
+        log.info("rows %d to %d, a surface of %.2g px a row: matched upright", slant.first, slant.last, slant.slope)
+    return fuse(*with_slants(maps, pair, slants, **options), swapped=pair.swapped)
 
 
 def rectified_pair(
@@ -364,7 +377,7 @@ def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Confi
 def search_range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[int, int]:
     """The disparities to search: what the inliers x1, x2 (N,2) tell, and what a look at the reduced pair adds."""
     options = config.of("range")
-    told = disparity_range(pair, x1, x2, **{k: v for k, v in options.items() if k != "widen"})
+    told = disparity_range(pair, x1, x2, **{k: v for k, v in options.items() if k not in ("widen", "slants")})
     return reach(pair, told, widen=options.get("widen", True))
 
 

@@ -9,7 +9,7 @@ from .records import DisparityMap, PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
 SMALL = 0.05  # px of disparity, the step of the derivative
-BEYOND = 32  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
+BEYOND = 64  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
 MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real pairs with truth (1.4826 median |error|)
 
 

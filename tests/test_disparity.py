@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stereo3d import disparity as module
-from stereo3d.disparity import MATCHERS, compute_disparities, compute_disparity, methods, reach
+from stereo3d.disparity import (
+    MATCHERS,
+    compute_disparities,
+    compute_disparity,
+    find_slants,
+    methods,
+    reach,
+    with_slants,
+)
 from stereo3d.disparity.bands import mirrored
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import disparity_scores
@@ -572,3 +580,62 @@ def test_the_range_reaches_what_no_feature_told_of(swapped):
     assert reach(pair, (int(true.min()) - 5, int(true.max()) + 5)) == (true.min() - 5, true.max() + 5)
     other = dataclasses.replace(pair, right=rng.integers(0, 256, right.shape, dtype=np.uint8))
     assert reach(other, middle) == middle
+
+
+def steep_ground(swapped=False, ceiling=False):
+    """(pair, true disparity, seen by both): a wall, and ground before it whose disparity grows by 2.3 px a row."""
+    rows, columns = 180, 320
+    y = np.arange(rows)
+    true = np.where(y < 100, 10, 10 + 2.3 * (y - 100))
+    left = texture(rows, columns, seed=5)
+    u = np.arange(columns, dtype=np.float32)
+    maps = (u + true[:, None]).astype(np.float32), np.broadcast_to(y[:, None], (rows, columns)).astype(np.float32)
+    right = cv2.remap(left, *maps, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    if ceiling:
+        left, right, true = (np.ascontiguousarray(a[::-1]) for a in (left, right, true))
+    if swapped:  # seen in a mirror, with the nearer point to the right in the right picture
+        left, right, true = mirrored(left), mirrored(right), -true
+    at = u - true[:, None]
+    return pair_of(left, right, swapped), true, (at >= 0) & (at < columns)
+
+
+@pytest.mark.parametrize("method", ["planes", "sgm", "sgbm"])
+@pytest.mark.parametrize("swapped,ceiling", [(False, False), (True, False), (False, True)])
+def test_steep_ground_is_matched_upright(method, swapped, ceiling):
+    pair, true, both = steep_ground(swapped, ceiling)
+    steep = (np.abs(np.gradient(true)) > 2)[:, None] & both
+    d_range = (int(true.min()) - 2, int(true.max()) + 2)
+    maps = compute_disparities(pair, d_range, method=method)
+    known = np.isfinite(maps[0].disparity)
+    found = find_slants(pair, known, d_range)
+    (slant,) = found
+    assert slant.slope == pytest.approx(np.sign(slant.slope) * 2.3, abs=0.02)
+    assert np.sign(slant.slope) == (-1 if swapped != ceiling else 1)
+    assert np.ptp(np.flatnonzero(steep.any(1))) < slant.last - slant.first < 130
+    for before, after, flip in zip(maps, with_slants(maps, pair, found, method=method), (False, True), strict=True):
+        if flip:  # the right picture's: its pixels see d of their own row too
+            at = np.arange(pair.left.shape[1]) + true[:, None]
+            where = (np.abs(np.gradient(true)) > 2)[:, None] & (at >= 0) & (at < pair.left.shape[1])
+        else:
+            where = steep
+        off = np.abs(after.disparity - true[:, None])
+        assert np.isfinite(before.disparity[where]).mean() < 0.6 < 0.9 < np.mean(off[where] < 1)
+        assert np.nanmedian(off[where]) < 0.2
+        level = (true == true[0 if not ceiling else -1])[:, None] & np.isfinite(before.disparity)
+        assert np.mean(np.abs(after.disparity - true[:, None])[level] < 1) > 0.99
+        unknown = ~np.isfinite(after.disparity)
+        assert np.array_equal(after.confidence == 0, unknown) and np.array_equal(np.isnan(after.sigma), unknown)
+
+
+def test_no_slant_where_nothing_is_lost_or_wanted_or_to_be_found():
+    pair, true, both = steep_ground()
+    d_range = (int(true.min()) - 2, int(true.max()) + 2)
+    nothing = np.zeros_like(both)
+    assert len(find_slants(pair, nothing, d_range)) == 1
+    assert find_slants(pair, ~nothing, d_range) == []
+    assert find_slants(pair, nothing, d_range, slants=False) == []
+    rng = np.random.default_rng(1)
+    other = dataclasses.replace(pair, right=rng.integers(0, 256, pair.right.shape, dtype=np.uint8))
+    assert find_slants(other, nothing, d_range) == []
+    level = pair_of(*flat_shift(8, height=120, width=200, margin=0))
+    assert find_slants(level, np.zeros((120, 200), bool), (0, 16)) == []

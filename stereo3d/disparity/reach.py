@@ -22,32 +22,36 @@ def reach(
     """
     if not widen:
         return d_range
-    import cv2
-
     from . import compute_disparity
 
-    height, width = pair.left.shape[:2]
+    small, (share, _) = reduced(pair)
+    width = pair.left.shape[1]
     lo, hi = d_range
     span = hi - lo
-    share = min(1.0, LONGER_SIDE / max(height, width))
-    size = max(2, round(width * share)), max(2, round(height * share))
-    share = size[0] / width
-    pictures = [cv2.resize(src=p, dsize=size, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right)]
-    maps = [cv2.resize(src=m, dsize=size, interpolation=cv2.INTER_NEAREST) for m in (pair.map1, pair.map2)]
-    most = size[0] - 1
+    most = small.left.shape[1] - 1
     wide = max((lo - span) * share, -most), min((hi + span) * share, most)
-    wide = max(wide[0], wide[1] - size[0]), wide[1]
+    wide = max(wide[0], wide[1] - most - 1), wide[1]
     if not wide[0] < wide[1]:
         return d_range
-    found, _ = compute_disparity(
-        RectifiedPair(*pictures, *maps, pair.kind, pair.swapped), wide, method="sgm", refine=0, speckle=SPECKLE,
-        threads=threads,
-    )  # fmt: skip
+    found, _ = compute_disparity(small, wide, method="sgm", refine=0, speckle=SPECKLE, threads=threads)
+    least = LEAST_SHARE * found.size
     found = found[np.isfinite(found)] / share
     spare = SPARE * span + SPARE_PX
-    if np.count_nonzero(found < lo) > LEAST_SHARE * size[0] * size[1]:
+    if np.count_nonzero(found < lo) > least:
         lo = min(lo, float(np.quantile(found, LEAST_SHARE / 2)) - spare)
-    if np.count_nonzero(found > hi) > LEAST_SHARE * size[0] * size[1]:
+    if np.count_nonzero(found > hi) > least:
         hi = max(hi, float(np.quantile(found, 1 - LEAST_SHARE / 2)) + spare)
     lo, hi = max(lo, 1 - width), min(hi, width - 1)
     return int(np.floor(max(lo, hi - width))), int(np.ceil(hi))
+
+
+def reduced(pair: RectifiedPair) -> tuple[RectifiedPair, tuple[float, float]]:
+    """The pair at a longer side of LONGER_SIDE px, or as it is if that is smaller; its size to the pair's, (w, h)."""
+    import cv2
+
+    height, width = pair.left.shape[:2]
+    share = min(1.0, LONGER_SIDE / max(height, width))
+    size = max(2, round(width * share)), max(2, round(height * share))
+    pictures = [cv2.resize(src=p, dsize=size, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right)]
+    maps = [cv2.resize(src=m, dsize=size, interpolation=cv2.INTER_NEAREST) for m in (pair.map1, pair.map2)]
+    return RectifiedPair(*pictures, *maps, pair.kind, pair.swapped), (size[0] / width, size[1] / height)
