@@ -369,6 +369,9 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
                 out[y, x] = own[x] - min(max(step, -0.5), 0.5)
 
 
+NOISE = 4.0  # grey levels: weaker slopes of the picture move a disparity little
+
+
 def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:
     """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi."""
     height = len(disparity)
@@ -376,5 +379,5 @@ def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, t
     plane, along, down, surface, slope, residual, out = (np.empty_like(disparity) for _ in range(7))
     in_bands(height, threads, fit_planes, disparity, radius, after=(plane, along, down))
     in_bands(height, threads, residuals, left, right, plane, after=(surface, slope, residual))
-    in_bands(height, threads, image_step, plane, surface, slope, residual, radius, np.float32(8), after=(out,))
+    in_bands(height, threads, image_step, plane, surface, slope, residual, radius, np.float32(NOISE), after=(out,))
     return np.clip(out, lo, hi)
