@@ -48,7 +48,7 @@ def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: i
     (h, w), *larger = sizes(height, width, count, effort)
     views = min(threads, 2)
     choices = views * 5 * 8 * 4  # bytes per pixel: cost, total, d, a, b of eight candidates
-    kept = 2 * 240  # pictures, words, planes, and pieces of both views, which the start does not have yet
+    kept = 2 * 290  # pictures, words, planes, and pieces of both views, with what the C library keeps of freed arrays
     start = 3 * h * w * (int(count * w / width) + 3) + 100 * h * w
     most = max(start, (choices + kept) * h * w)
     if larger:
