@@ -630,21 +630,17 @@ def _scaled(view: TwoView, factor: float, unit: str) -> TwoView:
 
 
 def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> float:
-    """Share of the first photo's area that has a point: cells of 1/200 of the longer side that hold a known pixel.
+    """Share of the first photo's area that has a point.
 
+    The mean over the photo's cells of 1/200 of its longer side: of each the share of its rectified pixels that is known.
     known: (H,W) bool over the rectified pixels.  size: of the photo.
     """
     cell = max(size) / 200
     shape = int(np.ceil(size[1] / cell)), int(np.ceil(size[0] / cell))
-    xy = pair.map1[known]
-    cells = ((xy + 0.5) // cell).astype(int).clip(0, [shape[1] - 1, shape[0] - 1])
-    count = np.zeros(shape, int)
-    np.add.at(count, (cells[:, 1], cells[:, 0]), 1)
-    # a cell counts by how many of the rectified pixels that it could hold are known
     everywhere = np.isfinite(pair.map1[..., 0])
-    possible = np.zeros(shape, int)
-    cells = ((pair.map1[everywhere] + 0.5) // cell).astype(int).clip(0, [shape[1] - 1, shape[0] - 1])
-    np.add.at(possible, (cells[:, 1], cells[:, 0]), 1)
+    column, row = (((pair.map1[everywhere][:, i] + 0.5) / cell).astype(int).clip(0, shape[1 - i] - 1) for i in (0, 1))
+    number = row * shape[1] + column
+    count, possible = (np.bincount(n, minlength=shape[0] * shape[1]) for n in (number[known[everywhere]], number))
     return float((count / np.maximum(possible, 1)).mean())
 
 
