@@ -632,7 +632,7 @@ def _scaled(view: TwoView, factor: float, unit: str) -> TwoView:
 def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> float:
     """Share of the first photo's area that has a point.
 
-    The mean over the photo's cells of 1/200 of its longer side: of each the share of its rectified pixels that is known.
+    The mean over cells of 1/200 of its longer side: of each the share of its rectified pixels that is known.
     known: (H,W) bool over the rectified pixels.  size: of the photo.
     """
     cell = max(size) / 200
