@@ -10,6 +10,7 @@ from .records import DisparityMap, PointsBetween, RectifiedPair, TwoView
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
 SMALL = 0.05  # px of disparity, the step of the derivative
 BEYOND = 64  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
+WORST = 0.1  # of its distance: the deviation of a point that still is surface
 MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real pairs with truth (1.4826 median |error|)
 
 
@@ -47,9 +48,15 @@ def triangulate(
 
 
 def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
-    """`triangulate` of a matched map (H,W), with its own sigma, and up to BEYOND px past the second picture."""
+    """`triangulate` of a matched map (H,W), with its own sigma, and up to BEYOND px past the second picture.
+
+    What is known worse than to a tenth of its distance is no surface, as near the epipole: NaN.
+    """
     deviation = fused.sigma * row_spread(pair)
-    return triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
+    points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
+    vague = ~(sigma <= WORST * np.linalg.norm(points, axis=-1))
+    points[vague], sigma[vague] = np.nan, np.nan
+    return points, sigma
 
 
 def triangulate_between(between, pair: RectifiedPair, view: TwoView) -> PointsBetween:
@@ -61,7 +68,7 @@ def triangulate_between(between, pair: RectifiedPair, view: TwoView) -> PointsBe
     deviation = np.asarray(deviation, dtype=float) * row_spread(pair)[row, x.astype(int)]
     points, sigma = _meet(row, x, x - disparity, deviation, pair.map1, pair.map2, view)
     after = row * pair.map1.shape[1] + x.astype(np.int64)
-    good = np.isfinite(sigma)
+    good = sigma <= WORST * np.linalg.norm(points, axis=-1)
     return PointsBetween(points[good], sigma[good], after[good], -view.R.T @ view.t)
 
 

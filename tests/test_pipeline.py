@@ -28,7 +28,7 @@ from stereo3d.geometry import hom, project, scale_K, undistort
 from stereo3d.mesh import MESHERS
 from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct, until_rectified
 from stereo3d.records import Camera, Finding, Photo, Rig
-from stereo3d.triangulation import point_map
+from stereo3d.triangulation import point_map, triangulate
 
 SIZE = (480, 360)
 # Median depth error in px of disparity. Interpolation between whole disparities is good to a tenth of a pixel;
@@ -515,12 +515,15 @@ def test_forward_motion_is_reconstructed_and_told(forward_pair):
     epipole = project(centre2, cam.K)
     assert np.hypot(*(epipole - [n["epipole_x"], n["epipole_y"]])) < 10
     assert 0 < n["blind_share"] < 0.5 and told.severity in ("info", "warning")
-    known = np.isfinite(result.points[..., 2])
+    points, _ = triangulate(result.disparity, result.pair, result.view)  # those too that are too vague to be surface
+    known = np.isfinite(points[..., 2])
     x = result.pair.map1[known]
     true = forward_pair.depth1[tuple(np.rint(x[:, ::-1]).astype(int).clip(0, [cam.size[1] - 1, cam.size[0] - 1]).T)]
-    z = result.points[known][:, 2] * np.linalg.norm(forward_pair.rig.t)
+    z = points[known][:, 2] * np.linalg.norm(forward_pair.rig.t)
     error = np.abs(z / true - 1)
     far = np.hypot(*(x - epipole).T) > n["blind_px"]
+    kept = np.isfinite(result.points[..., 2])[known]
+    assert kept[far].mean() > 0.9 and not kept[~far].any()
     assert np.median(error[far]) < 0.01
     assert np.median(error[~far]) > 2 * np.median(error[far]), "a warning of what is no worse would mean nothing"
 

@@ -7,9 +7,9 @@ import pytest
 
 from stereo3d import synthetic
 from stereo3d.geometry import fundamental_from_pose, hom, project, rotation_from_vector, undistort
-from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
+from stereo3d.records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
 from stereo3d.rectification import rectified_positions, rectify
-from stereo3d.triangulation import MATCH_SIGMA, triangulate
+from stereo3d.triangulation import MATCH_SIGMA, point_map, triangulate
 
 SIZE = (200, 150)
 K = np.array([[210.0, 0, 99.5], [0, 210, 74.5], [0, 0, 1]])
@@ -351,3 +351,16 @@ def test_a_match_a_little_beyond_the_second_picture(solved, name, kind):
     assert np.nanmax(off[kept]) == 0 and np.median(off[back]) < 0.1 and np.quantile(off[back], 0.95) < 0.5
     few = triangulate(disparity, less, view, beyond=4)[0]
     assert 0 < np.isfinite(few[known & ~kept][:, 2]).mean() < 0.6
+
+
+def test_what_is_known_to_less_than_a_tenth_is_no_surface():
+    pair, view = by_hand()
+    disparity = np.broadcast_to(np.linspace(0.5, 12, 48, dtype=np.float32)[:, None], (48, 64)).copy()
+    every = np.ones_like(disparity)
+    points, sigma = triangulate(disparity, pair, view, disparity_sigma=0.3)
+    vague = sigma > 0.1 * np.linalg.norm(points, axis=-1)
+    kept, told = point_map(DisparityMap(disparity, every, 0.3 * every), pair, view)
+    assert 0 < vague.sum() < np.isfinite(sigma).sum() / 2
+    assert np.isnan(kept[vague]).all() and np.isnan(told[vague]).all()
+    known = np.isfinite(sigma) & ~vague
+    assert np.array_equal(kept[known], points[known]) and np.allclose(told[known], sigma[known], rtol=1e-5)
