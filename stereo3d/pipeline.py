@@ -22,6 +22,7 @@ from .disparity import (
     compute_disparities,
     find_slants,
     matching_bytes,
+    matching_work,
     reach,
     with_slants,
 )
@@ -52,6 +53,7 @@ BOUNDS = {
 }
 MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI: 0.3 degrees of baseline)
 ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
+LARGEST_FOR_FEATURES = 2400  # px: the pose gains nothing from more (rows to 0.04 px of 12 megapixels), SIFT takes GBs
 SMALLEST_SIZE = 320  # px: where memory is short the photos are not matched smaller than this
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory")  # not by -O
@@ -127,6 +129,11 @@ class Config:
         if self.unit is not None and self.baseline is None and self.known_distance is None and self.calib is None:
             raise StereoError("bad_option", f"unit {self.unit!r} without a length says nothing.",
                               "Give --baseline, the distance between the two camera positions, or --known-distance.")
+
+    @property
+    def feature_size(self) -> int:
+        """px, the longer side at which features are found."""
+        return min(self.max_size, LARGEST_FOR_FEATURES)
 
     def of(self, stage: str) -> dict[str, Any]:
         """The options given for a stage."""
@@ -234,7 +241,7 @@ def reconstruct(
     start = _until_rectified(left, right, rig, config, clock)
     left, right, rig, matches, view, findings, pair, d_range = start
 
-    with clock("disparity", pair.left[..., 0].size * (d_range[1] - d_range[0] + 1), config.matcher):
+    with clock("disparity", matching_work(pair, d_range, config.matcher), config.matcher):
         fused, more = matched(pair, d_range, config)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
@@ -288,7 +295,7 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
             detail = camera.source_detail or camera.source
             log.info("%s photo: %s px, focal length %.0f px (%s)", which, _size(photo.size), camera.focal, detail)
 
-    with clock("features", _matching_pixels(left, right, config), config.detector):
+    with clock("features", _pixels(left, right, config.feature_size), config.detector):
         found, matches = _matches(left, right, config.detector, config, config.of("detector"))
         findings = _same_photo_findings(matches, left, right)
         _stop_at_errors(findings, config)
@@ -310,12 +317,13 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
         log.info("pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s", given, view.inliers.sum(),
                  len(matches), rotation_angle_deg(view.R), np.round(view.t / np.linalg.norm(view.t), 3))  # fmt: skip
 
-    with clock("rectify", _matching_pixels(left, right, config)):
+    with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
         pair, d_range, smaller = _rectified(left, right, view, inlier_x, config)
         findings += [*_row_findings(pair), *smaller]
-        log.info("rectified: %s, %s px; disparities %d to %d px will be searched", pair.kind,
-                 _size(pair.left.shape[1::-1]), *d_range)  # fmt: skip
+        needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
+        log.info("rectified: %s, %s px; disparities %d to %d px will be searched, with %.2g GB", pair.kind,
+                 _size(pair.left.shape[1::-1]), *d_range, needed / 1e9)  # fmt: skip
     return left, right, rig, matches, view, findings, pair, d_range
 
 
@@ -389,9 +397,9 @@ def _stop_at_errors(findings: list[Finding], config: Config) -> None:
             raise StereoError(finding.code, finding.message, advice, **finding.numbers)
 
 
-def _matching_pixels(left: Photo, right: Photo, config: Config) -> int:
-    """Pixels of both photos at the size at which they are matched."""
-    return sum(round(w * h * min(1.0, config.max_size / max(w, h)) ** 2) for w, h in (left.size, right.size))
+def _pixels(left: Photo, right: Photo, size: int) -> int:
+    """Pixels of both photos reduced to this longer side."""
+    return sum(round(w * h * min(1.0, size / max(w, h)) ** 2) for w, h in (left.size, right.size))
 
 
 # ------------------------------------------------------------------------------------------------ the cameras
@@ -460,10 +468,10 @@ def _matches(left: Photo, right: Photo, detector: str, config: Config, options: 
     """The features of both photos and their matches."""
     finding = {k: v for k, v in options.items() if k not in ("ratio", "refine")}
     with ThreadPoolExecutor(2) as pool:
-        find = partial(detect_features, method=detector, max_size=config.max_size, **finding)
+        find = partial(detect_features, method=detector, max_size=config.feature_size, **finding)
         found = tuple(pool.map(find, (left, right)))
     matching = {k: v for k, v in options.items() if k in ("ratio", "refine")}
-    return found, match_features(left, right, max_size=config.max_size, found=found, **matching)
+    return found, match_features(left, right, max_size=config.feature_size, found=found, **matching)
 
 
 def _found_pose(left: Photo, right: Photo, found, matches: Matches, rig: Rig, config: Config):
@@ -496,7 +504,7 @@ def _guided(left: Photo, right: Photo, found, matches: Matches, view: TwoView, r
     the inliers told, and the disparity range, remain those of the matches found freely.
     """
     options = {k: v for k, v in config.of("detector").items() if k in ("ratio", "refine")}
-    guided = match_features(left, right, max_size=config.max_size, found=found, view=view, **options)
+    guided = match_features(left, right, max_size=config.feature_size, found=found, view=view, **options)
     try:
         again, _, _ = _two_view(guided, rig, config)
         judged = estimate_two_view(matches, again.rig, **_pose_options(rig, config))
@@ -509,7 +517,7 @@ def _guided(left: Photo, right: Photo, found, matches: Matches, view: TwoView, r
 
 
 def _pose_options(rig: Rig, config: Config) -> dict:
-    return {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.max_size), **config.of("pose")}
+    return {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.feature_size), **config.of("pose")}
 
 
 def _two_view(matches: Matches, rig: Rig, config: Config) -> tuple[TwoView, Rig, bool]:

@@ -19,6 +19,7 @@ from ..records import DisparityMap, RectifiedPair
 from .bands import mirrored
 from .methods import MATCHERS, QUALITIES, Found, volume_bytes
 from .reach import reach
+from .sizes import EFFORTS
 from .slants import find_slants, with_slants
 
 __all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity", "find_slants", "reach", "with_slants"]
@@ -260,6 +261,11 @@ def matching_bytes(pair: RectifiedPair, d_range, method: str, **options) -> int:
     """Most memory, in bytes, that `compute_disparities` will take beside its inputs and outputs."""
     (height, width), (lo, hi) = pair.left.shape[:2], d_range
     return volume_bytes(method, height, width, math.ceil(hi) - math.floor(lo) + 1, **options)
+
+
+def matching_work(pair: RectifiedPair, d_range, method: str) -> int:
+    """What the time of a matcher grows with: pixels, by planes; pixels times disparities, by all others."""
+    return pair.left[..., 0].size * (1 if method in EFFORTS else math.ceil(d_range[1]) - math.floor(d_range[0]) + 1)
 
 
 def available_memory() -> int:
