@@ -1,4 +1,4 @@
-"""What each ingredient of `planes` is worth: it is switched off, and the error grows.
+"""What each ingredient of `planes` is worth: it is switched off, and the error grows; and what does not pay.
 
     python benchmarks/ingredients.py [--data DIR] [--scenes cones tsukuba ...] [--only WORD ...]
 
@@ -15,10 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
+import cv2
 import numpy as np
 from disparity import rectified
 
-from stereo3d.disparity import compute_disparity, costs, planes, slanted
+from stereo3d.disparity import compute_disparity, costs, planes, select, slanted
 from stereo3d.disparity.sizes import EFFORTS
 from stereo3d.evaluate import disparity_scores, read_scene
 
@@ -72,6 +73,13 @@ def unbelieved():
     return patch.object(planes, "belief", belief)
 
 
+def blurred(sigma: float):
+    def luma(picture, whole=costs.luma):
+        return cv2.GaussianBlur(whole(picture), ksize=(0, 0), sigmaX=sigma)
+
+    return patch.object(costs, "luma", luma)
+
+
 def level(d):
     return np.stack([d, np.zeros_like(d), np.zeros_like(d)])
 
@@ -88,6 +96,13 @@ VARIANTS = {
     "no second round": lambda: effort(rounds=0),
     "three rounds": lambda: effort(rounds=3),
     "not sharpened": lambda: patch.object(planes, "sharpened", lambda *_: {}),
+    # what does not pay
+    "luma blurred by half a pixel": lambda: blurred(0.5),
+    "luma blurred by a pixel": lambda: blurred(1.0),
+    "census of 7 x 9": lambda: patch.object(planes, "WINDOW", "7x9"),
+    "finer: 5 x 5 windows": lambda: patch.object(planes, "FINE_RADIUS", 2),
+    "finer: 9 x 9 windows": lambda: patch.object(planes, "FINE_RADIUS", 4),
+    "finer: by slopes of a grey level too": lambda: patch.object(select, "NOISE", 1.0),
     "started at half the size": lambda: effort(pixels=100_000),
     "the same, without a shift": lambda: effort(pixels=100_000, shifts=0),
     "the same, with two shifts": lambda: effort(pixels=100_000, shifts=2),
