@@ -70,8 +70,9 @@ def find_slants(
             continue
         again = _plane(small, lost, rows, slant.slope, d_range, share, threads)  # at its own slope it shows more
         slant = max((count, slant), again)[1]
-        if sign * slant.slope >= SLOPES[0] / 2:
-            found.append(_enlarged(slant, share, len(known)))
+        whole = _enlarged(slant, share, len(known))
+        if sign * slant.slope >= SLOPES[0] / 2 and whole.hi - whole.lo < known.shape[1]:
+            found.append(whole)
     return found
 
 
