@@ -263,11 +263,7 @@ def reconstruct(
 
     with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
-        mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
-        if not rig.posed:  # an error of the pose moves whole regions: what is smooth or torn was told without it
-            inliers = matches[view.inliers]
-            spread = pose_covariance(inliers.x1, inliers.x2, view)
-            mesh = replace(mesh, sigma=np.hypot(mesh.sigma, along_the_ray(mesh.vertices, view, *spread)))
+        mesh = finished(mesh, left, right, matches, view, rig)
         findings += fallback
     progress("done", 0, "")
 
@@ -590,6 +586,17 @@ def _mesh(points, sigma, between, config: Config) -> tuple[Mesh, list[Finding]]:
         words = f"{error.message} The grid mesh was made instead."
         fallback = Finding("mesher_fallback", "warning", words, {}, error.advice)
         return build_mesh(points, method="grid", **wanted), [fallback]
+
+
+def finished(mesh: Mesh, left: Photo, right: Photo, matches: Matches, view: TwoView, rig: Rig) -> Mesh:
+    """A mesh of the run with its texture, and with what an estimated pose adds to sigma: an error of it moves whole
+    regions, so what is smooth or torn was told without it."""
+    mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
+    if rig.posed:
+        return mesh
+    inliers = matches[view.inliers]
+    spread = pose_covariance(inliers.x1, inliers.x2, view)
+    return replace(mesh, sigma=np.hypot(mesh.sigma, along_the_ray(mesh.vertices, view, *spread)))
 
 
 def _scale(points, sigma, pair: RectifiedPair, view: TwoView, config: Config) -> tuple[float, Finding]:
