@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 SMALLEST = 32  # px: no side is made smaller than this
+FREED = 130_000_000  # bytes that the C library keeps of freed arrays, most where both threads are held up in turn
 STRIP, ROWS = 400_000, 250  # pixels, but at least rows, that are solved at once at the larger sizes
 OVERLAP = 16  # rows more on either side that count
 
@@ -48,10 +49,10 @@ def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: i
     (h, w), *larger = sizes(height, width, count, effort)
     views = min(threads, 2)
     choices = views * 5 * 8 * 4  # bytes per pixel: cost, total, d, a, b of eight candidates
-    kept = 2 * 290  # pictures, words, planes, and pieces of both views, with what the C library keeps of freed arrays
+    kept = 2 * 250  # pictures, words, planes, and pieces of both views
     start = 3 * h * w * (int(count * w / width) + 3) + 100 * h * w
     most = max(start, (choices + kept) * h * w)
     if larger:
         rows = min(height, strip_rows(width) + 2 * OVERLAP)
         most = max(most, choices * rows * width + 2 * 140 * height * width)
-    return most + 20_000_000
+    return most + FREED
