@@ -222,6 +222,22 @@ def test_thinned_points_stay_on_the_plane_and_off_the_jump(step):
     assert distance(few.reshape(-1, 3)).max() < 1e-12
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_large_map_is_thinned_first_and_stays_on_the_surface(method, monkeypatch):
+    points, off = sphere_before_wall()
+    whole = build_mesh(points, method=method, faces=4800, sigma=1e-4 * points[..., 2])
+    monkeypatch.setattr("stereo3d.mesh.build.MOST_PIXELS", points[..., 0].size // 4)
+    thinned = build_mesh(points, method=method, faces=4800, sigma=1e-4 * points[..., 2])
+    asked_for_more = build_mesh(points, method=method, faces=points[..., 0].size, sigma=1e-4 * points[..., 2])
+    assert len(thinned.faces) <= 4800 and len(asked_for_more.faces) >= len(whole.faces)
+    if method == "grid":
+        assert (whole.facts["step"], thinned.facts["step"], asked_for_more.facts["step"]) == (1, 2, 1)
+    share = off(thinned.vertices) / thinned.vertices[:, 2]
+    assert np.quantile(share, 0.98) < 0.005, np.quantile(share, [0.5, 0.9, 0.98])
+    uv = project(thinned.vertices, K, np.eye(3), np.zeros(3))
+    assert (uv.min(0) < 3).all() and (uv.max(0) > np.array(SIZE) - 4).all()  # as far as the map goes
+
+
 def test_thinning_averages_noise_without_bias():
     points, sigma = with_noise(rays() * 5.0, sigma_px=0.2)
     few, s = thin(points, sigma, 4)

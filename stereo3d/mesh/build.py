@@ -1,6 +1,7 @@
 """`build_mesh`: what every mesher needs before and after it makes its triangles."""
 
 import logging
+import math
 from dataclasses import replace
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from .methods import MESHERS, Sheet
 
 logger = logging.getLogger(__name__)
 
+# A point map of more pixels than both of these is thinned first: no triangle shows what its single pixels hold.
+MOST_PIXELS, PIXELS_PER_FACE = 4_000_000, 8
 SMOOTHING = 2  # radius of the window, px of the point map: within the one that a matcher decides by
 
 
@@ -35,7 +38,8 @@ def build_mesh(
     points: (H,W,3) in the frame of camera 1, NaN = unknown, on the grid of a picture taken from its origin (turned
     against the photo or not).  sigma: (H,W) standard deviation of each point along its ray, same units; None: taken
     from the point map itself (`noise`).  between: points that only the second photo saw finely enough, between two
-    pixels of a row.  faces: at most so many triangles; 0: as many as there are.  max_angle: degrees between the
+    pixels of a row.  faces: at most so many triangles; 0: as many as there are. Maps of more than MOST_PIXELS, and of
+    more than PIXELS_PER_FACE for each of these, are thinned first (`sheet.means`).  max_angle: degrees between the
     surface's normal and the line of sight up to which a step is a slope.  holes: those up to this radius, as a share of
     the longer side of the map, are filled where the surface around them is one; close: every hole that known points
     enclose is.  islands: pieces smaller than this share of the largest are left out, by the area they cover in the
@@ -70,13 +74,20 @@ def build_mesh(
         good = known & np.isfinite(sigma)
         sigma = np.where(known, np.where(good, sigma, np.median(sigma[good]) if good.any() else 0.0), np.nan)
     sheet = Sheet(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NOTHING_BETWEEN)
+    step = 1
+    if faces and not options.get("step"):
+        step = math.ceil(math.sqrt(sigma.size / max(MOST_PIXELS, PIXELS_PER_FACE * faces)))
+        step = min(step, max(1, min(sigma.shape) // 2))
+    sheet = sheet.thinned(step)
+    del points, sigma
     if smooth:
         sheet = sheet.smoothed(SMOOTHING)
-    radius = holes * max(sigma.shape)
+    radius = holes * max(sheet.sigma.shape)
     sheet, filled = sheet.without_holes(radius, close)
     mesh = mesher(sheet, faces, **options)
     mesh, dropped, area = without_islands(mesh, islands)
-    facts = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts}
+    in_pixels = {k: v * step for k, v in mesh.facts.items() if k in ("simplification_px", "cell_px", "step")}
+    facts = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts, **in_pixels}
     logger.info("%s: %d points, %d vertices, %d faces, %s", method, known.sum(), len(mesh.vertices), len(mesh.faces),
                 facts)  # fmt: skip
     return replace(mesh, facts=facts)
