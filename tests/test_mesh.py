@@ -225,11 +225,12 @@ def test_thinned_points_stay_on_the_plane_and_off_the_jump(step):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_large_map_is_thinned_first_and_stays_on_the_surface(method, monkeypatch):
     points, off = sphere_before_wall()
-    whole = build_mesh(points, method=method, faces=4800, sigma=1e-4 * points[..., 2])
+    whole = build_mesh(points, method=method, faces=9000, sigma=1e-4 * points[..., 2])
     monkeypatch.setattr("stereo3d.mesh.build.MOST_PIXELS", points[..., 0].size // 4)
-    thinned = build_mesh(points, method=method, faces=4800, sigma=1e-4 * points[..., 2])
+    monkeypatch.setattr("stereo3d.mesh.build.PIXELS_PER_FACE", 2)
+    thinned = build_mesh(points, method=method, faces=9000, sigma=1e-4 * points[..., 2])
     asked_for_more = build_mesh(points, method=method, faces=points[..., 0].size, sigma=1e-4 * points[..., 2])
-    assert len(thinned.faces) <= 4800 and len(asked_for_more.faces) >= len(whole.faces)
+    assert len(thinned.faces) <= 9000 and len(asked_for_more.faces) >= len(whole.faces)
     if method == "grid":
         assert (whole.facts["step"], thinned.facts["step"], asked_for_more.facts["step"]) == (1, 2, 1)
     share = off(thinned.vertices) / thinned.vertices[:, 2]
