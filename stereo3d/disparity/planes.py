@@ -97,8 +97,11 @@ def census_words(picture: np.ndarray, threads: int, shape=None) -> np.ndarray:
     return words
 
 
-def views_of(left, right, seen, shape, threads: int) -> list[View]:
-    """Both views at size `shape` (H,W), their disparities still unknown."""
+def views_of(left, right, seen, shape, threads: int, turned: Callable) -> list[View]:
+    """Both views at size `shape` (H,W), their disparities still unknown.
+
+    turned: what makes of an array that of the mirrored view: `mirrored`, or, where memory counts, no copy at all.
+    """
     import cv2
 
     def reduced(array):
@@ -112,8 +115,13 @@ def views_of(left, right, seen, shape, threads: int) -> list[View]:
     empty = np.empty(shape, np.float32)
     return [
         View(pictures[0], words[0], words[1], seen[0], empty),
-        View(*(mirrored(a) for a in (pictures[1], words[1], words[0], seen[1])), empty),
+        View(*(turned(a) for a in (pictures[1], words[1], words[0], seen[1])), empty),
     ]
+
+
+def backwards(array: np.ndarray) -> np.ndarray:
+    """`mirrored`, but the same memory."""
+    return array[:, ::-1]
 
 
 def begin(views: list[View], energy: Energy, jumps: np.ndarray, threads: int) -> None:
@@ -267,7 +275,7 @@ def next_choice(view: View, other: View, energy: Energy) -> dict:
 
 def sharpened(view: View, other: View, energy: Energy) -> dict:
     """The disparities with their last fraction fitted to the pictures."""
-    d = select.refined(view.picture, mirrored(other.picture), energy.lo, energy.hi, view.d, FINE_RADIUS, 1)
+    d = select.refined(view.picture, backwards(other.picture), energy.lo, energy.hi, view.d, FINE_RADIUS, 1)
     return {"d": np.where(np.isfinite(d), d, view.d)}
 
 
@@ -317,15 +325,18 @@ def in_strips(view: View, function: Callable) -> dict:
     Each strip is solved with OVERLAP rows more on either side, which do not count.
     """
     height = len(view.d)
-    parts: dict = {}
+    whole: dict = {}
     count = strip_rows(view.d.shape[1])
     for top in range(0, height, count):
         first, last = max(0, top - OVERLAP), min(height, top + count + OVERLAP)
         rows = {n: getattr(view, n) for n in ("picture", "words", "facing", "seen", "d", "a", "b")}
-        part = replace(view, **{n: x if x is None else x[first:last] for n, x in rows.items()})
-        for name, value in function(part, first).items():
-            parts.setdefault(name, []).append(value[top - first : min(height, top + count) - first])
-    return {name: np.concatenate(values) for name, values in parts.items()}
+        rows = {n: x if x is None else np.ascontiguousarray(x[first:last]) for n, x in rows.items()}
+        bottom = min(height, top + count)
+        for name, value in function(replace(view, **rows), first).items():
+            if name not in whole:
+                whole[name] = np.empty((height, *value.shape[1:]), value.dtype)
+            whole[name][top:bottom] = value[top - first : bottom - first]
+    return whole
 
 
 def enlarge(view: View, other: View, small: View, small_other: View, energy: Energy) -> dict:
@@ -380,7 +391,7 @@ def match(left, right, seen, energy: Energy, start: np.ndarray, effort: Effort, 
     for shape in sizes(*left.shape[:2], energy.hi - energy.lo + 1, effort):
         share = shape[1] / left.shape[1]
         at_size = replace(energy, lo=math.floor(energy.lo * share), hi=math.ceil(energy.hi * share))
-        small, views = views, views_of(left, right, seen, shape, threads)
+        small, views = views, views_of(left, right, seen, shape, threads, backwards if views else mirrored)
 
         def step(function, *more, of_view=(), views=views, at_size=at_size):
             update(views, lambda *v: function(*v, at_size, *more), threads, *of_view)
@@ -400,6 +411,9 @@ def match(left, right, seen, energy: Energy, start: np.ndarray, effort: Effort, 
             step(enlarge, of_view=(small,))
             for k in range(effort.shifts):
                 step(shift, *SHIFTS[k % 2])
+        if small and shape == left.shape[:2]:
+            for view in views:  # nothing looks at these any more
+                view.words = view.facing = view.a = view.b = None
         step(sharpened)
         if not small:
             step(evidence)

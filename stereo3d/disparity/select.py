@@ -1,10 +1,14 @@
 """From costs to disparities, and from disparities to those that can be believed. numba kernels."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numba import njit
 
-from .bands import in_bands
 from .costs import grey
+
+NOISE = 4.0  # grey levels: weaker slopes of the picture move a disparity little
+REFINED_ROWS = 128  # that are refined at once: their arrays stay in the processor's cache
 
 
 @njit(cache=True, nogil=True)
@@ -369,15 +373,30 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
                 out[y, x] = own[x] - min(max(step, -0.5), 0.5)
 
 
-NOISE = 4.0  # grey levels: weaker slopes of the picture move a disparity little
-
-
 def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:
-    """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi."""
+    """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi.
+
+    left, right (H,W,3) u8. A band of rows at a time, with as many more on either side as its windows reach.
+    """
     height = len(disparity)
-    left, right = (grey(picture).astype(np.float32) for picture in (left, right))
-    plane, along, down, surface, slope, residual, out = (np.empty_like(disparity) for _ in range(7))
-    in_bands(height, threads, fit_planes, disparity, radius, after=(plane, along, down))
-    in_bands(height, threads, residuals, left, right, plane, after=(surface, slope, residual))
-    in_bands(height, threads, image_step, plane, surface, slope, residual, radius, np.float32(NOISE), after=(out,))
-    return np.clip(out, lo, hi)
+    out = np.empty_like(disparity)
+
+    def band(top: int):
+        bottom = min(top + REFINED_ROWS, height)
+        first, last = max(0, top - radius), min(height, bottom + radius)  # rows whose plane the windows look at
+        above = max(0, first - radius)
+        rows = slice(above, min(height, last + radius))
+        own, facing = (grey(picture[rows]).astype(np.float32) for picture in (left, right))
+        plane, along, down, surface, slope, residual, moved = (np.empty_like(own) for _ in range(7))
+        fit_planes(disparity[rows], radius, first - above, last - above, plane, along, down)
+        residuals(own, facing, plane, first - above, last - above, surface, slope, residual)
+        image_step(plane, surface, slope, residual, radius, np.float32(NOISE), top - above, bottom - above, moved)
+        out[top:bottom] = np.clip(moved[top - above : bottom - above], lo, hi)
+
+    tops = range(0, height, REFINED_ROWS)
+    if threads == 1:
+        list(map(band, tops))
+    else:
+        with ThreadPoolExecutor(threads) as pool:  # each band writes its own rows
+            list(pool.map(band, tops))
+    return out
