@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import StereoError
 from ..options import Between, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
-from .bands import mirrored
+from .bands import backwards, mirrored
 from .methods import MATCHERS, QUALITIES, Found, volume_bytes
 from .reach import reach
 from .sizes import EFFORTS
@@ -130,7 +130,7 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
     told1, told2 = (True if told is None else told for told in found.told)
     one = found.left, found.right, seen1, seen1 & usable & told1, seen2, found.margins[0]
     two = found.right, found.left, seen2, seen2 & usable & told2, seen1, found.margins[1]
-    two = (None if a is None else mirrored(a) for a in two)  # the left one of a pair in the standard order
+    two = (None if a is None else backwards(a) for a in two)  # the left one of a pair in the standard order
     return found, _View(*one, pair.swapped, (lo, hi)), _View(*two, not pair.swapped, (lo, hi))
 
 
@@ -187,7 +187,7 @@ def _kept(d_left, d_right, seen1, seen2, margin, odds, tolerance: float, speckle
     sigma = np.sqrt(np.float32(SIGMA**2) + difference**2)
     if complete:
         limits = (np.float32(x) for x in (tolerance, SURE_ALONE, STEP_ALONE))
-        alone = select.continued(d_left, kept, d_right, seen2, sure, *limits, FAR_ALONE)
+        alone = select.continued(d_left, kept, d_right, np.ascontiguousarray(seen2), sure, *limits, FAR_ALONE)
         kept[alone], sigma[alone] = d_left[alone], SIGMA_ALONE
     unknown = ~np.isfinite(kept)
     sure[unknown], sigma[unknown] = 0, np.nan

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import aggregate, costs, segments, select, slanted
-from .bands import in_bands, mirrored
+from .bands import backwards, in_bands, mirrored
 from .sizes import OVERLAP, Effort, sizes, strip_rows
 
 WINDOW = "5x7"  # of the census: smaller windows fatten edges less, and the planes carry what they miss
@@ -42,7 +42,7 @@ class View:
     picture (H,W,3) u8; words, facing (H,W) u64: census of it and of the other picture; seen (H,W) bool;
     d, a, b (H,W) f32: plane of each pixel; margin (H,W) f32: see `slanted.choose`.
     pieces: (pieces, count, start, x, y) by scale, and agreed: their planes by the pictures.  told: (H,W) bool, see
-    `evidence`.
+    `evidence`.  belief: of the other view, see there.
     """
 
     picture: np.ndarray
@@ -56,6 +56,7 @@ class View:
     pieces: tuple = ()
     agreed: tuple = ()
     told: np.ndarray | None = None
+    belief: tuple | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +120,6 @@ def views_of(left, right, seen, shape, threads: int, turned: Callable) -> list[V
     ]
 
 
-def backwards(array: np.ndarray) -> np.ndarray:
-    """`mirrored`, but the same memory."""
-    return array[:, ::-1]
-
-
 def begin(views: list[View], energy: Energy, jumps: np.ndarray, threads: int) -> None:
     """Semi-global disparities of both views from one volume of costs, NaN where they are ambiguous or lead outside."""
     view = views[0]
@@ -147,6 +143,11 @@ def belief(view: View, other: View) -> tuple[np.ndarray, np.ndarray]:
     state = np.where(other.seen, np.uint8(slanted.SEEN), np.uint8(slanted.UNSEEN))
     state[consistent(other, view)] = slanted.BELIEVED
     return mirrored(other.d), mirrored(state)
+
+
+def believe(view: View, other: View, energy: Energy) -> dict:
+    """`belief`, kept for a choice that writes over the planes; the margin of the last one is done with."""
+    return {"belief": belief(view, other), "margin": None}
 
 
 def find_pieces(view: View, other: View, energy: Energy, scales: tuple) -> dict:
@@ -196,11 +197,17 @@ def local_planes(d: np.ndarray) -> np.ndarray:
 
 
 class Choices:
-    """The planes d, a, b (H,W,n) f32 that each pixel chooses from, put in one after the other."""
+    """The planes d, a, b (rows,W,n) f32 that each pixel chooses from, put in one after another; and room to choose."""
 
     def __init__(self, shape, count: int = slanted.CANDIDATES):
-        self.d, self.a, self.b = (np.empty((*shape, count), np.float32) for _ in range(3))
+        self._room = np.empty((5, *shape, count), np.float32)
+        self.begin(shape[0])
+
+    def begin(self, rows: int) -> "Choices":
+        """Empty, for so many rows, in the same memory."""
+        self.d, self.a, self.b, self.cost, self.total = self._room[:, :rows]
         self.filled = 0
+        return self
 
     def put(self, d, a, b) -> None:
         self.d[..., self.filled], self.a[..., self.filled], self.b[..., self.filled] = d, a, b
@@ -218,20 +225,20 @@ class Choices:
         slanted.put_beside(d, a, b, *step, self.filled, self.d, self.a, self.b)
         self.filled += 1
 
-    def arrays(self):
-        """d, a, b, free places taken by the first plane once more."""
+    def complete(self) -> None:
+        """Free places are taken by the first plane once more."""
         for x in (self.d, self.a, self.b):
             x[..., self.filled :] = x[..., :1]
-        return self.d, self.a, self.b
 
 
 def choose(view: View, choices: Choices, belief, energy: Energy) -> dict:
     """Of its choices the plane at each pixel that makes the energy least (`slanted`); belief: what `belief` returns."""
-    d, a, b = choices.arrays()
+    choices.complete()
+    d, a, b, cost, total = choices.d, choices.a, choices.b, choices.cost, choices.total
     height, width = d.shape[:2]
-    cost, total = np.empty_like(d), np.zeros_like(d)
     numbers = (np.float32(x) for x in (energy.lo, energy.hi, energy.limit, energy.hidden, energy.against))
     slanted.match_costs(view.words, view.facing, *belief, d, *numbers, 0, height, cost)
+    total[:] = 0
     flat = [x.reshape(-1) for x in (cost, d, a, b)]
     for step in (1, -1):
         slanted.plane_paths(*flat, view.picture, np.float32(energy.slope), energy.jumps, step, total.reshape(-1))
@@ -319,20 +326,27 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
 # ------------------------------------------------------------------------------------------------- larger sizes
 
 
-def in_strips(view: View, function: Callable) -> dict:
-    """function(view of some rows, first row) for strips of the picture, put together: so memory stays small.
+def in_strips(view: View, function: Callable, into: dict | None = None) -> dict:
+    """function(view of some rows, first row, empty choices) for strips of the picture, put together: so memory stays
+    small.
 
-    Each strip is solved with OVERLAP rows more on either side, which do not count.
+    Each strip is solved with OVERLAP rows more on either side, which do not count.  into: arrays of the view that the
+    results are written over; each strip still sees what was there before.
     """
-    height = len(view.d)
-    whole: dict = {}
-    count = strip_rows(view.d.shape[1])
+    height, width = view.d.shape
+    whole = dict(into or {})
+    above: dict = {}  # of the arrays that are written over, the rows before this strip as they were
+    count = strip_rows(width)
+    choices = Choices((min(height, count + 2 * OVERLAP), width))
     for top in range(0, height, count):
         first, last = max(0, top - OVERLAP), min(height, top + count + OVERLAP)
         rows = {n: getattr(view, n) for n in ("picture", "words", "facing", "seen", "d", "a", "b")}
         rows = {n: x if x is None else np.ascontiguousarray(x[first:last]) for n, x in rows.items()}
         bottom = min(height, top + count)
-        for name, value in function(replace(view, **rows), first).items():
+        for name in into or ():
+            rows[name] = np.concatenate([above.get(name, view.d[:0]), getattr(view, name)[top:last]])
+            above[name] = rows[name][max(0, bottom - OVERLAP) - first : bottom - first].copy()
+        for name, value in function(replace(view, **rows), first, choices.begin(last - first)).items():
             if name not in whole:
                 whole[name] = np.empty((height, *value.shape[1:]), value.dtype)
             whole[name][top:bottom] = value[top - first : bottom - first]
@@ -347,8 +361,7 @@ def enlarge(view: View, other: View, small: View, small_other: View, energy: Ene
     facing, state = belief(small, small_other)
     slant = -mirrored(small_other.a), mirrored(small_other.b)
 
-    def strip(part: View, first: int) -> dict:
-        choices = Choices(part.d.shape)
+    def strip(part: View, first: int, choices: Choices) -> dict:
         choices.put_enlarged((small.d, small.a, small.b), slanted.NEIGHBOURS, first, height)
         choices.put_enlarged(behind, slanted.NEAREST, first, height)
         choices.put(*local_planes(np.ascontiguousarray(choices.d[..., 0])))
@@ -364,21 +377,21 @@ def enlarge(view: View, other: View, small: View, small_other: View, energy: Ene
 def shift(view: View, other: View, energy: Energy, offsets: tuple, steps: tuple) -> dict:
     """Each pixel's plane again, moved by a little, the slant of its neighbourhood, and the planes of pixels near it.
 
-    offsets: px of disparity.  steps: (across, down) px to the pixels whose planes are tried.
+    offsets: px of disparity.  steps: (across, down) px to the pixels whose planes are tried.  The other view's belief
+    is that of before (`view.belief`); the new planes take the place of the old ones.
     """
-    facing, state = belief(view, other)
+    facing, state = view.belief
 
-    def strip(part: View, first: int) -> dict:
-        choices = Choices(part.d.shape)
+    def strip(part: View, first: int, choices: Choices) -> dict:
         for offset in offsets:
             choices.put(part.d + np.float32(offset), part.a, part.b)
-        choices.put(*local_planes(np.ascontiguousarray(part.d)))
+        choices.put(*local_planes(part.d))
         for step in steps:
             choices.put_beside(part.d, part.a, part.b, step)
         rows = slice(first, first + len(part.d))
         return choose(part, choices, (facing[rows], state[rows]), energy)
 
-    return in_strips(view, strip)
+    return in_strips(view, strip, into={"d": view.d, "a": view.a, "b": view.b}) | {"belief": None}
 
 
 def match(left, right, seen, energy: Energy, start: np.ndarray, effort: Effort, threads: int) -> list[View]:
@@ -410,10 +423,12 @@ def match(left, right, seen, energy: Energy, start: np.ndarray, effort: Effort, 
         else:
             step(enlarge, of_view=(small,))
             for k in range(effort.shifts):
+                step(believe)
                 step(shift, *SHIFTS[k % 2])
-        if small and shape == left.shape[:2]:
             for view in views:  # nothing looks at these any more
-                view.words = view.facing = view.a = view.b = None
+                view.words = view.facing = None
+                if shape == left.shape[:2]:
+                    view.a = view.b = None
         step(sharpened)
         if not small:
             step(evidence)

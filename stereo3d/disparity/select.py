@@ -130,8 +130,8 @@ def continued(left, kept, right, seen, sure, tolerance, least, step, most):
     """
     height, width = left.shape
     taken = np.zeros((height, width), np.bool_)
-    distance = np.zeros((height, width), np.int32)
-    queue = np.empty((height * width, 2), np.int32)
+    distance = np.zeros((height, width), np.int16)
+    queue = np.empty(height * width, np.int32)  # y width + x
     filled = 0
     for y in range(height):
         for x in range(width):
@@ -140,11 +140,11 @@ def continued(left, kept, right, seen, sure, tolerance, least, step, most):
                 edge |= 0 < y and not np.isfinite(kept[y - 1, x])
                 edge |= y + 1 < height and not np.isfinite(kept[y + 1, x])
                 if edge:
-                    queue[filled, 0], queue[filled, 1] = y, x
+                    queue[filled] = y * width + x
                     filled += 1
     done = 0
     while done < filled:
-        y, x = np.int64(queue[done, 0]), np.int64(queue[done, 1])
+        y, x = divmod(np.int64(queue[done]), width)
         done += 1
         if distance[y, x] >= most:
             continue
@@ -161,7 +161,7 @@ def continued(left, kept, right, seen, sure, tolerance, least, step, most):
                     continue
             taken[v, u] = True
             distance[v, u] = distance[y, x] + 1
-            queue[filled, 0], queue[filled, 1] = v, u
+            queue[filled] = v * width + u
             filled += 1
     return taken
 
@@ -175,26 +175,26 @@ def small_components(disparity, step, pixels):
     height, width = disparity.shape
     small = np.zeros((height, width), np.bool_)
     seen = np.zeros((height, width), np.bool_)
-    queue = np.empty((height * width, 2), np.int64)
+    queue = np.empty(height * width, np.int32)  # y width + x
     for y0 in range(height):
         for x0 in range(width):
             if seen[y0, x0] or not np.isfinite(disparity[y0, x0]):
                 continue
             seen[y0, x0] = True
-            queue[0, 0], queue[0, 1] = y0, x0
+            queue[0] = y0 * width + x0
             done, filled = 0, 1
             while done < filled:
-                y, x = queue[done]
+                y, x = divmod(np.int64(queue[done]), width)
                 done += 1
                 for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
                     if 0 <= v < height and 0 <= u < width and not seen[v, u]:
                         if abs(disparity[v, u] - disparity[y, x]) <= step:  # False for NaN
                             seen[v, u] = True
-                            queue[filled, 0], queue[filled, 1] = v, u
+                            queue[filled] = v * width + u
                             filled += 1
             if filled < pixels:
                 for i in range(filled):
-                    small[queue[i, 0], queue[i, 1]] = True
+                    small[divmod(np.int64(queue[i]), width)] = True
     return small
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 SMALLEST = 32  # px: no side is made smaller than this
 FREED = 130_000_000  # bytes that the C library keeps of freed arrays, most where both threads are held up in turn
-STRIP, ROWS = 400_000, 250  # pixels, but at least rows, that are solved at once at the larger sizes
+STRIP, ROWS = 400_000, 160  # pixels, but at least rows, that are solved at once at the larger sizes
 OVERLAP = 16  # rows more on either side that count
 
 
@@ -54,5 +54,5 @@ def planes_bytes(height: int, width: int, count: int, effort: Effort, threads: i
     most = max(start, (choices + kept) * h * w)
     if larger:
         rows = min(height, strip_rows(width) + 2 * OVERLAP)
-        most = max(most, choices * rows * width + 2 * 140 * height * width)
+        most = max(most, choices * rows * width + 2 * 55 * height * width)
     return most + FREED
