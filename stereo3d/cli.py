@@ -166,7 +166,7 @@ def cli():
 @click.option("--unit", metavar="UNIT", help="Unit of that length, such as m.")
 @click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
 @click.option("--matcher", type=MATCHER, default="planes", show_default=True, help="Dense matcher.")
-@click.option("--quality", type=QUALITY, help="Chooses the matcher: sgm, planes or planes_full.")
+@click.option("--quality", type=QUALITY, help="Chooses the matcher: planes_fast, planes or planes_full.")
 @click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
 @click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
 @click.option("--close", is_flag=True, help="Close every hole, seen or not.")

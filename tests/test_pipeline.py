@@ -33,7 +33,7 @@ from stereo3d.triangulation import point_map, triangulate
 SIZE = (480, 360)
 # Median depth error in px of disparity. Interpolation between whole disparities is good to a tenth of a pixel;
 # SGBM knows sixteenths only, and is drawn to whole ones.
-MEDIAN_PX = {"planes": 0.12, "planes_full": 0.12, "sgm": 0.15, "block": 0.2, "sgbm": 0.3}
+MEDIAN_PX = {"planes_fast": 0.12, "planes": 0.12, "planes_full": 0.12, "sgm": 0.15, "block": 0.2, "sgbm": 0.3}
 
 
 @pytest.fixture(scope="module")

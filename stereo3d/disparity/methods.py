@@ -76,6 +76,28 @@ def planes(
     return by_planes(EFFORTS["planes"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
 
 
+def planes_fast(
+    left: np.ndarray,
+    right: np.ndarray,
+    lo: int,
+    hi: int,
+    *,
+    slope: Annotated[float, Between(0.1, 1000)] = 21.0,
+    jump: Annotated[float, Between(0.1, 1000)] = 12.0,
+    contrast: Annotated[float, Between(0, 100)] = 8.0,
+    fall: Annotated[float, Between(0.1, 255)] = 10.0,
+    limit: Annotated[float, Between(1, 34)] = 14.0,
+    threads: int = 1,
+    seen: tuple | None = None,
+):
+    """Matching by planes (see there) from a pair of at most 200,000 pixels on, with one choice at each larger size.
+
+    slope, jump, contrast, fall, limit: see `planes`.
+    Memory: as `planes`, but at most 100 MB for the start.
+    """
+    return by_planes(EFFORTS["planes_fast"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+
+
 def planes_full(
     left: np.ndarray,
     right: np.ndarray,
@@ -268,12 +290,13 @@ MATCHERS = {
     "block": block,
     "sgbm": sgbm,
     "sgm": sgm,
+    "planes_fast": planes_fast,
     "planes": planes,
     "planes_full": planes_full,
 }
 
 
-QUALITIES = {"fast": "sgm", "normal": "planes", "best": "planes_full"}  # what --quality chooses
+QUALITIES = {"fast": "planes_fast", "normal": "planes", "best": "planes_full"}  # what --quality chooses
 
 
 def volume_bytes(method: str, height: int, width: int, count: int, **options) -> int:

@@ -23,6 +23,7 @@ class Effort:
 
 
 EFFORTS = {
+    "planes_fast": Effort(200_000, 30_000_000, 1, 0),  # 100 MB, a second for two megapixels
     "planes": Effort(600_000, 100_000_000, 1, 1),  # 300 MB, some seconds for two megapixels
     "planes_full": Effort(2_500_000, 400_000_000, 3, 2),  # 1.2 GB
 }
