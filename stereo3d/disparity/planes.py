@@ -24,7 +24,7 @@ ASIDE = 3.0  # px: where another disparity would have to look worse than the cho
 INDEPENDENT = 35  # pixels of a census window: neighbours within it err alike
 SIGNIFICANT = 2.5  # standard deviations of that difference
 AROUND = 21  # px, side of the window in which it is looked for, beside the pieces
-FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slant
+FIT_RADIUS, FIT_STEP = 4, 2  # px, of the window whose disparities give a pixel its slant, every second of them
 FINE_RADIUS = 3  # px, of the window in which the last fraction of a disparity is fitted to the pictures
 SPECKLE = 100  # pixels: smaller islands of disparity are not believed at the start
 # What is tried at the larger sizes, in turn: px of disparity (half a pixel is a quarter of the smaller size's), and
@@ -192,7 +192,7 @@ def agree(view: View, other: View, energy: Energy) -> dict:
 def local_planes(d: np.ndarray) -> np.ndarray:
     """(3,H,W) f32: the plane of each pixel's neighbourhood."""
     plane = np.empty((3, *d.shape), np.float32)
-    select.fit_planes(d, FIT_RADIUS, 0, len(d), *plane)
+    select.fit_planes(d, FIT_RADIUS, FIT_STEP, 0, len(d), *plane)
     return plane
 
 

@@ -268,12 +268,13 @@ def _add_scaled(weight, value, total):
 
 
 @njit(cache=True, nogil=True)
-def fit_planes(disparity, radius, row0, row1, out, along, down):
+def fit_planes(disparity, radius, step, row0, row1, out, along, down):
     """c, a, b of the least-squares plane d(u, v) = c + a u + b v through each pixel's neighbours on its surface.
 
-    The neighbours (u, v) are those in the (2 radius + 1)^2 window whose disparity differs by at most 1 px; where they
-    are fewer than 2 radius + 1 or on a line, and where the plane is more than 1 px off, it is level: c = disparity,
-    a = b = 0. NaN stays NaN. All (H,W) f32; rows row0 .. row1 - 1 of out (c), along (a), down (b) are written.
+    The neighbours (u, v) are, of every `step`-th in both directions of the (2 radius + 1)^2 window, those whose
+    disparity differs by at most 1 px; where they are no more than 2 radius / step or on a line, and where the plane is
+    more than 1 px off, it is level: c = disparity, a = b = 0. NaN stays NaN. All (H,W) f32; rows row0 .. row1 - 1 of
+    out (c), along (a), down (b) are written.
     """
     height, width = disparity.shape
     weight, difference = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -284,9 +285,13 @@ def fit_planes(disparity, radius, row0, row1, out, along, down):
     for y in range(row0, row1):
         sums[:] = 0
         own = disparity[y]
-        for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
+        for v in range(-radius, radius + 1, step):
+            if not 0 <= y + v < height:
+                continue
             of_row[:] = 0
-            for u in range(-min(radius, width - 1), min(radius, width - 1) + 1):
+            for u in range(-radius, radius + 1, step):
+                if abs(u) >= width:
+                    continue
                 a, b = max(0, -u), min(width, width - u)
                 w, q = weight[a:b], difference[a:b]
                 _same_surface(own[a:b], disparity[y + v, a + u : b + u], w, q)
@@ -305,7 +310,7 @@ def fit_planes(disparity, radius, row0, row1, out, along, down):
             a11, a12, a22 = n[x] * uu[x] - u1[x] ** 2, n[x] * uv[x] - u1[x] * v1[x], n[x] * vv[x] - v1[x] ** 2
             b1, b2 = n[x] * uq[x] - u1[x] * q1[x], n[x] * vq[x] - v1[x] * q1[x]
             determinant = a11 * a22 - a12 * a12
-            if n[x] > 2 * radius and determinant > 0:
+            if n[x] * step > 2 * radius and determinant > 0:
                 slant, fall = (b1 * a22 - b2 * a12) / determinant, (b2 * a11 - b1 * a12) / determinant
                 c = (q1[x] - slant * u1[x] - fall * v1[x]) / n[x]
                 if abs(c) <= 1:
@@ -388,7 +393,7 @@ def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, t
         rows = slice(above, min(height, last + radius))
         own, facing = (grey(picture[rows]).astype(np.float32) for picture in (left, right))
         plane, along, down, surface, slope, residual, moved = (np.empty_like(own) for _ in range(7))
-        fit_planes(disparity[rows], radius, first - above, last - above, plane, along, down)
+        fit_planes(disparity[rows], radius, 1, first - above, last - above, plane, along, down)
         residuals(own, facing, plane, first - above, last - above, surface, slope, residual)
         image_step(plane, surface, slope, residual, radius, np.float32(NOISE), top - above, bottom - above, moved)
         out[top:bottom] = np.clip(moved[top - above : bottom - above], lo, hi)
