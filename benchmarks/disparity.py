@@ -123,11 +123,11 @@ class Row:
     def kept(self, pair, d_range):
         return self._call(lambda *_, **__: self.outcome, pair, d_range)[0].disparity
 
-    def confidence(self, dense):
-        """Of every pixel of the matcher's own map, as `compute_disparities` has it for those that it keeps."""
-        difference = select.left_right_difference(self.outcome.left, self.outcome.right)
-        shown = np.where(np.isfinite(self.outcome.left), self.outcome.left, dense)
-        return probability(shown, difference, self.outcome.odds, self.outcome.margins[0])
+    def confidence(self):
+        """Of every pixel of the matcher's own map, as `compute_disparities` has it for those that it keeps; else 0."""
+        own = self.outcome.left
+        difference = select.left_right_difference(own, self.outcome.right)
+        return np.where(np.isfinite(own), probability(own, difference, self.outcome.odds, self.outcome.margins[0]), 0)
 
 
 def measure(scene, dense, kept) -> list[float]:
@@ -241,7 +241,7 @@ def compare(scenes, rows: list[str], arguments):
                     own.append(row.spent)
                 spent = min(calls)
                 kept = row.kept(pair, (0, count - 1))
-                confidence = row.confidence(dense)
+                confidence = row.confidence()
                 sure[name].append(of_confidence(confidence, scene, dense, row.outcome.left))
                 if name in of_bm:
                     seen = np.isfinite(scene.truth) & scene.nonocc

@@ -65,6 +65,21 @@ def test_box_row(rng, radius, halves):
         np.testing.assert_array_equal(square, (oracle[y] ** 2).sum((1, 2)))
 
 
+def test_even_slopes(rng):
+    image = rng.integers(0, 65281, (H, W)).astype(np.uint16)
+    image[:, 8:17] = 4000 + rng.integers(0, 100, (H, 9))  # hardly any contrast, but for a shade
+    wide = np.pad(image.astype(float) / 256, ((0, 0), (1, 1)), "edge")
+    slope = (wide[:, 2:] - wide[:, :-2]) / 2
+    size = (2 * windows.EVEN + 1,) * 2
+    square = np.lib.stride_tricks.sliding_window_view(np.pad(slope**2, windows.EVEN, "edge"), size).mean((2, 3))
+    oracle = 512 + np.rint(100 * slope / np.sqrt(square + windows.FLAT**2))
+    found = bands(windows.even_slopes, image, after=[np.empty((H, W), np.uint16)])
+    np.testing.assert_array_equal(found, oracle)
+    assert found.max() < 1024 and np.ptp(found[:, 11:14].astype(int)) > 100
+    mirrored = bands(windows.even_slopes, image[:, ::-1].copy(), after=[np.empty((H, W), np.uint16)])
+    np.testing.assert_array_equal(mirrored[:, ::-1], 1024 - found.astype(int))
+
+
 def two_pictures(rng, kind):
     return rng.integers(0, 2**34 if kind == windows.CENSUS else 256, (2, H, W)).astype(
         np.uint64 if kind == windows.CENSUS else np.uint8
@@ -119,7 +134,7 @@ def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
     """One pixel of both maps: a parabola through whole disparities, one through half ones, the windows gone through."""
     left = rng.integers(0, 256, (H, W)).astype(np.uint8)
     right = np.clip(np.roll(left, -2, 1) * 0.6 + np.roll(left, -3, 1) * 0.4 + 0.5, 0, 255).astype(np.uint8)
-    maps = [np.empty((H, W), np.float32) for _ in range(3)]
+    maps = [np.empty((H, W), np.float32) for _ in range(5)]
     windows.match_rows(left, right, 0, 8, 2, kind, True, 0, H, *maps)
     a, b = left.astype(float), right.astype(float)
 
@@ -138,6 +153,72 @@ def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
         two = h + vertex([of(h - 1), of(h), of(h + 1)])
         assert found == pytest.approx((one + two) / 2, abs=1e-3)
         assert abs(one - two) > 0.01  # so that the test can tell
+
+
+@pytest.mark.parametrize("kind", windows.KINDS)
+def test_what_the_winners_cost(rng, kind):
+    """Of the left map the least cost of a pixel, of the right one the least along its diagonal."""
+    left, right = two_pictures(rng, kind)
+    maps = [np.empty((H, W), np.float32) for _ in range(5)]
+    bands(windows.match_rows, left, right, LO, D, 2, kind, True, after=maps)
+    columns, cost = np.empty((W + 4, D), np.int32), np.empty((H, W, D), np.int32)
+    sums = np.empty((2, 2, W))
+    of_columns = np.empty((2, 2, W + 4), np.int64)
+    for y in range(H):
+        windows.move_columns(left, right, LO, 2, kind, y, y == 0, columns)
+        windows.windows_of_columns(columns, 2, cost[y])
+        if kind in (windows.SSD, windows.ZNCC):
+            for picture, of_column, (total, square) in zip((left, right), of_columns, sums, strict=True):
+                windows.box_row(picture, y, 2, False, y == 0, of_column, total, square)
+                if kind == windows.ZNCC:
+                    windows.to_scales(total, square, 25)
+            product = cost[y].copy()
+            if kind == windows.SSD:
+                windows.ssd_cost(product, sums[0, 1], sums[1, 1], LO, cost[y])
+            else:
+                windows.zncc_cost(product, *sums[0], *sums[1], LO, 25, cost[y])
+    known = np.isfinite(maps[0])
+    np.testing.assert_array_equal(maps[3], np.where(known, cost.min(2), np.inf).astype(np.float32))
+    for u in range(W):
+        there = [k for k in range(D) if 0 <= u + LO + k < W]
+        least = cost[:, [u + LO + k for k in there], there].min(1) if there else np.full(H, np.inf)
+        np.testing.assert_array_equal(maps[4][:, u], least.astype(np.float32))
+
+
+def test_the_best_of_nine_windows(rng):
+    d = rng.choice(np.array([2, 2.25, 5, 9, NAN], np.float32), (H, W))
+    d[:7, :9] = NAN
+    cost = rng.integers(0, 9, (H, W)).astype(np.float32)
+    margin = rng.random((H, W)).astype(np.float32)
+    found, of_found = np.empty((2, H, W), np.float32)
+    bands(windows.shift_windows, d, cost, margin, after=(found, of_found))
+    n = windows.ASIDE
+    few = 0
+    for y in range(H):
+        for x in range(W):
+            nine = [(np.clip(y + j, 0, H - 1), np.clip(x + i, 0, W - 1)) for j in (-n, 0, n) for i in (-n, 0, n)]
+            known = [p for p in nine if np.isfinite(d[p])]
+            best = min(known, key=lambda p: (cost[p], d[p], -margin[p]), default=None)
+            if sum(abs(d[p] - d[best]) <= 1 for p in known) >= 3:
+                assert found[y, x] == (d[y, x] if abs(d[best] - d[y, x]) <= 1 else d[best])
+                assert of_found[y, x] == margin[best]
+            else:
+                few += best is not None
+                assert np.isnan(found[y, x])
+    assert few > 10
+
+
+def test_confirmed_by_hand():
+    left = np.array([[2.0, 0.0, 1.0, 2.4, 3.0, NAN]], np.float32)
+    right = np.array([[0.0, 2.0, 5.0, NAN, 0.0, 0.0]], np.float32)
+    margin = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], np.float32)
+    out, of_out = np.empty((2, 1, 6), np.float32)
+    windows.confirmed(left, margin, right, 1, 0, 1, out, of_out)  # see `test_left_right_difference_by_hand`
+    np.testing.assert_array_equal(out, np.array([[NAN, NAN, 1, 2.4, 3, NAN]], np.float32))
+    np.testing.assert_array_equal(of_out, np.array([[0, 0, 0.3, 0.4, 0.5, 0]], np.float32))
+    windows.confirmed(right, margin, left, -1, 0, 1, out, of_out)  # faces left[0], [3], outside, nothing, [4], unknown
+    np.testing.assert_array_equal(out, np.array([[NAN, 2, NAN, NAN, NAN, NAN]], np.float32))
+    np.testing.assert_array_equal(of_out, np.array([[0, 0.4, 0, 0, 0, 0]], np.float32))
 
 
 def one_path(cost, picture, p1, p2, dy, dx):

@@ -23,10 +23,10 @@ PLANES_ODDS = (8.3, 0.81, -0.58, -0.64)
 SGM_ODDS = (1.04, 1.06, -0.97, -1.28)
 SGBM_ODDS = (1.22, 0.84, -1.16, 0.0)
 BLOCK_ODDS = {
-    "census": (1.24, 1.18, -1.12, -2.12),
-    "zncc": (1.0, 1.25, -1.4, -0.17),
-    "sad": (2.14, 0.88, -0.56, -2.02),
-    "ssd": (1.86, 1.0, -0.6, -0.9),
+    "census": (1.76, 0.15, -1.54, -1.07),
+    "zncc": (1.51, 0.2, -1.64, -0.43),
+    "sad": (2.49, 0.2, -0.91, -1.19),
+    "ssd": (2.14, 0.25, -0.91, -0.58),
 }
 
 
@@ -197,28 +197,43 @@ def block(
     """Block matching: the disparity at which the windows about both pixels are most alike.
 
     cost: "census", sum of the bits in which two pixels' neighbourhoods differ, blind to any rising curve of brightness;
-    "zncc", 1 - zero-mean normalised cross-correlation, blind to brightness and contrast; "sad", sum of absolute
-    differences; "ssd", of squared ones.  radius: of the square windows of (2 radius + 1)^2 px.
+    "zncc", 1 - zero-mean normalised cross-correlation of slopes along the row whose contrast is made even, blind to
+    brightness and contrast; "sad", sum of absolute differences; "ssd", of squared ones.
+    radius: of the square windows of (2 radius + 1)^2 px. Of nine that hold a pixel, that both pictures confirm to 1 px,
+    the one matched best counts, if three of them say the same.
     uniqueness: share by which the winner's cost must lie below that of the best rival not next to it.
     unbiased: sub-pixel by a parabola ("zncc", "ssd") or a symmetric V ("sad", "census") draws to whole disparities. The
     former is averaged with one at half disparities, whose error is the opposite, the latter bent by what was measured.
     Running sums make the time independent of the radius; memory does not grow with the picture's height.
-    Sources: Scharstein and Szeliski 2002; Zabih and Woodfill 1994; Shimizu and Okutomi 2005.
+    Sources: Scharstein and Szeliski 2002; Zabih and Woodfill 1994; Shimizu and Okutomi 2005; Fusiello et al. 1997.
     """
     from . import costs, windows
 
     kind = {"sad": windows.SAD, "ssd": windows.SSD, "census": windows.CENSUS, "zncc": windows.ZNCC}[cost]
 
-    pictures = [costs.luma(p) >> 6 for p in (left, right)]  # 10 bits: weak texture lies below one grey level
-    if cost == "census":
-        pictures = [np.empty(p.shape, np.uint64) for p in pictures]
-        for picture, words in zip((left, right), pictures, strict=True):
-            in_bands(len(words), threads, costs.census, costs.luma(picture), *costs.CENSUS["5x7"], after=(words,))
-    d_left, margin, d_right = maps = [np.empty(left.shape[:2], np.float32) for _ in range(3)]
-    in_bands(len(left), threads, windows.match_rows, *pictures, lo, hi - lo + 1, radius, kind, unbiased, after=maps)
-    margins = _both_margins(margin, d_right)
-    d_left[margin < uniqueness] = np.nan
-    return Found(d_left, d_right, margins, BLOCK_ODDS[cost])
+    height = len(left)
+    pictures = []
+    for picture in (left, right):
+        image = costs.luma(picture)
+        if cost == "census":
+            pictures.append(np.empty(image.shape, np.uint64))
+            in_bands(height, threads, costs.census, image, *costs.CENSUS["5x7"], after=(pictures[-1],))
+        elif cost == "zncc":
+            pictures.append(np.empty(image.shape, np.uint16))
+            in_bands(height, threads, windows.even_slopes, image, after=(pictures[-1],))
+        else:
+            pictures.append(image >> 6)  # 10 bits: weak texture lies below one grey level
+    d_left, margin, d_right, *of_winners = maps = [np.empty(left.shape[:2], np.float32) for _ in range(5)]
+    in_bands(height, threads, windows.match_rows, *pictures, lo, hi - lo + 1, radius, kind, unbiased, after=maps)
+    found = []
+    for d, facing, of_winner, sign in ((d_left, d_right, of_winners[0], 1), (d_right, d_left, of_winners[1], -1)):
+        sure, of_sure, out, of_out = (np.empty_like(d) for _ in range(4))
+        in_bands(height, threads, windows.confirmed, d, margin, facing, sign, after=(sure, of_sure))
+        in_bands(height, threads, windows.shift_windows, sure, of_winner, of_sure, after=(out, of_out))
+        out[of_out < uniqueness] = np.nan
+        found.append((out, of_out / np.maximum(1 - of_out, np.float32(1e-3))))  # rival / winner - 1
+    (d_left, margin), (d_right, facing) = found
+    return Found(d_left, d_right, (margin, facing), BLOCK_ODDS[cost])
 
 
 def _both_margins(margin, d_right):

@@ -2,7 +2,8 @@
 
 A pixel's cost is one of `KINDS`; its sum over the (2 radius + 1)^2 window about each pixel is, for each disparity, that
 of the pixel before plus a column that enters less a column that leaves, and so is each column from row to row: the time
-does not depend on the radius. Beyond the border the picture's nearest pixel is repeated.
+does not depend on the radius. Beyond the border the picture's nearest pixel is repeated. Each pixel then takes the best
+of the windows that hold it.
 Sources: Scharstein and Szeliski 2002 (the costs); Faugeras et al., Real time correlation-based stereo, 1993 (the sums).
 """
 
@@ -17,6 +18,46 @@ ONE = np.float32(2**24)  # what no correlation costs
 # A symmetric V draws to whole disparities, a cosine away from them; so much of it makes the mean over textures between
 # white noise and 1 / f^1.5 of natural pictures even (measured on exact shifts, as `test_bias` does again).
 BEND = 0.2
+ASIDE = 2  # px from a pixel to the centres of the windows that it may take instead: half the usual radius
+VOTES = 3  # of nine windows: where fewer say the same, chance may have
+SAME = 1.0  # px, what is the same
+EVEN = 2  # px, radius of the window whose contrast is made even: that of the census
+FLAT = 0.25  # grey levels: slopes as weak as this are what rounding to whole grey levels leaves
+
+
+@njit(cache=True, nogil=True)
+def even_slopes(image, row0, row1, out):
+    """out = 512 + 100 s / sqrt(mean of s^2 + FLAT^2), s = (right - left neighbour) / 2; (H,W) u16, 10 bits.
+
+    So neither one strong edge nor a shade across the window outweighs all its texture in a correlation. The mean is
+    over the (2 EVEN + 1)^2 window about each pixel; beyond the border the nearest pixel counts.
+    image (H,W) u16, 256ths of a grey level; rows row0 .. row1 - 1 are written. Source: Jarrett et al., What is the best
+    multi-stage architecture for object recognition, 2009 (local contrast normalisation).
+    """
+    height, width = image.shape
+    window = 2 * EVEN + 1
+    slopes = np.empty((window, width), np.int64)  # of the last rows, row v at v % window, in 512ths of a grey level
+    columns = np.zeros(width + window - 1, np.int64)
+    least = (window * 512 * FLAT) ** 2
+    for v in range(row0 - EVEN, row1 + EVEN):
+        here = slopes[v % window]
+        if v >= row0 - EVEN + window:
+            for x in range(width):
+                columns[x + EVEN] -= here[x] ** 2
+        row = image[min(max(v, 0), height - 1)]
+        for x in range(width):
+            here[x] = np.int64(row[min(x + 1, width - 1)]) - np.int64(row[max(x - 1, 0)])
+            columns[x + EVEN] += here[x] ** 2
+        y = v - EVEN
+        if y < row0:
+            continue
+        columns[:EVEN], columns[width + EVEN :] = columns[EVEN], columns[width + EVEN - 1]
+        own = slopes[y % window]
+        running = columns[: window - 1].sum()
+        for x in range(width):
+            running += columns[x + window - 1]
+            out[y, x] = 512 + np.int64(np.rint(100 * window * own[x] / np.sqrt(running + least)))
+            running -= columns[x]
 
 
 @njit(cache=True, nogil=True)
@@ -230,8 +271,21 @@ def even_out(d):
 
 
 @njit(cache=True, nogil=True)
-def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_left, margin, d_right):
-    """Rows row0 .. row1 - 1 of both maps and of the margin, (H,W) f32 (`winner_row`), by the costs of `kind`.
+def _costs_of_winners(cost, lo, d_left, d_right, of_left, of_right):
+    """What the windows of one row cost at the disparities that `winner_row` has found; inf where none. All (W,) f32."""
+    last = cost.shape[1] - 1
+    for x in range(len(d_left)):
+        of_left[x] = of_right[x] = np.inf
+        if np.isfinite(d_left[x]):
+            of_left[x] = cost[x, min(max(int(np.rint(d_left[x])) - lo, 0), last)]
+        if np.isfinite(d_right[x]):
+            k = min(max(int(np.rint(d_right[x])) - lo, 0), last)
+            of_right[x] = cost[min(max(x + lo + k, 0), len(d_left) - 1), k]
+
+
+@njit(cache=True, nogil=True)
+def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_left, margin, d_right, of_left, of_right):
+    """Rows row0 .. row1 - 1 of both maps, of the margin (`winner_row`) and of what the winners cost, all (H,W) f32.
 
     left, right (H,W) u16 of at most 10 bits (so that no sum leaves 32, radius <= 20), or u64 for CENSUS.
     """
@@ -260,9 +314,91 @@ def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_lef
         elif kind == ZNCC:
             own, facing = sums[0, :, :width], sums[1, :, :width]
             zncc_cost(windows, own[0], own[1], facing[0], facing[1], lo, pixels, score)
-        winner_row(score if curved else windows, np.int32(2**31 - 1), lo, not curved, d_left[y], margin[y], d_right[y])
+        cost = score if curved else windows
+        winner_row(cost, np.int32(2**31 - 1), lo, not curved, d_left[y], margin[y], d_right[y])
+        _costs_of_winners(cost, lo, d_left[y], d_right[y], of_left[y], of_right[y])
         if unbiased and curved:
             cancel_bias(kind, windows, sums, pixels, lo, d_left[y], d_right[y])
         elif unbiased:
             even_out(d_left[y])
             even_out(d_right[y])
+
+
+@njit(cache=True, nogil=True)
+def _take_better(cost, d, margin, other_cost, other_d, other_margin):
+    """Into cost, d, margin (W,) what costs less there; of equals the farther, then the larger margin. Vector code."""
+    for x in range(len(cost)):
+        c, v, m = other_cost[x], other_d[x], other_margin[x]
+        better = (c < cost[x]) | ((c == cost[x]) & ((v < d[x]) | ((v == d[x]) & (m > margin[x]))))
+        cost[x] = c if better else cost[x]
+        d[x] = v if better else d[x]
+        margin[x] = m if better else margin[x]
+
+
+@njit(cache=True, nogil=True)
+def _count_same(d, beside, votes):
+    """votes[x] += 1 where beside[x] is the same as d[x]."""
+    for x in range(len(d)):
+        votes[x] += np.int32(abs(beside[x] - d[x]) <= SAME)  # False for NaN
+
+
+@njit(cache=True, nogil=True)
+def shift_windows(d, cost, margin, row0, row1, out, out_margin):
+    """The disparity of that of nine windows that is matched at the least cost: centred here or ASIDE px to any side.
+
+    A window that holds a pixel but not the edge beside it tells more of it than its own. min over windows and
+    disparities is the min over the windows of what their winners cost, so no volume of costs is gone through again.
+    Of equal costs the farther counts, then the larger margin. A pixel whose own window says the same keeps that, with
+    its fraction; one whose choice fewer than VOTES of the nine support is unknown, NaN.
+    d, cost, margin (H,W) f32: winners, NaN those that count for nothing, and what they cost; rows row0 .. row1 - 1 of
+    out and out_margin are written. Sources: Bobick and Intille 1999; Fusiello, Roberto and Trucco 1997.
+    """
+    height, width = d.shape
+    rows, inside = 2 * ASIDE + 1, slice(ASIDE, ASIDE + width)
+    wide = np.empty((rows, 3, width + 2 * ASIDE), np.float32)  # cost, d, margin of row v, borders repeated, at v % rows
+    of_three = np.empty((rows, 3, width), np.float32)  # of those beside one another the best
+    best = np.empty((3, width), np.float32)
+    votes = np.empty(width, np.int32)
+    for v in range(row0 - ASIDE, row1 + ASIDE):
+        source, row, three = min(max(v, 0), height - 1), wide[v % rows], of_three[v % rows]
+        for x in range(width):
+            row[0, ASIDE + x] = cost[source, x] if np.isfinite(d[source, x]) else np.inf
+        row[1, inside], row[2, inside] = d[source], margin[source]
+        for i in range(3):
+            row[i, :ASIDE], row[i, ASIDE + width :] = row[i, ASIDE], row[i, ASIDE + width - 1]
+        three[:] = row[:, inside]
+        for j in (0, 2 * ASIDE):
+            beside = row[:, j : j + width]
+            _take_better(three[0], three[1], three[2], beside[0], beside[1], beside[2])
+        y = v - ASIDE
+        if y < row0:
+            continue
+        best[:] = of_three[y % rows]
+        for u in (y - ASIDE, v):
+            other = of_three[u % rows]
+            _take_better(best[0], best[1], best[2], other[0], other[1], other[2])
+        votes[:] = 0
+        for u in (y - ASIDE, y, v):
+            for j in (0, ASIDE, 2 * ASIDE):
+                _count_same(best[1], wide[u % rows, 1, j : j + width], votes)
+        for x in range(width):
+            own = abs(best[1, x] - d[y, x]) <= SAME  # False for NaN
+            out[y, x] = (d[y, x] if own else best[1, x]) if votes[x] >= VOTES else np.nan
+            out_margin[y, x] = best[2, x]
+
+
+@njit(cache=True, nogil=True)
+def confirmed(d, margin, facing, sign, row0, row1, out, out_margin):
+    """out = d where the other picture sees the same, else NaN; out_margin: the left one's margin. All (H,W) f32.
+
+    d, facing: disparities of this and of the other picture, margin of the left one; sign: 1 if this is the left one,
+    -1 if it is the right one, whose pixel u faces x = u + d.
+    """
+    width = d.shape[1]
+    for y in range(row0, row1):
+        for x in range(width):
+            out[y, x], out_margin[y, x] = np.nan, 0
+            if np.isfinite(d[y, x]):
+                u = int(np.floor(x - sign * d[y, x] + 0.5))
+                if 0 <= u < width and abs(facing[y, u] - d[y, x]) <= SAME:  # False for NaN
+                    out[y, x], out_margin[y, x] = d[y, x], margin[y, x if sign > 0 else u]
