@@ -114,6 +114,7 @@ def _meet(
     """Points (N,3) and deviations (N,) of matches between columns of rows of the two maps (h,W,2)."""
     from .rays import look_up, meet
 
+    rows = np.ascontiguousarray(rows)  # numba compiles a kernel for each layout
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     aside = column2 + np.where(column2 < 1, SMALL, -SMALL)  # a little to the side, and never out of the picture
     sides = (cam1, map1, column1, 0), (cam2, map2, column2, beyond), (cam2, map2, aside, beyond)

@@ -51,9 +51,8 @@ def census(image, half_height, half_width, row0, row1, out):
     for y in range(row0, row1):
         for i in range(len(rows)):
             v = min(max(y + i - half_height, 0), height - 1)
-            rows[i, half_width : half_width + width] = image[v]
-            rows[i, :half_width] = image[v, 0]
-            rows[i, half_width + width :] = image[v, width - 1]
+            for x in range(rows.shape[1]):
+                rows[i, x] = image[v, min(max(x - half_width, 0), width - 1)]
         centre = image[y]
         out[y] = 0
         bits[:] = 0

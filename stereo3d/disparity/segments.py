@@ -324,6 +324,7 @@ def _insert(best, a, b, c, cost):
     if not cost < best[k, 3]:
         return
     while k > 0 and cost < best[k - 1, 3]:
-        best[k] = best[k - 1]
+        for j in range(4):
+            best[k, j] = best[k - 1, j]
         k -= 1
     best[k, 0], best[k, 1], best[k, 2], best[k, 3] = a, b, c, cost

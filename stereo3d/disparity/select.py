@@ -208,12 +208,13 @@ def fill_background(disparity):
     height, width = disparity.shape
     filled = disparity.copy()
     known_rows = np.zeros(height, np.bool_)
+    any_known = False
     for y in range(height):
         row = filled[y]
         x = 0
         while x < width:
             if np.isfinite(row[x]):
-                known_rows[y] = True
+                known_rows[y] = any_known = True
                 x += 1
                 continue
             end = x
@@ -227,13 +228,15 @@ def fill_background(disparity):
             if value < np.inf:
                 row[x:end] = value
             x = end
-    if known_rows.any():
+    if any_known:
         for y in range(height):
             if not known_rows[y]:
                 near = 1
                 while not (y - near >= 0 and known_rows[y - near]) and not (y + near < height and known_rows[y + near]):
                     near += 1
-                filled[y] = filled[y - near] if y - near >= 0 and known_rows[y - near] else filled[y + near]
+                row = filled[y - near] if y - near >= 0 and known_rows[y - near] else filled[y + near]
+                for x in range(width):
+                    filled[y, x] = row[x]
     return filled
 
 
@@ -360,7 +363,8 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
         own = disparity[y]
         for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
             g, e = slope[y + v], residual[y + v]
-            gg_row[:], ge_row[:] = g * g, g * e
+            for x in range(width):
+                gg_row[x], ge_row[x] = g[x] * g[x], g[x] * e[x]
             for u in range(-min(radius, width - 1), min(radius, width - 1) + 1):
                 a, b = max(0, -u), min(width, width - u)
                 w = weight[a:b]

@@ -11,7 +11,7 @@ is more: what is left whole at a tolerance keeps to it exactly.
 import numpy as np
 from numba import njit
 
-from .sheet import linked, square
+from .sheet import apart, linked, square
 
 EMPTY, WHOLE, BROKEN = 0, 1, 2  # a cell between four pixels: no triangle; two as the network cuts it; else
 NEVER = np.float32(np.inf)  # err of a middle that must be split
@@ -244,7 +244,7 @@ def broken(X, r, X2, r2, s, cell, after, tangent, out):
     first = W * (h + 1)
     chain = np.empty((2, len(after) + 2), np.int64)
     length = np.zeros(2, np.int64)
-    n = 0
+    n = np.int64(0)  # a plain 0 is a type of its own, for which numba compiles what is called with it once more
     for y in range(h):
         for x in range(w):
             if cell[y, x] != BROKEN:
@@ -285,8 +285,7 @@ def _strip(X, r, s, chain, length, tangent, out, n):
         p, q = chain[0, i], chain[1, j]
         advance_upper = j == length[1] - 1
         if not advance_upper and i < length[0] - 1:
-            u, v = X[chain[0, i + 1]] - X[q], X[chain[1, j + 1]] - X[p]
-            advance_upper = (u * u).sum() <= (v * v).sum()
+            advance_upper = apart(X, chain[0, i + 1], q) <= apart(X, chain[1, j + 1], p)
         t = chain[0, i + 1] if advance_upper else chain[1, j + 1]
         if linked(X, r, s, p, q, tangent) and linked(X, r, s, p, t, tangent) and linked(X, r, s, q, t, tangent):
             out[n, 0], out[n, 1], out[n, 2] = p, q, t
