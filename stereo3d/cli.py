@@ -216,7 +216,7 @@ def reconstruct(
         if quality is not None:
             settings["matcher"] = _matcher_of(quality)
         config = pipeline.Config(options=_options(options), **settings)
-        with Watch(progress and not quiet) as tell:
+        with Watch(progress and not quiet, _later_parts(config)) as tell:
             result = _at_once(lambda: pipeline.reconstruct(left, right, config=config, progress=tell))
             tell("write", len(result.mesh.faces), output.suffix.lower() + (" report" if report else ""))
             with together():
@@ -510,7 +510,7 @@ def warmup(quiet):
         if not quiet:
             click.echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
 
-    found = warm_up(tell)
+    found = warm_up(tell, helped=_is_ours())
     if not quiet:
         seconds = time.perf_counter() - start
         click.echo(f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
@@ -778,9 +778,21 @@ class Terminated(BaseException):
     """SIGTERM came: what was begun is taken away, as with Ctrl-C."""
 
 
+def _is_ours() -> bool:
+    """Whether this process is the program itself, and not a caller of `main(args)`."""
+    return signal.getsignal(signal.SIGTERM) is _terminate
+
+
+def _later_parts(config) -> list[list[str]]:
+    """What other processes may compile meanwhile; none at a caller's back."""
+    from .warmup import later_parts
+
+    return later_parts(config.matcher, config.mesher) if _is_ours() else []
+
+
 def _at_once(function):
     """function(), in a way that Ctrl-C ends at once where the process is ours to end."""
-    if signal.getsignal(signal.SIGTERM) is not _terminate:
+    if not _is_ours():
         return function()
     from .terminal import at_once
 

@@ -9,12 +9,13 @@ import tempfile
 import textwrap
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from .compiling import Compiling, Helpers
 from .pipeline import Result
-from .warmup import Compiling
 
 KEPT = 5  # of the latest runs, in the memory of how fast this computer is
 LONG = 4.0  # s: a stage that may take longer is announced by a plain line too
@@ -64,9 +65,10 @@ class Watch:
     A line for each with its time on standard error. On a terminal the running one moves, with what is left of it by
     `Speeds`; where nobody watches (no terminal, CI, NO_COLOR) each line is written once, when it is over, and a stage
     that may take long is announced.
+    later: parts of the work for `Helpers`, which begin where a kernel must be compiled first.
     """
 
-    def __init__(self, wanted: bool):
+    def __init__(self, wanted: bool, later: Sequence[list[str]] = ()):
         watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.on = wanted
         self.moving = wanted and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
@@ -74,6 +76,7 @@ class Watch:
         self.speeds = Speeds()
         self.bars = self.task = None
         self.compiling = Compiling(self._tell_compiling)
+        self.later, self.helpers = later, Helpers()
 
     def __enter__(self):
         if self.moving:
@@ -83,7 +86,9 @@ class Watch:
         return self.tell
 
     def _tell_compiling(self) -> None:
-        words = "compiling  once on this computer, it takes a minute (`stereo3d warmup` does it ahead)"
+        self.helpers.start(self.later)
+        long = "half a minute" if len(self.helpers) else "a minute"
+        words = f"compiling  once on this computer, it takes {long} (`stereo3d warmup` does it ahead)"
         if self.bars is not None:
             self.bars.console.print(words)
         elif self.on:
@@ -115,6 +120,7 @@ class Watch:
 
     def __exit__(self, kind, *_):
         self.compiling.__exit__()
+        self.helpers.stop()
         if kind is None:
             self._finish()
             self.speeds.save()

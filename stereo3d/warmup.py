@@ -1,80 +1,38 @@
 """Compile every kernel ahead of time: for a container's image, or so that the first pair is as quick as the second.
 
 numba compiles a kernel when it is first called and keeps it (see `stereo3d doctor` for the folder). `warm_up` calls
-them all, by running what the program can do on small rendered pairs.
+them all, by running what the program can do on small rendered pairs. `help_with` calls those of single stages, which
+made-up values do for: in a process of its own, while a first run still is at the stages before.
 """
 
 import contextlib
+import gc
+import json
+import signal
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from .compiling import Compiling, Helpers, end_with_parent, share_cache
 from .errors import StereoError
-from .records import RectifiedPair, Rig
+from .records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
 
 
-class Compiling:
-    """Watches numba at work: `with Compiling(first) as found:`; first() is called when a kernel must be compiled.
-
-    found.kernels: how many were;  found.seconds: how long that took. Loading kept ones is no compiling.
-    """
-
-    def __init__(self, first: Callable[[], None] = lambda: None):
-        self.first, self.kernels, self.seconds = first, 0, 0.0
-        self._depth, self._start, self._lock = 0, 0.0, threading.Lock()
-
-    def __enter__(self):
-        from numba.core import event
-
-        watcher = self
-
-        class Listener(event.Listener):
-            def on_start(self, _):
-                watcher._began()
-
-            def on_end(self, _):
-                watcher._ended()
-
-        self._listener = Listener()
-        event.register("numba:compile", self._listener)
-        return self
-
-    def __exit__(self, *_):
-        from numba.core import event
-
-        event.unregister("numba:compile", self._listener)
-
-    def _began(self):
-        with self._lock:
-            self.kernels += 1
-            self._depth += 1  # a kernel compiles those it calls
-            if self._depth == 1:
-                self._start = time.perf_counter()
-            told = self.kernels > 1
-        if not told:
-            self.first()
-
-    def _ended(self):
-        with self._lock:
-            self._depth -= 1
-            if self._depth == 0:
-                self.seconds += time.perf_counter() - self._start
-
-
-def warm_up(tell: Callable[[str, Compiling], None] = lambda what, found: None) -> Compiling:
+def warm_up(tell: Callable[[str, Compiling], None] = lambda what, found: None, *, helped: bool = False) -> Compiling:
     """Call every kernel once. tell(what, found): after each part.
 
+    helped: by further processes where there are processors for them (`Helpers`), counted in at the end.
     A part that cannot run here, for want of a library, is left out.
     """
-    with Compiling() as found:
+    with Helpers() as helpers, Compiling(lambda: helpers.start(FOR_WARM_UP if helped else ())) as found:
         for what, work in PARTS.items():
             with contextlib.suppress(StereoError):
                 work()
             tell(what, found)
+        kernels, seconds = helpers.wait()
+        found.kernels, found.seconds = found.kernels + kernels, found.seconds + seconds
     return found
 
 
@@ -84,18 +42,13 @@ def _matchers():
     from .disparity.methods import by_planes
     from .disparity.sizes import Effort
     from .options import options_of
-    from .synthetic import render
 
-    pair = render("slanted", size=(160, 128))
-    left, right, truth = pair.left.pixels, pair.right.pixels, pair.disparity_left
-    identity = np.stack(np.meshgrid(np.arange(160), np.arange(128)), -1).astype(np.float32)
-    pair = RectifiedPair(left, right, identity, identity)
-    lo, hi = int(truth.min()) - 2, int(truth.max()) + 2
+    pair, _ = _made_up()
     for name, matcher in MATCHERS.items():
         choices = [{o.name: c} for o in options_of(matcher).values() for c in o.choices]
         for options in choices or [{}]:
-            compute_disparities(pair, (lo, hi), method=name, dense=True, **options)
-    by_planes(Effort(6000, 10**8, 2, 2), left, right, lo, hi)
+            compute_disparities(pair, RANGE, method=name, dense=True, **options)
+    by_planes(Effort(6000, 10**8, 2, 2), pair.left, pair.right, *RANGE)
 
 
 def _photos_to_mesh():
@@ -129,4 +82,137 @@ def _detectors():
         match_features(pair.left, pair.right, method=name)
 
 
-PARTS = {"matchers": _matchers, "photos to mesh": _photos_to_mesh, "detectors": _detectors}
+PARTS = {"photos to mesh": _photos_to_mesh, "detectors": _detectors, "matchers": _matchers}
+
+
+# ------------------------------------------------------------------------------------------- beside a first run
+
+
+def help_with(parts: list[str]) -> None:
+    """What a helper's process does: those `STAGES` in turn, each with a line on standard output of what it compiled.
+
+    Kernels are compiled for the types they are called with; so each stage gets here what the run hands it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    end_with_parent()
+    share_cache()
+    gc.disable()  # a tenth of the time of compiling goes into looking for rubbish among what lives to the end
+    for part in parts:
+        name, _, method = part.partition(" ")
+        with Compiling() as found, contextlib.suppress(Exception):  # the run itself meets, and tells, what is wrong
+            STAGES[name](*filter(None, [method]))
+        print(json.dumps({"part": part, "kernels": found.kernels, "seconds": found.seconds}), flush=True)
+
+
+def later_parts(matcher: str, mesher: str) -> list[list[str]]:
+    """For `Helpers`, by process: what a run with these methods needs last, then what it needs before that.
+
+    So two processes meet in the middle, and neither compiles what the other is at.
+    """
+    from .disparity.sizes import EFFORTS
+
+    planes = ["choices", "pieces"] if matcher in EFFORTS else []
+    return [[f"points {mesher}", *planes, f"disparity {matcher}"], ["pose", f"disparity {matcher}"]]
+
+
+RANGE = (0, 9)  # px, of the made-up pair
+FOR_WARM_UP = [["points grid", "choices", "pieces", "matchers"], ["pose", "matchers"]]
+
+
+def _made_up(height: int = 96, width: int = 128) -> tuple[RectifiedPair, np.ndarray]:
+    """A rectified pair of noise, and its disparity (H,W) f32: a wall with a nearer half."""
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 256, (height, width + 16, 3)).astype(np.uint8)
+    noise = cv2.GaussianBlur(noise, ksize=(0, 0), sigmaX=0.8)
+    truth = np.full((height, width), 3, np.float32)
+    truth[height // 2 :] = 6
+    right = np.concatenate([noise[: height // 2, 3 : width + 3], noise[height // 2 :, 6 : width + 6]])
+    identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    return RectifiedPair(noise[:, :width].copy(), right, identity, identity), truth
+
+
+def _points_to_mesh(mesher: str):
+    """What follows the matching: fusion, points, mesh, textures, file."""
+    from .export import write_mesh
+    from .fusion import fuse
+    from .mesh import build_mesh, texture_mesh
+    from .triangulation import point_map, triangulate_between
+
+    pair, truth = _made_up()
+    height, width = truth.shape
+    truth[height // 4, width // 2] = np.nan  # a hole to fill
+    left = DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.2))
+    right = DisparityMap(np.full_like(truth, np.nan), left.confidence, left.sigma)  # which would fill it
+    camera = Camera(np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]]), (width, height))
+    rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))
+    view = TwoView(np.zeros((3, 3)), rig.R, rig.t, np.zeros(0, bool), rig)
+    fused, between = fuse(left, right)
+    points, sigma = point_map(fused, pair, view)
+    mesh = build_mesh(points, sigma=sigma, between=triangulate_between(between, pair, view), method=mesher)
+    mesh = texture_mesh(mesh, Photo(pair.left), camera, second=Photo(pair.right), view=view)
+    with tempfile.TemporaryDirectory() as folder:
+        write_mesh(Path(folder) / "mesh.obj", mesh)
+
+
+def _views(turned):
+    """Both views of the made-up pair, as matching by planes has them in its midst, and a `step` of it on them."""
+    from .disparity import aggregate, planes
+
+    pair, truth = _made_up()
+    energy = planes.Energy(*RANGE, 21.0, aggregate.by_contrast(12.0, 8.0, 10.0), 14.0, 14.0, 21.0)
+    views = planes.views_of(pair.left, pair.right, (None, None), truth.shape, 1, turned)
+    for view in views:
+        view.d, view.a, view.b = truth.copy(), np.zeros_like(truth), np.zeros_like(truth)
+        view.told = view.seen
+
+    def step(function, *more, of_view=()):
+        planes.update(views, lambda *v: function(*v, energy, *more), 1, *of_view)
+
+    return views, step
+
+
+def _pose():
+    """The second half of the pose: least squares."""
+    from .epipolar import refine_pose
+
+    x1 = np.random.default_rng(0).uniform(-100, 100, (20, 2))
+    refine_pose(np.eye(3), np.array([-1.0, 0, 0]), x1, x1 + [-5.0, 0], 100.0, scale=1.0)
+
+
+def _choices():
+    """Matching by planes, its last steps first."""
+    from .disparity import planes
+    from .disparity.bands import mirrored
+
+    small, _ = _views(mirrored)
+    _, step = _views(planes.backwards)
+    step(planes.sharpened)
+    step(planes.believe)
+    step(planes.shift, *planes.SHIFTS[0])
+    step(planes.enlarge, of_view=(small,))
+
+
+def _pieces():
+    """Matching by planes, its first steps, and of these too the last ones first."""
+    from .disparity import planes, segments
+    from .disparity.bands import mirrored
+
+    views, step = _views(mirrored)
+    y, x = (a.ravel().astype(np.int32) for a in np.indices(views[0].d.shape))
+    for view in views:
+        view.pieces = 2 * ((np.zeros(view.d.shape, np.int32), 1, np.array([0, len(x)]), x, y),)
+    step(planes.agree)
+    step(planes.find_pieces, segments.SCALES[0])
+    step(planes.first_choice)
+
+
+def _disparity(matcher: str):
+    """A matcher from end to end."""
+    from .disparity import compute_disparities
+
+    compute_disparities(_made_up()[0], RANGE, method=matcher)
+
+
+STAGES = {"points": _points_to_mesh, "choices": _choices, "pieces": _pieces, "disparity": _disparity, "pose": _pose,
+          "matchers": _matchers}  # fmt: skip

@@ -14,7 +14,8 @@ import stereo3d
 
 ROOT = Path(__file__).resolve().parents[1]
 # kernels, and what the page of options tells
-INTERNAL = {"cli", "digits", "neighbours", "patchfit", "posefit", "raycast", "rays", "warmup", "__init__", "__main__"}
+INTERNAL = {"cli", "compiling", "digits", "neighbours", "patchfit", "posefit", "raycast", "rays", "warmup", "__init__",
+            "__main__"}  # fmt: skip
 
 
 def load(name: str):

@@ -26,7 +26,7 @@ LAYERS = (
      "mesh", "preview"),
     ("pipeline",),
     ("stage_files", "doctor"),
-    ("report",),
+    ("report", "compiling"),
     ("warmup",),
     ("terminal",),
     ("cli",),

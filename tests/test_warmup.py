@@ -1,13 +1,26 @@
-"""`stereo3d warmup`, and what a run says when kernels must be compiled first."""
+"""`stereo3d warmup`, what a run says when kernels must be compiled first, and who helps it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
+import pytest
 from numba import njit
+from numba.core.caching import IndexDataCacheFile
 
-from stereo3d import warmup
-from stereo3d.cli import main
+from stereo3d import compiling, warmup
+from stereo3d.cli import _later_parts, main
+from stereo3d.compiling import Compiling, Helpers
+from stereo3d.disparity import MATCHERS
 from stereo3d.errors import StereoError
+from stereo3d.mesh import MESHERS
+from stereo3d.pipeline import Config
 from stereo3d.terminal import Watch
-from stereo3d.warmup import Compiling, warm_up
+from stereo3d.warmup import warm_up
 
 
 def fresh_kernel():
@@ -69,8 +82,6 @@ def test_warm_up_goes_through_all_parts_and_leaves_out_what_cannot_run(monkeypat
 
 def test_the_matchers_are_all_called(monkeypatch):
     """After that part, no matcher with whatever options compiles anything, small or large."""
-    from stereo3d.disparity import MATCHERS
-
     warmup.PARTS["matchers"]()
     left = np.random.default_rng(0).integers(0, 256, (130, 170, 3)).astype(np.uint8)
     with Compiling() as found:
@@ -79,3 +90,141 @@ def test_the_matchers_are_all_called(monkeypatch):
         MATCHERS["block"](left, left, -3, 3, cost="ssd", radius=2)
         MATCHERS["sgm"](left, left, -3, 3, window="5x7")
     assert found.kernels == 0
+
+
+# ------------------------------------------------------------------------------------------------------ helpers
+
+
+def python(script: str, **environment) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, **environment})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_helpers_are_told_what_a_run_needs(monkeypatch):
+    for matcher in MATCHERS:
+        for mesher in MESHERS:
+            for parts in warmup.later_parts(matcher, mesher):
+                assert {part.partition(" ")[0] for part in parts} <= set(warmup.STAGES)
+    assert _later_parts(Config()) == []  # this process is not the program's own
+    monkeypatch.setattr("stereo3d.cli._is_ours", lambda: True)
+    assert _later_parts(Config()) == warmup.later_parts("planes", "grid")
+
+
+def test_what_stages_call_made_up_is_what_a_run_calls():
+    """Every kernel that a run needs behind the pose, for the very types of its arguments: no stage leaves one out."""
+    script = """
+import sys, tempfile
+from pathlib import Path
+from numba.core.dispatcher import Dispatcher
+from stereo3d import warmup
+from stereo3d.disparity.methods import by_planes
+from stereo3d.disparity.sizes import Effort
+from stereo3d.pipeline import reconstruct
+from stereo3d.synthetic import render
+
+def called():
+    modules = [m for name, m in list(sys.modules.items()) if name.startswith("stereo3d.")]
+    return {(d.py_func.__module__, d.py_func.__name__, signature)
+            for m in modules for d in vars(m).values() if isinstance(d, Dispatcher) for signature in d.signatures}
+
+pair = render("handheld", size=(480, 360))
+for parts in warmup.later_parts("planes", "grid"):
+    for part in parts:
+        name, _, method = part.partition(" ")
+        warmup.STAGES[name](*filter(None, [method]))
+before = called()
+result = reconstruct(pair.left, pair.right, pair.rig)
+by_planes(Effort(40_000, 10**8, 1, 1), result.pair.left, result.pair.right, *result.d_range)  # as of a larger pair
+with tempfile.TemporaryDirectory() as folder:
+    result.save(Path(folder) / "mesh.obj")
+for kernel in sorted(map(str, called() - before)):
+    print("more:", kernel)
+print(len(before), len(called()))
+"""
+    *more, last = python(script).splitlines()
+    made_up, called = map(int, last.split())
+    early = ("stereo3d.neighbours", "stereo3d.patchfit", "stereo3d.posefit", "stereo3d.raycast")
+    assert [line for line in more if not any(f"('{module}'" in line for module in early)] == []
+    assert made_up > 25 and called - made_up == len(more)
+
+
+def test_a_helper_leaves_what_the_next_process_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "room_for_helpers", lambda: 1)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with Helpers() as helpers:
+        helpers.start([["pose"], ["matchers"]])  # the second finds no room
+        assert len(helpers) == 1
+        kernels, seconds = helpers.wait()
+    assert kernels > 10 and seconds > 0
+    script = "from stereo3d import warmup\nwith warmup.Compiling() as found:\n    warmup.STAGES['pose']()\n"
+    assert python(script + "print(found.kernels)") == "0\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_helper_ends_with_its_parent_however_that_ends(tmp_path):
+    script = """
+import os, signal, sys, time
+from stereo3d import compiling
+compiling.room_for_helpers = lambda: 1
+helpers = compiling.Helpers()
+helpers.start([["matchers"]])
+print(helpers._running[0].pid, flush=True)
+time.sleep(float(sys.argv[1]))
+if sys.argv[2] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+helpers.stop()
+"""
+    for end, wait in (("killed", "0"), ("killed", "3"), ("stopped", "3")):
+        done = subprocess.run([sys.executable, "-c", script, wait, end], stdout=subprocess.PIPE, text=True, timeout=60,
+                              env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})  # fmt: skip
+        assert done.returncode == (-signal.SIGKILL if end == "killed" else 0)
+        helper = int(done.stdout)
+        until = time.monotonic() + 30
+        while running(helper):
+            assert time.monotonic() < until, "it goes on alone"
+            time.sleep(0.05)
+        assert list(tmp_path.rglob("*.tmp.*")) == []  # no half-written file
+
+
+def running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_two_processes_write_one_index(tmp_path, monkeypatch):
+    """Neither an old file nor another's is ever found under an entry; what both write at once is lost, not mixed up."""
+    monkeypatch.setattr(IndexDataCacheFile, "save", compiling._save)
+    before, one, two = (IndexDataCacheFile(str(tmp_path), "kernel", stamp) for stamp in ("old", "new", "new"))
+    before.save("f8", "old code")
+    save_index = IndexDataCacheFile._save_index
+
+    def checked(self, overloads):
+        assert all((tmp_path / name).is_file() for name in overloads.values()), "the entry comes before its file"
+        save_index(self, overloads)
+
+    monkeypatch.setattr(IndexDataCacheFile, "_save_index", checked)
+    assert one.load("f8") is None
+    one.save("f8", "of one")
+    two.save("f4", "of two")
+    assert [one.load(key) for key in ("f8", "f4")] == ["of one", "of two"]
+
+    load_index, others = IndexDataCacheFile._load_index, []
+
+    def overtaken(self):
+        known = load_index(self)
+        if self is one and not others:
+            others.append(True)
+            two.save("i8", "of two")
+        return known
+
+    monkeypatch.setattr(IndexDataCacheFile, "_load_index", overtaken)
+    one.save("i4", "of one")
+    monkeypatch.setattr(IndexDataCacheFile, "_load_index", load_index)
+    assert [two.load(key) for key in ("f8", "f4", "i4", "i8")] == ["of one", "of two", "of one", "of two"]
+    one.save("i8", "again")
+    assert two.load("i8") == "again" and len(load_index(two)) == 4
