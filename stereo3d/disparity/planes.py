@@ -290,9 +290,10 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
     """told (H,W) bool: where the pictures tell the disparity, be it by a whole piece of even colour.
 
     How much worse a pixel matches ASIDE beside its disparity (bits, mean of both sides) is on average 0 where nothing
-    tells one disparity from another, as in a sky; told is a pixel where the mean over a window about it, or over one of
-    its pieces, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT). Of a piece those pixels count
-    whose census sees nothing else.
+    tells one disparity from another, as in a sky; told is a pixel where the mean over one of its pieces, or over a
+    window about it, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT). Of a piece those pixels
+    count whose census sees nothing else, and it speaks where they are as many as those of the window; then what lies
+    beside it, as a roof beside the sky, tells nothing of it.
     """
     import cv2
 
@@ -312,15 +313,18 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
         return mean * np.sqrt(n / INDEPENDENT) > SIGNIFICANT * np.sqrt(np.maximum(two / n - mean**2, 1e-6))
 
     moments = known.astype(np.float32), worse, worse**2
-    told = significant(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in moments))
+    around = significant(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in moments))
+    told = np.zeros_like(around)
     window = np.ones([2 * half + 1 for half in costs.CENSUS[WINDOW]], np.uint8)
     for pieces, count, *_ in view.pieces:
         number = pieces.astype(np.float32)
         inner = (cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)).ravel()
         inside = pieces.ravel()[inner]
-        of_piece = significant(*(np.bincount(inside, weights=m.ravel()[inner], minlength=count) for m in moments))
-        told |= of_piece[pieces]
-    return {"told": told}
+        n, one, two = (np.bincount(inside, weights=m.ravel()[inner], minlength=count) for m in moments)
+        speaks, of_piece = n >= AROUND**2, significant(n, one, two)
+        told |= (speaks & of_piece)[pieces]
+        around &= (~speaks | of_piece)[pieces]
+    return {"told": told | around}
 
 
 # ------------------------------------------------------------------------------------------------- larger sizes
