@@ -55,6 +55,7 @@ MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI
 ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
 LARGEST_FOR_FEATURES = 2400  # px: the pose gains nothing from more (rows to 0.04 px of 12 megapixels), SIFT takes GBs
 SMALLEST_SIZE = 320  # px: where memory is short the photos are not matched smaller than this
+TOLD_BY = 50_000  # points at most, evenly over the photo, by which the precision is told
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory")  # not by -O
 NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
@@ -175,10 +176,11 @@ class Result:
     """Every stage's outcome, in order, and what was measured.
 
     stages: [{"name", "seconds", "peak_mb"}].  coverage: share of the first photo's area that has a 3-D point.
-    precision: median standard deviation of a point along its ray over its distance.
+    precision: median standard deviation of a point along its ray over its distance, an estimated pose's part included.
     verdict: "good" | "fair" | "poor", or "none" where the run was forced past an error.
     summary: the verdict in one sentence, and its figures.
-    disparity, confidence: of the first photo's rectified pixels, both photos' maps fused.  points, sigma: of these;
+    disparity, confidence: of the first photo's rectified pixels, both photos' maps fused.  points, sigma: of these,
+    sigma of each against its neighbours, so without the pose's part, which moves whole regions (mesh.sigma has both);
     between: further ones that the second photo saw between two of them.
     """
 
@@ -223,7 +225,9 @@ class Result:
 
         known = np.isfinite(self.points[..., 2])
         style = {"unit": self.unit, "down": self.left.exif.get("gravity"), **style}
-        return write_points(path, self.points[known], self.pair.left[known], self.sigma[known], **style)
+        points = self.points[known]
+        sigma = with_pose(points, self.sigma[known], self.matches, self.view, self.rig)
+        return write_points(path, points, self.pair.left[known], sigma, **style)
 
 
 def reconstruct(
@@ -267,7 +271,10 @@ def reconstruct(
         findings += fallback
     progress("done", 0, "")
 
-    precision = float(np.median(sigma[known] / np.linalg.norm(points[known], axis=1)))
+    some = np.flatnonzero(known)[:: 1 + np.count_nonzero(known) // TOLD_BY]
+    told = points.reshape(-1, 3)[some]
+    precision = with_pose(told, sigma.ravel()[some], matches, view, rig)
+    precision = float(np.median(precision / np.linalg.norm(told, axis=1)))
     findings += _outcome_findings(covered)
     verdict, summary = _verdict(findings, covered, precision, view)
     return Result(
@@ -592,11 +599,16 @@ def finished(mesh: Mesh, left: Photo, right: Photo, matches: Matches, view: TwoV
     """A mesh of the run with its texture, and with what an estimated pose adds to sigma: an error of it moves whole
     regions, so what is smooth or torn was told without it."""
     mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
+    return replace(mesh, sigma=with_pose(mesh.vertices, mesh.sigma, matches, view, rig))
+
+
+def with_pose(X: np.ndarray, sigma: np.ndarray, matches: Matches, view: TwoView, rig: Rig) -> np.ndarray:
+    """The deviations sigma (N,) of points X (N,3) with what the pose adds, where it was estimated (not rig.posed)."""
     if rig.posed:
-        return mesh
+        return sigma
     inliers = matches[view.inliers]
     spread = pose_covariance(inliers.x1, inliers.x2, view)
-    return replace(mesh, sigma=np.hypot(mesh.sigma, along_the_ray(mesh.vertices, view, *spread)))
+    return np.hypot(sigma, along_the_ray(X, view, *spread)).astype(sigma.dtype)
 
 
 def _scale(points, sigma, pair: RectifiedPair, view: TwoView, config: Config) -> tuple[float, Finding]:

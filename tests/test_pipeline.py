@@ -300,7 +300,9 @@ def test_the_result_holds_every_stage(small, small_result):
     near = np.rint(xs - r.disparity[known]).astype(int).clip(0, shape[1] - 1)
     assert np.nanmedian(np.linalg.norm(x2 - r.pair.map2[ys, near], axis=1)) < 0.6
     assert 0 < r.coverage <= small.visible1.mean() + 0.05
-    assert r.precision == pytest.approx(np.median(r.sigma[known] / np.linalg.norm(r.points[known], axis=1)), rel=1e-6)
+    told = pipeline.with_pose(r.points[known], r.sigma[known], r.matches, r.view, r.rig)
+    assert r.precision == pytest.approx(np.median(told / np.linalg.norm(r.points[known], axis=1)), rel=1e-6)
+    assert not r.rig.posed and (told > r.sigma[known]).mean() > 0.99
     assert str(len(r.matches.x1[r.view.inliers])) in r.summary
 
 

@@ -25,7 +25,6 @@ from .slants import find_slants, with_slants
 __all__ = ["MATCHERS", "QUALITIES", "compute_disparities", "compute_disparity", "find_slants", "reach", "with_slants"]
 
 JUMP = 1.5  # px of disparity between two neighbours
-SIGMA = 0.2  # px: what remains where both maps say the same
 # What the other picture cannot show, behind an edge or beyond its border, is kept near to what it does show: this sure,
 # within so many px, by steps of at most so many px of disparity. Over 17 real pairs 87 of 100 such are off by less than
 # 1 px and 98 by less than 2, at 16 px as at 96; two of three by less than SIGMA_ALONE.
@@ -70,7 +69,7 @@ def compute_disparities(
     method: a name in `MATCHERS`; options: of that matcher.  threads: None for one per processor; the result does not
     depend on it.  A pixel is kept where both maps agree, |d_left(x) - d_right(x - d_left)| <= tolerance (px), and where
     at least `speckle` connected pixels have a similar disparity. confidence is the `probability` that a disparity is
-    off by less than 1 px, 0 where it is unknown or filled; sigma = sqrt(SIGMA^2 + difference of both maps^2).
+    off by less than 1 px, 0 where it is unknown or filled; sigma its standard deviation, px (`precision.deviation`).
     Of a matcher that fills its maps itself, what the other picture cannot show is kept too, where it continues what is
     kept (`select.continued`).
 
@@ -91,8 +90,10 @@ def compute_disparities(
 @dataclass(frozen=True, eq=False)
 class _View:
     """What was found for one picture, that picture taken for the left one (the right one, or both of a swapped pair,
-    mirrored). own, facing: (H,W) f32 maps; shown, usable, shown_facing: (H,W) bool; margin (H,W) f32 | None."""
+    mirrored). pictures: it and the other, (H,W,3) u8; own, facing: (H,W) f32 maps; shown, usable, shown_facing: (H,W)
+    bool; margin (H,W) f32 | None."""
 
+    pictures: tuple[np.ndarray, np.ndarray]
     own: np.ndarray
     facing: np.ndarray
     shown: np.ndarray
@@ -131,14 +132,12 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
     one = found.left, found.right, seen1, seen1 & usable & told1, seen2, found.margins[0]
     two = found.right, found.left, seen2, seen2 & usable & told2, seen1, found.margins[1]
     two = (None if a is None else backwards(a) for a in two)  # the left one of a pair in the standard order
-    return found, _View(*one, pair.swapped, (lo, hi)), _View(*two, not pair.swapped, (lo, hi))
+    turned = backwards(right), backwards(left)
+    return found, _View((left, right), *one, pair.swapped, (lo, hi)), _View(turned, *two, not pair.swapped, (lo, hi))
 
 
 def _of_view(found: Found, view: _View, negative: bool, dense: bool, tolerance: float, speckle: int) -> DisparityMap:
-    disparity, sure, sigma = _kept(
-        view.own, view.facing, view.usable, view.shown_facing, view.margin, found.odds, tolerance, speckle,
-        found.complete,
-    )  # fmt: skip
+    disparity, sure, sigma = _kept(view, found, tolerance, speckle)
     if dense:
         disparity = _filled(disparity, view.own if found.complete else None, view.shown)
     disparity = np.clip(disparity, *np.float32(view.limits))
@@ -174,18 +173,19 @@ def _both_maps(matcher, left, right, lo: int, hi: int, options: dict) -> Found:
     return found._replace(left=np.asarray(found.left, np.float32), right=np.asarray(found.right, np.float32))
 
 
-def _kept(d_left, d_right, seen1, seen2, margin, odds, tolerance: float, speckle: int, complete: bool):
-    """The left map without what cannot be believed, how sure the rest is, and its deviation (px), all (H,W) f32."""
-    from . import select
+def _kept(view: _View, found: Found, tolerance: float, speckle: int):
+    """The view's own map without what cannot be believed, how sure the rest is, its deviation (px), all (H,W) f32."""
+    from . import precision, select
 
-    d_left = np.where(seen1, d_left, np.float32(np.nan))
-    d_right = np.where(seen2, d_right, np.float32(np.nan))
+    seen2 = view.shown_facing
+    d_left = np.where(view.usable, view.own, np.float32(np.nan))
+    d_right = np.where(seen2, view.facing, np.float32(np.nan))
     difference = select.left_right_difference(d_left, d_right)
     kept = np.where(difference <= tolerance, d_left, np.float32(np.nan))
     kept[select.small_components(kept, 1.0, speckle)] = np.nan
-    sure = probability(d_left, difference, odds, margin)
-    sigma = np.sqrt(np.float32(SIGMA**2) + difference**2)
-    if complete:
+    sure = probability(d_left, difference, found.odds, view.margin)
+    sigma = precision.deviation(*view.pictures, kept, difference, found.excess)
+    if found.complete:
         limits = (np.float32(x) for x in (tolerance, SURE_ALONE, STEP_ALONE))
         alone = select.continued(d_left, kept, d_right, np.ascontiguousarray(seen2), sure, *limits, FAR_ALONE)
         kept[alone], sigma[alone] = d_left[alone], SIGMA_ALONE

@@ -38,6 +38,7 @@ class Found(NamedTuple):
     real pairs alike, the hidden pixels included.
     told: (left, right), (H,W) bool, where the pictures tell the disparity at all, the rest is not kept; None: all over.
     complete: what no match can tell has been filled by the matcher itself, better than from its neighbours in the row.
+    excess: by how much its disparities scatter more than the texture allows: see `precision.deviation`.
     """
 
     left: np.ndarray
@@ -46,6 +47,7 @@ class Found(NamedTuple):
     odds: tuple = (1.0, 1.1, -1.4, 0.0)  # as of sgm, sgbm and block, all from their maps alone
     told: tuple = (None, None)
     complete: bool = False
+    excess: float = 1.5
 
 
 def planes(
@@ -134,7 +136,7 @@ def by_planes(
     first, second = planes.match(left, right, seen or (None, None), energy, start, effort, threads)
     margins, told = ((a, None if b is None else mirrored(b)) for a, b in ((first.margin, second.margin),
                                                                          (first.told, second.told)))  # fmt: skip
-    return Found(first.d, mirrored(second.d), margins, PLANES_ODDS, told, complete=True)
+    return Found(first.d, mirrored(second.d), margins, PLANES_ODDS, told, complete=True, excess=1.05)
 
 
 def sgm(
@@ -277,7 +279,7 @@ def sgbm(
     with ThreadPoolExecutor(min(threads, 2)) as pool:
         d_left = pool.submit(opencv_sgbm, left, right, lo, hi, arguments)
         d_right = pool.submit(opencv_sgbm, right[:, ::-1], left[:, ::-1], lo, hi, arguments)
-        return Found(d_left.result(), d_right.result()[:, ::-1].copy(), odds=SGBM_ODDS)
+        return Found(d_left.result(), d_right.result()[:, ::-1].copy(), odds=SGBM_ODDS, excess=1.8)
 
 
 def opencv_sgbm(left, right, lo, hi, arguments):
