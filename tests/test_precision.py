@@ -40,11 +40,12 @@ def test_two_thirds_lie_within_sigma(scene, noise):
 @pytest.mark.real_data
 @pytest.mark.parametrize("scene, step", [("eth3d_terrace", 0), ("Wood1", 1 / 3)])
 def test_two_thirds_lie_within_sigma_of_measured_truth(shared_data, scene, step):
-    """A laser's, and one in steps of a third of a pixel, which lies 0.1 px beside the pictures as a whole."""
+    """A laser's, and one in steps of a third of a pixel, which lies 0.1 px beside the pictures as a whole. Both have
+    errors of their own, so that a few more lie outside."""
     from stereo3d.evaluate import read_scene
 
     scene = read_scene(shared_data / "disparity" / scene)
-    assert within(scene.left, scene.right, scene.truth, step=step) == pytest.approx(0.68, abs=0.08)
+    assert 0.57 < within(scene.left, scene.right, scene.truth, step=step) < 0.76
 
 
 @pytest.fixture(scope="module")
