@@ -55,6 +55,7 @@ MOST_ASKEW_DEG = 1.0  # rectified pairs of real rigs keep some hundredths (KITTI
 ROWS_OFF = 0.3  # px: matching them costs twice to five times the depth error then (`benchmarks/verdict.py --risk`)
 LARGEST_FOR_FEATURES = 2400  # px: the pose gains nothing from more (rows to 0.04 px of 12 megapixels), SIFT takes GBs
 SMALLEST_SIZE = 320  # px: where memory is short the photos are not matched smaller than this
+READ_TO = 0.5  # px, of the two pixels of --known-distance: they are named by hand
 TOLD_BY = 50_000  # points at most, evenly over the photo, by which the precision is told
 THIN = 80  # fewer inliers than this are worth a second, slower look for features
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory")  # not by -O
@@ -617,7 +618,8 @@ def _scale(points, sigma, pair: RectifiedPair, view: TwoView, config: Config) ->
     ends, errors = zip(*[_point_at(points, sigma, pair, view, np.array(x)) for x in pixels], strict=True)
     apart = float(np.linalg.norm(ends[0] - ends[1]))
     along = (ends[0] - ends[1]) / max(apart, 1e-300)
-    error = math.hypot(*(s * abs(along @ X) / np.linalg.norm(X) for s, X in zip(errors, ends, strict=True)))
+    across = [READ_TO * X[2] / view.rig.cam1.focal for X in ends]  # what the pixels were read to
+    error = math.hypot(*(s * abs(along @ X) / np.linalg.norm(X) for s, X in zip(errors, ends, strict=True)), *across)
     if not error < 0.5 * apart:
         raise StereoError("bad_option", "the two pixels of --known-distance lie too near each other to tell a length: "
                           f"{apart:.3g} +- {error:.2g} baselines.", "Name two that are far apart.")  # fmt: skip
