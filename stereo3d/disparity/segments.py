@@ -15,7 +15,8 @@ LEAST_PIECE = 30  # pixels: three matching windows
 LEAST_KNOWN = 12  # disparities a plane may rest on
 TRIALS = 60  # random planes through three disparities: where 40 % of these are right, 2 of 100 pieces find none
 JUDGES = 128  # disparities that judge a plane through three of them
-FEW, MANY = 128, 1000  # pixels on which a plane is tried and, if among the best, judged
+FEW, MANY = 128, 4000  # pixels on which a plane is tried and, if among the best, judged
+CHANCE = 20.0  # bits of 34 in which pixels that have nothing to do with each other differ, 17, and a deviation more
 STEEPEST = (0.7, 1.5)  # |a|, |b|: a slope of more than 45 degrees in x makes the surface a third as wide in one picture
 COARSEST, FINEST = 1.0, 0.06  # px of disparity: steps by which a plane is moved
 WELL_KNOWN = 0.5  # share of a piece that fits its plane from which on nothing else is tried
@@ -250,7 +251,8 @@ def agree_pieces(start, x, y, disparity, fitted, support, words, facing, lo, hi,
 
     Of the fitted planes (count,3), of these made level and, where their support (count,) is below WELL_KNOWN, of some
     through three known disparities (H,W) f32 and all whole disparities; then moved by ever smaller steps as long as
-    that helps.
+    that helps. Such a piece has hardly more texture than noise, so that its true matches cost little less than false
+    ones: there a mismatch may cost up to CHANCE.
     words, facing (H,W) u64: census of this and of the other picture; limit, hidden: as in `slanted.match_costs`.
     """
     for piece in range(first, last):
@@ -259,30 +261,31 @@ def agree_pieces(start, x, y, disparity, fitted, support, words, facing, lo, hi,
         many = max(1, (i1 - i0) // MANY)
         well = support[piece] >= WELL_KNOWN
         few = max(1, (i1 - i0) // FEW) if well else many
+        most = limit if well else max(limit, CHANCE)
         best = np.full((2, 4), np.inf)  # a, b, c and the cost on few pixels, best first
         a, b, c = fitted[piece, 0], fitted[piece, 1], fitted[piece, 2]
         if np.isfinite(a):
-            _insert(best, a, b, c, _disagreement(words, facing, x, y, lo, hi, limit, hidden, a, b, c,
+            _insert(best, a, b, c, _disagreement(words, facing, x, y, lo, hi, most, hidden, a, b, c,
                                                  i0, i1, few, np.inf))  # fmt: skip
             mx, my, sx, sy = _extent(x, y, i0, i1)
             c += a * mx + b * my
-            _insert(best, 0.0, 0.0, c, _disagreement(words, facing, x, y, lo, hi, limit, hidden, 0.0, 0.0, c,
+            _insert(best, 0.0, 0.0, c, _disagreement(words, facing, x, y, lo, hi, most, hidden, 0.0, 0.0, c,
                                                      i0, i1, few, best[1, 3]))  # fmt: skip
         if len(known) >= LEAST_KNOWN and not well:
             state = np.uint32(piece * 2654435761 + 54321)
             for _ in range(TRIALS):
                 a, b, c, sound, state = _three_of(disparity, x, y, known, state)
                 if sound:
-                    _insert(best, a, b, c, _disagreement(words, facing, x, y, lo, hi, limit, hidden, a, b, c,
+                    _insert(best, a, b, c, _disagreement(words, facing, x, y, lo, hi, most, hidden, a, b, c,
                                                          i0, i1, few, best[1, 3]))  # fmt: skip
         if not well or best[0, 3] == np.inf:
             for d in range(lo, hi + 1):
-                _insert(best, 0.0, 0.0, float(d), _disagreement(words, facing, x, y, lo, hi, limit, hidden, 0.0, 0.0,
+                _insert(best, 0.0, 0.0, float(d), _disagreement(words, facing, x, y, lo, hi, most, hidden, 0.0, 0.0,
                                                                 float(d), i0, i1, few, best[1, 3]))  # fmt: skip
         a, b, c, cost = 0.0, 0.0, 0.0, np.inf
         for j in range(2):
             if best[j, 3] < np.inf:
-                value = _disagreement(words, facing, x, y, lo, hi, limit, hidden, best[j, 0], best[j, 1], best[j, 2],
+                value = _disagreement(words, facing, x, y, lo, hi, most, hidden, best[j, 0], best[j, 1], best[j, 2],
                                       i0, i1, many, cost)  # fmt: skip
                 if value < cost:
                     a, b, c, cost = best[j, 0], best[j, 1], best[j, 2], value
@@ -294,7 +297,7 @@ def agree_pieces(start, x, y, disparity, fitted, support, words, facing, lo, hi,
                 s = step if t & 1 else -step
                 da, db, dc = s / sx if t < 2 else 0.0, s / sy if 2 <= t < 4 else 0.0, s if t >= 4 else 0.0
                 at = c + dc - da * mx - db * my
-                value = _disagreement(words, facing, x, y, lo, hi, limit, hidden, a + da, b + db, at,
+                value = _disagreement(words, facing, x, y, lo, hi, most, hidden, a + da, b + db, at,
                                       i0, i1, many, cost)  # fmt: skip
                 if value < cost - 1e-9:
                     a, b, c, cost, moved = a + da, b + db, at, value, True
