@@ -269,15 +269,18 @@ def compare(scenes, rows: list[str], arguments):
 
 def robust(scenes, rows: list[str], arguments):
     """bad-1, non-occluded, dense, as the right picture changes; and by how much it grows."""
-    bad = {name: [] for name in rows}
+    bad = {name: [] for name in (*rows, *OPENCV)}
     for scene, pair, count in scenes:
         noise = np.random.default_rng(0).normal(size=scene.right.shape)
-        for name in rows:
+        for name in bad:
             values = []
             for gain, offset, sigma in ((1, 0, 0), *CHANGES.values()):
                 right = np.clip(np.rint(gain * scene.right + offset + sigma * noise), 0, 255).astype(np.uint8)
-                changed = RectifiedPair(pair.left, right, pair.map1, pair.map2)
-                dense = Row(name, arguments.threads).dense(changed, (0, count - 1))
+                if name in OPENCV:
+                    dense, _ = opencv_plain(scene.left, right, count, *OPENCV[name])
+                else:
+                    changed = RectifiedPair(pair.left, right, pair.map1, pair.map2)
+                    dense = Row(name, arguments.threads).dense(changed, (0, count - 1))
                 values.append(disparity_scores(dense, scene.truth, scene.nonocc)["nonocc"]["bad_1"])
             bad[name].append(values)
     print(f"{'bad-1, right picture:':28s}{'as it is':>10s}" + "".join(f"{c:>18s}" for c in CHANGES))
