@@ -9,9 +9,9 @@ from .records import DisparityMap, PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
 SMALL = 0.05  # px of disparity, the step of the derivative
-BEYOND = 64  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
+BEYOND = 128  # px past the second picture that surface is continued for: a matcher vouches for half of that at most
 AT_ONCE = 100_000  # points: memory stays small
-WORST = 0.1  # of its distance: the deviation of a point that still is surface
+WORST = 0.05  # of its distance: the deviation of a point that still is surface
 MATCH_SIGMA = 0.25  # px: deviation of a kept match of `sgm`, mean over 17 real pairs with truth (1.4826 median |error|)
 
 
@@ -51,7 +51,7 @@ def triangulate(
 def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
     """`triangulate` of a matched map (H,W), with its own sigma, and up to BEYOND px past the second picture.
 
-    What is known worse than to a tenth of its distance is no surface, as near the epipole: NaN.
+    What is known worse than to a twentieth of its distance is no surface, as near the epipole: NaN.
     """
     deviation = fused.sigma * row_spread(pair)
     points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
