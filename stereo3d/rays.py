@@ -48,6 +48,44 @@ def look_up(xy, rows, columns, beyond):
     return out
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def undistort(x, inverse, centre, dist, limit):
+    """`geometry.undistort` of pixels x (N,2), with the derivatives by formula: normalised image coordinates (N,2).
+
+    inverse (2,2): of K[:2, :2]; centre (2,): K[:2, 2]; dist (12,); limit: `fold_radius` of them.
+    """
+    out = np.empty(x.shape)
+    k1, k2, p1, p2, k3, k4, k5, k6 = dist[0], dist[1], dist[2], dist[3], dist[4], dist[5], dist[6], dist[7]
+    s1, s2, s3, s4 = dist[8], dist[9], dist[10], dist[11]
+    for k in range(len(x)):
+        a, b = x[k, 0] - centre[0], x[k, 1] - centre[1]
+        a, b = inverse[0, 0] * a + inverse[0, 1] * b, inverse[1, 0] * a + inverse[1, 1] * b
+        u, v, off = a, b, np.inf
+        for _ in range(20):
+            q = u * u + v * v
+            above, below = 1 + q * (k1 + q * (k2 + q * k3)), 1 + q * (k4 + q * (k5 + q * k6))
+            radial = above / below
+            rise = (k1 + q * (2 * k2 + 3 * q * k3) - radial * (k4 + q * (2 * k5 + 3 * q * k6))) / below  # by q
+            e = u * radial + 2 * p1 * u * v + p2 * (q + 2 * u * u) + q * (s1 + q * s2) - a
+            f = v * radial + p1 * (q + 2 * v * v) + 2 * p2 * u * v + q * (s3 + q * s4) - b
+            off = max(abs(e), abs(f))
+            if not off >= 1e-13:
+                break
+            along, across = 2 * (s1 + 2 * q * s2), 2 * (s3 + 2 * q * s4)
+            mixed = 2 * u * v * rise + 2 * p1 * u + 2 * p2 * v
+            uu, uv = radial + 2 * u * u * rise + 2 * p1 * v + 6 * p2 * u + u * along, mixed + v * along
+            vu, vv = mixed + u * across, radial + 2 * v * v * rise + 6 * p1 * v + 2 * p2 * u + v * across
+            det = uu * vv - uv * vu
+            if abs(det) < 0.05:
+                off = np.inf
+                break
+            u -= min(max((vv * e - uv * f) / det, -0.2), 0.2)
+            v -= min(max((uu * f - vu * e) / det, -0.2), 0.2)
+        good = off <= 1e-9 and u * u + v * v <= limit * limit
+        out[k, 0], out[k, 1] = (u, v) if good else (np.nan, np.nan)
+    return out
+
+
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _depth(x, y, u, v, R, t, l0, l1, l2):
     """z with z (x, y, 1) nearest to the ray (u, v, 1) of camera 2, that ray first put onto the epipolar line l.

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .geometry import essential_from_pose, intersect_rays, rotation_from_vector, undistort
+from .geometry import essential_from_pose, fold_radius, intersect_rays, rotation_from_vector, undistort
 from .records import DisparityMap, PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
@@ -126,15 +126,19 @@ def _meet(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (N,3) and deviations (N,) of matches between columns of rows of the two maps (h,W,2)."""
     from .rays import look_up, meet
+    from .rays import undistort as undistort_kernel
+
+    def ideal(x, cam):
+        if not np.any(cam.dist):
+            return undistort(x, cam.K)
+        dist = np.pad(np.asarray(cam.dist, dtype=float), (0, 12 - len(cam.dist)))
+        return undistort_kernel(x, np.linalg.inv(cam.K[:2, :2]), cam.K[:2, 2], dist, fold_radius(dist))
 
     rows = np.ascontiguousarray(rows)  # numba compiles a kernel for each layout
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     aside = column2 + np.where(column2 < 1, SMALL, -SMALL)  # a little to the side, and never out of the picture
     sides = (cam1, map1, column1, 0), (cam2, map2, column2, beyond), (cam2, map2, aside, beyond)
-    rays = (
-        undistort(look_up(m, rows, np.ascontiguousarray(c, dtype=float), far), cam.K, cam.dist)
-        for cam, m, c, far in sides
-    )
+    rays = (ideal(look_up(m, rows, np.ascontiguousarray(c, dtype=float), far), cam) for cam, m, c, far in sides)
     points, sigma = np.empty((len(rows), 3)), np.empty(len(rows))
     meet(*rays, deviation / SMALL, view.R, view.t, essential_from_pose(view.R, view.t), points, sigma)
     return points, sigma
