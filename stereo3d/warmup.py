@@ -142,7 +142,7 @@ def _points_to_mesh(mesher: str):
     pair, truth = _made_up()
     height, width = truth.shape
     truth[height // 4, width // 2] = np.nan  # a hole to fill
-    left = DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.2))
+    left = DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.05))
     right = DisparityMap(np.full_like(truth, np.nan), left.confidence, left.sigma)  # which would fill it
     camera = Camera(np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]]), (width, height))
     rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))
