@@ -292,8 +292,8 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
     How much worse a pixel matches ASIDE beside its disparity (bits, mean of both sides) is on average 0 where nothing
     tells one disparity from another, as in a sky; told is a pixel where the mean over one of its pieces, or over a
     window about it, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT). Of a piece those pixels
-    count whose census sees nothing else; where they are as many as those of the window, what lies beside the piece, as a
-    roof beside the sky, tells nothing of it.
+    count whose census sees nothing else; where they are as many as those of the window, what lies beside the piece, as
+    a roof beside the sky, tells nothing of it.
     """
     import cv2
 
