@@ -9,6 +9,7 @@ option `threads` is told how many it may use; one that has `seen`, which pixels 
 This module imports nothing heavy: the command line reads the names and the options from here.
 """
 
+import functools
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -78,42 +79,21 @@ def planes(
     return by_planes(EFFORTS["planes"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
 
 
-def planes_fast(
-    left: np.ndarray,
-    right: np.ndarray,
-    lo: int,
-    hi: int,
-    *,
-    slope: Annotated[float, Between(0.1, 1000)] = 21.0,
-    jump: Annotated[float, Between(0.1, 1000)] = 12.0,
-    contrast: Annotated[float, Between(0, 100)] = 8.0,
-    fall: Annotated[float, Between(0.1, 255)] = 10.0,
-    limit: Annotated[float, Between(1, 34)] = 14.0,
-    threads: int = 1,
-    seen: tuple | None = None,
-):
+_with_options_of_planes = functools.wraps(planes, assigned=("__annotations__",), updated=())
+
+
+@_with_options_of_planes
+def planes_fast(left: np.ndarray, right: np.ndarray, lo: int, hi: int, **options):
     """Matching by planes (see there) from a pair of at most 200,000 pixels on, with one choice at each larger size.
 
     slope, jump, contrast, fall, limit: see `planes`.
     Memory: as `planes`, but at most 100 MB for the start.
     """
-    return by_planes(EFFORTS["planes_fast"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+    return by_planes(EFFORTS["planes_fast"], left, right, lo, hi, **options)
 
 
-def planes_full(
-    left: np.ndarray,
-    right: np.ndarray,
-    lo: int,
-    hi: int,
-    *,
-    slope: Annotated[float, Between(0.1, 1000)] = 21.0,
-    jump: Annotated[float, Between(0.1, 1000)] = 12.0,
-    contrast: Annotated[float, Between(0, 100)] = 8.0,
-    fall: Annotated[float, Between(0.1, 255)] = 10.0,
-    limit: Annotated[float, Between(1, 34)] = 14.0,
-    threads: int = 1,
-    seen: tuple | None = None,
-):
+@_with_options_of_planes
+def planes_full(left: np.ndarray, right: np.ndarray, lo: int, hi: int, **options):
     """Matching by planes (see there) at full size up to 2.5 megapixels, with three rounds of choices.
 
     Each round has other pieces of even colour to choose from.
@@ -121,7 +101,7 @@ def planes_full(
     slope, jump, contrast, fall, limit: see `planes`.
     Memory: as `planes`, but at most 1.2 GB for the start.
     """
-    return by_planes(EFFORTS["planes_full"], left, right, lo, hi, slope, jump, contrast, fall, limit, threads, seen)
+    return by_planes(EFFORTS["planes_full"], left, right, lo, hi, **options)
 
 
 def by_planes(
