@@ -204,7 +204,7 @@ def holes(points, largest):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _solve(M, B):
-    """M^-1 B in place of B, both (3,3), by Gauss's elimination; M symmetric and positive, so that no row need be moved.
+    """M^-1 B, both (3,3) and used up, by Gauss's elimination; M symmetric and positive, so that no row need be moved.
 
     np.linalg.solve takes numba ten times as long to compile.
     """
@@ -219,6 +219,7 @@ def _solve(M, B):
             for i in range(k + 1, 3):
                 B[k, j] -= M[k, i] * B[i, j]
             B[k, j] /= M[k, k]
+    return B
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -270,8 +271,7 @@ def fill(points, sigma, filled, order, starts, anything):
         M[0, 0] += 1e-9 * n
         M[1, 1] += 1e-9 * n
         M[2, 2] += 1e-9 * n
-        _solve(M, B)
-        C = B
+        C = _solve(M, B)
         step = 1.5 * np.sqrt(C[1, 2] * C[1, 2] + C[2, 2] * C[2, 2])
         off = 0
         lowest = np.inf
