@@ -26,7 +26,8 @@ def fuse(
     s^2 = s_l^2 + s_r^2; the two saw the same pixels, so sigma stays as it was. A left pixel that the right ones beside
     its match contradict, because they see through it, is unknown. An unknown left pixel between the
     places of two neighbouring right ones on one surface gets the disparity between theirs where that continues the left
-    map to a neighbour in the row; where it would stand alone it is as likely to be wrong.
+    map to a neighbour in the row; where it would stand alone it is as likely to be wrong. Not so where the left picture
+    tells nothing (sigma inf), as in a sky: there the right one is wrong.
     swapped: of `RectifiedPair`: nearer points have the smaller disparity.
 
     What lies between: x (N,) f64, fractional left column; row (N,) i64; disparity (N,) f64; sigma (N,) f32, px; by
@@ -83,7 +84,7 @@ def _fuse(d, c, s, dr, cr, sr, nearer):
             if not 0 < last - first <= 1 + SAME:
                 continue
             for x in range(max(0, int(np.ceil(first))), min(width - 1, int(np.floor(last))) + 1):
-                if not np.isfinite(d[y, x]):
+                if not np.isfinite(d[y, x]) and s[y, x] != np.inf:
                     value = x - (u + (x - first) / (last - first))
                     joins = x > 0 and abs(d[y, x - 1] - value) <= SAME / 2  # False for NaN
                     joins = joins or x + 1 < width and abs(d[y, x + 1] - value) <= SAME / 2

@@ -164,7 +164,8 @@ class DisparityMap:
     """The disparity that each pixel of one of the two rectified pictures sees.
 
     disparity: (H,W) f32 px, x_left - x_right, NaN unknown.  confidence: (H,W) f32 in [0,1], 0 where unknown or filled.
-    sigma: (H,W) f32 px, standard deviation of the disparity, NaN where unknown.
+    sigma: (H,W) f32 px, standard deviation of the disparity; where that is unknown NaN, or inf if the picture tells
+    nothing there, as in a sky.
     """
 
     disparity: np.ndarray

@@ -348,7 +348,10 @@ def test_a_sky_is_not_kept(method):
         picture[:90] = np.clip(np.rint(sky), 0, 255)
     d, _ = compute_disparity(pair_of(left, right), (0, 24), method=method)
     dense, _ = compute_disparity(pair_of(left, right), (0, 24), method=method, dense=True)
+    one, two = compute_disparities(pair_of(left, right), (0, 24), method=method)
     assert np.isfinite(d[:75]).mean() < 0.1
+    assert all(np.isinf(m.sigma[:75][np.isnan(m.disparity[:75])]).mean() > 0.9 for m in (one, two))
+    assert all(np.isfinite(m.sigma[np.isfinite(m.disparity)]).all() for m in (one, two))
     assert np.mean(np.abs(d[95:, 30:-12] - 8) < 0.5) > 0.95
     assert np.isfinite(dense).all()
 
@@ -624,7 +627,7 @@ def test_steep_ground_is_matched_upright(method, swapped, ceiling):
         level = (true == true[0 if not ceiling else -1])[:, None] & np.isfinite(before.disparity)
         assert np.mean(np.abs(after.disparity - true[:, None])[level] < 1) > 0.99
         unknown = ~np.isfinite(after.disparity)
-        assert np.array_equal(after.confidence == 0, unknown) and np.array_equal(np.isnan(after.sigma), unknown)
+        assert np.array_equal(after.confidence == 0, unknown) and np.array_equal(~np.isfinite(after.sigma), unknown)
 
 
 def test_no_slant_where_nothing_is_lost_or_wanted_or_to_be_found():

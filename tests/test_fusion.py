@@ -71,6 +71,14 @@ def test_gaps_of_one_map_are_filled_from_the_other(slope):
     assert np.allclose(fused.disparity[new], left.disparity[new], atol=1e-3)
 
 
+def test_a_gap_is_not_filled_where_the_left_picture_tells_nothing():
+    left, right = both(lambda x: 10 + 0.05 * x)
+    left.disparity[:, 30:34], left.sigma[:, 30:34] = np.nan, np.nan
+    left.sigma[: H // 2, 30:34] = np.inf
+    fused, _ = fuse(left, right)
+    assert np.isnan(fused.disparity[: H // 2, 30:34]).all() and np.isfinite(fused.disparity[H // 2 :, 30:34]).all()
+
+
 def test_nothing_is_filled_where_it_would_stand_alone():
     left = np.full((H, W), np.nan)
     left[:5] = 10.0

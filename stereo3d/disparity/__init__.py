@@ -192,6 +192,7 @@ def _kept(view: _View, found: Found, tolerance: float, speckle: int):
         kept[alone], sigma[alone] = d_own[alone], SIGMA_ALONE
     unknown = ~np.isfinite(kept)
     sure[unknown], sigma[unknown] = 0, np.nan
+    sigma[unknown & view.shown & ~view.usable] = np.inf
     return kept, sure, sigma
 
 
