@@ -210,16 +210,16 @@ def probability(disparity, difference, odds, margin=None) -> np.ndarray:
     level = np.nan_to_num(disparity, nan=-1e6)
     smooth = np.ones(disparity.shape, np.uint8)
     for behind, before in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        jump = np.abs(level[behind] - level[before]) > JUMP
-        smooth[behind][jump] = 0
-        smooth[before][jump] = 0
+        even = np.abs(level[behind] - level[before]) <= JUMP
+        smooth[behind] &= even
+        smooth[before] &= even
     distance = cv2.distanceTransform(smooth, distanceType=cv2.DIST_L2, maskSize=5)
     scale, *powers = (np.float32(x) for x in odds)
-    against = scale * (1 + np.minimum(difference, np.float32(8))) ** powers[0]
-    against *= (1 + np.minimum(distance, np.float32(20))) ** powers[1]
+    against = powers[0] * np.log(1 + np.minimum(difference, np.float32(8)))
+    against += powers[1] * np.log(1 + np.minimum(distance, np.float32(20)))
     if margin is not None:
-        against *= (1 + np.clip(margin, np.float32(0), np.float32(1000))) ** powers[2]
-    return 1 / (1 + against)
+        against += powers[2] * np.log(1 + np.clip(margin, np.float32(0), np.float32(1000)))
+    return 1 / (1 + scale * np.exp(against))
 
 
 def _filled(disparity, own, seen):

@@ -6,8 +6,8 @@ from .costs import grey
 from .select import residuals
 
 RADIUS = 3  # px, of the window: that in which `select.refined` fits a disparity to the pictures
-NOISE_RADIUS = 2  # px, of those that the pair's noise is told by: smaller, so that not all of it has been fitted away
-ROWS = 256  # of the picture at once: memory stays small
+NOISE_SIDE = 5  # px, of those that the pair's noise is told by: smaller, so that not all of it has been fitted away
+ROWS = 50 * NOISE_SIDE  # of the picture at once: memory stays small
 CHI_SQUARED = 0.4549  # median of the square of a standard normal number
 ROUNDING = 1 / 6  # grey levels squared: variance of the difference of two grey levels that were rounded
 # Chosen on 20 rendered pairs (noise of 0 to 6 grey levels) and 16 real ones with true disparity alike, so that 68 of
@@ -45,10 +45,11 @@ def deviation(
         surface, slope, residual = (np.empty_like(mine) for _ in range(3))
         residuals(mine, facing, np.ascontiguousarray(disparity[rows]), 0, len(mine), surface, slope, residual)
         known = np.isfinite(surface).astype(np.float32)
-        m, sigma[strip], _, ee = (a[own] for a in _sums(known, slope, residual, RADIUS))
+        moments = known, slope, residual, slope * slope, slope * residual, residual * residual
+        m, sigma[strip], _, ee = (a[own] for a in _about_means(*(_around(a) for a in moments)))
         noise[strip] = ee / np.maximum(m - 2, 1)
-        m, gg, ge, _ = (a[own][::2, ::2] for a in _sums(known, slope, residual, NOISE_RADIUS))  # every fourth: enough
-        whole = (m > (2 * NOISE_RADIUS + 1) ** 2 - 0.5) & (gg > ROUNDING)
+        m, gg, ge, _ = _about_means(*(_tiled(a[own]) for a in moments))
+        whole = (m > NOISE_SIDE**2 - 0.5) & (gg > ROUNDING)
         asked.append(np.square(ge[whole]) / gg[whole])
     asked = np.concatenate(asked)
     of_pair = np.float32(np.median(asked) / CHI_SQUARED) if len(asked) else None
@@ -60,18 +61,26 @@ def deviation(
     return sigma
 
 
-def _sums(known, slope, residual, radius: int):
-    """Over the window about each pixel: m, sum (g - mean)^2, sum (g - mean) (e - mean), sum (e - mean)^2; (h,W) f32.
-
-    known (h,W) f32 of zeros and ones; g, e are zero where it is.
-    """
+def _around(array: np.ndarray) -> np.ndarray:
+    """Sums over the window about each pixel, (h,W) f32."""
     import cv2
 
-    def total(a):
-        size = (2 * radius + 1, 2 * radius + 1)
-        return cv2.boxFilter(src=a, ddepth=-1, ksize=size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    size = (2 * RADIUS + 1, 2 * RADIUS + 1)
+    return cv2.boxFilter(src=array, ddepth=-1, ksize=size, normalize=False, borderType=cv2.BORDER_CONSTANT)
 
-    m, g, e = total(known), total(slope), total(residual)
-    gg, ge, ee = total(slope * slope), total(slope * residual), total(residual * residual)
+
+def _tiled(array: np.ndarray) -> np.ndarray:
+    """Sums over small windows side by side, (h // NOISE_SIDE, W // NOISE_SIDE) f32."""
+    import cv2
+
+    rows, columns = (n // NOISE_SIDE for n in array.shape)
+    if not rows or not columns:
+        return np.zeros((rows, columns), np.float32)
+    whole = array[: rows * NOISE_SIDE, : columns * NOISE_SIDE]
+    return cv2.resize(src=whole, dsize=(columns, rows), interpolation=cv2.INTER_AREA) * np.float32(NOISE_SIDE**2)
+
+
+def _about_means(m, g, e, gg, ge, ee):
+    """m, sum (g - mean)^2, sum (g - mean) (e - mean), sum (e - mean)^2, of m pixels' sums of g, e, g^2, g e, e^2."""
     n = np.maximum(m, 1)
     return m, np.maximum(gg - g * g / n, 0), ge - g * e / n, np.maximum(ee - e * e / n, 0)
