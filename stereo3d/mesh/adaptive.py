@@ -8,6 +8,8 @@ those two triangles from the triangle's plane, or of any below, or by how much t
 is more: what is left whole at a tolerance keeps to it exactly.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numba import njit
 
@@ -16,6 +18,7 @@ from .sheet import apart, linked, square
 EMPTY, WHOLE, BROKEN = 0, 1, 2  # a cell between four pixels: no triangle; two as the network cuts it; else
 NEVER = np.float32(np.inf)  # err of a middle that must be split
 NOTHING = np.float32(-1)  # and of one with nothing on either side
+BANDS = 8  # of rows, for as many threads at most
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -126,65 +129,85 @@ def _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, 
     return max(_off(points, py, px, qy, qx, ry, rx, pitch, cap), below1, below2)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def errors(points, cell, pitch, cap, size):
+def errors(points: np.ndarray, cell: np.ndarray, pitch: float, cap: float, size: int) -> np.ndarray:
     """err (H,W) f32 of every middle, px: distance over z pitch; beyond cap it is NEVER. size: 2^k >= H-1, W-1."""
-    H, W = points.shape[:2]
-    err = np.full((H, W), NEVER, np.float32)
-    s = 2
-    while s <= size:
-        h, g = s // 2, s // 4
-        for upright in (False, True):  # middles of the sides of squares of s
-            for y in range(0 if not upright else h, H, s):
-                for x in range(h if not upright else 0, W, s):
-                    value = NOTHING
-                    for side in (-1, 1):
-                        if upright:
-                            py, px, qy, qx, ry, rx = y - h, x, y + h, x, y, x + side * h
-                        else:
-                            py, px, qy, qx, ry, rx = y, x - h, y, x + h, y + side * h, x
-                        if s == 2:
-                            below1 = below2 = NOTHING
-                            if upright:
-                                c = x - (side < 0)
-                                state1, state2 = _state(cell, y - 1, c), _state(cell, y, c)
-                            else:
-                                c = y - (side < 0)
-                                state1, state2 = _state(cell, c, x - 1), _state(cell, c, x)
-                        else:
-                            if upright:
-                                below1, below2 = _at(err, y - g, x + side * g, g), _at(err, y + g, x + side * g, g)
-                            else:
-                                below1, below2 = _at(err, y + side * g, x - g, g), _at(err, y + side * g, x + g, g)
-                            state1 = state2 = BROKEN
-                            if below1 != NEVER and below2 != NEVER:
-                                # its halves: apex m, longest sides from p and from q to the apex r
-                                state1 = _near_apex(cell, py, px, ry, rx, y, x)
-                                state2 = _near_apex(cell, qy, qx, ry, rx, y, x)
-                        need = _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, pitch, cap)
-                        value = max(value, need)
-                    err[y, x] = value
-        for y in range(h, H, s):  # middles of squares of s
-            for x in range(h, W, s):
-                if ((y // s) + (x // s)) % 2 == 0:
-                    py, px, qy, qx = y - h, x - h, y + h, x + h
-                    r1y, r1x, r2y, r2x = y - h, x + h, y + h, x - h
-                else:
-                    py, px, qy, qx = y - h, x + h, y + h, x - h
-                    r1y, r1x, r2y, r2x = y - h, x - h, y + h, x + h
+    err = np.full(points.shape[:2], NEVER, np.float32)
+    with ThreadPoolExecutor() as pool:
+        s = 2
+        while s <= size:
+            squares = -(-len(err) // s)  # from top to bottom
+            ends = np.linspace(0, squares, min(BANDS, squares) + 1).astype(int)
+            for kernel in (_middles_of_sides, _middles_of_squares):  # each looks at what the one before has written
+
+                def band(k, kernel=kernel, s=s, ends=ends):
+                    kernel(points, cell, pitch, cap, s, ends[k], ends[k + 1], err)
+
+                list(pool.map(band, range(len(ends) - 1)))
+            s *= 2
+    return err
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _middles_of_sides(points, cell, pitch, cap, s, first, last, err):
+    """err of the middles of the sides of squares of s, those of rows first .. last - 1 of squares."""
+    H, W = err.shape
+    h, g = s // 2, s // 4
+    for upright in (False, True):
+        for y in range(first * s + (h if upright else 0), min(last * s, H), s):
+            for x in range(h if not upright else 0, W, s):
                 value = NOTHING
-                for ry, rx in ((r1y, r1x), (r2y, r2x)):
-                    below1 = _at(err, (ry + py) // 2, (rx + px) // 2, h)
-                    below2 = _at(err, (ry + qy) // 2, (rx + qx) // 2, h)
-                    state1 = state2 = BROKEN
-                    if below1 != NEVER and below2 != NEVER:
-                        state1 = _near_apex(cell, py, px, ry, rx, y, x)
-                        state2 = _near_apex(cell, qy, qx, ry, rx, y, x)
+                for side in (-1, 1):
+                    if upright:
+                        py, px, qy, qx, ry, rx = y - h, x, y + h, x, y, x + side * h
+                    else:
+                        py, px, qy, qx, ry, rx = y, x - h, y, x + h, y + side * h, x
+                    if s == 2:
+                        below1 = below2 = NOTHING
+                        if upright:
+                            c = x - (side < 0)
+                            state1, state2 = _state(cell, y - 1, c), _state(cell, y, c)
+                        else:
+                            c = y - (side < 0)
+                            state1, state2 = _state(cell, c, x - 1), _state(cell, c, x)
+                    else:
+                        if upright:
+                            below1, below2 = _at(err, y - g, x + side * g, g), _at(err, y + g, x + side * g, g)
+                        else:
+                            below1, below2 = _at(err, y + side * g, x - g, g), _at(err, y + side * g, x + g, g)
+                        state1 = state2 = BROKEN
+                        if below1 != NEVER and below2 != NEVER:
+                            # its halves: apex m, longest sides from p and from q to the apex r
+                            state1 = _near_apex(cell, py, px, ry, rx, y, x)
+                            state2 = _near_apex(cell, qy, qx, ry, rx, y, x)
                     need = _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, pitch, cap)
                     value = max(value, need)
                 err[y, x] = value
-        s *= 2
-    return err
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _middles_of_squares(points, cell, pitch, cap, s, first, last, err):
+    """err of the middles of squares of s, those of rows first .. last - 1 of squares."""
+    H, W = err.shape
+    h = s // 2
+    for y in range(first * s + h, min(last * s, H), s):
+        for x in range(h, W, s):
+            if ((y // s) + (x // s)) % 2 == 0:
+                py, px, qy, qx = y - h, x - h, y + h, x + h
+                r1y, r1x, r2y, r2x = y - h, x + h, y + h, x - h
+            else:
+                py, px, qy, qx = y - h, x + h, y + h, x - h
+                r1y, r1x, r2y, r2x = y - h, x - h, y + h, x + h
+            value = NOTHING
+            for ry, rx in ((r1y, r1x), (r2y, r2x)):
+                below1 = _at(err, (ry + py) // 2, (rx + px) // 2, h)
+                below2 = _at(err, (ry + qy) // 2, (rx + qx) // 2, h)
+                state1 = state2 = BROKEN
+                if below1 != NEVER and below2 != NEVER:
+                    state1 = _near_apex(cell, py, px, ry, rx, y, x)
+                    state2 = _near_apex(cell, qy, qx, ry, rx, y, x)
+                need = _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, pitch, cap)
+                value = max(value, need)
+            err[y, x] = value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
