@@ -11,12 +11,14 @@ __all__ = [
     "decompose_essential",
     "distort",
     "essential_from_pose",
+    "every",
     "fit_homography",
     "fold_radius",
     "fundamental_from_pose",
     "hom",
     "ideal_pixels",
     "intersect_rays",
+    "lengths",
     "normalising_transform",
     "project",
     "quaternion_from_rotation",
@@ -40,6 +42,16 @@ def hom(x: np.ndarray) -> np.ndarray:
     """Homogeneous coordinates: (..., n) -> (..., n + 1) with a last coordinate of one."""
     x = np.asarray(x, dtype=float)
     return np.concatenate([x, np.ones(x.shape[:-1] + (1,))], axis=-1)
+
+
+def lengths(X: np.ndarray) -> np.ndarray:
+    """|X| along the last axis: (..., n) -> (...), by sums of products, which numpy does sooner than its norm."""
+    return np.sqrt(np.einsum("...i,...i->...", X, X))
+
+
+def every(array: np.ndarray) -> np.ndarray:
+    """array.all(-1) of a short last axis, a channel at a time: numpy takes many times as long for it."""
+    return np.logical_and.reduce([array[..., i] for i in range(array.shape[-1])])
 
 
 def transform(H: np.ndarray, x: np.ndarray) -> np.ndarray:

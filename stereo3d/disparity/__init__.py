@@ -14,6 +14,7 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import StereoError
+from ..geometry import every
 from ..options import Between, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
 from .bands import backwards, mirrored
@@ -116,7 +117,7 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
         options["threads"] = threads
 
     left, right = pair.left, pair.right
-    seen1, seen2 = _every(np.isfinite(pair.map1)), _every(np.isfinite(pair.map2))
+    seen1, seen2 = every(np.isfinite(pair.map1)), every(np.isfinite(pair.map2))
     if pair.swapped:  # mirrored, d -> -d and the nearer point has the larger d again: matchers see one order only
         left, right, seen1, seen2 = (mirrored(a) for a in (left, right, seen1, seen2))
         lo, hi = -hi, -lo
@@ -146,11 +147,6 @@ def _of_view(found: Found, view: _View, negative: bool, dense: bool, tolerance: 
     return DisparityMap(-disparity if negative else disparity, sure, sigma)
 
 
-def _every(array: np.ndarray) -> np.ndarray:
-    """array.all(-1) of a short last axis, a channel at a time: numpy takes many times as long for it."""
-    return np.logical_and.reduce([array[..., i] for i in range(array.shape[-1])])
-
-
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -158,7 +154,7 @@ def processors() -> int:
 
 def has_texture(picture: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(H,) bool: the row changes somewhere between two neighbouring pixels, both seen. (H,W,3) u8, (H,W) bool."""
-    even = _every(picture[:, 1:] == picture[:, :-1])
+    even = every(picture[:, 1:] == picture[:, :-1])
     return (~even & seen[:, 1:] & seen[:, :-1]).any(1)
 
 

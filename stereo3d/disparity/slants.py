@@ -6,6 +6,7 @@ right picture moved by r(y) = slope y + offset it does, and what is left of the 
 Source of the idea: Einecke and Eggert, Stereo image warping for improved depth estimation of road surfaces, 2013.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ def find_slants(
     """
     import cv2
 
+    from . import processors
+
     if not slants:
         return []
     small, share = reduced(pair)
@@ -64,7 +67,8 @@ def find_slants(
     for rows, sign in ((slice(half, height), nearer), (slice(0, half), -nearer)):
         if np.count_nonzero(lost[rows]) < LEAST_LOST * half * width:
             continue
-        tried = [_plane(small, lost, rows, sign * s, d_range, share, threads) for s in SLOPES]
+        with ThreadPoolExecutor(threads or processors()) as pool:
+            tried = list(pool.map(lambda s, r=rows, n=sign: _plane(small, lost, r, n * s, d_range, share, 1), SLOPES))
         count, slant = max(tried, key=lambda plane: plane[0])
         if count < LEAST_FOUND * height * width:
             continue

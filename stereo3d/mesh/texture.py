@@ -1,11 +1,12 @@
 """Photos onto a mesh."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry import project
+from ..geometry import every, lengths, project
 from ..records import Camera, Mesh, Photo, TwoView
 from .build import compact
 
@@ -39,8 +40,8 @@ def texture_mesh(
     x[front] = project(mesh.vertices[front], camera.K, dist=camera.dist)
     uv = _uv(x, camera.size)
     with np.errstate(invalid="ignore"):
-        inside = ((uv >= 0) & (uv <= 1)).all(1)
-    keep = inside[mesh.faces].any(1) & front[mesh.faces].all(1)
+        inside = every((uv >= 0) & (uv <= 1))
+    keep = ~every(~inside[mesh.faces]) & every(front[mesh.faces])
     if not keep.any():
         raise StereoError("empty_mesh", f"none of {len(keep)} faces lies in the photo.", "Check the calibration.",
                           faces=len(keep))  # fmt: skip
@@ -66,13 +67,13 @@ def _with_second(mesh: Mesh, photo: Photo, camera: Camera, other: Photo, view: T
     camera2 = view.rig.cam2
     _check_proportions(other, camera2)
     X1, X2 = mesh.vertices, mesh.vertices @ view.R.T + view.t
-    sights = [_Sight(X, mesh.faces, cam) for X, cam in ((X1, camera), (X2, camera2))]
-    first, second = sights
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda of: _Sight(of[0], mesh.faces, of[1]), ((X1, camera), (X2, camera2)))
     hidden = ~first.free
     wanted = (hidden | (first.cosine < GRAZING)) & second.free & second.inside
     wanted &= hidden | (second.density > BETTER * first.density)
     wanted &= second.cosine > 0
-    area = np.linalg.norm(first.normal, axis=1)
+    area = lengths(first.normal)
     if wanted.any():
         wanted = _patches(mesh.faces, wanted, second.pixels)
     if area[wanted].sum() < LEAST_SHARE * area.sum():
@@ -98,23 +99,22 @@ class _Sight:
         a, b, c = (X[faces[:, k]] for k in range(3))
         self.normal = np.cross(b - a, c - a)
         centre = (a + b + c) / 3
-        distance = np.linalg.norm(centre, axis=1)
-        length = np.linalg.norm(self.normal, axis=1)
+        distance = lengths(centre)
+        length = lengths(self.normal)
         self.cosine = -np.einsum("ij,ij->i", self.normal, centre) / np.maximum(length * distance, 1e-300)
         self.density = self.cosine * (camera.focal / np.maximum(distance, 1e-300)) ** 2
         self.pixels = 0.5 * length * self.density * scale**2
         buffer = nearest(small, X[:, 2], faces, width, height)
-        at = small[faces].mean(1)
-        inside = np.isfinite(at).all(1)
+        at = (small[faces[:, 0]] + small[faces[:, 1]] + small[faces[:, 2]]) / 3
+        inside = every(np.isfinite(at))
         at = np.rint(np.where(inside[:, None], at, -1)).astype(int)
-        inside &= ((at >= 0) & (at < [width, height])).all(1)
-        corners = self.x[faces]
+        inside &= every((at >= 0) & (at < [width, height]))
         with np.errstate(invalid="ignore"):
-            self.inside = ((corners >= 0) & (corners <= np.array(camera.size) - 1)).all((1, 2))
+            self.inside = every(every((self.x >= 0) & (self.x <= np.array(camera.size) - 1))[faces])
         z = buffer[np.where(inside, at[:, 1], 0), np.where(inside, at[:, 0], 0)]
         self.free = inside & (z * centre[:, 2] <= 1 + HIDDEN) & (self.cosine > 0)
         vertex = np.rint(np.nan_to_num(small, nan=-1)).astype(int)
-        good = ((vertex >= 0) & (vertex < [width, height])).all(1) & front
+        good = every((vertex >= 0) & (vertex < [width, height])) & front
         z = buffer[np.where(good, vertex[:, 1], 0), np.where(good, vertex[:, 0], 0)]
         self.sees = good & (np.abs(z * X[:, 2] - 1) <= HIDDEN)  # vertices
 
