@@ -15,6 +15,7 @@ from .geometry import (
     hom,
     ideal_pixels,
     normalising_transform,
+    null_vector,
     sampson,
     transform,
     triangulate_points,
@@ -63,7 +64,7 @@ def eight_point(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None = Non
     A = epipolar_rows(transform(T1, x1), transform(T2, x2))
     if weights is not None:
         A = A * np.asarray(weights)[:, None]
-    F = enforce_rank2(np.linalg.svd(A, full_matrices=len(A) < 9)[2][-1].reshape(3, 3))
+    F = enforce_rank2(null_vector(A).reshape(3, 3))
     F = T2.T @ F @ T1
     return F / np.linalg.norm(F)
 

@@ -19,6 +19,7 @@ __all__ = [
     "ideal_pixels",
     "intersect_rays",
     "lengths",
+    "null_vector",
     "normalising_transform",
     "project",
     "quaternion_from_rotation",
@@ -52,6 +53,14 @@ def lengths(X: np.ndarray) -> np.ndarray:
 def every(array: np.ndarray) -> np.ndarray:
     """array.all(-1) of a short last axis, a channel at a time: numpy takes many times as long for it."""
     return np.logical_and.reduce([array[..., i] for i in range(array.shape[-1])])
+
+
+def null_vector(A: np.ndarray) -> np.ndarray:
+    """The unit v (..., n) that makes |A v| least, A (..., m, n): of a high A by the R of its QR decomposition."""
+    m, n = A.shape[-2:]
+    if m > 2 * n:
+        A = np.linalg.qr(A, mode="r")
+    return np.linalg.svd(A, full_matrices=m < n)[2][..., -1, :]
 
 
 def transform(H: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -262,7 +271,7 @@ def fit_homography(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
         ],
         axis=-2,
     )
-    H = np.linalg.svd(A, full_matrices=A.shape[-2] < 9)[2][..., -1, :].reshape(A.shape[:-2] + (3, 3))
+    H = null_vector(A).reshape(A.shape[:-2] + (3, 3))
     H = np.linalg.inv(T2) @ H @ T1
     return H / np.linalg.norm(H, axis=(-2, -1), keepdims=True)
 

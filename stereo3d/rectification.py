@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from .errors import StereoError
-from .geometry import distort, essential_from_pose, hom, project, undistort
+from .geometry import distort, essential_from_pose, every, hom, project, undistort
 from .options import Between
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 
@@ -95,7 +95,8 @@ def rectify(
         _photo_map(camera, Q, rays, canvas.size, aside)
         for camera, Q, rays, aside in zip((rig.cam1, rig.cam2), rotations, canvas.rays, (None, bend), strict=True)
     ]
-    pictures = [_resample(photo, xy) for photo, xy in zip((left, right), maps, strict=True)]
+    with ThreadPoolExecutor(2) as pool:
+        pictures = list(pool.map(_resample, (left, right), maps))
     pair = RectifiedPair(*pictures, *maps, kind=canvas.kind, swapped=swapped, drift=drift)
     rows = {} if inlier_x is None else row_errors(pair, *inlier_x)
     if bend is not None and rows:  # the pictures have the last word
@@ -545,7 +546,7 @@ def _photo_map(camera: Camera, Q: np.ndarray, rays: Callable, size, bend: Callab
             if bend is not None:
                 y += bend(y)
         x = distort(y, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
-        outside = (x < -0.5).any(-1) | (x > np.array(camera.size) - 0.5).any(-1) | (Z <= 0)
+        outside = ~every((x >= -0.5) & (x <= np.array(camera.size) - 0.5)) | (Z <= 0)
         if np.isfinite(widest):
             outside |= (y**2).sum(-1) > widest
         x[outside] = np.nan
