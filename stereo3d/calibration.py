@@ -64,7 +64,7 @@ def camera_for(
     if given:
         return _pinhole(*_given_focal(given, photo.size), photo.size, "given")
 
-    origin, cropped = _original_size(photo)
+    origin, cropped = original_size(photo)
     mm_per_px = DIAGONAL_35MM / math.hypot(*origin)
     low, high = FOCAL_35MM_RANGE
     found, ignored = [], []
@@ -138,7 +138,7 @@ def _exif_focals(exif: dict, origin: tuple[float, float]) -> list[tuple[float, s
     return found
 
 
-def _original_size(photo: Photo) -> tuple[tuple[float, float], bool]:
+def original_size(photo: Photo) -> tuple[tuple[float, float], bool]:
     """Size that the uncropped picture would have in pixels of this photo, and whether this photo is a crop of it.
 
     s = max(long / long_exif, short / short_exif): the crop kept one side whole. Sides are sorted, because turning
@@ -875,7 +875,8 @@ def _rig_of_entries(entries: dict) -> Rig:
 
 
 def _unit(entries: dict) -> str | None:
-    """The unit of t: as stated under "unit" (null: up to scale), `UNSTATED_UNIT` where nothing is said."""
+    """The unit of t: as stated under "unit" (null, or "baseline" as our own runs write it: up to scale, None),
+    `UNSTATED_UNIT` where nothing is said."""
     if "unit" not in entries and "units" not in entries:
         return UNSTATED_UNIT
     unit = entries.get("unit", entries.get("units"))
@@ -884,6 +885,8 @@ def _unit(entries: dict) -> str | None:
     if not isinstance(unit, str) or not unit.strip():
         raise _bad(f"states the unit {unit!r}", 'It is a name, as "mm" or "m".')
     unit = unit.strip()
+    if unit == "baseline":
+        return None
     long = {"metre": "m", "meter": "m", "millimetre": "mm", "millimeter": "mm", "centimetre": "cm", "centimeter": "cm"}
     return long.get(unit.lower().removesuffix("s"), unit)
 
@@ -953,7 +956,7 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
             )  # fmt: skip
         camera = replace(camera, size=frame)
     else:
-        found = next(((f, turn) for f, turn in frames if _same_shape(camera.size, f)), None)
+        found = next(((f, turn) for f, turn in frames if same_shape(camera.size, f)), None)
         if found is None:
             raise StereoError(
                 "calibration_mismatch",
@@ -974,7 +977,8 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
     return turn_camera(camera, turn), Q
 
 
-def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have the same proportions, to 1 %."""
     return a == b or abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= 0.01
 
 

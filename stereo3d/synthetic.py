@@ -949,13 +949,15 @@ def _write_cameras(folder: Path, rig: Rig) -> list[Path]:
         "unit": rig.unit,
     }
     cameras = {
-        name: {"K": cam.K.tolist(), "R": R.tolist(), "t": t.tolist(), "size": list(map(int, cam.size))}
+        name: {"K": cam.K.tolist(), "R": R.tolist(), "t": t.tolist(), "size": list(map(int, cam.size)),
+               "dist": cam.dist.tolist()}
         for name, cam, R, t in (("left", rig.cam1, np.eye(3), np.zeros(3)), ("right", rig.cam2, rig.R, rig.t))
     }
     note = "x ~ K (R X + t), unit metres, the world is the left camera; exact, from the scene"
+    cameras = {"note": note, "unit": rig.unit, "cameras": cameras}
     return [
         _write_text(folder / "rig.json", json.dumps(rig_json, indent=1) + "\n"),
-        _write_text(folder / "cameras.json", json.dumps({"note": note, "cameras": cameras}, indent=1) + "\n"),
+        _write_text(folder / "cameras.json", json.dumps(cameras, indent=1) + "\n"),
     ]
 
 

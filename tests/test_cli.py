@@ -268,6 +268,7 @@ def test_the_cameras_found_are_measured_and_used_again(whole, folder, run, tmp_p
     again = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "b.ply", "--mesher", "grid", "--calib",
                 tmp_path / "s/cameras.json")  # fmt: skip
     assert again.code == 0 and "from the calibration" in again.out
+    assert "the distance of the two cameras" in again.out, "the first run had no scale, so this one has none"
     import trimesh
 
     a, b = trimesh.load(tmp_path / "a.glb", force="mesh"), trimesh.load(tmp_path / "b.ply")

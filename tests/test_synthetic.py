@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from stereo3d import chessboard, raycast, synthetic
+from stereo3d.calibration import read_rig
 from stereo3d.errors import StereoError
 from stereo3d.files import read_map
 from stereo3d.geometry import (
@@ -341,6 +342,7 @@ def test_a_rectified_pair_on_disk_reads_back(tmp_path, slanted_pair):
     cameras = json.loads((folder / "cameras.json").read_text())["cameras"]
     np.testing.assert_array_equal(cameras["right"]["R"], slanted_pair.rig.R)
     np.testing.assert_array_equal(cameras["right"]["t"], slanted_pair.rig.t)
+    assert read_rig(folder / "cameras.json").unit == read_rig(folder / "rig.json").unit == "m"
     calib = dict(line.split("=") for line in (folder / "calib.txt").read_text().splitlines())
     z = float(calib["baseline"]) * slanted_pair.rig.cam1.K[0, 0] / (slanted_pair.disparity_left + float(calib["doffs"]))
     np.testing.assert_allclose(z, 1000 * slanted_pair.depth1, rtol=1e-5)  # Middlebury's millimetres
