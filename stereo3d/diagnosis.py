@@ -128,6 +128,25 @@ def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
 
 def _cameras(view: TwoView, rig: Rig, x1, x2, unit: float, testable: bool) -> list[Finding]:
     camera = view.rig.cam1
+    guess = camera.source == "prior" and not rig.posed and testable
+    found = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0)]
+    odd = _odd_field(camera) or _odd_field(view.rig.cam2)
+    if odd:
+        found.append(Finding(
+            "focal_implausible", "warning", f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
+            "degrees, which few lenses have.", {"field_deg": odd[1]},
+            "Check --focal, --fov or the calibration."))  # fmt: skip
+    if testable and not rig.posed and len(x1) >= 60:
+        found += _lens(view, x1, x2, unit, bool(odd))
+    return found
+
+
+def focal_finding(view: TwoView, tilt: float) -> Finding:
+    """The focal length of the first camera and how it is known: "focal", or "focal_unknown" where it is a guess.
+
+    tilt: degrees by which the motion may be wrong then (`focal_tilt`).
+    """
+    camera = view.rig.cam1
     numbers = {"focal1_px": camera.focal, "focal2_px": view.rig.cam2.focal}
     if view.focal_sigma is not None:
         numbers["focal_sigma"] = view.focal_sigma
@@ -138,25 +157,14 @@ def _cameras(view: TwoView, rig: Rig, x1, x2, unit: float, testable: bool) -> li
     message = f"focal length {camera.focal:.0f} px, {source}"
     if camera.source_detail:
         message += f" ({camera.source_detail})"
-    if camera.source == "prior":
-        off = 0.0 if rig.posed or not testable else focal_tilt(x1, x2, view)
-        found = [Finding(
-            "focal_unknown", "warning", f"{message}: the pair cannot tell it, so depth may be stretched or squeezed by "
-            f"a factor of about {PRIOR_FACTOR:g}"
-            + (f", and the camera motion be {off:.0f} degrees off." if off > FOCAL_TILT else "."),
-            {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": off},
-            "Give --focal-35mm (phones: 24 to 28) or a calibration.")]  # fmt: skip
-    else:
-        found = [Finding("focal", "info", message + ".", numbers)]
-    odd = _odd_field(camera) or _odd_field(view.rig.cam2)
-    if odd:
-        found.append(Finding(
-            "focal_implausible", "warning", f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
-            "degrees, which few lenses have.", {"field_deg": odd[1]},
-            "Check --focal, --fov or the calibration."))  # fmt: skip
-    if testable and not rig.posed and len(x1) >= 60:
-        found += _lens(view, x1, x2, unit, bool(odd))
-    return found
+    if camera.source != "prior":
+        return Finding("focal", "info", message + ".", numbers)
+    return Finding(
+        "focal_unknown", "warning", f"{message}: the pair cannot tell it, so depth may be stretched or squeezed by "
+        f"a factor of about {PRIOR_FACTOR:g}"
+        + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > FOCAL_TILT else "."),
+        {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": tilt},
+        "Give --focal-35mm (phones: 24 to 28) or a calibration.")  # fmt: skip
 
 
 def _odd_field(camera: Camera) -> tuple[float, float] | None:

@@ -319,6 +319,15 @@ def test_stages_called_one_by_one_give_the_same(small, small_result):
     assert np.array_equal(points, r.points, equal_nan=True)
 
 
+def test_the_focal_length_that_is_told_is_the_one_that_is_used(small):
+    """Matches along the epipolar lines move it once more after the pair was judged."""
+    found = until_rectified(small.left, small.right, config=QUICK)
+    view, told = found[4], {f.code: f for f in found[5]}["focal"]
+    assert view.rig.cam1.source == "estimated"
+    assert told.numbers["focal1_px"] == view.rig.cam1.focal and f"{view.rig.cam1.focal:.0f} px" in told.message
+    assert told.numbers["focal_sigma"] == view.focal_sigma
+
+
 def test_a_known_distance_makes_it_metric(small, small_result):
     """Two pixels of the first photo and how far apart what they show truly is: the baseline comes out right."""
     pixels = np.array([[80, 130], [240, 110]])
@@ -352,6 +361,38 @@ def test_the_model_stands_upright_where_the_photo_tells_gravity(small_result, tm
         cloud = result.save_points(tmp_path / f"{name}_points.ply")
         heights = np.asarray(trimesh.load(cloud).vertices)[:, 1]
         assert np.allclose(heights, result.points[np.isfinite(result.points[..., 2])] @ up, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sizes, exif, lopsided",
+    [
+        (((320, 240), (320, 240)), ({}, {}), None),
+        (((320, 240), (160, 120)), ({}, {}), None),  # resized, or held upright: the same proportions
+        (((320, 240), (240, 320)), ({"size_exif": (320, 240)}, {"size_exif": (320, 240)}), None),
+        (((320, 240), (220, 240)), ({}, {}), True),
+        (((320, 240), (320, 213)), ({"model": "A"}, {"model": "B"}), None),  # two cameras
+        (((320, 240), (320, 213)), ({"model": "A"}, {"model": "A"}), True),
+        (((320, 213), (320, 240)), ({"size_exif": (640, 480)}, {"size_exif": (640, 480)}), True),
+        (((220, 240), (220, 240)), ({"size_exif": (320, 240)}, {"size_exif": (320, 240)}), False),
+        (((220, 240), (220, 240)), ({"size_exif": (320, 240)}, {}), True),
+    ],
+)
+def test_a_cropped_photo_is_noticed(sizes, exif, lopsided):
+    photos = [Photo(np.zeros((h, w, 3), np.uint8), told) for (w, h), told in zip(sizes, exif, strict=True)]
+    rig = Rig(*(camera_for(photo) for photo in photos))
+    found = pipeline._cropped(*photos, rig)
+    assert [(f.code, f.severity, f.numbers["one"]) for f in found] == (
+        [] if lopsided is None else [("cropped", "warning", lopsided)])  # fmt: skip
+    given = Rig(*(camera_for(photo, focal=300) for photo in photos))
+    assert not pipeline._cropped(*photos, given), "whoever states the focal length may know"
+
+
+def test_one_photo_cropped_aside_is_no_good_pair(small):
+    """Its lens looked 50 px beside its middle: what comes out is far off, whatever the matches say."""
+    exif = {"focal_35mm": small.rig.cam1.focal / np.hypot(*small.left.size) * 43.27, "model": "A"}
+    right = Photo(np.ascontiguousarray(small.right.pixels[:, 100:]), exif)
+    result = reconstruct(Photo(small.left.pixels, exif), right, config=QUICK)
+    assert result.verdict == "poor" and "cropped" in result.summary
 
 
 def test_a_known_distance_must_lie_on_the_surface(small, small_result):
@@ -411,6 +452,8 @@ def finding(code, severity="warning", **numbers):
         ([finding("focal_unknown", stretch=1.5, motion_deg=1.0)], "fair", "Usable, with care: the focal length is a "
          "guess, so depth may be stretched or squeezed by a factor of about 1.5. "),
         ([finding("focal_unknown", stretch=1.5, motion_deg=9.0)], "poor", "Do not rely on its shape: the focal "),
+        ([finding("cropped", one=0.0)], "fair", "Usable, with care: a photo was cropped"),
+        ([finding("cropped", one=1.0)], "poor", "Do not rely on its shape: a photo was cropped"),
         ([finding("unstable_pose")], "poor", "Do not rely on its shape: how the camera moved is uncertain. "),
         ([finding("blur"), finding("pure_rotation", "error")], "none", "Do not believe this shape: the camera only"),
         ([finding("unheard_of")], "fair", "Usable, with care: unheard_of is so. "),
