@@ -29,6 +29,7 @@ MIN_COVERAGE = 0.2  # share of the picture under boards; below it the distortion
 FAIR_COVERAGE = 0.5
 OUTLIER = 3.0  # times the median error of all photos; in a good set the worst has less than twice
 NOISE_FLOOR = 0.05  # px: corners of real photos are not found better than that, so no standard error follows from less
+LEAST_CERTAIN = 10.0  # standard errors: real rigs have a thousand; what a baseline is less sure of gives no depth
 MISFIT = 3.0  # times the error of the cameras by themselves: then the pairs are not of one rig
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif", ".avif", ".pgm", ".ppm",
@@ -503,7 +504,8 @@ def calibrate_rig(
     A chessboard whose two ends look the same fits two ways (a square one four): the two cameras are taken to be held
     the same way up, to within a quarter turn.
 
-    Raises StereoError("bad_calibration") as `calibrate_camera`, for fewer than 3 pairs, for pairs of no one rig.
+    Raises StereoError("bad_calibration") as `calibrate_camera`, for fewer than 3 pairs, for pairs of no one rig, for
+    cameras that stand in one place.
     Source: OpenCV's stereoCalibrate.
     """
     cams = []
@@ -542,6 +544,13 @@ def calibrate_rig(
     spread = each.std(ddof=1) / np.sqrt(len(each))
     scale = max(camera.sigma["fx"] / camera.camera.K[0, 0] for camera in cams)  # distances go with the focal length
     sigma = float(np.hypot(spread, scale * np.linalg.norm(t)))
+    baseline = float(np.linalg.norm(t))
+    if not baseline > LEAST_CERTAIN * sigma:
+        raise StereoError(
+            "bad_calibration", f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}"
+            f"{' ' + unit if unit else ''}.", "Are the photos of the left and the right camera the same ones?",
+            baseline=baseline, sigma=sigma,
+        )  # fmt: skip
     findings = [replace(finding, message=f"{which} camera: {finding.message}")
                 for which, cam in (("left", cam1), ("right", cam2)) for finding in cam.findings]  # fmt: skip
     for k in np.flatnonzero(_outlying(errors.max(1))):
@@ -550,7 +559,7 @@ def calibrate_rig(
                                 f"together, where the other pairs are off by {median:.2f}.", {"pair": names[k], "error":
                                 error, "median": median}, "Leave them out (--drop)."))  # fmt: skip
     rig = Rig(cam1.camera, cam2.camera, R, t, unit)
-    return RigCalibration(rig, cam1, cam2, rms, names, errors, float(np.linalg.norm(t)), sigma, findings)
+    return RigCalibration(rig, cam1, cam2, rms, names, errors, baseline, sigma, findings)
 
 
 def _solve_pose(used, camera1: Camera, camera2: Camera, board: Board):

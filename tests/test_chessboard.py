@@ -453,6 +453,16 @@ def test_pairs_in_the_wrong_order_and_too_few_pairs():
         calibrate_rig(left, right[:4], pairs[:4], BOARD, distortion=4)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_photos_of_one_camera_twice_are_no_rig(noise):
+    left, _, pairs = rig_corners(BOARD, poses(second=(R12, T12)))
+    rng = np.random.default_rng(0)
+    first, second = ([replace(c, x=c.x + rng.normal(0, noise, c.x.shape)) for c in left] for _ in range(2))
+    with pytest.raises(StereoError, match="stand in one place") as caught:
+        calibrate_rig(first, second, pairs, BOARD, unit="mm", distortion=4)
+    assert caught.value.code == "bad_calibration" and caught.value.numbers["baseline"] < 1
+
+
 # ------------------------------------------------------------------------------------------ names
 
 
