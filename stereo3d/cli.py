@@ -230,7 +230,7 @@ def reconstruct(
                 if save_stages:
                     from .stage_files import save_stages as write_stages
 
-                    files += write_stages(result, save_stages)
+                    files += write_stages(result, save_stages, axes=axes)
                 if report:
                     from .report import write_report
 

@@ -300,8 +300,8 @@ def _stance(view: TwoView, x1, x2) -> list[Finding]:
         near, factor = ("second", scale) if scale > 1 else ("first", 1 / scale)
         found.append(Finding(
             "different_scale", "warning" if factor > LARGE_SCALE else "info", f"the {near} photo shows things "
-            f"{factor:.1f} times as large: it was taken from nearer.", {"scale": scale},
-            "Take both photos from about the same distance."))  # fmt: skip
+            f"{factor:.1f} times as large: it was taken from nearer, or zoomed in.", {"scale": scale},
+            "Take both photos from about the same distance, with the same zoom."))  # fmt: skip
     return found
 
 

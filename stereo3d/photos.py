@@ -164,6 +164,11 @@ def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
     kind = next((name for at, mark, name in _SIGNATURES if head[at : at + len(mark)] == mark), None)
     reason = " ".join(reason.split()).rstrip(".")  # libheif's end with a line break
     reason = f" ({reason})" if reason else ""
+    directory = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
+    if kind == "TIFF" and not reason and 8 <= directory < size:
+        return StereoError("photo_unreadable", f"{path}: a TIFF file of a kind that is not read, such as colours in "
+                           f"floats, or a damaged one; {size} bytes.", "Save it with 8 or 16 bits a colour, as TIFF, "
+                           "PNG or JPEG.", bytes=size)  # fmt: skip
     if kind:
         return StereoError("photo_unreadable", f"{path}: a damaged or truncated {kind} file of {size} bytes{reason}.",
                            "Copy it again from the camera, or open it in a picture editor and save it as JPEG or PNG.",

@@ -14,13 +14,13 @@ from .pipeline import Result
 from .records import Camera
 
 
-def save_stages(result: Result, folder: str | Path) -> list[Path]:
+def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> list[Path]:
     """Write every stage's outcome into `folder`, which is made where missing; returns the files.
 
     matches.png (all matches, inliers drawn), matches.npz (x1, x2 photo px, score, inliers), cameras.json (K, R, t,
     size, distortion of each camera, F and the inlier count), rectified_left.png, rectified_right.png,
     rectified_maps.npz (the photo pixel of each rectified pixel), disparity.pfm (px, unknown = inf), disparity.png
-    (colours), confidence.pfm, confidence.png, points.ply (point cloud with colours and sigma).
+    (colours), confidence.pfm, confidence.png, points.ply (point cloud with colours and sigma, in `axes`).
     """
     folder = Path(folder)
     view, pair = result.view, result.pair
@@ -37,7 +37,7 @@ def save_stages(result: Result, folder: str | Path) -> list[Path]:
         write_map(folder / "confidence.pfm", result.confidence),
         write_picture(folder / "confidence.png", colourise(result.confidence, lo=0.0, hi=1.0)),
     ]  # fmt: skip
-    return [*files, result.save_points(folder / "points.ply")]
+    return [*files, result.save_points(folder / "points.ply", axes=axes)]
 
 
 def stage_names() -> list[str]:

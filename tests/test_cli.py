@@ -745,7 +745,7 @@ def test_what_contradicts_the_photos(run, folder, tmp_path, monkeypatch, args, c
 def test_too_little_memory(run, folder, tmp_path, monkeypatch):
     args = folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj"
     monkeypatch.setattr("stereo3d.disparity.available_memory", lambda: 2**20)
-    one_message(run(*args), 7, r"GiB.*0\.0 GiB are free.*--max-size")
+    one_message(run(*args), 7, r"GiB.*0\.00098 GiB are free.*--max-size")
 
     def exhausted(*args, **kwargs):
         raise MemoryError("Unable to allocate 80 GiB")
@@ -927,6 +927,13 @@ def test_a_bug_is_owned_up_to(run, folder, tmp_path, monkeypatch):
 
 
 # ----------------------------------------------------------------------------------------------- pages
+
+
+def test_every_model_of_a_run_has_the_axes_that_were_asked_for(run, quick, folder, tmp_path):
+    args = "-o", tmp_path / "m.ply", "--points", tmp_path / "p.ply", "--save-stages", tmp_path / "s", "--axes", "z-up"
+    assert run(folder / "left.png", folder / "right.png", *args, "-q").code == 0
+    for name in ("m.ply", "p.ply", "s/points.ply"):
+        assert b"x right, y forward, z up" in (tmp_path / name).read_bytes()[:400], name
 
 
 def test_the_report_names_its_files_and_the_command(run, quick, folder, tmp_path):

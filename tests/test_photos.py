@@ -155,6 +155,16 @@ def test_floats_and_long_integers(tmp_path):
     assert pixels[-1, -1].tolist() == [255, 255, 255]
 
 
+def test_colours_in_floats_are_not_called_damaged(tmp_path, scene):
+    import cv2
+
+    path = tmp_path / "floats.tif"
+    cv2.imwrite(filename=str(path), img=scene.astype(np.float32) / 255)
+    with pytest.raises(StereoError, match="of a kind that is not read, such as colours in floats") as caught:
+        read_photo(path)
+    assert caught.value.code == "photo_unreadable" and "8 or 16 bits" in caught.value.advice
+
+
 def test_transparency_is_laid_on_white(tmp_path, scene):
     alpha = np.full((H, W), 255, np.uint8)
     alpha[:, :30] = 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import stereo3d
+from stereo3d import cli as cli_module
 from stereo3d import errors
 from stereo3d.cli import Method, cli
 from stereo3d.disparity import MATCHERS, compute_disparity, methods
@@ -67,7 +68,7 @@ def test_every_notebook_is_named():
 
 
 def test_every_exit_code_is_named():
-    for code in set(errors.CODES.values()):
+    for code in {*errors.CODES.values(), cli_module.EXIT_BUG, cli_module.EXIT_INTERRUPTED, cli_module.EXIT_TERMINATED}:
         assert re.search(rf"^\| {code} \|", README, flags=re.M), code
 
 

@@ -278,8 +278,8 @@ def _check_memory(needed: int, height: int, width: int, count: int, most: float 
     if needed > available:
         raise StereoError(
             "memory",
-            f"{width} x {height} px with {count} disparities needs {needed / 2**30:.1f} GiB, "
-            f"{available / 2**30:.1f} GiB are {'free' if most is None else 'allowed'}.",
+            f"{width} x {height} px with {count} disparities needs {needed / 2**30:.2g} GiB, "
+            f"{available / 2**30:.2g} GiB are {'free' if most is None else 'allowed'}.",
             "Use a smaller --max-size or a narrower range.",
             needed=needed, available=available, width=width, height=height, disparities=count,
         )  # fmt: skip
