@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -293,6 +294,31 @@ def test_simplification_keeps_to_its_tolerance(tolerance):
     x = project(mesh.vertices, K)  # no vertex on another triangle's edge: all of the boundary is the picture's
     for i in {i for edge in boundary for i in edge}:
         assert (np.abs(x[i] - [0, 0]) < 1e-6).any() or (np.abs(x[i] - np.array(SIZE) + 1) < 1e-6).any()
+
+
+def test_noise_that_neighbours_share_goes_and_relief_that_stands_out_of_it_stays():
+    normal = np.array([0.2, 0.1, 1.0])
+    truth = on_plane(normal / np.linalg.norm(normal), 4.0)
+    u, v = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
+    step = (u >= 160) & (v >= 120)  # a raised quarter, eight deviations high
+    deviation = 0.002  # of the range
+    truth = truth * np.where(step, 1 - 8 * deviation, 1.0)[..., None]
+    scatter = cv2.blur(np.random.default_rng(5).normal(size=u.shape), ksize=(7, 7))  # alike within a matcher's window
+    noisy = truth * (1 + deviation * scatter / scatter.std())[..., None]
+    sigma = deviation * np.linalg.norm(noisy, axis=-1)
+    vertices = build_mesh(noisy, sigma=sigma, method="grid", faces=0).vertices
+    x, y = np.rint(project(vertices, K)).astype(int).T
+    off = np.full(u.shape, np.nan)
+    off[y, x] = vertices[:, 2] / truth[y, x, 2] - 1
+    edge = (np.abs(u - 159.5) < 12) | (np.abs(v - 119.5) < 12)
+    before = (noisy - truth)[..., 2] / truth[..., 2]
+    for k in (2, 6):  # relief: what neighbours so many px apart differ by
+        left, given = (np.nanstd((a[:, k:] - a[:, :-k])[~edge[:, k:]]) for a in (off, before))
+        assert left < 0.5 * given
+    assert np.nanstd(off[~edge]) < 0.75 * deviation
+    assert abs(np.nanmean(off[step]) - np.nanmean(off[~step])) < 0.1 * 8 * deviation  # the step is as high as before
+    near = (np.abs(u - 159.5) < 4) & (v > 140)  # and as steep: beside it the surface lies where it lay
+    assert np.nanmedian(np.abs(off[near])) < 1.5 * deviation
 
 
 def test_flat_walls_take_few_triangles_and_detail_many():

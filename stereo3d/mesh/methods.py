@@ -61,7 +61,7 @@ class Sheet:
             medians.append(float(np.median(gap)) if len(gap) else 0.0)
         return max(medians)
 
-    def planes(self, radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def planes(self, radius: int, step: int = 1, loose: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`sheet.planes` of all rows: w smoothed (H,W), slope (H,W,2), count (H,W)."""
         from concurrent.futures import ThreadPoolExecutor
 
@@ -69,7 +69,7 @@ class Sheet:
 
         h, w = self.sigma.shape
         out = np.full((h, w), np.nan), np.full((h, w, 2), np.nan), np.zeros((h, w), np.int32)
-        given = self.points, self.ranges, self.sigma, self.tangent, radius
+        given = self.points, self.ranges, self.sigma, self.tangent, radius, step, loose
 
         def rows(first: int):
             sheet.planes(*given, first, min(first + 64, h), *out)
@@ -78,10 +78,16 @@ class Sheet:
             list(pool.map(rows, range(0, h, 64)))
         return out
 
-    def smoothed(self, radius: int) -> "Sheet":
-        """Every point moved along its ray onto the surface around it, as far as its sigma allows."""
-        w, _, _ = self.planes(radius)
-        return replace(self, points=self.points / (self.points[..., 2] * w)[..., None])
+    def smoothed(self, radius: int, steps: tuple[tuple[int, float], ...]) -> "Sheet":
+        """Every point moved along its ray onto the surface around it, as far as its sigma allows.
+
+        steps: (step, loose) of `sheet.planes`, one after the other.
+        """
+        sheet = self
+        for step, loose in steps:
+            w, _, _ = sheet.planes(radius, step, loose)
+            sheet = replace(sheet, points=sheet.points / (sheet.points[..., 2] * w)[..., None])
+        return sheet
 
     def without_holes(self, radius: float, close: bool) -> tuple["Sheet", int]:
         """Holes up to that radius (px) filled by the surface around them, with `close` all; and how many were."""

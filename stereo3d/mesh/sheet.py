@@ -59,13 +59,14 @@ def edges(points, r, sigma, tangent):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def planes(points, r, sigma, tangent, radius, row0, row1, smooth, slope, count):
+def planes(points, r, sigma, tangent, radius, step, loose, row0, row1, smooth, slope, count):
     """A plane through the neighbours of each point on its surface, rows row0 .. row1 - 1.
 
-    w = g . (a, b) + c by least squares over the window of 2 radius + 1; what is torn from the point does not count.
+    w = g . (a, b) + c by least squares over 2 radius + 1 by as many points, `step` pixels apart; what is torn from the
+    point does not count.
     slope (H,W,2): gradient of ln z over (a, b), -g / w, NaN where the points span no plane; count (H,W): how many.
     smooth (H,W): w moved towards the plane by the share of the scatter about it that sigma explains,
-    min(1, sigma_w^2 / s^2) (Wiener; Lee 1980): noise goes, and detail that stands out of the noise stays.
+    min(1, loose sigma_w^2 / s^2) (Wiener; Lee 1980): noise goes, and detail that stands out of the noise stays.
     """
     H, W = sigma.shape
     for y in range(row0, row1):
@@ -78,8 +79,8 @@ def planes(points, r, sigma, tangent, radius, row0, row1, smooth, slope, count):
             rp, sp = r[y, x], sigma[y, x]
             n = 0
             sa = sb = sw = saa = sab = sbb = saw = sbw = sww = 0.0
-            for i in range(max(0, y - radius), min(H, y + radius + 1)):
-                for j in range(max(0, x - radius), min(W, x + radius + 1)):
+            for i in range(y - min(radius, y // step) * step, min(H, y + radius * step + 1), step):
+                for j in range(x - min(radius, x // step) * step, min(W, x + radius * step + 1), step):
                     qx, qy, qz = points[i, j, 0], points[i, j, 1], points[i, j, 2]
                     if not held(px, py, pz, rp, sp, qx, qy, qz, r[i, j], sigma[i, j], tangent):
                         continue
@@ -109,7 +110,7 @@ def planes(points, r, sigma, tangent, radius, row0, row1, smooth, slope, count):
             if n >= 6:
                 scatter = max(cww - ga * caw - gb * cbw, 0.0) * n / (n - 3)
                 noise = sp / (rp * pz)  # of w
-                noise *= noise
+                noise *= loose * noise
                 if noise > 0:
                     share = 1.0 if scatter <= noise else noise / scatter
                     smooth[y, x] = w0 + share * (mw - ga * ma - gb * mb)
