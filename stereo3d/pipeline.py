@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,10 @@ class Config:
                               "Give one of them.")  # fmt: skip
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            kind, words = (Integral, "a whole number, ") if name in ("max_size", "seed", "faces") else (Real, "")
+            if value is not None and not (isinstance(value, kind) and low <= value <= high):
                 raise StereoError("bad_option", f"{name.replace('_', '-')} cannot be {value}.",
-                                  f"It is {low:.10g} to {high:.10g}.")  # fmt: skip
+                                  f"It is {words}{low:.10g} to {high:.10g}.")  # fmt: skip
         if self.known_distance is not None:
             object.__setattr__(self, "known_distance", _known_distance(self.known_distance))
             if self.baseline is not None:

@@ -12,6 +12,8 @@ from .geometry import distort, essential_from_pose, every, hom, project, undisto
 from .options import Between
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 
+KINDS = "auto", "planar", "polar"
+
 # The canvas may have at most this many times the pixels of the photo at matching size, and a photo may be stretched
 # along a row by at most this factor between its ends; beyond that the epipole is too near for a plane.
 MOST_PIXELS, MOST_STRETCH = 2.0, 8.0
@@ -71,6 +73,8 @@ def rectify(
     Raises StereoError("forward_motion") where a plane is asked for and an epipole lies in or near the picture;
     ("no_overlap") where no row or no column is common.
     """
+    if kind not in KINDS:
+        raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {', '.join(KINDS)}.")
     rig = view.rig
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
     if kind != "polar" and _is_rectified(view):
