@@ -666,3 +666,10 @@ def test_one_outlier_does_not_stretch_the_range():
     assert disparity_range(pair, x1, x2, margin=0, least=0)[1] <= 30
     wide = disparity_range(pair, x1, x2, margin=50)
     assert wide == (-199, 199)  # never wider than the picture
+
+
+def test_a_rectification_that_there_is_not():
+    camera = Camera(np.array([[300.0, 0, 79.5], [0, 300, 59.5], [0, 0, 1]]), (160, 120))
+    photo = Photo(np.zeros((120, 160, 3), np.uint8))
+    with pytest.raises(StereoError, match="auto, planar, polar"):
+        rectify(photo, photo, view_of(Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))), kind="spherical")
