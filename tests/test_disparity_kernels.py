@@ -429,9 +429,8 @@ def bits(a, b) -> np.ndarray:
     return np.array([bin(x).count("1") for x in hamming(a, b)])
 
 
-@pytest.mark.parametrize("most", [64, 15])
 @pytest.mark.parametrize("d", [0.0, 3.0, 2.25, -1.5])
-def test_hamming_between_whole_disparities(rng, d, most):
+def test_hamming_between_whole_disparities(rng, d):
     words, facing = words_pair(rng)
     for x in range(W):
         u = x - d
@@ -439,19 +438,10 @@ def test_hamming_between_whole_disparities(rng, d, most):
             want = 99
         else:
             i = int(np.floor(u))
-            near, far = (min(most, bits(words[3, x], facing[3, column(i + k)])[0]) for k in (0, 1))
+            near, far = (bits(words[3, x], facing[3, column(i + k)])[0] for k in (0, 1))
             want = near + (u - i) * (far - near)
-        found = costs.hamming_at(words[3, x], facing[3], x, np.float32(d), np.float32(most), np.float32(99))
+        found = costs.hamming_at(words[3, x], facing[3], x, np.float32(d), np.float32(99))
         assert found == pytest.approx(want, abs=1e-4)
-
-
-def test_chance_costs_the_same_at_and_between_whole_disparities(rng):
-    words, facing = (rng.integers(0, 2**34, (40, 400), dtype=np.uint64) for _ in range(2))
-    limit, hidden = np.float32(17), np.float32(99)
-    mean = [np.mean([costs.hamming_at(words[y, x], facing[y], x, np.float32(d), limit, hidden)
-                     for y in range(40) for x in range(20, 400)]) for d in (3.0, 3.5)]  # fmt: skip
-    spread = 2 / np.sqrt(40 * 380)  # of either mean, 2 bits for one pixel
-    assert abs(mean[0] - mean[1]) < 4 * spread
 
 
 def test_match_costs_and_what_the_other_view_says(rng):
@@ -474,7 +464,8 @@ def test_match_costs_and_what_the_other_view_says(rng):
         for y in range(H):
             for x in range(9, W):
                 i = int(x - v + 0.5)
-                c = costs.hamming_at(words[y, x], facing[y], x, np.float32(v), limit, hidden)
+                near = costs.hamming_at(words[y, x], facing[y], x, np.float32(v), hidden)
+                c = min(near, 15)
                 if state[y, i] == slanted.BELIEVED:
                     c = max(c, 22 * share) if slot < 4 else c + (to - c) * share
                 elif state[y, i] == slanted.UNSEEN:

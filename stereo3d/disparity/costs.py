@@ -98,12 +98,10 @@ def hamming_volume(left, right, lo, row0, row1, cost):
 
 
 @njit(cache=True, nogil=True)
-def hamming_at(word, facing, x, d, most, outside):
-    """Bits in which the left word and the right row `facing` (W,) u64 differ at x - d, at most `most` (f32).
+def hamming_at(word, facing, x, d, outside):
+    """Bits in which the left word and the right row `facing` (W,) u64 differ at x - d.
 
-    Linear between whole disparities, each at most `most`: were it their mean that is bounded, what has nothing to do
-    with each other would cost less at whole disparities than between them, and level planes would win.
-    outside: the cost where x - d lies outside the picture.
+    Linear between whole disparities.  outside: the cost where x - d lies outside the picture.
     """
     width = len(facing)
     u = np.float32(x) - d
@@ -111,5 +109,5 @@ def hamming_at(word, facing, x, d, most, outside):
         return outside
     i = int(np.floor(u))
     f = u - np.float32(i)
-    near = min(np.float32(bits_set(word ^ facing[min(max(i, 0), width - 1)])), most)
-    return near + f * (min(np.float32(bits_set(word ^ facing[min(max(i + 1, 0), width - 1)])), most) - near)
+    near = np.float32(bits_set(word ^ facing[min(max(i, 0), width - 1)]))
+    return near + f * (np.float32(bits_set(word ^ facing[min(max(i + 1, 0), width - 1)])) - near)

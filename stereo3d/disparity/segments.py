@@ -179,8 +179,7 @@ def _disagreement(words, facing, x, y, lo, hi, limit, hidden, a, b, c, first, la
         if d < lo - 0.5 or d > hi + 0.5:
             total += limit
         else:
-            bounds = np.float32(limit), np.float32(hidden)
-            total += hamming_at(words[y[i], x[i]], facing[y[i]], x[i], np.float32(d), *bounds)
+            total += min(hamming_at(words[y[i], x[i]], facing[y[i]], x[i], np.float32(d), np.float32(hidden)), limit)
         if total > bound:
             return np.inf
     return total

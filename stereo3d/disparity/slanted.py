@@ -45,7 +45,7 @@ def match_costs(words, facing, other, state, d, lo, hi, limit, hidden, against, 
                 if not (u >= -half and u <= width - half):
                     cost[y, x, l] = hidden
                     continue
-                c = hamming_at(word, facing[y], x, v, limit, hidden)
+                c = min(hamming_at(word, facing[y], x, v, hidden), limit)
                 i = min(int(u + half), width - 1)
                 if state[y, i] == 0:
                     c = hidden
