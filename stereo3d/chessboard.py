@@ -545,7 +545,8 @@ def calibrate_rig(
     scale = max(camera.sigma["fx"] / camera.camera.K[0, 0] for camera in cams)  # distances go with the focal length
     sigma = float(np.hypot(spread, scale * np.linalg.norm(t)))
     baseline = float(np.linalg.norm(t))
-    if not baseline > LEAST_CERTAIN * sigma:
+    far = float(np.median([np.linalg.norm(_pose(x1, ids, cam1.camera, board)[1]) for _, _, ids, x1, _ in used]))
+    if not baseline > max(LEAST_CERTAIN * sigma, NOISE_FLOOR * far / cam1.camera.focal):  # the very same photos: 0 +- 0
         raise StereoError(
             "bad_calibration", f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}"
             f"{' ' + unit if unit else ''}.", "Are the photos of the left and the right camera the same ones?",
