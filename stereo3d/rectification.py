@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .geometry import distort, essential_from_pose, every, hom, project, undisto
 from .options import Between
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 
-KINDS = "auto", "planar", "polar"
+Kind = Literal["auto", "planar", "polar"]
 
 # The canvas may have at most this many times the pixels of the photo at matching size, and a photo may be stretched
 # along a row by at most this factor between its ends; beyond that the epipole is too near for a plane.
@@ -45,7 +45,7 @@ def rectify(
     right: Photo,
     view: TwoView,
     *,
-    kind: Literal["auto", "planar", "polar"] = "auto",
+    kind: Kind = "auto",
     straighten: bool = True,
     max_size: int = 1600,
     inlier_x=None,
@@ -73,8 +73,9 @@ def rectify(
     Raises StereoError("forward_motion") where a plane is asked for and an epipole lies in or near the picture;
     ("no_overlap") where no row or no column is common.
     """
-    if kind not in KINDS:
-        raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {', '.join(KINDS)}.")
+    if kind not in get_args(Kind):
+        there = ", ".join(get_args(Kind))
+        raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {there}.")
     rig = view.rig
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
     if kind != "polar" and _is_rectified(view):

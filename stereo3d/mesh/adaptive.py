@@ -70,6 +70,17 @@ def _near_apex(cell, py, px, qy, qx, ry, rx):
     return _state(cell, ry - (dy < 0), rx - (dx < 0))
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _of_halves(cell, below1, below2, py, px, qy, qx, ry, rx, my, mx):
+    """State of the two halves of a triangle (p, q, r), whose apex is m: their longest sides go from p and q to r.
+
+    below1, below2: err of the middles of these sides. BROKEN where one must be split, whatever its state is.
+    """
+    if below1 == NEVER or below2 == NEVER:
+        return BROKEN, BROKEN
+    return _near_apex(cell, py, px, ry, rx, my, mx), _near_apex(cell, qy, qx, ry, rx, my, mx)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _part(P, Q, dy, dx):
     return np.sqrt(float(dy * dy + dx * dx)) * abs(P[2] - Q[2]) / (2 * (P[2] + Q[2]))
@@ -174,11 +185,7 @@ def _middles_of_sides(points, cell, pitch, cap, s, first, last, err):
                             below1, below2 = _at(err, y - g, x + side * g, g), _at(err, y + g, x + side * g, g)
                         else:
                             below1, below2 = _at(err, y + side * g, x - g, g), _at(err, y + side * g, x + g, g)
-                        state1 = state2 = BROKEN
-                        if below1 != NEVER and below2 != NEVER:
-                            # its halves: apex m, longest sides from p and from q to the apex r
-                            state1 = _near_apex(cell, py, px, ry, rx, y, x)
-                            state2 = _near_apex(cell, qy, qx, ry, rx, y, x)
+                        state1, state2 = _of_halves(cell, below1, below2, py, px, qy, qx, ry, rx, y, x)
                     need = _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, pitch, cap)
                     value = max(value, need)
                 err[y, x] = value
@@ -201,10 +208,7 @@ def _middles_of_squares(points, cell, pitch, cap, s, first, last, err):
             for ry, rx in ((r1y, r1x), (r2y, r2x)):
                 below1 = _at(err, (ry + py) // 2, (rx + px) // 2, h)
                 below2 = _at(err, (ry + qy) // 2, (rx + qx) // 2, h)
-                state1 = state2 = BROKEN
-                if below1 != NEVER and below2 != NEVER:
-                    state1 = _near_apex(cell, py, px, ry, rx, y, x)
-                    state2 = _near_apex(cell, qy, qx, ry, rx, y, x)
+                state1, state2 = _of_halves(cell, below1, below2, py, px, qy, qx, ry, rx, y, x)
                 need = _need(points, cell, below1, below2, state1, state2, py, px, qy, qx, ry, rx, pitch, cap)
                 value = max(value, need)
             err[y, x] = value

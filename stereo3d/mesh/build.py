@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 # A point map of more pixels than both of these is thinned first: no triangle shows what its single pixels hold.
 MOST_PIXELS, PIXELS_PER_FACE = 4_000_000, 8
-SMOOTHING = 2  # 5 x 5 points of the map, so many px apart, and the share of sigma^2 that scatters among them as noise:
-# the first two windows are wider than the one that a matcher decides by (7 px), within which errors are alike; of what
-# lies further apart most is the surface's own. Chosen on 4 rendered pairs and 5 real ones alike: errors of relief fall
-# by 44 %, of depth by 15 %.
+SMOOTHING = 2  # radius of the windows, 5 x 5 points of the map
+# How many px apart these are, and the share of sigma^2 that is taken for noise: the first two windows are wider than
+# the one that a matcher decides by (7 px), within which errors are alike, but see relief that is none. Chosen on four
+# rendered pairs and five real ones alike, by what neighbouring points differ by from the truth.
 SMOOTHING_STEPS = ((9, 0.25), (3, 0.25), (1, 1.0))
 
 
