@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from stereo3d.errors import StereoError
 from stereo3d.geometry import project, rotation_from_vector, scale_K, vertex_normals
 from stereo3d.mesh import MESHERS, build_mesh, texture_mesh
-from stereo3d.mesh.build import NOTHING_BETWEEN, noise
+from stereo3d.mesh.build import NOTHING_BETWEEN, SMOOTHING, SMOOTHING_STEPS, noise
 from stereo3d.mesh.methods import Sheet
 from stereo3d.mesh.visible import nearest
 from stereo3d.preview import bilinear, render
@@ -319,6 +319,20 @@ def test_noise_that_neighbours_share_goes_and_relief_that_stands_out_of_it_stays
     assert abs(np.nanmean(off[step]) - np.nanmean(off[~step])) < 0.1 * 8 * deviation  # the step is as high as before
     near = (np.abs(u - 159.5) < 4) & (v > 140)  # and as steep: beside it the surface lies where it lay
     assert np.nanmedian(np.abs(off[near])) < 1.5 * deviation
+
+
+def test_rows_that_share_the_photo_s_pixels_are_smoothed_as_far_as_others():
+    angle, radius = np.meshgrid(np.radians(np.arange(0, 180, 0.25)), np.arange(10, 200), indexing="ij")
+    u, v = radius * np.cos(angle), radius * np.sin(angle)  # rows run away from an epipole, one pixel holds many there
+    of_photo = np.random.default_rng(0).normal(size=(201, 401))[np.rint(v).astype(int), np.rint(u).astype(int) + 200]
+    a, b = u / 500, v / 500
+    w = (1 + 0.1 * a - 0.2 * b) / 4
+    points = np.stack([a, b, np.ones_like(a)], -1) / (w * (1 + 0.01 * of_photo))[..., None]
+    sheet = Sheet(points, 0.01 * np.linalg.norm(points, axis=-1), np.zeros(w.shape, bool), 80.0, NOTHING_BETWEEN)
+    error = sheet.smoothed(SMOOTHING, SMOOTHING_STEPS).points[..., 2] * w - 1
+    near, far = (np.sqrt((error[:, some] ** 2).mean()) for some in (slice(20), slice(100, None)))
+    assert far < 0.01 / 5
+    assert near < 1.6 * far
 
 
 def test_flat_walls_take_few_triangles_and_detail_many():

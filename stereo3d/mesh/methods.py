@@ -69,7 +69,7 @@ class Sheet:
 
         h, w = self.sigma.shape
         out = np.full((h, w), np.nan), np.full((h, w, 2), np.nan), np.zeros((h, w), np.int32)
-        given = self.points, self.ranges, self.sigma, self.tangent, radius, step, loose
+        given = self.points, self.ranges, self.sigma, self.tangent, self.pitch, radius, step, loose
 
         def rows(first: int):
             sheet.planes(*given, first, min(first + 64, h), *out)

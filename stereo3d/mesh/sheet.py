@@ -59,11 +59,12 @@ def edges(points, r, sigma, tangent):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def planes(points, r, sigma, tangent, radius, step, loose, row0, row1, smooth, slope, count):
+def planes(points, r, sigma, tangent, pitch, radius, step, loose, row0, row1, smooth, slope, count):
     """A plane through the neighbours of each point on its surface, rows row0 .. row1 - 1.
 
     w = g . (a, b) + c by least squares over 2 radius + 1 by as many points, `step` pixels apart; what is torn from the
-    point does not count.
+    point does not count. Where rows lie closer together than `pitch` in (a, b), as they do about an epipole in the
+    picture, more of them are stepped over: their errors are the same ones.
     slope (H,W,2): gradient of ln z over (a, b), -g / w, NaN where the points span no plane; count (H,W): how many.
     smooth (H,W): w moved towards the plane by the share of the scatter about it that sigma explains,
     min(1, loose sigma_w^2 / s^2) (Wiener; Lee 1980): noise goes, and detail that stands out of the noise stays.
@@ -77,9 +78,17 @@ def planes(points, r, sigma, tangent, radius, step, loose, row0, row1, smooth, s
                 continue
             a0, b0, w0 = px / pz, py / pz, 1 / pz
             rp, sp = r[y, x], sigma[y, x]
+            rows = step
+            beside = y + 1 if y + 1 < H and points[y + 1, x, 2] > 0 else y - 1
+            if beside >= 0 and points[beside, x, 2] > 0:
+                q = points[beside, x]
+                a, b = q[0] / q[2] - a0, q[1] / q[2] - b0
+                gap = np.sqrt(a * a + b * b)
+                if gap < pitch:
+                    rows = int(min(step * pitch / gap + 0.5, np.float64(H)))
             n = 0
             sa = sb = sw = saa = sab = sbb = saw = sbw = sww = 0.0
-            for i in range(y - min(radius, y // step) * step, min(H, y + radius * step + 1), step):
+            for i in range(y - min(radius, y // rows) * rows, min(H, y + radius * rows + 1), rows):
                 for j in range(x - min(radius, x // step) * step, min(W, x + radius * step + 1), step):
                     qx, qy, qz = points[i, j, 0], points[i, j, 1], points[i, j, 2]
                     if not held(px, py, pz, rp, sp, qx, qy, qz, r[i, j], sigma[i, j], tangent):
