@@ -13,7 +13,7 @@ import numpy as np
 from .errors import StereoError
 from .files import replacing
 from .geometry import rotation_from_quaternion, rotation_from_vector, scale_K
-from .records import Camera, Photo, Rig
+from .records import NO_ROTATION, Camera, Photo, Rig
 
 log = logging.getLogger(__name__)
 
@@ -381,15 +381,15 @@ def _distortion(dist, name: str) -> np.ndarray:
 
 
 def _rotation(R) -> np.ndarray:
-    """The rotation nearest to R, which must be one to 1e-3 (rounding in the file); a rotation vector is taken too."""
+    """The rotation nearest to R, which must be one to `NO_ROTATION`; a rotation vector is taken too."""
     R = _array(R, "R")
     if R.size == 3:
         return rotation_from_vector(R.ravel())
     R = _matrix(R, (3, 3), "R")
     off = float(np.abs(R @ R.T - np.eye(3)).max())
-    if off > 1e-3:
-        raise _bad(f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, allowed is 0.001",
-                   "Check its numbers.", off=off)  # fmt: skip
+    if off > NO_ROTATION:
+        raise _bad(f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, allowed is "
+                   f"{NO_ROTATION:g}", "Check its numbers.", off=off)  # fmt: skip
     if np.linalg.det(R) < 0:
         raise _bad("has a matrix R that mirrors: its determinant is -1", "Check the signs, and the axes (x right, y "
                    "down, z forward).")  # fmt: skip
@@ -921,8 +921,10 @@ def fit_rig(
     was calibrated on turned photos and stays. A camera of unknown size is taken for the photo's size if its principal
     point lies in the middle half of it.
 
-    Raises StereoError("calibration_mismatch") with both sizes, and where just one photo is mirrored and R is known.
+    Raises StereoError("calibration_mismatch") with both sizes, and where just one photo is mirrored and R is known;
+    ("bad_calibration") where the rig's two cameras stand in one place.
     """
+    rig.check_baseline()
     fitted, turns = [], []
     for camera, size, orientation, which in zip((rig.cam1, rig.cam2), (size1, size2), orientations,
                                                 ("first", "second"), strict=True):  # fmt: skip

@@ -597,8 +597,10 @@ def estimate_two_view(
     (`Camera.source` "estimated"), else it stands. TwoView.focal_sigma says how sure the focal is then.
     threshold: px, Sampson distance of an inlier.  Otherwise |t| = 1 unless the rig gives a scale.
 
-    Raises StereoError("few_matches" | "no_overlap") where no pose has enough support.
+    Raises StereoError("few_matches" | "no_overlap") where no pose has enough support, ("bad_calibration") where a known
+    t is 0.
     """
+    rig.check_baseline()
     if len(matches) < LEAST_INLIERS:
         raise StereoError("few_matches", f"{len(matches)} matches between the photos, {LEAST_INLIERS} needed.",
                           "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
@@ -670,7 +672,7 @@ def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
                           "The calibration is of another rig or of other photos, or left and right are exchanged: give "
                           "the photos in the order of the calibration, or leave the pose out.",
                           inliers=int(inliers.sum()), matches=len(x1))  # fmt: skip
-    return TwoView(F, rig.R, np.asarray(rig.t, float).reshape(3), inliers, rig)
+    return TwoView(F, rig.R, rig.t, inliers, rig)
 
 
 def sparse_points(matches: Matches, view: TwoView) -> np.ndarray:

@@ -19,7 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import StereoError
+
 record = dataclass(frozen=True, eq=False)
+NO_ROTATION = 1e-3  # |R R^T - 1| of a rotation at most: what rounding to four digits leaves, as files have them
 
 
 @record
@@ -33,6 +36,16 @@ class Photo:
     pixels: np.ndarray
     exif: dict = field(default_factory=dict)
     path: Path | None = None
+
+    def __post_init__(self):
+        pixels = np.asarray(self.pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            shape = " x ".join(map(str, pixels.shape)) or "none"
+            raise StereoError(
+                "photo_unreadable", f"a photo's pixels are {shape} {pixels.dtype}, height x width x 3 uint8 (RGB) "
+                "are needed.", "A grey picture: np.repeat(grey[..., None], 3, axis=2). With a fourth channel: "
+                "pixels[..., :3]. Numbers of 0 to 1: np.rint(255 * pixels).astype(np.uint8).", shape=pixels.shape,
+            )  # fmt: skip
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,6 +67,19 @@ class Camera:
     source: str = "given"
     source_detail: str = ""
 
+    def __post_init__(self):
+        K = _numbers(self, "K", (3, 3), "a camera matrix is [fx 0 cx; 0 fy cy; 0 0 1]")
+        if not (K[0, 0] > 0 and K[1, 1] > 0):
+            raise _wrong(f"a camera's focal lengths are fx = {K[0, 0]:g}, fy = {K[1, 1]:g} px; both must be positive",
+                         "Check K = [fx 0 cx; 0 fy cy; 0 0 1].", fx=K[0, 0], fy=K[1, 1])  # fmt: skip
+        if np.abs(K[2] - [0, 0, 1]).max() > 1e-9:
+            raise _wrong(f"the last row of a camera's K is {_listed(K[2])}, not 0 0 1",
+                         "Is it transposed, or of another scale? K = [fx 0 cx; 0 fy cy; 0 0 1].")  # fmt: skip
+        dist = _numbers(self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4")
+        if len(dist) > 12:
+            raise _wrong(f"a camera has {len(dist)} distortion coefficients; known are 12 at most",
+                         "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, without tilt.")  # fmt: skip
+
     @property
     def focal(self) -> float:
         """Geometric mean of fx and fy, px."""
@@ -64,7 +90,8 @@ class Camera:
 class Rig:
     """Two cameras and, where known, their relative pose X2 = R X1 + t.
 
-    R: (3,3) | None.  t: (3,) | None, in `unit`.  unit: "m" | "mm" | ... | None (up to scale: |t| = 1).
+    R: (3,3) | None.  t: (3,) | None, in `unit`; 0: a turn on the spot, which has no depth to find.
+    unit: "m" | "mm" | ... | None (up to scale: |t| = 1).
     """
 
     cam1: Camera
@@ -73,9 +100,16 @@ class Rig:
     t: np.ndarray | None = None
     unit: str | None = None
 
+    def __post_init__(self):
+        _check_pose(self)
+
     @property
     def posed(self) -> bool:
         return self.R is not None and self.t is not None
+
+    def check_baseline(self) -> None:
+        """Raises StereoError("bad_calibration") where t is known and 0: nothing has a depth then."""
+        _check_step(self.t)
 
 
 @record
@@ -90,17 +124,27 @@ class Features:
 
 @record
 class Matches:
-    """Corresponding photo pixels. x1, x2: (N,2) f64 px.  score: (N,) f32, higher is better."""
+    """Corresponding photo pixels. x1, x2: (N,2) f64 px.  score: (N,) f32, higher is better | None."""
 
     x1: np.ndarray
     x2: np.ndarray
-    score: np.ndarray
+    score: np.ndarray | None = None
+
+    def __post_init__(self):
+        shapes = [np.shape(x) for x in (self.x1, self.x2)]
+        if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] != 2:
+            raise StereoError("size_mismatch", f"matches have x1 of shape {shapes[0]} and x2 of shape {shapes[1]}; "
+                              "both must be (N, 2), the same N.", "Row k of both is the same thing, (x, y) in px.",
+                              x1=shapes[0], x2=shapes[1])  # fmt: skip
+        if self.score is not None and np.shape(self.score) != shapes[0][:1]:
+            raise StereoError("size_mismatch", f"{shapes[0][0]} matches have scores of shape {np.shape(self.score)}.",
+                              "Give a number each, or score=None.", matches=shapes[0][0])  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.x1)
 
     def __getitem__(self, index) -> "Matches":
-        return Matches(self.x1[index], self.x2[index], self.score[index])
+        return Matches(self.x1[index], self.x2[index], None if self.score is None else self.score[index])
 
 
 @record
@@ -119,6 +163,10 @@ class TwoView:
     inliers: np.ndarray
     rig: Rig
     focal_sigma: float | None = None
+
+    def __post_init__(self):
+        _check_pose(self)
+        _check_step(self.t)
 
 
 @record
@@ -209,3 +257,54 @@ class Mesh:
     uv2: np.ndarray | None = None
     texture2: np.ndarray | None = None
     facts: dict = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+
+
+def _wrong(message: str, advice: str, **numbers) -> StereoError:
+    return StereoError("bad_calibration", message + ".", advice, **numbers)
+
+
+def _listed(values) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in np.ravel(values)) + ")"
+
+
+def _numbers(record, name: str, shape: tuple[int, ...], advice: str) -> np.ndarray:
+    """The record's field as finite f64 of that shape; a column stands for a vector, as OpenCV has them."""
+    given = getattr(record, name)
+    what = f"{name} of a {type(record).__name__}"
+    try:
+        value = np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise _wrong(f"the {what} is no array of numbers", advice[:1].upper() + advice[1:] + ".") from error
+    if value.size != np.prod(shape) or (len(shape) == 2 and value.shape != shape):
+        raise _wrong(f"the {what} has shape {value.shape}, needed is {shape}", advice[:1].upper() + advice[1:] + ".")
+    if not np.isfinite(value).all():
+        raise _wrong(f"the {what} is {_listed(value)}, not finite numbers", advice[:1].upper() + advice[1:] + ".")
+    if value.shape != shape:
+        value = value.reshape(shape)
+    if value is not given:
+        object.__setattr__(record, name, value)
+    return value
+
+
+def _check_pose(record) -> None:
+    """R, where it is there, is a rotation, t finite."""
+    if record.R is not None:
+        R = _numbers(record, "R", (3, 3), "X2 = R X1 + t, R a rotation matrix (cv2.Rodrigues makes one of a vector)")
+        off, sign = float(np.abs(R @ R.T - np.eye(3)).max()), float(np.linalg.det(R))
+        if off > NO_ROTATION or sign < 0:
+            raise _wrong(
+                f"R is no rotation: R R^T is off the identity by {off:.2g} (allowed is {NO_ROTATION:g}), its "
+                f"determinant is {sign:.3g}", "X2 = R X1 + t, R of determinant 1: check its numbers, and its axes (x "
+                "right, y down, z forward).", off=off, determinant=sign,
+            )  # fmt: skip
+    if record.t is not None:
+        _numbers(record, "t", (3,), "X2 = R X1 + t: the first camera's place, seen from the second")
+
+
+def _check_step(t) -> None:
+    if t is not None and not np.any(t):
+        raise _wrong(f"both cameras stand in one place: t = {_listed(t)}", "A stereo rig needs t other than 0; leave R "
+                     "and t out where they are not known.")  # fmt: skip

@@ -141,8 +141,8 @@ def render(
             if pose != "turned"
             else Camera(_turned_K(cam1.K, size), (size[1], size[0]), cam1.dist, "given", "synthetic")
         )
-    if min(*cam1.size, *cam2.size) < 1 or min(cam1.focal, cam2.focal) <= 0:
-        raise ValueError(f"cameras of size {cam1.size}, {cam2.size} and focal {cam1.focal:g}, {cam2.focal:g} px")
+    if min(*cam1.size, *cam2.size) < 1:
+        raise ValueError(f"cameras of size {cam1.size} and {cam2.size} px")
     rig = Rig(cam1, cam2, R, t, "m")
 
     W1, C1 = _look_at(scene.eye, scene.target)

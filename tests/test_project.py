@@ -18,7 +18,8 @@ PACKAGE = ROOT / "stereo3d"
 
 # A module imports only from layers above its own line, never from its neighbours.
 LAYERS = (
-    ("errors", "records"),
+    ("errors",),
+    ("records",),
     ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast",
      "rays"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),

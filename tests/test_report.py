@@ -367,8 +367,8 @@ def test_the_command_repeats_the_run():
              "force": True,
              "options": {"matcher.radius": 4, "pose.threshold": 2.5, "rectify.straighten": False}}  # fmt: skip
     config = Config(**given)
-    result = SimpleNamespace(left=Photo(np.zeros((1, 1, 3)), path=Path("a b.jpg")), right=Photo(np.zeros((1, 1, 3))),
-                             config=config)  # fmt: skip
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    result = SimpleNamespace(left=Photo(pixels, path=Path("a b.jpg")), right=Photo(pixels), config=config)
     words = shlex.split(repeat_command(result, "out.obj"))
     assert words[:5] == ["stereo3d", "a b.jpg", "RIGHT", "-o", "out.obj"]
     command = cli.commands["reconstruct"]
