@@ -689,6 +689,8 @@ def read_mesh(path: str | os.PathLike) -> Mesh:
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
         data = path.read_bytes()
+        if not data:
+            raise StereoError("empty_mesh", f"{path}: the file is empty (0 bytes).", "Write the mesh again.")
         vertices, faces, uv = _read_obj(data) if suffix == ".obj" else _read_by_trimesh(path)
         if len(faces) and not (0 <= faces.min() and faces.max() < len(vertices)):
             raise ValueError(f"a face names vertex {faces.max() + 1} of {len(vertices)}")

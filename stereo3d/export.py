@@ -90,10 +90,13 @@ def write_mesh(
     stands upright; None: camera 1 was held level.  mark_filled: in .ply, vertices with sigma NaN are magenta.
 
     All or nothing: the files appear together when every byte is written, the OBJ last; after a failure what was there
-    before is there still. Raises StereoError("unknown_format" | "unwritable" | "bad_option").
+    before is there still. Raises StereoError("unknown_format" | "unwritable" | "bad_option" | "empty_mesh").
     """
     path = Path(path)
     writer = _writer(path)
+    if not len(mesh.faces):
+        raise StereoError("empty_mesh", f"{path}: nothing to write, the mesh has {len(mesh.vertices)} vertices and no "
+                          "triangle.", "Points alone are written by write_points.")  # fmt: skip
     if not 1 <= quality <= 100:
         raise StereoError("bad_option", f"JPEG quality {quality}.", "Give 1 to 100.", quality=quality)
     check_axes(path, axes)

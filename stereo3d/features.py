@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import StereoError
 from .geometry import hom, ideal_pixels
-from .options import Between, choose
+from .options import Between, check_options, choose, options_of
 from .records import Features, Matches, Photo, TwoView
 
 # Along epipolar lines: how far beside the line, px of the picture reduced to `max_size`, and the ratio of distances.
@@ -116,19 +116,24 @@ def asift(
 DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 
 
-def detect_features(photo: Photo, *, method: str = "sift", max_size: int = 1600, **options) -> Features:
+def detect_features(
+    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Between(1)] = 1600, **options
+) -> Features:
     """Features of a photo, found on it reduced to the longer side `max_size` px; places in pixels of the photo.
 
     method: a name in `DETECTORS`; options: of that detector.
+    Raises StereoError("unknown_method" | "bad_option").
     """
     detector = choose("detector", DETECTORS, method)
+    options = check_options(method, options_of(detector), options)
+    max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]
     grey, scale = _grey(photo, max_size)
     x, descriptors, frames = detector(grey, **options)
     return Features((x + 0.5) / scale - 0.5, descriptors, frames / scale.mean())
 
 
 def match_features(
-    left: Photo, right: Photo, *, method: str = "sift", max_size: int = 1600,
+    left: Photo, right: Photo, *, method: str = "sift", max_size: Annotated[int, Between(1)] = 1600,
     ratio: Annotated[float, Between(0.1, 1.0)] = 0.8, refine: bool = True,
     found: tuple[Features, Features] | None = None, view: TwoView | None = None, **options,
 ) -> Matches:  # fmt: skip
@@ -142,8 +147,11 @@ def match_features(
     ratio `GUIDE_RATIO`: of some hundred neighbours in place of ten thousand, far fewer look alike by chance. Repeated
     texture and wide baselines gain most.
     The nearest neighbours of one keypoint with several orientations count as one. score = 1 - distance ratio.
-    Raises StereoError("few_features") where a photo has fewer than 20.
+    Raises StereoError("few_features") where a photo has fewer than 20, ("unknown_method" | "bad_option").
     """
+    known = options_of(choose("detector", DETECTORS, method), match_features)
+    options = check_options(method, known, {"max_size": max_size, "ratio": ratio, "refine": refine, **options})
+    max_size, ratio, refine = (options.pop(name) for name in ("max_size", "ratio", "refine"))
     if found is None:
         with ThreadPoolExecutor(2) as pool:
             find = partial(detect_features, method=method, max_size=max_size, **options)

@@ -271,7 +271,7 @@ def reconstruct(
     with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
         mesh = finished(mesh, left, right, matches, view, rig)
-        findings += fallback
+        findings = [*_too_many_faces(mesh, config), *findings, *fallback]
     progress("done", 0, "")
 
     some = np.flatnonzero(known)[:: 1 + np.count_nonzero(known) // TOLD_BY]
@@ -742,6 +742,17 @@ def _row_findings(pair: RectifiedPair) -> list[Finding]:
         f"{pair.drift['after_px']:.2f} px after a slow drift of up to {pair.drift['largest_px']:.1f} px was taken out: "
         "a lens or a rolling shutter that the cameras' data do not tell of.", dict(pair.drift),
         "A calibration with lens distortion (`stereo3d calibrate`) makes it more precise.")]  # fmt: skip
+
+
+def _too_many_faces(mesh: Mesh, config: Config) -> list[Finding]:
+    """Whether the mesh needs more triangles than were asked for: how many it needs is not known before."""
+    count = len(mesh.faces)
+    if not config.faces or count <= config.faces:
+        return []
+    return [Finding(
+        "more_faces", "info", f"the mesh has {count} triangles where {config.faces} were asked for: its outline and "
+        "the steps in it take as many.", {"faces": count, "asked": config.faces},
+        f"Give --faces {count} or more, or close its holes (--close).")]  # fmt: skip
 
 
 def _outcome_findings(covered: float) -> list[Finding]:

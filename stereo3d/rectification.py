@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import StereoError
 from .geometry import distort, essential_from_pose, every, hom, project, undistort
-from .options import Between
+from .options import Between, check_options, options_of
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
 
 Kind = Literal["auto", "planar", "polar"]
@@ -47,7 +47,7 @@ def rectify(
     *,
     kind: Kind = "auto",
     straighten: bool = True,
-    max_size: int = 1600,
+    max_size: Annotated[int, Between(1)] = 1600,
     inlier_x=None,
 ) -> RectifiedPair:
     """Resample both photos, once, so that corresponding epipolar lines are equal rows.
@@ -71,11 +71,13 @@ def rectify(
     Photos that are rectified already (R = 1, t along x, equal K but for the principal column, no distortion) keep
     their pixels, unless polar is asked for: kind "identity".
     Raises StereoError("forward_motion") where a plane is asked for and an epipole lies in or near the picture;
-    ("no_overlap") where no row or no column is common.
+    ("no_overlap") where no row or no column is common; ("bad_option") for a max_size below 1.
     """
     if kind not in get_args(Kind):
         there = ", ".join(get_args(Kind))
         raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {there}.")
+    given = {"straighten": straighten, "max_size": max_size}
+    straighten, max_size = check_options("rectify", options_of(rectify), given).values()
     rig = view.rig
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
     if kind != "polar" and _is_rectified(view):

@@ -640,10 +640,12 @@ def test_read_mesh_says_what_is_wrong(tmp_path):
     trimesh.PointCloud(np.eye(3)).export(tmp_path / "cloud.ply")
     (tmp_path / "broken.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 3\n")
     (tmp_path / "broken.glb").write_bytes(b"glTF nonsense")
-    (tmp_path / "empty.obj").write_bytes(b"")
+    for suffix in ("obj", "ply", "glb", "stl"):
+        (tmp_path / f"empty.{suffix}").write_bytes(b"")
     (tmp_path / "mesh.fbx").write_bytes(b"")
     codes = {"cloud.ply": "empty_mesh", "broken.ply": "file_unreadable", "broken.glb": "file_unreadable",
-             "empty.obj": "empty_mesh", "mesh.fbx": "unknown_format", "no.obj": "file_missing"}  # fmt: skip
+             "empty.obj": "empty_mesh", "empty.ply": "empty_mesh", "empty.glb": "empty_mesh",
+             "empty.stl": "empty_mesh", "mesh.fbx": "unknown_format", "no.obj": "file_missing"}  # fmt: skip
     for name, code in codes.items():
         with pytest.raises(StereoError) as caught:
             evaluate.read_mesh(tmp_path / name)

@@ -419,6 +419,14 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
     assert files_in(tmp_path) == before
 
 
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("points", [0, 3])
+def test_a_mesh_without_a_triangle_is_not_written(tmp_path, suffix, points):
+    with pytest.raises(StereoError, match=f"{points} vertices and no triangle") as caught:
+        write_mesh(tmp_path / f"a{suffix}", Mesh(np.zeros((points, 3)), np.zeros((0, 3), np.int32)))
+    assert caught.value.code == "empty_mesh" and caught.value.advice and not any(tmp_path.iterdir())
+
+
 def test_the_obj_takes_its_place_last(tmp_path, monkeypatch):
     order, replace = [], os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).suffix), replace(a, b)))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from stereo3d import features, synthetic
 from stereo3d.errors import StereoError
-from stereo3d.features import DETECTORS, match_features, spread
+from stereo3d.features import DETECTORS, detect_features, match_features, spread
 from stereo3d.geometry import fundamental_from_pose, hom, project, sampson, transform, undistort
-from stereo3d.records import Matches, Photo, TwoView
+from stereo3d.records import Features, Matches, Photo, TwoView
 
 OPTIONS = {"sift": {}, "orb": {"features": 2500}, "asift": {"features": 4000, "tilts": 1}}  # fewer: faster
 
@@ -352,6 +352,20 @@ def test_tiny_photos_end_in_one_clear_error(method, size):
     with pytest.raises(StereoError) as caught:
         match_features(Photo(pixels), Photo(pixels), method=method, **OPTIONS[method])
     assert caught.value.code == "few_features"
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ({"foo": 1}, "sift has no option 'foo'"), ({"contrast": -1}, "sift.contrast cannot be -1"),
+    ({"ratio": 2}, "sift.ratio cannot be 2"), ({"max_size": 0}, "max_size cannot be 0"),
+])  # fmt: skip
+def test_options_that_there_are_not(handheld_pair, wrong, words):
+    photos = handheld_pair.left, handheld_pair.right
+    found = Features(np.zeros((30, 2)), np.zeros((30, 128), np.float32), np.zeros((30, 2, 2)))
+    calls = [lambda **o: match_features(*photos, **o), lambda **o: match_features(*photos, found=(found, found), **o)]
+    for call in calls if "ratio" in wrong else [*calls, lambda **o: detect_features(photos[0], **o)]:
+        with pytest.raises(StereoError, match=words) as caught:
+            call(**wrong)
+        assert caught.value.code == "bad_option" and caught.value.advice
 
 
 def test_unrelated_photos_match_little(handheld_pair):

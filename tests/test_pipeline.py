@@ -25,7 +25,7 @@ from stereo3d.features import DETECTORS, match_features
 from stereo3d.files import read_map
 from stereo3d.fusion import fuse
 from stereo3d.geometry import hom, project, scale_K, undistort
-from stereo3d.mesh import MESHERS
+from stereo3d.mesh import MESHERS, build_mesh
 from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct, until_rectified
 from stereo3d.records import Camera, Finding, Photo, Rig
 from stereo3d.triangulation import WORST, point_map, triangulate
@@ -644,6 +644,14 @@ def test_short_of_memory_the_photos_are_matched_smaller(still_life):
 
 def test_a_matcher_that_knows_nothing(small):
     refused("no_disparity", small.left, small.right, cameras(small), options={"matcher.speckle": 10**8})
+
+
+def test_a_mesh_that_needs_more_triangles_than_were_asked_for_says_so(small):
+    result = reconstruct(small.left, small.right, cameras(small), replace(QUICK, faces=1, matcher="block"))
+    told, count = {f.code: f for f in result.findings}["more_faces"], len(result.mesh.faces)
+    assert count > 1 and told.numbers == {"faces": count, "asked": 1} and f"{count} triangles" in told.message
+    enough = build_mesh(result.points, sigma=result.sigma, between=result.between, faces=count)
+    assert len(enough.faces) <= count, "what it says is needed is enough"
 
 
 def test_the_grid_takes_over_where_open3d_is_missing(small, monkeypatch):

@@ -671,5 +671,10 @@ def test_one_outlier_does_not_stretch_the_range():
 def test_a_rectification_that_there_is_not():
     camera = Camera(np.array([[300.0, 0, 79.5], [0, 300, 59.5], [0, 0, 1]]), (160, 120))
     photo = Photo(np.zeros((120, 160, 3), np.uint8))
+    view = view_of(Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0])))
     with pytest.raises(StereoError, match="auto, planar, polar"):
-        rectify(photo, photo, view_of(Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))), kind="spherical")
+        rectify(photo, photo, view, kind="spherical")
+    for size in (0, -3, 0.5, None):
+        with pytest.raises(StereoError, match=f"max_size cannot be {size}. It is int at least 1") as caught:
+            rectify(photo, photo, view, max_size=size)
+        assert caught.value.code == "bad_option"

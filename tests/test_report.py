@@ -518,6 +518,7 @@ def test_meshes_that_cannot_be_shown(tmp_path):
         ("words.xyzzy", "mesh", "unknown_format"),
         ("broken.ply", "ply\nnonsense", "file_unreadable"),
         ("points.obj", "v 0 0 1\n", "empty_mesh"),
+        ("empty.glb", "", "empty_mesh"),
         ("nan.obj", "v nan 0 1\nv 1 0 1\nv 0 1 1\nf 1 2 3\n", "file_unreadable"),
     ):
         if text is not None:

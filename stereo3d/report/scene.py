@@ -118,6 +118,8 @@ def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part]
     if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
         raise StereoError("unknown_format", f"{path}: no reader for meshes in {path.suffix or 'files without suffix'}.",
                           "Use .obj, .ply, .glb or .stl.")  # fmt: skip
+    if not path.stat().st_size:
+        raise StereoError("empty_mesh", f"{path}: the file is empty (0 bytes).", "Write the mesh again.")
     try:
         found = [g for g in trimesh.load_scene(path, process=False).dump() if isinstance(g, trimesh.Trimesh)]
         parts = [_part(g) for g in found if len(g.faces)]
