@@ -15,9 +15,9 @@ visible wrong motion (px per degree); cost of the best other motion.
 
 --risk, instead: does a warning mean something? Rendered matches with truth, weak and strong geometry: median and
 largest error of the pose where each finding was said and where nothing was. Then rendered pairs made worse step by
-step: blurred (both photos, the second alone, by Gaussians and by shakes), over- and underexposed, the rows of the
-rectified pictures shifted, the baseline lengthened; what is measured of it, the error of pose and depth, the share of
-depths more than 2 % off, the share of the rectified picture with a depth, and what is said.
+step: blurred (both photos, the second alone, by Gaussians and by shakes), noisy, over- and underexposed, the rows of
+the rectified pictures shifted, the baseline lengthened; what is measured of it, the error of pose and depth, the share
+of depths more than 2 % off, the share of the rectified picture with a depth, and what is said.
 """
 
 import argparse
@@ -209,6 +209,9 @@ def worse_pairs(scene: str, pose: str):
         yield f"second shaken over {length} px", left, shaken(right, length), pair, 0
     for gain in (1.3, 1.7, 2.2, 3, 4, 0.3, 0.2, 0.1, 0.07):
         yield f"both {gain:g} times as bright", exposed(left, gain), exposed(right, gain), pair, 0
+    for sigma in (3, 6, 9, 12, 15, 20, 30):
+        noisy = synthetic.render(scene, pose=pose, size=pair.left.size, supersample=2, noise=sigma)
+        yield f"both with noise of {sigma:g} levels", noisy.left, noisy.right, noisy, 0
     for shift in (0.15, 0.3, 0.5, 1, 2):
         yield f"rows shifted by {shift:g} px", left, right, pair, shift
     base = synthetic.SCENES[scene]().baseline
@@ -219,14 +222,16 @@ def worse_pairs(scene: str, pose: str):
 
 
 def degradations() -> None:
-    columns = "blur px", "apart", "clipped", "range", "rows px", "angle", "pose deg", "depth %", "bad %", "covered"
+    columns = ("blur px", "apart", "noise", "clipped", "range", "rows px", "angle", "pose deg", "depth %", "bad %",
+               "covered")  # fmt: skip
     for scene, pose in (("handheld", "handheld"), ("still_life", "handheld"), ("slanted", "handheld_vertical")):
         print(f"\n{scene + ', ' + pose:34s}" + "".join(f"{c:>9s}" for c in columns))
         for name, left, right, pair, shift in worse_pairs(scene, pose):
             greys = [cv2.cvtColor(p.pixels, cv2.COLOR_RGB2GRAY) for p in (left, right)]
             blurs = sorted(d.blur_width(g) for g in greys)
-            seen = (blurs[1], np.sqrt(blurs[1] ** 2 - blurs[0] ** 2), max(d.clipped_share(p) for p in (left, right)),
-                    min(np.ptp(np.quantile(g, [0.01, 0.99])) for g in greys))  # fmt: skip
+            ranges = [np.ptp(np.quantile(g, [0.01, 0.99])) for g in greys]
+            seen = (blurs[1], np.sqrt(blurs[1] ** 2 - blurs[0] ** 2), max(map(d.noise_level, greys)),
+                    max(map(d.clipped_share, (left, right))), min(ranges))  # fmt: skip
             try:
                 figures, said = outcome(left, right, pair, shift)
             except StereoError as error:

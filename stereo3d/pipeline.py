@@ -312,7 +312,8 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
         found, matches, (view, rig, exchanged) = _found_pose(left, right, found, matches, rig, config)
         findings += [
             *diagnose(matches, view, rig), *_input_findings(left, right, rig, exchanged),
-            *photo_findings(left, right, matches[view.inliers], max_size=config.max_size),
+            *photo_findings(left, right, matches[view.inliers], max_size=config.max_size,
+                            focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source)),
         ]  # fmt: skip
         _stop_at_errors(findings, config)
 
@@ -783,6 +784,7 @@ REASONS = {
     "many_outliers": "most of what looked alike was not",
     "rows_off": "the rows of the rectified pictures do not correspond well",
     "blur": "the photos are blurred",
+    "noise": "the photos are noisy, so what was measured in them is uncertain",
     "bad_exposure": "much of a photo is black or white",
     "different_scale": "the photos were taken from very different distances",
     "calibration_exchanged": "the photos were named in the other order than the calibration",

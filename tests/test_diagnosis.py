@@ -9,6 +9,7 @@ from stereo3d import diagnosis, synthetic
 from stereo3d import geometry as g
 from stereo3d.diagnosis import diagnose
 from stereo3d.epipolar import estimate_two_view
+from stereo3d.photos import read_photo
 from stereo3d.records import Finding, Matches, Photo, Rig, TwoView
 
 GOOD = [motion for motion in synthetic.MOTIONS if motion not in ("planar", "rotation")]
@@ -506,6 +507,55 @@ def test_the_width_of_the_blur_of_a_step(sigma):
     checks = np.where((step[None] > 100) ^ (step[:, None] > 100), 60, 190).astype(np.float32)
     blurred = cv2.GaussianBlur(checks, (0, 0), sigma)
     assert diagnosis.blur_width(blurred) == pytest.approx(sigma, rel=0.25)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0, 10.0, 25.0])
+def test_noise_is_measured_beside_what_is_shown(sigma):
+    """On a ramp and the checks of a board that is out of focus, with black and white that cut the noise off."""
+    import cv2
+
+    rng = np.random.default_rng(3)
+    shown = np.full((360, 480), 128.0) + np.linspace(-60, 60, 480)
+    shown[:120, :160] = cv2.GaussianBlur(rng.uniform(-300, 600, (120, 160)), (0, 0), 1.2)
+    shown[240:, :120], shown[240:, 120:240] = 0, 255
+    noisy = np.clip(np.rint(shown + rng.normal(0, sigma, shown.shape)), 0, 255).astype(np.uint8)
+    rounding = 1 / np.sqrt(12)
+    assert diagnosis.noise_level(noisy) == pytest.approx(np.hypot(sigma, rounding), rel=0.08)
+
+
+def test_texture_is_no_noise():
+    """What a lens draws: white patterns blurred by the least that it blurs, and the mean over a pixel."""
+    import cv2
+
+    for width in (0.7, 1.0, 2.0):
+        fine = np.random.default_rng(4).normal(128, 400, (1200, 1200))
+        pattern = cv2.resize(cv2.GaussianBlur(fine, (0, 0), 4 * width), None, fx=0.25, fy=0.25,
+                             interpolation=cv2.INTER_AREA)  # fmt: skip
+        assert np.std(pattern) > 12 and diagnosis.noise_level(np.clip(pattern, 20, 235).astype(np.uint8)) < 1.5
+    assert diagnosis.noise_level(np.zeros((10, 500), np.uint8)) == diagnosis.noise_level(np.full((99, 99), 255)) == 0
+
+
+def test_noise_is_told(photos):
+    pair, matches = photos
+    rng = np.random.default_rng(5)
+    for sigma, sought, known in ((3, False, False), (10, True, False), (20, True, True)):
+        right = Photo(np.clip(np.rint(pair.right.pixels + rng.normal(0, sigma, pair.right.pixels.shape)), 0, 255
+                              ).astype(np.uint8))  # fmt: skip
+        for focal_sought, wanted in ((True, sought), (False, known)):
+            findings = diagnosis.photo_findings(pair.left, right, matches, focal_sought=focal_sought)
+            told = [f for f in findings if f.code == "noise"]
+            assert len(told) == wanted, (sigma, focal_sought)
+            if told:
+                assert told[0].severity == "warning" and "second photo" in told[0].message
+                assert ("focal" in told[0].message) == ("--focal-35mm" in told[0].advice) == focal_sought
+
+
+@pytest.mark.real_data
+def test_real_photos_have_no_noise_to_tell(shared_data):
+    """Cloth and leaves all over, and the photos of an old compact camera."""
+    scenes = [shared_data / "disparity" / s / "left.png" for s in ("Cloth1", "Aloe_half", "cones", "Dolls", "tsukuba")]
+    for path in [*scenes, shared_data / "photos" / "kermit" / "kermit001.jpg"]:
+        assert diagnosis.noise_level(diagnosis._reduced(read_photo(path), 1600)[0]) < 1, path.name
 
 
 def test_exposure_is_told(photos):

@@ -646,6 +646,16 @@ def test_a_matcher_that_knows_nothing(small):
     refused("no_disparity", small.left, small.right, cameras(small), options={"matcher.speckle": 10**8})
 
 
+def test_noisy_photos_by_which_the_focal_is_told_are_no_good_pair(still_life):
+    rng = np.random.default_rng(1)
+    noisy = [Photo(np.clip(np.rint(p.pixels + rng.normal(0, 6, p.pixels.shape)), 0, 255).astype(np.uint8))
+             for p in (still_life.left, still_life.right)]  # fmt: skip
+    *_, view, findings, _, _ = until_rectified(*noisy)
+    told = {f.code: f for f in findings}["noise"]
+    assert view.rig.cam1.source == "estimated" and told.severity == "warning" and "focal" in told.message
+    assert "noise" in REASONS
+
+
 def test_a_mesh_that_needs_more_triangles_than_were_asked_for_says_so(small):
     result = reconstruct(small.left, small.right, cameras(small), replace(QUICK, faces=1, matcher="block"))
     told, count = {f.code: f for f in result.findings}["more_faces"], len(result.mesh.faces)
