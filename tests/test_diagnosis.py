@@ -415,6 +415,25 @@ def test_a_focal_that_the_matches_contradict(factor):
     assert field["focal_implausible"].numbers["field_deg"] < 10
 
 
+@pytest.mark.parametrize("factor, zoom, which", [(0.5, 1, 0), (0.5, 1, 1), (1.4, 1, 1), (1.04, 1, 0), (1, 1.1, 0)])
+def test_the_exif_of_one_photo_alone_may_be_wrong(factor, zoom, which):
+    """The other photo's focal length and both centres follow it; `zoom`: the other lens truly is another one."""
+    matches, rig = synthetic.random_two_view(500, seed=19, motion="converging", noise=0.2)
+    x, c = [matches.x1, matches.x2], rig.cam1.K[:2, 2]
+    x[1 - which] = c + zoom * (x[1 - which] - c)
+    cams = [replace(guessed(rig, factor).cam1, source="exif"), replace(guessed(rig, 0.8).cam1, source="prior")]
+    rig = Rig(*cams[:: 1 - 2 * which])
+    matches = Matches(*x)
+    view = estimate_two_view(matches, rig)
+    assert {view.rig.cam1.source, view.rig.cam2.source} == {"exif", "estimated"}
+    found = {f.code: f for f in diagnose(matches, view, rig)}
+    assert ("focal_implausible" in found) == (abs(factor - 1) > 0.1)
+    if abs(factor - 1) > 0.1:
+        told = found["focal_implausible"]
+        assert told.severity == "warning" and ("first", "second")[which] in told.message
+        assert told.numbers["focal_factor"] == pytest.approx(1 / factor, rel=0.1)
+
+
 @pytest.mark.parametrize("k1", [-0.12, 0.0, 0.1])
 def test_a_bent_lens_is_suspected(k1):
     matches, rig = synthetic.random_two_view(500, seed=20, motion="converging")
