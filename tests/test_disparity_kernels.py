@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stereo3d.disparity import aggregate, costs, segments, select, slanted, windows
-from stereo3d.disparity.bands import in_bands
+from stereo3d.disparity import aggregate, costs, planes, segments, select, slanted, windows
+from stereo3d.disparity.bands import in_bands, mirrored
 
 H, W, D, LO = 13, 21, 9, -3
 NAN = np.float32(np.nan)
@@ -607,3 +607,19 @@ def test_a_large_piece_outweighs_the_noise(seed):
                           1, 2, agreed)  # fmt: skip
     v, u = np.mgrid[:height, 10:width]
     assert np.median(np.abs(agreed[1] @ [u.ravel(), v.ravel(), np.ones(u.size)] - 6)) < 0.25
+
+
+@pytest.mark.parametrize("share, told", [(0.3, False), (0.8, True)])
+def test_what_is_overexposed_is_told_by_no_small_part_of_it(share, told):
+    """One piece of even colour, white but for a share of faint texture: that shows its disparity, 6, and no more."""
+    height, width = 80, 200
+    left = np.full((height, width, 3), 255, np.uint8)
+    rows = slice(0, round(share * height))
+    left[rows] -= np.random.default_rng(0).integers(0, 4, left[rows].shape).astype(np.uint8)
+    right = np.roll(left, -6, axis=1)
+    energy = planes.Energy(0, 15, 21.0, aggregate.by_contrast(12.0, 8.0, 10.0), 14.0, 14.0, 21.0)
+    view, other = planes.views_of(left, right, (None, None), (height, width), 1, mirrored)
+    view.d = np.full((height, width), 6, np.float32)
+    view.pieces = ((np.zeros((height, width), np.int32), 1),)
+    found = planes.evidence(view, other, energy)["told"]
+    assert found[rows, 40:-40][: -planes.AROUND].all() and found[-10:].all() == told

@@ -291,9 +291,10 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
 
     How much worse a pixel matches ASIDE beside its disparity (bits, mean of both sides) is on average 0 where nothing
     tells one disparity from another, as in a sky; told is a pixel where the mean over one of its pieces, or over a
-    window about it, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT). Of a piece those pixels
-    count whose census sees nothing else; where they are as many as those of the window, what lies beside the piece, as
-    a roof beside the sky, tells nothing of it.
+    window about it, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT), and most pixels say
+    anything at all: in what is overexposed a speck does not speak for the rest. Of a piece those pixels count whose
+    census sees nothing else; where they say something and are as many as those of the window, what lies beside the
+    piece, as a roof beside the sky, tells nothing of it.
     """
     import cv2
 
@@ -306,24 +307,25 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
     worse = (cost[..., 1] + cost[..., 2]) / 2 - cost[..., 0]
     known = np.isfinite(worse) & view.seen
     worse = np.where(known, worse, np.float32(0))
+    sums = known.astype(np.float32), (worse != 0).astype(np.float32), worse, worse**2
 
-    def significant(n, one, two):
+    def significant(n, says, one, two):
         n = np.maximum(n, 1)
         mean = one / n
-        return mean * np.sqrt(n / INDEPENDENT) > SIGNIFICANT * np.sqrt(np.maximum(two / n - mean**2, 1e-6))
+        clear = mean * np.sqrt(n / INDEPENDENT) > SIGNIFICANT * np.sqrt(np.maximum(two / n - mean**2, 1e-6))
+        return clear & (says > n / 2)
 
-    moments = known.astype(np.float32), worse, worse**2
-    around = significant(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in moments))
+    around = significant(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in sums))
     told = np.zeros_like(around)
     window = np.ones([2 * half + 1 for half in costs.CENSUS[WINDOW]], np.uint8)
     for pieces, count, *_ in view.pieces:
         number = pieces.astype(np.float32)
         inner = (cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)).ravel()
         inside = pieces.ravel()[inner]
-        n, one, two = (np.bincount(inside, weights=m.ravel()[inner], minlength=count) for m in moments)
-        speaks, of_piece = n >= AROUND**2, significant(n, one, two)
-        told |= of_piece[pieces]
-        around &= (~speaks | of_piece)[pieces]
+        n, says, one, two = (np.bincount(inside, weights=m.ravel()[inner], minlength=count) for m in sums)
+        speaks, clear = (n >= AROUND**2) & (says > n / 2), significant(n, says, one, two)
+        told |= clear[pieces]
+        around &= (~speaks | clear)[pieces]
     return {"told": told | around}
 
 
