@@ -623,3 +623,20 @@ def test_what_is_overexposed_is_told_by_no_small_part_of_it(share, told):
     view.pieces = ((np.zeros((height, width), np.int32), 1),)
     found = planes.evidence(view, other, energy)["told"]
     assert found[rows, 40:-40][: -planes.AROUND].all() and found[-10:].all() == told
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_thin_evidence_of_a_large_piece_must_be_even(even):
+    """Matches a quarter of a bit better than elsewhere on average: everywhere as a weak texture, or a third alone."""
+    height, width = 200, 320
+    rng = np.random.default_rng(0)
+    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    flipped = np.full((1, width, 1), 0.492) if even else np.where(np.arange(width) < 112, 0.477, 0.5)[None, :, None]
+    noise = (rng.random((height, width, 34)) < flipped) @ (1 << np.arange(34, dtype=np.uint64))
+    energy = planes.Energy(0, 15, 21.0, aggregate.by_contrast(12.0, 8.0, 10.0), 14.0, 14.0, 21.0)
+    black = np.zeros((height, width, 3), np.uint8)
+    view, other = planes.views_of(black, black, (None, None), (height, width), 1, mirrored)
+    view.words, view.facing = np.roll(facing, 6, axis=1) ^ noise.astype(np.uint64), facing
+    view.d = np.full((height, width), 6, np.float32)
+    view.pieces = ((np.zeros((height, width), np.int32), 1),)
+    assert planes.evidence(view, other, energy)["told"][:, 200:].mean() == even

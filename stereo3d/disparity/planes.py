@@ -24,6 +24,9 @@ ASIDE = 3.0  # px: where another disparity would have to look worse than the cho
 INDEPENDENT = 35  # pixels of a census window: neighbours within it err alike
 SIGNIFICANT = 2.5  # standard deviations of that difference
 AROUND = 21  # px, side of the window in which it is looked for, beside the pieces
+# A piece of LARGE pixels that is not CLEAR (standard deviations) must be EVEN: so many of the deviations that its tiles
+# of TILE px show themselves. A weak texture is as weak all over; what cameras make of a sky is not.
+LARGE, CLEAR, EVEN, TILE = 8 * 42**2, 4.0, 7.0, 42
 FIT_RADIUS, FIT_STEP = 4, 2  # px, of the window whose disparities give a pixel its slant, every second of them
 FINE_RADIUS = 3  # px, of the window in which the last fraction of a disparity is fitted to the pictures
 SPECKLE = 100  # pixels: smaller islands of disparity are not believed at the start
@@ -294,7 +297,8 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
     window about it, is SIGNIFICANT: mean > SIGNIFICANT deviation / sqrt(pixels / INDEPENDENT), and most pixels say
     anything at all: in what is overexposed a speck does not speak for the rest. Of a piece those pixels count whose
     census sees nothing else; where they say something and are as many as those of the window, what lies beside the
-    piece, as a roof beside the sky, tells nothing of it.
+    piece, as a roof beside the sky, tells nothing of it. Neighbours err alike farther than INDEPENDENT has it, and the
+    disparity is the best one of many: so a LARGE piece must be EVEN.
     """
     import cv2
 
@@ -309,13 +313,12 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
     worse = np.where(known, worse, np.float32(0))
     sums = known.astype(np.float32), (worse != 0).astype(np.float32), worse, worse**2
 
-    def significant(n, says, one, two):
+    def significance(n, says, one, two):
         n = np.maximum(n, 1)
         mean = one / n
-        clear = mean * np.sqrt(n / INDEPENDENT) > SIGNIFICANT * np.sqrt(np.maximum(two / n - mean**2, 1e-6))
-        return clear & (says > n / 2)
+        return np.where(says > n / 2, mean * np.sqrt(n / INDEPENDENT / np.maximum(two / n - mean**2, 1e-6)), 0)
 
-    around = significant(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in sums))
+    around = significance(*(cv2.blur(m, ksize=(AROUND, AROUND)) * AROUND**2 for m in sums)) > SIGNIFICANT
     told = np.zeros_like(around)
     window = np.ones([2 * half + 1 for half in costs.CENSUS[WINDOW]], np.uint8)
     for pieces, count, *_ in view.pieces:
@@ -323,10 +326,28 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
         inner = (cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)).ravel()
         inside = pieces.ravel()[inner]
         n, says, one, two = (np.bincount(inside, weights=m.ravel()[inner], minlength=count) for m in sums)
-        speaks, clear = (n >= AROUND**2) & (says > n / 2), significant(n, says, one, two)
+        found = significance(n, says, one, two)
+        clear = found > SIGNIFICANT
+        doubtful = np.flatnonzero(clear & (found < CLEAR) & (n >= LARGE))
+        clear[doubtful] = evenness(pieces, inner.reshape(pieces.shape), sums[0], worse, doubtful) > EVEN
+        speaks = (n >= AROUND**2) & (says > n / 2)
         told |= clear[pieces]
         around &= (~speaks | clear)[pieces]
     return {"told": told | around}
+
+
+def evenness(pieces, inner, known, worse, which) -> np.ndarray:
+    """Of each of those pieces the sum of `worse` over its inner pixels by its deviation, as the sums over tiles tell
+    that: sum / sqrt(sum over tiles (sum of the tile - mean * pixels)^2). Arrays (H,W) but which (N,); returns (N,)."""
+    height, width = pieces.shape
+    columns = -(-width // TILE)
+    tile = np.arange(height)[:, None] // TILE * columns + np.arange(width) // TILE
+    out = np.empty(len(which))
+    for k, piece in enumerate(which):
+        here = inner & (pieces == piece)
+        n, one = (np.bincount(tile[here], weights=m[here]) for m in (known, worse))
+        out[k] = one.sum() / np.sqrt(max(((one - one.sum() / n.sum() * n) ** 2).sum(), 1e-9))
+    return out
 
 
 # ------------------------------------------------------------------------------------------------- larger sizes
