@@ -74,10 +74,19 @@ def unbelieved():
 
 
 def blurred(sigma: float):
-    def luma(picture, whole=costs.luma):
+    def brightness(picture, whole=costs.brightness):
         return cv2.GaussianBlur(whole(picture), ksize=(0, 0), sigmaX=sigma)
 
-    return patch.object(costs, "luma", luma)
+    return patch.object(costs, "brightness", brightness)
+
+
+def rounded(picture, whole=costs.brightness):
+    return (whole(picture) + 128) >> 8
+
+
+def weighted(*weights: int):
+    """Brightness of other parts of red, green and blue, in 256."""
+    return patch.object(costs, "brightness", lambda picture: picture @ np.array(weights, np.uint16))
 
 
 def level(d):
@@ -86,7 +95,7 @@ def level(d):
 
 VARIANTS = {
     "all of it": contextlib.nullcontext,
-    "luma rounded to 8 bits": lambda: patch.object(costs, "luma", lambda p: costs.grey(p).astype(np.uint16)),
+    "brightness rounded to 8 bits": lambda: patch.object(costs, "brightness", rounded),
     "no planes fitted to pieces": lambda: without_pieces(range(3)),
     "no planes by the pictures' agreement": lambda: without_pieces(range(3, 5)),
     "no pieces at all": lambda: without_pieces(range(5)),
@@ -97,8 +106,10 @@ VARIANTS = {
     "three rounds": lambda: effort(rounds=3),
     "not sharpened": lambda: patch.object(planes, "sharpened", lambda *_: {}),
     # what does not pay
-    "luma blurred by half a pixel": lambda: blurred(0.5),
-    "luma blurred by a pixel": lambda: blurred(1.0),
+    "brightness: Rec. 601 luma": lambda: weighted(77, 150, 29),
+    "brightness: green alone": lambda: weighted(0, 256, 0),
+    "brightness blurred by half a pixel": lambda: blurred(0.5),
+    "brightness blurred by a pixel": lambda: blurred(1.0),
     "census of 7 x 9": lambda: patch.object(planes, "WINDOW", "7x9"),
     "finer: 5 x 5 windows": lambda: patch.object(planes, "FINE_RADIUS", 2),
     "finer: 9 x 9 windows": lambda: patch.object(planes, "FINE_RADIUS", 4),

@@ -148,7 +148,7 @@ def sgm(
     words = []
     for picture in (left, right):
         word = np.empty((height, width), np.uint64)
-        in_bands(height, threads, costs.census, costs.luma(picture), *half, after=(word,))
+        in_bands(height, threads, costs.census, costs.brightness(picture), *half, after=(word,))
         words.append(word)
     cost = np.empty((height, width, hi - lo + 1), np.uint8)
     in_bands(height, threads, costs.hamming_volume, *words, lo, after=(cost,))
@@ -196,7 +196,7 @@ def block(
     height = len(left)
     pictures = []
     for picture in (left, right):
-        image = costs.luma(picture)
+        image = costs.brightness(picture)
         if cost == "census":
             pictures.append(np.empty(image.shape, np.uint64))
             in_bands(height, threads, costs.census, image, *costs.CENSUS["5x7"], after=(pictures[-1],))

@@ -93,7 +93,7 @@ def census_words(picture: np.ndarray, threads: int, shape=None) -> np.ndarray:
     """(H,W) u64 of a picture (H,W,3) u8, reduced to `shape` (H,W) first."""
     import cv2
 
-    image = costs.luma(picture)
+    image = costs.brightness(picture)
     if shape is not None and shape != image.shape:
         image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
     words = np.empty(image.shape, np.uint64)
