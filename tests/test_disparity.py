@@ -318,8 +318,9 @@ def test_nothing_is_known_outside_the_photos(method):
     d, c = compute_disparity(pair, (5, 15), method=method)
     dense, _ = compute_disparity(pair, (5, 15), method=method, dense=True)
     assert np.isnan(d[:10]).all() and (c[:10] == 0).all()
-    alone = np.concatenate([d[20:30, 51:89].ravel(), d[10:, :5].ravel()])  # matched, 10 px to the left, in map2's hole
-    off = np.abs(alone[np.isfinite(alone)] - 10)  # or outside
+    # 10 px to the left these have their match in the hole of map2, or outside
+    alone = np.concatenate([d[20:30, 51:89].ravel(), d[10:, :5].ravel()])
+    off = np.abs(alone[np.isfinite(alone)] - 10)
     assert not len(off) or continues and np.mean(off < 0.1) > 0.9 and off.max() < 1.5
     assert np.mean(np.isfinite(d[30:45, 12:-6])) > 0.95
     assert np.isnan(dense[:10]).all() and np.isfinite(dense[10:]).all()
