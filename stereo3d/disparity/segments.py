@@ -291,18 +291,21 @@ def agree_pieces(start, x, y, disparity, fitted, support, words, facing, lo, hi,
                     a, b, c, cost = best[j, 0], best[j, 1], best[j, 2], value
         mx, my, sx, sy = _extent(x, y, i0, i1)
         step = COARSEST  # px of disparity, at the piece's centre or a standard deviation beside it
+        back = -1  # the way back to where the cost was higher
         while step > FINEST:
             moved = False
             for t in range(6):
+                if t == back:
+                    continue
                 s = step if t & 1 else -step
                 da, db, dc = s / sx if t < 2 else 0.0, s / sy if 2 <= t < 4 else 0.0, s if t >= 4 else 0.0
                 at = c + dc - da * mx - db * my
                 value = _disagreement(words, facing, x, y, lo, hi, most, hidden, a + da, b + db, at,
                                       i0, i1, many, cost)  # fmt: skip
                 if value < cost - 1e-9:
-                    a, b, c, cost, moved = a + da, b + db, at, value, True
+                    a, b, c, cost, moved, back = a + da, b + db, at, value, True, t ^ 1
             if not moved:
-                step /= 2
+                step, back = step / 2, -1
         planes[piece, 0], planes[piece, 1], planes[piece, 2] = a, b, c
 
 
