@@ -216,13 +216,16 @@ def fit_pieces(start, x, y, disparity, first, last, planes, support):
     The plane of three pixels that most of the others agree with, then least squares; NaN where fewer than LEAST_KNOWN
     are known (NaN unknown). Source of the sampling: Fischler and Bolles 1981.
     """
+    u, v, w = np.empty(2 * JUDGES), np.empty(2 * JUDGES), np.empty(2 * JUDGES)
     for piece in range(first, last):
         known = _known_of(disparity, x, y, start[piece], start[piece + 1])
         planes[piece] = np.nan
         support[piece] = 0.0
         if len(known) < LEAST_KNOWN:
             continue
-        stride = max(1, len(known) // JUDGES)
+        judges = known[:: max(1, len(known) // JUDGES)]
+        for j in range(len(judges)):
+            u[j], v[j], w[j] = x[judges[j]], y[judges[j]], disparity[y[judges[j]], x[judges[j]]]
         state = np.uint32(piece * 2654435761 + 12345)
         least, best_a, best_b, best_c = np.inf, 0.0, 0.0, 0.0
         for _ in range(TRIALS):
@@ -230,9 +233,8 @@ def fit_pieces(start, x, y, disparity, first, last, planes, support):
             if not sound:
                 continue
             off = 0.0
-            for j in range(0, len(known), stride):
-                i = known[j]
-                off += min(abs(a * x[i] + b * y[i] + c - disparity[y[i], x[i]]), 1.0)
+            for j in range(len(judges)):
+                off += min(abs(a * u[j] + b * v[j] + c - w[j]), 1.0)
                 if off > least:
                     break
             if off < least:
