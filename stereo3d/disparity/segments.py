@@ -171,15 +171,27 @@ def _least_squares(d, x, y, known, a, b, c):
 
 
 @njit(cache=True, nogil=True)
-def _disagreement(words, facing, x, y, lo, hi, limit, hidden, a, b, c, first, last, stride, bound):
-    """Sum over pixels first, first + stride, .. of their cost at the plane; inf as soon as it passes `bound`."""
+def _some(words, x, y, first, last, most):
+    """Census, x and y of every so many of the pixels first .. last - 1, fewer than 2 `most`."""
+    some = np.arange(first, last, max(1, (last - first) // most))
+    word, u, v = np.empty(len(some), np.uint64), np.empty(len(some), np.int32), np.empty(len(some), np.int32)
+    for j in range(len(some)):
+        i = some[j]
+        word[j], u[j], v[j] = words[y[i], x[i]], x[i], y[i]
+    return word, u, v
+
+
+@njit(cache=True, nogil=True)
+def _disagreement(pixels, facing, lo, hi, limit, hidden, a, b, c, bound):
+    """Sum over the pixels (`_some`) of their cost at the plane; inf as soon as it passes `bound`."""
+    word, u, v = pixels
     total = 0.0
-    for i in range(first, last, stride):
-        d = a * x[i] + b * y[i] + c
+    for j in range(len(word)):
+        d = a * u[j] + b * v[j] + c
         if d < lo - 0.5 or d > hi + 0.5:
             total += limit
         else:
-            total += min(hamming_at(words[y[i], x[i]], facing[y[i]], x[i], np.float32(d), np.float32(hidden)), limit)
+            total += min(hamming_at(word[j], facing[v[j]], u[j], np.float32(d), np.float32(hidden)), limit)
         if total > bound:
             return np.inf
     return total
@@ -260,35 +272,31 @@ def agree_pieces(start, x, y, disparity, fitted, support, words, facing, lo, hi,
     for piece in range(first, last):
         i0, i1 = start[piece], start[piece + 1]
         known = _known_of(disparity, x, y, i0, i1)
-        many = max(1, (i1 - i0) // MANY)
         well = support[piece] >= WELL_KNOWN
-        few = max(1, (i1 - i0) // FEW) if well else many
+        many = _some(words, x, y, i0, i1, MANY)
+        few = _some(words, x, y, i0, i1, FEW) if well else many
         most = limit if well else max(limit, CHANCE)
         best = np.full((2, 4), np.inf)  # a, b, c and the cost on few pixels, best first
         a, b, c = fitted[piece, 0], fitted[piece, 1], fitted[piece, 2]
         if np.isfinite(a):
-            _insert(best, a, b, c, _disagreement(words, facing, x, y, lo, hi, most, hidden, a, b, c,
-                                                 i0, i1, few, np.inf))  # fmt: skip
+            _insert(best, a, b, c, _disagreement(few, facing, lo, hi, most, hidden, a, b, c, np.inf))
             mx, my, sx, sy = _extent(x, y, i0, i1)
             c += a * mx + b * my
-            _insert(best, 0.0, 0.0, c, _disagreement(words, facing, x, y, lo, hi, most, hidden, 0.0, 0.0, c,
-                                                     i0, i1, few, best[1, 3]))  # fmt: skip
+            _insert(best, 0.0, 0.0, c, _disagreement(few, facing, lo, hi, most, hidden, 0.0, 0.0, c, best[1, 3]))
         if len(known) >= LEAST_KNOWN and not well:
             state = np.uint32(piece * 2654435761 + 54321)
             for _ in range(TRIALS):
                 a, b, c, sound, state = _three_of(disparity, x, y, known, state)
                 if sound:
-                    _insert(best, a, b, c, _disagreement(words, facing, x, y, lo, hi, most, hidden, a, b, c,
-                                                         i0, i1, few, best[1, 3]))  # fmt: skip
+                    _insert(best, a, b, c, _disagreement(few, facing, lo, hi, most, hidden, a, b, c, best[1, 3]))
         if not well or best[0, 3] == np.inf:
-            for d in range(lo, hi + 1):
-                _insert(best, 0.0, 0.0, float(d), _disagreement(words, facing, x, y, lo, hi, most, hidden, 0.0, 0.0,
-                                                                float(d), i0, i1, few, best[1, 3]))  # fmt: skip
+            for whole in range(lo, hi + 1):
+                c = float(whole)
+                _insert(best, 0.0, 0.0, c, _disagreement(few, facing, lo, hi, most, hidden, 0.0, 0.0, c, best[1, 3]))
         a, b, c, cost = 0.0, 0.0, 0.0, np.inf
         for j in range(2):
             if best[j, 3] < np.inf:
-                value = _disagreement(words, facing, x, y, lo, hi, most, hidden, best[j, 0], best[j, 1], best[j, 2],
-                                      i0, i1, many, cost)  # fmt: skip
+                value = _disagreement(many, facing, lo, hi, most, hidden, best[j, 0], best[j, 1], best[j, 2], cost)
                 if value < cost:
                     a, b, c, cost = best[j, 0], best[j, 1], best[j, 2], value
         mx, my, sx, sy = _extent(x, y, i0, i1)
@@ -302,8 +310,7 @@ def agree_pieces(start, x, y, disparity, fitted, support, words, facing, lo, hi,
                 s = step if t & 1 else -step
                 da, db, dc = s / sx if t < 2 else 0.0, s / sy if 2 <= t < 4 else 0.0, s if t >= 4 else 0.0
                 at = c + dc - da * mx - db * my
-                value = _disagreement(words, facing, x, y, lo, hi, most, hidden, a + da, b + db, at,
-                                      i0, i1, many, cost)  # fmt: skip
+                value = _disagreement(many, facing, lo, hi, most, hidden, a + da, b + db, at, cost)
                 if value < cost - 1e-9:
                     a, b, c, cost, moved, back = a + da, b + db, at, value, True, t ^ 1
             if not moved:
