@@ -269,7 +269,7 @@ def compare(scenes, rows: list[str], arguments):
 
 
 def robust(scenes, rows: list[str], arguments):
-    """bad-1, non-occluded, dense, as the right picture changes, and by how much it grows; of noise: of DRAWS."""
+    """bad-1, non-occluded, dense, as the right picture changes, and by how much it grows; means of DRAWS of noise."""
     bad = {name: [] for name in (*rows, *OPENCV)}
     for scene, pair, count in scenes:
         noise = np.random.default_rng(0).normal(size=(DRAWS, *scene.right.shape))

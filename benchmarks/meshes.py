@@ -6,7 +6,7 @@
 Pairs (under --data, default $STEREO3D_DATA; those whose photos are missing are told and left out):
 
 - fountain, K known and pose unknown: 0004-0005, 0005-0006, 0003-0005, 0003-0006; 0004-0005 turned by 90 degrees;
-  0005-0004, that is the photo from the other side named first
+  0005-0004, that is the photo from the other side named first; and the first four with nothing known
 - sceaux, kermit and berlin (forward motion), handheld: only what their EXIF says; lawn with its calibrated rig, and
   without anything
 - Motorcycle and eth3d_terrace, rectified, with calib.txt; true depth is z = f B / (d + doffs), in mm
@@ -137,11 +137,10 @@ def demo(_) -> Case:
     return Case(left, right, {}, None, depth, camera, relative_pose(*pose1, *pose2))
 
 
+PAIRS = ("0004", "0005"), ("0005", "0006"), ("0003", "0005"), ("0003", "0006")
 CASES: dict[str, Callable[[Path], Case]] = {
-    "fountain 0004-0005": lambda data: fountain(data, "0004", "0005"),
-    "fountain 0005-0006": lambda data: fountain(data, "0005", "0006"),
-    "fountain 0003-0005": lambda data: fountain(data, "0003", "0005"),
-    "fountain 0003-0006": lambda data: fountain(data, "0003", "0006"),
+    **{f"fountain {a}-{b}": lambda data, a=a, b=b: fountain(data, a, b) for a, b in PAIRS},
+    **{f"fountain {a}-{b} alone": lambda data, a=a, b=b: replace(fountain(data, a, b), rig=None) for a, b in PAIRS},
     "fountain turned": lambda data: turned(fountain(data, "0004", "0005")),
     "fountain swapped": lambda data: fountain(data, "0005", "0004"),
     "sceaux": sceaux,

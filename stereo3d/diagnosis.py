@@ -36,8 +36,8 @@ FOCAL_FACTORS = 0.4, 2.5  # of the focal that is told: between them lies the tru
 PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
 REGIONS = 16  # of a photo, that lens and shutter treat alike: their matches' errors go together
 FOCAL_TILT = 5.0  # degrees: by so much the motion may turn with a guessed focal length before it is told
-# Two focal lengths that differ by less are taken for one lens's, as EXIF is known to 4 %; of lenses 8 % apart the test
-# for one lens finds what is not there.
+# Two focal lengths that differ by less are taken for one lens's, as EXIF is known to 4 %: of two lenses the test for
+# one finds what is not there.
 ONE_LENS = 0.05
 # Degrees between the rays. Of rendered scenes 77 % come out at 10 degrees, 62 % at 18, 43 % at 27, 25 % at 36.
 ANGLE_SMALL, ANGLE_LARGE = 1.0, 25.0
@@ -50,9 +50,8 @@ LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its sig
 # squares (twice at 1, five times at 1.4); share of a photo that is black or white (1.1 times at .16, 1.5 at .35, 3 at
 # .6); grey levels between its darkest and lightest hundredth (1.4 times at 55, twice at 18).
 BLUR, BLUR_APART, MOST_CLIPPED, LEAST_RANGE = 1.7, 1.0, 0.25, 40
-# Noise, grey levels at matching size. Of cameras that are known: the depth error of rendered pairs is 1.1 times at 3.8,
-# 2.6 times at 6. Where the pair itself has to tell the focal length: that is off by 3 % (root mean square, rendered
-# pairs of 320 and 480 px) below 2 levels and by 14 % from 2 to 6, some by 43 %. Real photos have 0 to .8.
+# Noise, grey levels at matching size. Of cameras that are known the depth of rendered pairs gets rough from here on;
+# a focal length that the pair itself has to tell suffers earlier. Real photos have less than 1.
 NOISE, NOISE_OF_FOCAL = 5.0, 2.0
 REPEATED = 0.7  # share of places with a twin nearby: a shelf of folded laundry has .88, ordinary photos 0 to .6
 DIAGONAL_DEG = 15.0, 130.0  # diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent

@@ -252,11 +252,14 @@ def test_any_shape_and_range(height, width, lo, span, seed, holes, swapped):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_row(method):
-    """Pictures of a single row: the shift is found all the same."""
-    left, right = flat_shift(6, height=1, width=200, margin=60)
-    d, _ = compute_disparity(pair_of(left, right), (0, 12), method=method, speckle=0, dense=True)
-    assert d.shape == (1, 200)
-    assert np.mean(np.abs(d[:, 66:-66] - 6) < 0.5) > 0.9
+    """Pictures of a single row: the shift is found all the same, by most draws of the texture."""
+    near = []
+    for seed in range(9):
+        left, right = flat_shift(6, height=1, width=200, margin=60, seed=seed)
+        d, _ = compute_disparity(pair_of(left, right), (0, 12), method=method, speckle=0, dense=True)
+        assert d.shape == (1, 200)
+        near.append(np.mean(np.abs(d[:, 66:-66] - 6) < 0.3))
+    assert np.median(near) > 0.8, near
 
 
 def test_another_exposure_and_noise_cost_little(slanted_pair):
@@ -307,25 +310,26 @@ def test_narrow_ranges(method, d_range):
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_known_outside_the_photos(method):
     """map1 NaN: unknown even when dense. map2 NaN, or a match beyond the border: unknown, filled when dense; a matcher
-    by planes may continue what lies beside it, whose slant then is a little off in places."""
-    continues = method.startswith("planes")
-    left, right = flat_shift(10, margin=0, height=50)
-    pair = pair_of(left, right)
-    map1, map2 = pair.map1.copy(), pair.map2.copy()
-    map1[:10] = np.nan
-    map2[20:30, 40:80] = np.nan
-    pair = dataclasses.replace(pair, map1=map1, map2=map2)
-    d, c = compute_disparity(pair, (5, 15), method=method)
-    dense, _ = compute_disparity(pair, (5, 15), method=method, dense=True)
-    assert np.isnan(d[:10]).all() and (c[:10] == 0).all()
-    # 10 px to the left these have their match in the hole of map2, or outside
-    alone = np.concatenate([d[20:30, 51:89].ravel(), d[10:, :5].ravel()])
-    off = np.abs(alone[np.isfinite(alone)] - 10)
-    assert not len(off) or continues and np.mean(off < 0.1) > 0.9 and off.max() < 1.5
-    assert np.mean(np.isfinite(d[30:45, 12:-6])) > 0.95
-    assert np.isnan(dense[:10]).all() and np.isfinite(dense[10:]).all()
-    near = np.abs(dense[30:45] - 10) <= 1.5  # the blind border is continued from its neighbours
-    assert near.mean() > 0.95 if continues else near.all()
+    by planes may continue what lies beside it, by most draws of the texture rightly."""
+    continued, filled = [], []
+    for seed in range(7):
+        left, right = flat_shift(10, margin=0, height=50, seed=seed)
+        pair = pair_of(left, right)
+        map1, map2 = pair.map1.copy(), pair.map2.copy()
+        map1[:10] = np.nan
+        map2[20:30, 40:80] = np.nan
+        pair = dataclasses.replace(pair, map1=map1, map2=map2)
+        d, c = compute_disparity(pair, (5, 15), method=method)
+        dense, _ = compute_disparity(pair, (5, 15), method=method, dense=True)
+        assert np.isnan(d[:10]).all() and (c[:10] == 0).all()
+        for alone in (d[20:30, 51:89], d[10:, :5]):  # the first has its match, 10 px to the left, in the hole of map2
+            assert np.isnan(alone).all() or method.startswith("planes")
+            continued.append(np.abs(alone - 10).max(initial=0, where=np.isfinite(alone)))
+        assert np.mean(np.isfinite(d[30:45, 12:-6])) > 0.95
+        assert np.isnan(dense[:10]).all() and np.isfinite(dense[10:]).all()
+        filled.append(np.abs(dense[30:45] - 10).max())  # the blind border is continued from its neighbours
+    assert np.median(continued[::2]) < 0.1 and np.median(continued[1::2]) < 0.1, continued
+    assert np.median(filled) <= 1.5, filled
 
 
 def test_dense_fills_from_the_background():

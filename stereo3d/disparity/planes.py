@@ -26,7 +26,8 @@ SIGNIFICANT = 2.5  # standard deviations of that difference
 AROUND = 21  # px, side of the window in which it is looked for, beside the pieces
 # A piece of LARGE pixels that is not CLEAR (standard deviations) must be EVEN: so many of the deviations that its tiles
 # of TILE px show themselves. A weak texture is as weak all over; what cameras make of a sky is not.
-LARGE, CLEAR, EVEN, TILE = 8 * 42**2, 4.0, 7.0, 42
+TILE = 2 * AROUND
+LARGE, CLEAR, EVEN = 8 * TILE**2, 4.0, 7.0
 FIT_RADIUS, FIT_STEP = 4, 2  # px, of the window whose disparities give a pixel its slant, every second of them
 FINE_RADIUS = 3  # px, of the window in which the last fraction of a disparity is fitted to the pictures
 SPECKLE = 100  # pixels: smaller islands of disparity are not believed at the start
@@ -337,8 +338,12 @@ def evidence(view: View, other: View, energy: Energy) -> dict:
 
 
 def evenness(pieces, inner, known, worse, which) -> np.ndarray:
-    """Of each of those pieces the sum of `worse` over its inner pixels by its deviation, as the sums over tiles tell
-    that: sum / sqrt(sum over tiles (sum of the tile - mean * pixels)^2). Arrays (H,W) but which (N,); returns (N,)."""
+    """(N,): of those pieces the sum of `worse` over the inner pixels in deviations, as the sums over tiles tell these.
+
+    sum / sqrt(sum over tiles (sum of the tile - mean * pixels of the tile)^2), whatever errors within a tile share.
+    pieces (H,W) i32; inner (H,W) bool; known, 0 or 1, and worse (H,W) f32, bits; which (N,): numbers of pieces.
+    Source: Liang and Zeger, Longitudinal data analysis using generalized linear models, 1986 (clustered errors).
+    """
     height, width = pieces.shape
     columns = -(-width // TILE)
     tile = np.arange(height)[:, None] // TILE * columns + np.arange(width) // TILE
