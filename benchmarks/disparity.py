@@ -47,8 +47,10 @@ def rectified(left, right) -> RectifiedPair:
 
 def widened(left, right, count: int):
     """OpenCV reaches the left border where the pictures are wider by the range."""
-    return [cv2.copyMakeBorder(p, top=0, bottom=0, left=count, right=0, borderType=cv2.BORDER_REPLICATE)
-            for p in (left, right)]  # fmt: skip
+    return [
+        cv2.copyMakeBorder(p, top=0, bottom=0, left=count, right=0, borderType=cv2.BORDER_REPLICATE)
+        for p in (left, right)
+    ]
 
 
 def known(raw, count: int):
@@ -60,8 +62,16 @@ def known(raw, count: int):
 
 def opencv_plain(left, right, count: int, mode: int, block: int):
     """(dense, kept): OpenCV's SGBM as its users call it."""
-    matcher = cv2.StereoSGBM.create(minDisparity=0, numDisparities=count, blockSize=block, P1=24 * block**2,
-                                    P2=96 * block**2, disp12MaxDiff=1, preFilterCap=63, mode=mode)  # fmt: skip
+    matcher = cv2.StereoSGBM.create(
+        minDisparity=0,
+        numDisparities=count,
+        blockSize=block,
+        P1=24 * block**2,
+        P2=96 * block**2,
+        disp12MaxDiff=1,
+        preFilterCap=63,
+        mode=mode,
+    )
     kept = known(matcher.compute(*widened(left, right, count)), count)
     dense = np.fmin(last_known(kept), last_known(kept[:, ::-1])[:, ::-1])
     return np.nan_to_num(dense), kept
@@ -106,8 +116,9 @@ class Row:
     def _call(self, function, pair, d_range, **more):
         MATCHERS[self.name] = functools.wraps(self.matcher)(function)
         try:
-            left, right = compute_disparities(pair, d_range, method=self.name, **{"threads": self.threads} | more,
-                                              **self.options)  # fmt: skip
+            left, right = compute_disparities(
+                pair, d_range, method=self.name, **{"threads": self.threads} | more, **self.options
+            )
         finally:
             MATCHERS[self.name] = self.matcher
         return left, right
@@ -210,8 +221,10 @@ def beside_stereo_bm(name: str, found: dict):
     for size, of_scenes in found.items():
         coverage, theirs, ours, matcher, whole = (v := np.array(of_scenes)).mean(0)
         better = (v[:, 2] < v[:, 1]).sum()
-        print(f"StereoBM, block {size:2d}: kept {coverage:5.1f} %  StereoBM {theirs:5.2f}  {name} {ours:5.2f}  better "
-              f"on {better} of {len(v)}  matcher x {matcher:4.1f}  call x {whole:4.1f}")  # fmt: skip
+        print(
+            f"StereoBM, block {size:2d}: kept {coverage:5.1f} %  StereoBM {theirs:5.2f}  {name} {ours:5.2f}  better "
+            f"on {better} of {len(v)}  matcher x {matcher:4.1f}  call x {whole:4.1f}"
+        )
 
 
 def compare(scenes, rows: list[str], arguments):
@@ -303,8 +316,11 @@ def scaling(scenes, rows: list[str], arguments):
                 once = lambda t=threads, r=row: r.dense(pair, (0, count - 1), threads=t)  # noqa: B023, E731
                 spent.append(seconds(once, arguments.repeats))
             same = "the same" if np.array_equal(*maps, equal_nan=True) else "ANOTHER"
-            print(f"{scene.name:16s} {name:14s} 1 thread {spent[0]:6.2f} s, 2 threads {spent[1]:6.2f} s: "
-                  f"x {spent[0] / spent[1]:4.2f}, {same} map", flush=True)  # fmt: skip
+            print(
+                f"{scene.name:16s} {name:14s} 1 thread {spent[0]:6.2f} s, 2 threads {spent[1]:6.2f} s: "
+                f"x {spent[0] / spent[1]:4.2f}, {same} map",
+                flush=True,
+            )
 
 
 def main():

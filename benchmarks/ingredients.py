@@ -146,12 +146,16 @@ def main():
             scores = disparity_scores(dense, scene.truth, scene.nonocc)
             rows[variant].append([*(scores[part][k] for part, k in FIGURES), spent])
     whole = np.mean(rows["all of it"], 0)
-    print(f"{'mean of ' + str(len(rows['all of it'])) + ' scenes':40s}{'bad-1':>14s}{'bad-0.5':>14s}{'bad-1, all':>14s}"
-          f"{'time':>8s}")  # fmt: skip
+    print(
+        f"{'mean of ' + str(len(rows['all of it'])) + ' scenes':40s}{'bad-1':>14s}{'bad-0.5':>14s}{'bad-1, all':>14s}"
+        f"{'time':>8s}"
+    )
     for variant, values in rows.items():
         mean = np.mean(values, 0)
-        cells = [f"{m:7.2f}" + (f" {m - w:+6.2f}" if variant != "all of it" else 7 * " ")
-                 for m, w in zip(mean[:3], whole, strict=False)]  # fmt: skip
+        cells = [
+            f"{m:7.2f}" + (f" {m - w:+6.2f}" if variant != "all of it" else 7 * " ")
+            for m, w in zip(mean[:3], whole, strict=False)
+        ]
         print(f"{variant:40s}" + "".join(cells) + f"{mean[3] / whole[3]:8.2f}")
 
 

@@ -99,8 +99,15 @@ def turned(case: Case) -> Case:
     camera1, camera2 = turn_camera(case.rig.cam1, TURN), turn_camera(case.rig.cam2, TURN)
     Q = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # X' = Q X
     R, t = case.pose
-    return replace(case, left=left, right=right, rig=Rig(camera1, camera2), depth=clockwise(case.depth),
-                   camera=camera1, pose=(Q @ R @ Q.T, Q @ t))  # fmt: skip
+    return replace(
+        case,
+        left=left,
+        right=right,
+        rig=Rig(camera1, camera2),
+        depth=clockwise(case.depth),
+        camera=camera1,
+        pose=(Q @ R @ Q.T, Q @ t),
+    )
 
 
 def handheld(data: Path, a: str, b: str) -> Case:
@@ -152,8 +159,21 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "eth3d_terrace": lambda data: rectified(data, "eth3d_terrace"),
     "demo": demo,
 }
-COLUMNS = ("F", "prec", "compl", "depth %", "cover %", "faces", "s", "moved", "1 sig", "grey", "PSNR", "dir deg",
-           "focal %")  # fmt: skip
+COLUMNS = (
+    "F",
+    "prec",
+    "compl",
+    "depth %",
+    "cover %",
+    "faces",
+    "s",
+    "moved",
+    "1 sig",
+    "grey",
+    "PSNR",
+    "dir deg",
+    "focal %",
+)
 
 
 def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path | None):
@@ -168,8 +188,16 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
             mesh = finished(mesh, result.left, result.right, result.matches, result.view, result.rig)
             spent = before + time.perf_counter() - start
         told = scores(case, mesh)
-        figures = [*told[:4], 100 * result.coverage, len(mesh.faces), spent, mesh.facts["simplification_px"], told[4],
-                   *rendered(mesh, case.left, result.view.rig.cam1, max_size), *motion(case, result)]  # fmt: skip
+        figures = [
+            *told[:4],
+            100 * result.coverage,
+            len(mesh.faces),
+            spent,
+            mesh.facts["simplification_px"],
+            told[4],
+            *rendered(mesh, case.left, result.view.rig.cam1, max_size),
+            *motion(case, result),
+        ]
         metric = " (metric)" if case.metric else ""
         show(f"{name}, {mesher}{metric}", figures, words(result))
         if pictures:

@@ -67,8 +67,9 @@ def opencv(method):
         x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
         if not np.array_equal(rig.cam2.K, K):
             x2 = (x2 - rig.cam2.K[:2, 2]) / np.diag(rig.cam2.K)[:2] * np.diag(K)[:2] + K[:2, 2]
-        E, mask = cv2.findEssentialMat(points1=x1, points2=x2, cameraMatrix=K, method=method, prob=CONFIDENCE,
-                                       threshold=threshold)  # fmt: skip
+        E, mask = cv2.findEssentialMat(
+            points1=x1, points2=x2, cameraMatrix=K, method=method, prob=CONFIDENCE, threshold=threshold
+        )
         if E is None or E.shape != (3, 3):
             raise ValueError("no essential matrix")
         count, R, t, _ = cv2.recoverPose(E=E, points1=x1, points2=x2, cameraMatrix=K, mask=mask)
@@ -86,8 +87,12 @@ def by_poselib(matches, rig, threshold, seed):
         return pair.pose.R, pair.pose.t, pair.camera1.focal(), info["num_inliers"]
 
     def camera(c):
-        return {"model": "PINHOLE", "width": c.size[0], "height": c.size[1],
-                "params": [c.K[0, 0], c.K[1, 1], c.K[0, 2], c.K[1, 2]]}  # fmt: skip
+        return {
+            "model": "PINHOLE",
+            "width": c.size[0],
+            "height": c.size[1],
+            "params": [c.K[0, 0], c.K[1, 1], c.K[0, 2], c.K[1, 2]],
+        }
 
     pose, info = poselib.estimate_relative_pose(x1, x2, camera(rig.cam1), camera(rig.cam2), ransac, {})
     return pose.R, pose.t, rig.cam1.focal, info["num_inliers"]
@@ -98,8 +103,11 @@ def by_pycolmap(matches, rig, threshold, seed):
     x, cameras = [], []
     for photo, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)):
         x.append(ideal_pixels(photo, c.K, c.dist))
-        cameras.append(pycolmap.Camera(model="PINHOLE", width=c.size[0], height=c.size[1],
-                                       params=[c.K[0, 0], c.K[1, 1], c.K[0, 2], c.K[1, 2]]))  # fmt: skip
+        cameras.append(
+            pycolmap.Camera(
+                model="PINHOLE", width=c.size[0], height=c.size[1], params=[c.K[0, 0], c.K[1, 1], c.K[0, 2], c.K[1, 2]]
+            )
+        )
     found = pycolmap.estimate_essential_matrix(*x, *cameras, options)
     if found is None:
         raise ValueError("no essential matrix")
@@ -141,8 +149,13 @@ def fountain(data: Path, max_size: int):
         matches = match_features(photos[a], photos[b], max_size=max_size)
         R, t = relative_pose(*cameras[a][1:], *cameras[b][1:])
         threshold = 1.5 * max(1.0, max(photos[a].size) / max_size)
-        yield f"fountain {a}-{b}", matches, Rig(cameras[a][0], cameras[b][0], R, t), \
-            Rig(camera_for(photos[a]), camera_for(photos[b])), threshold  # fmt: skip
+        yield (
+            f"fountain {a}-{b}",
+            matches,
+            Rig(cameras[a][0], cameras[b][0], R, t),
+            Rig(camera_for(photos[a]), camera_for(photos[b])),
+            threshold,
+        )
 
 
 def told_exif(rig: Rig, factor: float) -> Rig:
@@ -164,8 +177,13 @@ def lawn(data: Path, max_size: int):
     x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
     ideal = [replace(c, dist=np.zeros(0)) for c in (rig.cam1, rig.cam2)]
     threshold = 1.5 * max(1.0, max(left.size) / max_size)
-    yield "lawn", Matches(x1, x2, matches.score), replace(rig, cam1=ideal[0], cam2=ideal[1]), \
-        Rig(camera_for(left), camera_for(right)), threshold  # fmt: skip
+    yield (
+        "lawn",
+        Matches(x1, x2, matches.score),
+        replace(rig, cam1=ideal[0], cam2=ideal[1]),
+        Rig(camera_for(left), camera_for(right)),
+        threshold,
+    )
 
 
 def correspondences(data: Path, seeds: int):
@@ -194,8 +212,14 @@ def correspondences(data: Path, seeds: int):
             found = ransac_fundamental(a, b, threshold=1.5, confidence=CONFIDENCE, seed=seed)
             row[1] = median(found.model) if found else np.inf
             cv2.setRNGSeed(seed)
-            F, _ = cv2.findFundamentalMat(points1=a, points2=b, method=cv2.USAC_MAGSAC, ransacReprojThreshold=1.5,
-                                          confidence=CONFIDENCE, maxIters=10000)  # fmt: skip
+            F, _ = cv2.findFundamentalMat(
+                points1=a,
+                points2=b,
+                method=cv2.USAC_MAGSAC,
+                ransacReprojThreshold=1.5,
+                confidence=CONFIDENCE,
+                maxIters=10000,
+            )
             row[2] = np.inf if F is None else median(F[:3])
             if poselib:
                 F, _ = poselib.estimate_fundamental(a, b, {"max_epipolar_error": 1.5, "seed": seed}, {})
@@ -217,8 +241,10 @@ def lenses(draws: int):
     against each other by about 10 degrees, 200 to 2000 matches with 0.1 to 0.6 px of noise on smooth surfaces. Told:
     the true focal 2 % off as EXIF, exactly, or nothing. error / told: root mean square; 1 or less is honest.
     """
-    print(f"\n{f'lenses, {draws} draws':30s}" + "".join(f"{c:>15s}" for c in ("found", "median error %", "told %",
-                                                                             "error / told", "pose deg")))  # fmt: skip
+    print(
+        f"\n{f'lenses, {draws} draws':30s}"
+        + "".join(f"{c:>15s}" for c in ("found", "median error %", "told %", "error / told", "pose deg"))
+    )
     rows = {"EXIF, 2 % off": [], "EXIF, exact": [], "nothing": []}
     for seed in range(draws):
         matches, rig = lens_pair(seed)

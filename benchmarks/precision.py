@@ -26,8 +26,14 @@ from stereo3d.records import Photo, RectifiedPair
 RENDERED = [(scene, noise) for scene in ("slanted", "sphere", "bars", "still_life") for noise in (0.0, 2.0, 6.0)]
 STEPS = {"Aloe_half": 1 / 2, "cones": 1 / 4, "Motorcycle": 0, "eth3d_terrace": 0, "kitti2012_000070": 0}  # px
 STEP = 1 / 3  # of all others
-POSED = [("slanted", "handheld"), ("still_life", "converging"), ("still_life", "handheld"), ("sphere", "vertical"),
-         ("slanted", "handheld_swapped"), ("bars", "handheld")]  # fmt: skip
+POSED = [
+    ("slanted", "handheld"),
+    ("still_life", "converging"),
+    ("still_life", "handheld"),
+    ("sphere", "vertical"),
+    ("slanted", "handheld_swapped"),
+    ("bars", "handheld"),
+]
 
 
 def fused(left, right, truth):
@@ -39,8 +45,11 @@ def fused(left, right, truth):
 
 def show(name: str, off: np.ndarray, sigma: np.ndarray) -> float:
     share = [float(np.mean(np.abs(off) <= k * sigma)) for k in (1, 2)]
-    print(f"{name:36s}{share[0]:6.2f}{share[1]:6.2f}   sigma {np.median(sigma):.3g}, 68 % of the errors below "
-          f"{np.quantile(np.abs(off), 0.6827):.3g}", flush=True)  # fmt: skip
+    print(
+        f"{name:36s}{share[0]:6.2f}{share[1]:6.2f}   sigma {np.median(sigma):.3g}, 68 % of the errors below "
+        f"{np.quantile(np.abs(off), 0.6827):.3g}",
+        flush=True,
+    )
     return share[0]
 
 
@@ -121,8 +130,12 @@ def main() -> int:
     arguments = parser.parse_args()
     data = Path(arguments.data)
     parts = arguments.only or ["rendered", "real", "pose", "agreement"]
-    for name, part in (("rendered", rendered), ("real", lambda: real(data)), ("pose", pose),
-                       ("agreement", lambda: agreement(data))):  # fmt: skip
+    for name, part in (
+        ("rendered", rendered),
+        ("real", lambda: real(data)),
+        ("pose", pose),
+        ("agreement", lambda: agreement(data)),
+    ):
         if name in parts:
             part()
     return 0

@@ -73,9 +73,11 @@ def good_pairs(data: Path | None):
         names |= {f"fountain {a.stem}-{b.stem}": (a, b) for a, b in itertools.combinations(views, 2)}
         views = [photos / "kermit" / f"kermit00{k}.jpg" for k in range(3)]
         names |= {f"kermit {a.stem[-1]}-{b.stem[-1]}": (a, b) for a, b in itertools.combinations(views, 2)}
-        names |= {"sceaux": tuple(sorted((photos / "sceaux").glob("*.JPG"))),
-                  "lawn": (photos / "lawn" / "lawn_L.png", photos / "lawn" / "lawn_R.png"),
-                  "berlin": (photos / "berlin" / "01.jpg", photos / "berlin" / "02.jpg")}  # fmt: skip
+        names |= {
+            "sceaux": tuple(sorted((photos / "sceaux").glob("*.JPG"))),
+            "lawn": (photos / "lawn" / "lawn_L.png", photos / "lawn" / "lawn_R.png"),
+            "berlin": (photos / "berlin" / "01.jpg", photos / "berlin" / "02.jpg"),
+        }
     for name, paths in names.items():
         left, right = (read_photo(p) for p in paths)
         yield name, left, right, told(left, right)
@@ -97,17 +99,22 @@ def bad_pairs(data: Path | None, size: int, angles, factors):
     paths = {"demo": DEMO / "left.jpg"}
     if data:
         photos = data / "photos"
-        paths |= {"fountain": photos / "fountain/images/0004.jpg", "sceaux": photos / "sceaux/100_7101.JPG",
-                  "kermit": photos / "kermit/kermit000.jpg", "lawn": photos / "lawn/lawn_L.png",
-                  "berlin": photos / "berlin/01.jpg"}  # fmt: skip
+        paths |= {
+            "fountain": photos / "fountain/images/0004.jpg",
+            "sceaux": photos / "sceaux/100_7101.JPG",
+            "kermit": photos / "kermit/kermit000.jpg",
+            "lawn": photos / "lawn/lawn_L.png",
+            "berlin": photos / "berlin/01.jpg",
+        }
     bases = {name: reduced(read_photo(path), size) for name, path in paths.items()}
     if len(bases) == 1:
         bases["rendered"] = synthetic.render("slanted", size=(480, 360)).left
     rng = np.random.default_rng(0)
 
     def warped(photo, H, noise=2.0, quality=85):
-        x = cv2.warpPerspective(src=photo.pixels, M=H, dsize=photo.size, flags=cv2.INTER_CUBIC,
-                                borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+        x = cv2.warpPerspective(
+            src=photo.pixels, M=H, dsize=photo.size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        )
         x = np.clip(x + rng.normal(0, noise, x.shape), 0, 255).astype(np.uint8)
         x = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         return Photo(cv2.imdecode(x, cv2.IMREAD_COLOR), photo.exif)
@@ -119,8 +126,9 @@ def bad_pairs(data: Path | None, size: int, angles, factors):
             R = rotation_from_vector(np.radians(angle) * np.array([0.25, 0.95, 0.15]))
             H = K @ R @ np.linalg.inv(K)
             yield f"{name} turned {angle:g}, focal x {factor:g}", photo, warped(photo, H), rig, ("pure_rotation",)
-        for k, (t, n) in enumerate((((0.15, 0.02, 0.02), (0.3, 0.1, -1)), ((0.1, 0.1, 0.05), (0.1, -0.5, -1)),
-                                    ((0.25, 0, 0), (0, 0, -1)))):  # fmt: skip
+        for k, (t, n) in enumerate(
+            (((0.15, 0.02, 0.02), (0.3, 0.1, -1)), ((0.1, 0.1, 0.05), (0.1, -0.5, -1)), ((0.25, 0, 0), (0, 0, -1)))
+        ):
             R = rotation_from_vector(np.radians([1, -4, 1]))
             H = rig.cam1.K @ (R - np.outer(t, n)) @ np.linalg.inv(rig.cam1.K)
             yield f"{name}, plane {k}", photo, warped(photo, H), rig, ("flat_scene",)
@@ -149,9 +157,19 @@ def judge(left: Photo, right: Photo, rig: Rig, size: int):
     unit = d.photo_unit(view.rig)
     residual, share = d.homography_residual(x1, x2, unit)
     turn, factor = d.turn_residual(x1, x2, view.rig)
-    figures = (len(matches), len(x1), d.false_alarms(matches, view), residual / unit, share, turn / unit, factor,
-               d.median_parallax_angle(x1, x2, view), d.direction_spread(x1, x2, view),
-               d.hidden_motion(x1, x2, view) / unit, d.rival_motion(x1, x2, view)[1])  # fmt: skip
+    figures = (
+        len(matches),
+        len(x1),
+        d.false_alarms(matches, view),
+        residual / unit,
+        share,
+        turn / unit,
+        factor,
+        d.median_parallax_angle(x1, x2, view),
+        d.direction_spread(x1, x2, view),
+        d.hidden_motion(x1, x2, view) / unit,
+        d.rival_motion(x1, x2, view)[1],
+    )
     return figures, {f.code: f.severity for f in findings}
 
 
@@ -168,8 +186,12 @@ def risk() -> None:
     _, rig = synthetic.random_two_view(8, seed=0)
     free = Rig(rig.cam1, rig.cam2)
     cases = [box_matches(rig, *a) for a in itertools.product((4, 1, 0.2), (2, 0.5, 0.25), (0.3, 1), (0, 1))]
-    cases += [synthetic.random_two_view(400, seed=s, motion=m, noise=0.5, outliers=0.2)
-              for m in synthetic.MOTIONS if m != "rotation" for s in range(4)]  # fmt: skip
+    cases += [
+        synthetic.random_two_view(400, seed=s, motion=m, noise=0.5, outliers=0.2)
+        for m in synthetic.MOTIONS
+        if m != "rotation"
+        for s in range(4)
+    ]
     for matches, true in cases:
         try:
             view = estimate_two_view(matches, free)
@@ -216,22 +238,39 @@ def worse_pairs(scene: str, pose: str):
         yield f"rows shifted by {shift:g} px", left, right, pair, shift
     base = synthetic.SCENES[scene]().baseline
     for factor in (0.5, 1, 1.5, 2, 3, 4):
-        far = synthetic.render(scene, pose="converging", baseline=factor * base, size=pair.left.size, supersample=2,
-                               noise=1.0)  # fmt: skip
+        far = synthetic.render(
+            scene, pose="converging", baseline=factor * base, size=pair.left.size, supersample=2, noise=1.0
+        )
         yield f"converging, {factor:g} baselines", far.left, far.right, far, 0
 
 
 def degradations() -> None:
-    columns = ("blur px", "apart", "noise", "clipped", "range", "rows px", "angle", "pose deg", "depth %", "bad %",
-               "covered")  # fmt: skip
+    columns = (
+        "blur px",
+        "apart",
+        "noise",
+        "clipped",
+        "range",
+        "rows px",
+        "angle",
+        "pose deg",
+        "depth %",
+        "bad %",
+        "covered",
+    )
     for scene, pose in (("handheld", "handheld"), ("still_life", "handheld"), ("slanted", "handheld_vertical")):
         print(f"\n{scene + ', ' + pose:34s}" + "".join(f"{c:>9s}" for c in columns))
         for name, left, right, pair, shift in worse_pairs(scene, pose):
             greys = [cv2.cvtColor(p.pixels, cv2.COLOR_RGB2GRAY) for p in (left, right)]
             blurs = sorted(d.blur_width(g) for g in greys)
             ranges = [np.ptp(np.quantile(g, [0.01, 0.99])) for g in greys]
-            seen = (blurs[1], np.sqrt(blurs[1] ** 2 - blurs[0] ** 2), max(map(d.noise_level, greys)),
-                    max(map(d.clipped_share, (left, right))), min(ranges))  # fmt: skip
+            seen = (
+                blurs[1],
+                np.sqrt(blurs[1] ** 2 - blurs[0] ** 2),
+                max(map(d.noise_level, greys)),
+                max(map(d.clipped_share, (left, right))),
+                min(ranges),
+            )
             try:
                 figures, said = outcome(left, right, pair, shift)
             except StereoError as error:
@@ -247,22 +286,36 @@ def outcome(left, right, pair, shift):
     inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
     rectified = rectify(left, right, view, inlier_x=inlier_x)
     if shift:
-        moved = cv2.warpAffine(src=rectified.right, M=np.array([[1.0, 0, 0], [0, 1, shift]]),
-                               dsize=rectified.right.shape[1::-1], flags=cv2.INTER_CUBIC)  # fmt: skip
+        moved = cv2.warpAffine(
+            src=rectified.right,
+            M=np.array([[1.0, 0, 0], [0, 1, shift]]),
+            dsize=rectified.right.shape[1::-1],
+            flags=cv2.INTER_CUBIC,
+        )
         rectified = replace(rectified, right=moved)
         rectified = replace(rectified, rows=row_errors(rectified, *inlier_x))
     disparity, _ = compute_disparity(rectified, disparity_range(rectified, *inlier_x))
     X, _ = triangulate(disparity, rectified, view)
     known = np.isfinite(X[..., 2])
-    inverse = cv2.remap(src=(1 / pair.depth1).astype(np.float32), map1=np.nan_to_num(rectified.map1), map2=None,
-                        interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    inverse = cv2.remap(
+        src=(1 / pair.depth1).astype(np.float32),
+        map1=np.nan_to_num(rectified.map1),
+        map2=None,
+        interpolation=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     error = 100 * np.abs(np.linalg.norm(pair.rig.t) * X[known, 2] * inverse[known] - 1)
     rows = rectified.rows.get("median_px", np.nan)
     found = [*d.diagnose(matches, view, rig), *d.photo_findings(left, right, matches[view.inliers])]
     said = [f.code for f in found if f.severity != "info"] + (["rows_off"] if rows > ROWS_OFF else [])
-    return (rows, d.median_parallax_angle(*inlier_x, view),
-            max(pose_errors(view.R, view.t, pair.rig.R, pair.rig.t).values()), np.median(error),
-            100 * np.mean(error > 2), 100 * known.mean()), said  # fmt: skip
+    return (
+        rows,
+        d.median_parallax_angle(*inlier_x, view),
+        max(pose_errors(view.R, view.t, pair.rig.R, pair.rig.t).values()),
+        np.median(error),
+        100 * np.mean(error > 2),
+        100 * known.mean(),
+    ), said
 
 
 def box_matches(rig: Rig, depth: float, width: float, base: float, seed: int) -> tuple[Matches, Rig]:
@@ -287,8 +340,25 @@ def main():
         return degradations()
     data = Path(arguments.data) if arguments.data else None
     size = arguments.max_size
-    print(" " * 34 + "".join(f"{c:>8s}" for c in ("matches", "agree", "NFA", "H px", "share", "turn px", "focal",
-                                                  "angle", "t deg", "px/deg", "rival")))  # fmt: skip
+    print(
+        " " * 34
+        + "".join(
+            f"{c:>8s}"
+            for c in (
+                "matches",
+                "agree",
+                "NFA",
+                "H px",
+                "share",
+                "turn px",
+                "focal",
+                "angle",
+                "t deg",
+                "px/deg",
+                "rival",
+            )
+        )
+    )
     wrong = {"good": [0, 0], "bad": [0, 0]}
     for name, left, right, rig in good_pairs(data):
         figures, found = judge(left, right, rig, size)

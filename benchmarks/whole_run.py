@@ -31,8 +31,16 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 MESHERS = ("grid", "poisson")
 STAGES = ("import", "photos", "features", "pose", "rectify", "disparity", "points", "mesh", "write")
-SCORES = ("f_score", "precision", "completeness", "surface_median_percent", "depth_median_percent", "depth_within",
-          "footprint", "faces")  # fmt: skip
+SCORES = (
+    "f_score",
+    "precision",
+    "completeness",
+    "surface_median_percent",
+    "depth_median_percent",
+    "depth_within",
+    "footprint",
+    "faces",
+)
 
 
 # ------------------------------------------------------------------------------------------------ the two sides
@@ -70,15 +78,17 @@ def plain(left, right, K1, K2, max_size, mesher, target):
 
     with clock("features"):
         sift = cv2.SIFT_create()
-        (keys1, d1), (keys2, d2) = (sift.detectAndCompute(cv2.cvtColor(i, cv2.COLOR_BGR2GRAY), None)
-                                    for i in (image1, image2))  # fmt: skip
+        (keys1, d1), (keys2, d2) = (
+            sift.detectAndCompute(cv2.cvtColor(i, cv2.COLOR_BGR2GRAY), None) for i in (image1, image2)
+        )
         pairs = [m for m, n in cv2.BFMatcher(cv2.NORM_L2).knnMatch(d1, d2, k=2) if m.distance < 0.75 * n.distance]
         x1 = np.array([keys1[m.queryIdx].pt for m in pairs])
         x2 = np.array([keys2[m.trainIdx].pt for m in pairs])
 
     with clock("pose"):
-        E, mask = cv2.findEssentialMat(points1=x1, points2=x2, cameraMatrix=K1, method=cv2.USAC_MAGSAC, prob=0.9999,
-                                       threshold=1.0)  # fmt: skip
+        E, mask = cv2.findEssentialMat(
+            points1=x1, points2=x2, cameraMatrix=K1, method=cv2.USAC_MAGSAC, prob=0.9999, threshold=1.0
+        )
         _, R, t, mask = cv2.recoverPose(E=E, points1=x1, points2=x2, cameraMatrix=K1, mask=mask)
         inliers = mask.ravel() > 0
 
@@ -88,19 +98,29 @@ def plain(left, right, K1, K2, max_size, mesher, target):
         )
         rectified = []
         for image, K, Ri, Pi in ((image1, K1, R1, P1), (image2, K2, R2, P2)):
-            maps = cv2.initUndistortRectifyMap(cameraMatrix=K, distCoeffs=None, R=Ri, newCameraMatrix=Pi, size=size,
-                                               m1type=cv2.CV_32FC1)  # fmt: skip
+            maps = cv2.initUndistortRectifyMap(
+                cameraMatrix=K, distCoeffs=None, R=Ri, newCameraMatrix=Pi, size=size, m1type=cv2.CV_32FC1
+            )
             rectified.append(cv2.remap(src=image, map1=maps[0], map2=maps[1], interpolation=cv2.INTER_LINEAR))
 
     with clock("disparity"):
-        u1, u2 = (cv2.undistortPoints(src=x[inliers][:, None], cameraMatrix=K, distCoeffs=None, R=Ri, P=Pi)[:, 0, 0]
-                  for x, K, Ri, Pi in ((x1, K1, R1, P1), (x2, K2, R2, P2)))  # fmt: skip
+        u1, u2 = (
+            cv2.undistortPoints(src=x[inliers][:, None], cameraMatrix=K, distCoeffs=None, R=Ri, P=Pi)[:, 0, 0]
+            for x, K, Ri, Pi in ((x1, K1, R1, P1), (x2, K2, R2, P2))
+        )
         low, high = np.percentile(u1 - u2, [1, 99])
         low, high = int(np.floor(low - 16)), int(np.ceil(high + 16))
         matcher = cv2.StereoSGBM_create(
-            minDisparity=low, numDisparities=16 * -(-(high - low) // 16), blockSize=5, P1=8 * 3 * 25, P2=32 * 3 * 25,
-            disp12MaxDiff=1, uniquenessRatio=10, speckleWindowSize=100, speckleRange=2,
-        )  # fmt: skip
+            minDisparity=low,
+            numDisparities=16 * -(-(high - low) // 16),
+            blockSize=5,
+            P1=8 * 3 * 25,
+            P2=32 * 3 * 25,
+            disp12MaxDiff=1,
+            uniquenessRatio=10,
+            speckleWindowSize=100,
+            speckleRange=2,
+        )
         disparity = matcher.compute(*rectified).astype(np.float32) / 16
 
     with clock("points"):
@@ -128,8 +148,12 @@ def plain(left, right, K1, K2, max_size, mesher, target):
 def grid_mesh(points, known, _):
     index = np.cumsum(known.ravel()).reshape(known.shape) - 1
     z = points[..., 2]
-    corners = [(slice(0, -1), slice(0, -1)), (slice(1, None), slice(0, -1)), (slice(1, None), slice(1, None)),
-               (slice(0, -1), slice(1, None))]  # fmt: skip
+    corners = [
+        (slice(0, -1), slice(0, -1)),
+        (slice(1, None), slice(0, -1)),
+        (slice(1, None), slice(1, None)),
+        (slice(0, -1), slice(1, None)),
+    ]
     faces = []
     for triangle in ((0, 1, 2), (0, 2, 3)):
         depth = np.stack([z[corners[k]] for k in triangle])
@@ -261,8 +285,10 @@ def main():
     arguments = parser.parse_args()
     name, (left, right), cameras, depth = the_input(Path(arguments.data) if arguments.data else None)
     K1, K2 = (camera.K.tolist() for camera in cameras)
-    print(f"{name}, max_size {arguments.max_size}, {arguments.repeat} runs of each, "
-          f"{len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    print(
+        f"{name}, max_size {arguments.max_size}, {arguments.repeat} runs of each, "
+        f"{len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}"
+    )
     record = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)

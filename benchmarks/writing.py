@@ -44,8 +44,9 @@ def by_trimesh(mesh: Mesh, path: Path) -> None:
 def by_open3d(mesh: Mesh, path: Path) -> None:
     import open3d
 
-    made = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(mesh.vertices),
-                                        open3d.utility.Vector3iVector(mesh.faces))  # fmt: skip
+    made = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces)
+    )
     made.triangle_uvs = open3d.utility.Vector2dVector(mesh.uv[mesh.faces.ravel()])
     made.triangle_material_ids = open3d.utility.IntVector(np.zeros(len(mesh.faces), np.int32))
     made.textures = [open3d.geometry.Image(np.ascontiguousarray(mesh.texture))]

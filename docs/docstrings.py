@@ -39,7 +39,7 @@ def _sentences(paragraph: str, names: set[str]) -> list[str]:
 def _item(piece: str, names: set[str]) -> str | None:
     match = re.match(r"([A-Za-z_]\w*(?:, [A-Za-z_]\w*)*): +(?=\S)", piece)
     if match and all(name in names for name in match[1].split(", ")):
-        return f"- {', '.join(f'`{name}`' for name in match[1].split(', '))} : {piece[match.end():]}"
+        return f"- {', '.join(f'`{name}`' for name in match[1].split(', '))} : {piece[match.end() :]}"
     return None
 
 

@@ -17,8 +17,18 @@ _HOME = {
     name: module
     for module, names in {
         "errors": ("StereoError",),
-        "records": ("Camera", "DisparityMap", "Features", "Finding", "Matches", "Mesh", "Photo", "RectifiedPair", "Rig",
-                    "TwoView"),  # fmt: skip
+        "records": (
+            "Camera",
+            "DisparityMap",
+            "Features",
+            "Finding",
+            "Matches",
+            "Mesh",
+            "Photo",
+            "RectifiedPair",
+            "Rig",
+            "TwoView",
+        ),
         "photos": ("read_photo",),
         "calibration": ("camera_for", "fit_rig", "read_rig", "write_camera", "write_rig"),
         "chessboard": ("Board", "calibrate_camera", "calibrate_rig", "find_corners"),

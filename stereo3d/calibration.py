@@ -30,9 +30,16 @@ UNSTATED_UNIT = "calibration units"  # a posed rig whose file does not say in wh
 UNKNOWN_SIZE = (0, 0)  # a camera whose file does not say for which picture size it holds
 
 _MAX_BYTES = 4_000_000  # a calibration file is kilobytes; more is a picture or data
-_TURNS = ("upright", "mirrored", "turned by 180 degrees", "mirrored upside down", "transposed",
-          "turned by 90 degrees clockwise", "transposed and turned by 180 degrees",
-          "turned by 90 degrees counter-clockwise")  # fmt: skip
+_TURNS = (
+    "upright",
+    "mirrored",
+    "turned by 180 degrees",
+    "mirrored upside down",
+    "transposed",
+    "turned by 90 degrees clockwise",
+    "transposed and turned by 180 degrees",
+    "turned by 90 degrees counter-clockwise",
+)
 
 
 # ------------------------------------------------------------------------------------------ focal length
@@ -72,8 +79,9 @@ def camera_for(
         if low <= f * mm_per_px <= high:
             found.append((f, words))
         else:
-            ignored.append(f"{words} ignored: it would be {f * mm_per_px:.3g} mm of 35 mm film, outside {low:g} to "
-                           f"{high:g}")  # fmt: skip
+            ignored.append(
+                f"{words} ignored: it would be {f * mm_per_px:.3g} mm of 35 mm film, outside {low:g} to {high:g}"
+            )
     if found:
         f, detail = found[0]
         for other, words in found[1:]:
@@ -133,8 +141,12 @@ def _exif_focals(exif: dict, origin: tuple[float, float]) -> list[tuple[float, s
         scale = max(origin) / max(exif.get("size_exif") or origin)
         found.append((mm * resolution * scale, f"EXIF focal length {mm:g} mm at {resolution:.4g} px/mm"))
     if mm and not found and (crop := _crop_factor(exif.get("make"), exif.get("model"))):
-        found.append((mm * crop * math.hypot(*origin) / DIAGONAL_35MM,
-                      f"EXIF focal length {mm:g} mm, {exif['model']} with crop factor {crop:.3g}"))  # fmt: skip
+        found.append(
+            (
+                mm * crop * math.hypot(*origin) / DIAGONAL_35MM,
+                f"EXIF focal length {mm:g} mm, {exif['model']} with crop factor {crop:.3g}",
+            )
+        )
     return found
 
 
@@ -304,8 +316,9 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # a comment in an old encoding is no harm
     if "\0" in text:
-        raise StereoError("bad_calibration", f"{path} is not text ({size} bytes).",
-                          f"Give a calibration file: {', '.join(READERS)}.")  # fmt: skip
+        raise StereoError(
+            "bad_calibration", f"{path} is not text ({size} bytes).", f"Give a calibration file: {', '.join(READERS)}."
+        )
     return text
 
 
@@ -342,17 +355,25 @@ def _camera(K, size, dist, name: str) -> Camera:
     K = K / K[2, 2]
     scale = np.abs(K).max()
     if max(abs(K[2, 0]), abs(K[2, 1])) > 1e-9 * scale or abs(K[1, 0]) > 1e-6 * scale:
-        raise _bad(f"has a camera matrix {name} that is not upper triangular", "Is it transposed? A camera matrix is "
-                   "[fx 0 cx; 0 fy cy; 0 0 1].")  # fmt: skip
+        raise _bad(
+            f"has a camera matrix {name} that is not upper triangular",
+            "Is it transposed? A camera matrix is [fx 0 cx; 0 fy cy; 0 0 1].",
+        )
     if K[0, 0] <= 0 or K[1, 1] <= 0:
-        raise _bad(f"has focal lengths fx = {K[0, 0]:g}, fy = {K[1, 1]:g} in {name}; both must be positive",
-                   "Check its numbers.", fx=K[0, 0], fy=K[1, 1])  # fmt: skip
+        raise _bad(
+            f"has focal lengths fx = {K[0, 0]:g}, fy = {K[1, 1]:g} in {name}; both must be positive",
+            "Check its numbers.",
+            fx=K[0, 0],
+            fy=K[1, 1],
+        )
     size = _size(size, name)
     if size != UNKNOWN_SIZE:
         for c, side, axis in ((K[0, 2], size[0], "x"), (K[1, 2], size[1], "y")):
             if not -side <= c <= 2 * side:
-                raise _bad(f"has the principal point of {name} at {axis} = {c:g}, far outside a picture of "
-                           f"{size[0]} x {size[1]} px")  # fmt: skip
+                raise _bad(
+                    f"has the principal point of {name} at {axis} = {c:g}, far outside a picture of "
+                    f"{size[0]} x {size[1]} px"
+                )
     return Camera(K, size, _distortion(dist, name), "calibration")
 
 
@@ -361,8 +382,10 @@ def _size(size, name: str) -> tuple[int, int]:
         return UNKNOWN_SIZE
     size = _array(size, f"the picture size of {name}").ravel()
     if size.shape != (2,) or np.any(size < 1) or np.any(size % 1) or np.any(size > 1e6):
-        raise _bad(f"states the picture size {' x '.join(f'{s:g}' for s in size)} for {name}", "It is width, height in "
-                   "whole pixels.")  # fmt: skip
+        raise _bad(
+            f"states the picture size {' x '.join(f'{s:g}' for s in size)} for {name}",
+            "It is width, height in whole pixels.",
+        )
     return int(size[0]), int(size[1])
 
 
@@ -375,8 +398,10 @@ def _distortion(dist, name: str) -> np.ndarray:
     if len(dist) in (1, 2):
         dist = np.pad(dist, (0, 4 - len(dist)))
     if len(dist) not in (4, 5, 8, 12):
-        raise _bad(f"has {len(dist)} distortion coefficients for {name}", "Known is OpenCV's order with 4, 5, 8 or 12 "
-                   "of them (k1 k2 p1 p2 k3 ...), without tilt.")  # fmt: skip
+        raise _bad(
+            f"has {len(dist)} distortion coefficients for {name}",
+            "Known is OpenCV's order with 4, 5, 8 or 12 of them (k1 k2 p1 p2 k3 ...), without tilt.",
+        )
     return dist
 
 
@@ -388,11 +413,16 @@ def _rotation(R) -> np.ndarray:
     R = _matrix(R, (3, 3), "R")
     off = float(np.abs(R @ R.T - np.eye(3)).max())
     if off > NO_ROTATION:
-        raise _bad(f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, allowed is "
-                   f"{NO_ROTATION:g}", "Check its numbers.", off=off)  # fmt: skip
+        raise _bad(
+            f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, allowed is {NO_ROTATION:g}",
+            "Check its numbers.",
+            off=off,
+        )
     if np.linalg.det(R) < 0:
-        raise _bad("has a matrix R that mirrors: its determinant is -1", "Check the signs, and the axes (x right, y "
-                   "down, z forward).")  # fmt: skip
+        raise _bad(
+            "has a matrix R that mirrors: its determinant is -1",
+            "Check the signs, and the axes (x right, y down, z forward).",
+        )
     if off < 1e-12:
         return R
     U, _, Vt = np.linalg.svd(R)
@@ -403,8 +433,10 @@ def _posed(cam1: Camera, cam2: Camera, R, t, unit: str | None) -> Rig:
     if R is None and t is None:
         return Rig(cam1, cam2)
     if R is None or t is None:
-        raise _bad(f"has no {'R' if R is None else 'T'}, while it has {'T' if R is None else 'R'}",
-                   "Give both, or neither and let the pose be estimated.")  # fmt: skip
+        raise _bad(
+            f"has no {'R' if R is None else 'T'}, while it has {'T' if R is None else 'R'}",
+            "Give both, or neither and let the pose be estimated.",
+        )
     t = _matrix(t, (3, 1), "T").ravel()
     if not np.linalg.norm(t) > 0:
         raise _bad("has a zero baseline: both cameras stand in one place", "A stereo rig needs T other than 0.")
@@ -448,8 +480,12 @@ def _read_middlebury(text: str, names=None) -> Rig:
         cam2 = replace(cam1, K=cam1.K + np.array([[0, 0, shift], [0, 0, 0], [0, 0, 0]]))
     between = cam2.K[0, 2] - cam1.K[0, 2]
     if shift is not None and abs(between - shift) > 1:  # more than rounding
-        raise _bad(f"contradicts itself: doffs={shift:g}, but the principal points of cam0 and cam1 lie {between:g} px "
-                   "apart", "Correct the one that is wrong.", doffs=shift, between=between)  # fmt: skip
+        raise _bad(
+            f"contradicts itself: doffs={shift:g}, but the principal points of cam0 and cam1 lie {between:g} px apart",
+            "Correct the one that is wrong.",
+            doffs=shift,
+            between=between,
+        )
     baseline = number("baseline")
     if baseline <= 0:
         raise _bad(f"has baseline={baseline:g}; it must be positive", "Check the file.", baseline=baseline)
@@ -479,11 +515,12 @@ def _read_kitti(text: str, names=None) -> Rig:
             if all(key in entries for key in keys):
                 poses = [_decompose_projection(_matrix(numbers(key), (3, 4), key), key) for key in keys]
                 sizes = [numbers(s) if (s := f"S_rect_0{i}") in entries else None for i in (first, second)]
-                cams = [_camera(K, size, None, key)
-                        for (K, _, _), size, key in zip(poses, sizes, keys, strict=True)]  # fmt: skip
+                cams = [_camera(K, size, None, key) for (K, _, _), size, key in zip(poses, sizes, keys, strict=True)]
                 return _posed(*cams, *_relative(*(pose[1:] for pose in poses)), "m")
-    raise _bad("has no pair of projection matrices: neither P2 and P3 nor P0 and P1", "KITTI's form has lines P0: to "
-               "P3: or P_rect_00: to P_rect_03:, of 12 numbers each.")  # fmt: skip
+    raise _bad(
+        "has no pair of projection matrices: neither P2 and P3 nor P0 and P1",
+        "KITTI's form has lines P0: to P3: or P_rect_00: to P_rect_03:, of 12 numbers each.",
+    )
 
 
 def _decompose_projection(P: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -531,12 +568,20 @@ def _read_cameras(text: str, names=None) -> Rig:
     if not isinstance(cameras, dict) or not all(isinstance(camera, dict) for camera in cameras.values()):
         raise _bad("has no cameras by name under its key cameras")
     stems = [Path(name).stem for name in names or ()]
-    chosen = next((pair for pair in (("left", "right"), tuple(stems), tuple(cameras))
-                   if len(pair) == 2 and all(name in cameras for name in pair)), None)  # fmt: skip
+    chosen = next(
+        (
+            pair
+            for pair in (("left", "right"), tuple(stems), tuple(cameras))
+            if len(pair) == 2 and all(name in cameras for name in pair)
+        ),
+        None,
+    )
     if chosen is None:
-        raise _bad(f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
-                   f"right{' or ' + ' and '.join(stems) if stems else ''}", "Name the two after the photos, or left "
-                   "and right.")  # fmt: skip
+        raise _bad(
+            f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
+            f"right{' or ' + ' and '.join(stems) if stems else ''}",
+            "Name the two after the photos, or left and right.",
+        )
     found, poses = [], []
     for name in chosen:
         camera = cameras[name]
@@ -688,8 +733,10 @@ def _read_colmap(text: str, names=None) -> Rig:
         raise _bad("holds COLMAP's images but no camera", "Put cameras.txt beside images.txt.")
     if not images:
         if len(cameras) > 1:
-            raise _bad(f"holds {len(cameras)} cameras of COLMAP, and nothing says which took which photo",
-                       "Put images.txt beside it, or leave the one camera of both photos in it.")  # fmt: skip
+            raise _bad(
+                f"holds {len(cameras)} cameras of COLMAP, and nothing says which took which photo",
+                "Put images.txt beside it, or leave the one camera of both photos in it.",
+            )
         [camera] = cameras.values()
         return Rig(camera, camera)
     found, poses = [], []
@@ -707,8 +754,11 @@ def _read_colmap(text: str, names=None) -> Rig:
 
 def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
     if model not in _COLMAP_MODELS:
-        raise _bad(f"has the camera {number} of model {model}", f"Known are {', '.join(_COLMAP_MODELS)}: choose one of "
-                   "them for COLMAP's --ImageReader.camera_model, or undistort the photos.")  # fmt: skip
+        raise _bad(
+            f"has the camera {number} of model {model}",
+            f"Known are {', '.join(_COLMAP_MODELS)}: choose one of "
+            "them for COLMAP's --ImageReader.camera_model, or undistort the photos.",
+        )
     keys = _COLMAP_MODELS[model].split()
     width, height, *numbers = _array(values, f"the camera {number}")
     if len(numbers) != len(keys):
@@ -729,9 +779,11 @@ def _colmap_images(images: list[str], names) -> list[str]:
             return [found[0][0], found[1][0]]
     if len(images) == 2:
         return images
-    raise _bad(f"holds {len(images)} images ({', '.join(images[:6])}), of which not exactly one each is named "
-               f"{' and '.join(wanted) or 'like the photos'}", "Name the photos as COLMAP saw them; to use only its "
-               "camera, give a cameras.txt without images.txt beside it.")  # fmt: skip
+    raise _bad(
+        f"holds {len(images)} images ({', '.join(images[:6])}), of which not exactly one each is named "
+        f"{' and '.join(wanted) or 'like the photos'}",
+        "Name the photos as COLMAP saw them; to use only its camera, give a cameras.txt without images.txt beside it.",
+    )
 
 
 def _fits_ros(text: str) -> bool:
@@ -777,8 +829,10 @@ def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray 
     model, dist = entry("distortion_model"), entry("distortion_coefficients", "D", "d")
     dist = np.zeros(0) if dist is None else _array(dist, "distortion_coefficients").ravel()
     if model not in ("plumb_bob", "rational_polynomial") and np.any(dist):
-        raise _bad(f"has the distortion model {model!r} for the {which} camera", "Known are plumb_bob and "
-                   "rational_polynomial: calibrate with one of them.")  # fmt: skip
+        raise _bad(
+            f"has the distortion model {model!r} for the {which} camera",
+            "Known are plumb_bob and rational_polynomial: calibrate with one of them.",
+        )
     width, height = entry("image_width", "width"), entry("image_height", "height")
     size = (width, height) if width and height else None
     R = entry("rectification_matrix", "R", "r")
@@ -817,16 +871,38 @@ def _words(text: str) -> list[str]:
 
 # The names that programs give to the same thing, in small letters and without underscores, and the signs of a side.
 _STEMS = {
-    "K": ("k", "m", "cm", "mtx", "kk", "cameramatrix", "cammatrix", "intrinsic", "intrinsics",
-          "intrinsicmatrix", "mintrinsic"),
-    "dist": ("d", "dist", "distcoeffs", "distcoeff", "distcoefs", "distcoef", "distortion", "distortioncoefficients",
-             "distortioncoeffs", "distortioncoeff", "kc"),
+    "K": (
+        "k",
+        "m",
+        "cm",
+        "mtx",
+        "kk",
+        "cameramatrix",
+        "cammatrix",
+        "intrinsic",
+        "intrinsics",
+        "intrinsicmatrix",
+        "mintrinsic",
+    ),
+    "dist": (
+        "d",
+        "dist",
+        "distcoeffs",
+        "distcoeff",
+        "distcoefs",
+        "distcoef",
+        "distortion",
+        "distortioncoefficients",
+        "distortioncoeffs",
+        "distortioncoeff",
+        "kc",
+    ),
     "size": ("res", "size", "imagesize", "imgsize", "resolution"),
     "width": ("imagewidth", "width", "imgwidth"),
     "height": ("imageheight", "height", "imgheight"),
     "R": ("r", "rot", "rotation", "rotationmatrix", "rmat"),
     "t": ("t", "tvec", "trans", "translation", "translationvector"),
-}  # fmt: skip
+}
 _SIDES = {"1": 1, "2": 2, "left": 1, "right": 2, "l": 1, "r": 2}
 
 
@@ -862,8 +938,10 @@ def _rig_of_entries(entries: dict) -> Rig:
             known = f"It has {', '.join(list(entries)[:8])}. " if entries else ""
             other = keys.get(("K", 3 - side))
             which = f"for camera {side} (while it has {other})" if other else "(M1 and M2, K1 and K2, or camera_matrix)"
-            raise _bad(f"has no camera matrix {which}", f"{known}Where the camera matrices and R, T are in two "
-                       "files, put them into one.")  # fmt: skip
+            raise _bad(
+                f"has no camera matrix {which}",
+                f"{known}Where the camera matrices and R, T are in two files, put them into one.",
+            )
         size = found.get(("size", side), found.get(("size", 0)))
         width = found.get(("width", side), found.get(("width", 0)))
         height = found.get(("height", side), found.get(("height", 0)))
@@ -909,9 +987,7 @@ READERS = {
 # ------------------------------------------------------------------------------------------ fitting to photos
 
 
-def fit_rig(
-    rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)
-) -> Rig:
+def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)) -> Rig:
     """The rig for photos of these sizes (width, height, upright as read).
 
     Each camera: of the photo's size, it stays; of the same proportions (to 1 %), it is scaled, x -> (x + 1/2) s - 1/2.
@@ -926,8 +1002,9 @@ def fit_rig(
     """
     rig.check_baseline()
     fitted, turns = [], []
-    for camera, size, orientation, which in zip((rig.cam1, rig.cam2), (size1, size2), orientations,
-                                                ("first", "second"), strict=True):  # fmt: skip
+    for camera, size, orientation, which in zip(
+        (rig.cam1, rig.cam2), (size1, size2), orientations, ("first", "second"), strict=True
+    ):
         camera, turn = _fit_camera(camera, (int(size[0]), int(size[1])), orientation, which)
         fitted.append(camera)
         turns.append(turn)
@@ -936,9 +1013,13 @@ def fit_rig(
     Q1, Q2 = turns
     R, t = Q2 @ rig.R @ Q1.T, Q2 @ rig.t
     if np.linalg.det(R) < 0:
-        raise StereoError("calibration_mismatch", "One photo is mirrored by its EXIF orientation "
-                          f"({orientations[0]} and {orientations[1]}), the other is not: the calibrated pose cannot "
-                          "hold.", "Save both photos without mirroring.")  # fmt: skip
+        raise StereoError(
+            "calibration_mismatch",
+            "One photo is mirrored by its EXIF orientation "
+            f"({orientations[0]} and {orientations[1]}), the other is not: the calibrated pose cannot "
+            "hold.",
+            "Save both photos without mirroring.",
+        )
     return replace(rig, cam1=fitted[0], cam2=fitted[1], R=R, t=t)
 
 
@@ -954,8 +1035,10 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
                 f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), which is no "
                 f"middle of the {which} photo of {size[0]} x {size[1]} px.",
                 "Use the photos, in the size, that were calibrated; or state the size in the calibration file.",
-                calibration=(float(camera.K[0, 2]), float(camera.K[1, 2])), photo=size, off=off,
-            )  # fmt: skip
+                calibration=(float(camera.K[0, 2]), float(camera.K[1, 2])),
+                photo=size,
+                off=off,
+            )
         camera = replace(camera, size=frame)
     else:
         found = next(((f, turn) for f, turn in frames if same_shape(camera.size, f)), None)
@@ -965,12 +1048,14 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
                 f"The calibration is for pictures of {camera.size[0]} x {camera.size[1]} px, the {which} photo has "
                 f"{size[0]} x {size[1]} px, of other proportions.",
                 "Use the photos that were calibrated, uncropped; scaling alone does no harm.",
-                calibration=camera.size, photo=size,
-            )  # fmt: skip
+                calibration=camera.size,
+                photo=size,
+            )
         frame, turn = found
         if camera.size != frame:
-            detail = (f"{camera.source_detail}; scaled from {camera.size[0]} x {camera.size[1]} to {frame[0]} x "
-                      f"{frame[1]} px").removeprefix("; ")  # fmt: skip
+            detail = (
+                f"{camera.source_detail}; scaled from {camera.size[0]} x {camera.size[1]} to {frame[0]} x {frame[1]} px"
+            ).removeprefix("; ")
             log.info("%s photo: calibration %s", which, detail)
             K = scale_K(camera.K, frame[0] / camera.size[0], frame[1] / camera.size[1])
             camera = replace(camera, K=K, size=frame, source_detail=detail)

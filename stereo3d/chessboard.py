@@ -4,7 +4,7 @@ import glob
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from .calibration import FOV_RANGE, turn_matrix
 from .errors import StereoError
 from .geometry import angle_deg, rotation_angle_deg, rotation_from_vector
 from .photos import read_photo
-from .records import Camera, Finding, Photo, Rig, record
+from .records import Camera, Finding, Photo, Rig
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,21 @@ NOISE_FLOOR = 0.05  # px: corners of real photos are not found better than that,
 LEAST_CERTAIN = 10.0  # standard errors: real rigs have a thousand; what a baseline is less sure of gives no depth
 MISFIT = 3.0  # times the error of the cameras by themselves: then the pairs are not of one rig
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif", ".avif", ".pgm", ".ppm",
-                  ".jp2")  # fmt: skip
+PHOTO_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".bmp",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".pgm",
+    ".ppm",
+    ".jp2",
+)
 
 # Coefficients of distortion -> what OpenCV's solver must leave at zero, or add. k1 k2 | + p1 p2 | + k3 | + k4 k5 k6.
 # By evidence only the first four are tried: the fraction of the last fits noise with a pole and a zero side by side.
@@ -47,7 +60,7 @@ DISTORTIONS = {
 _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Board:
     """A plane of squares. kind: one of `BOARDS`.
 
@@ -69,14 +82,20 @@ class Board:
             raise StereoError("unknown_method", f"there is no board {self.kind!r}.", f"There are: {', '.join(BOARDS)}.")
         for name in ("columns", "rows"):
             if not 3 <= (count := getattr(self, name)) <= 100:
-                raise StereoError("bad_option", f"a board of {count} {name} cannot be found.", "3 to 100 are possible; "
-                                  "of a chessboard its inner corners count.")  # fmt: skip
+                raise StereoError(
+                    "bad_option",
+                    f"a board of {count} {name} cannot be found.",
+                    "3 to 100 are possible; of a chessboard its inner corners count.",
+                )
         if not 0 < self.square < np.inf:
             raise StereoError("bad_option", f"a square cannot have the side {self.square:g}.", "Measure one square.")
         if self.kind == "charuco" and not (self.marker is not None and 0 < self.marker < self.square):
             found = "not given" if self.marker is None else f"{self.marker:g}, of squares of {self.square:g}"
-            raise StereoError("bad_option", f"the side of the markers of a ChArUco board is {found}.",
-                              "Give --marker, in the unit of --square and less than it.")  # fmt: skip
+            raise StereoError(
+                "bad_option",
+                f"the side of the markers of a ChArUco board is {found}.",
+                "Give --marker, in the unit of --square and less than it.",
+            )
         if self.kind == "charuco":
             _dictionary(self.dictionary)
 
@@ -94,7 +113,7 @@ class Board:
         return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], -1) * self.square
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Corners:
     """Which corners of a board a photo shows, and where.
 
@@ -109,7 +128,7 @@ class Corners:
     orientation: int = 1
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class CameraCalibration:
     """A camera with its evidence.
 
@@ -132,7 +151,7 @@ class CameraCalibration:
     findings: list[Finding]
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class RigCalibration:
     """Two cameras and their relative pose. rms, errors (P,2) px: of the pairs, left and right. pairs: their names.
 
@@ -165,8 +184,11 @@ def read_corners(paths: Iterable, board: Board) -> tuple[list[Corners], list[str
         size = _stored_size(photo)
         first = first or (path, size)
         if size != first[1]:
-            raise StereoError("size_mismatch", f"{path} has {size[0]} x {size[1]} px, {first[0]} {first[1][0]} x "
-                              f"{first[1][1]}.", "Give photos of one camera, of one size and uncropped.")  # fmt: skip
+            raise StereoError(
+                "size_mismatch",
+                f"{path} has {size[0]} x {size[1]} px, {first[0]} {first[1][0]} x {first[1][1]}.",
+                "Give photos of one camera, of one size and uncropped.",
+            )
         corners = find_corners(photo, board)
         log.info("%s: %s", path, "no board" if corners is None else f"{len(corners.ids)} corners")
         if corners is None:
@@ -186,8 +208,12 @@ def find_corners(photo: Photo, board: Board) -> Corners | None:
 
     orientation = photo.exif.get("orientation", 1)
     if orientation in (2, 4, 5, 7):
-        raise StereoError("bad_calibration", f"{photo.path or 'a photo'} is mirrored by its EXIF orientation "
-                          f"({orientation}).", "Save it without mirroring.", orientation=orientation)  # fmt: skip
+        raise StereoError(
+            "bad_calibration",
+            f"{photo.path or 'a photo'} is mirrored by its EXIF orientation ({orientation}).",
+            "Save it without mirroring.",
+            orientation=orientation,
+        )
     found = BOARDS[board.kind](cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), board)
     if found is None:
         return None
@@ -236,9 +262,13 @@ def _refined(grey: np.ndarray, x: np.ndarray, window: float) -> np.ndarray:
     steps = [np.linalg.norm(np.diff(x, axis=axis), axis=2) for axis in (0, 1)]
     step = min((float(np.nanmin(s)) for s in steps if np.isfinite(s).any()), default=0.0)
     half, seen = max(2, int(window * step)), np.isfinite(x[..., 0])
-    moved = cv2.cornerSubPix(image=grey, corners=x[seen].astype(np.float32).reshape(-1, 1, 2), winSize=(half, half),
-                             zeroZone=(-1, -1), criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-4)
-                             ).reshape(-1, 2)  # fmt: skip
+    moved = cv2.cornerSubPix(
+        image=grey,
+        corners=x[seen].astype(np.float32).reshape(-1, 1, 2),
+        winSize=(half, half),
+        zeroZone=(-1, -1),
+        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-4),
+    ).reshape(-1, 2)
     refined = x.copy()
     refined[seen] = np.where(np.linalg.norm(moved - x[seen], axis=1, keepdims=True) > half, x[seen], moved)
     return refined
@@ -331,10 +361,14 @@ def calibrate_camera(
 
 def _enough(count: int, needed: int, what: str) -> None:
     if count < needed:
-        raise StereoError("bad_calibration", f"the board was found in {count} {what}, {needed} are needed.",
-                          "Is the size of the board right (a chessboard of 10 x 7 squares is 9x6)? Take more photos "
-                          "with the whole board in sight, sharp and evenly lit, a white border around it.",
-                          found=count, needed=needed)  # fmt: skip
+        raise StereoError(
+            "bad_calibration",
+            f"the board was found in {count} {what}, {needed} are needed.",
+            "Is the size of the board right (a chessboard of 10 x 7 squares is 9x6)? Take more photos "
+            "with the whole board in sight, sharp and evenly lit, a white border around it.",
+            found=count,
+            needed=needed,
+        )
 
 
 def _best(corners: list[Corners], board: Board, distortion: int | str) -> CameraCalibration:
@@ -367,9 +401,12 @@ def _solve(corners: list[Corners], board: Board, distortion: int) -> CameraCalib
         rms, K, dist, r, t, _, _, errors = cv2.calibrateCameraExtended(
             objectPoints=[board.points[c.ids].astype(np.float32) for c in corners],
             imagePoints=[c.x.astype(np.float32) for c in corners],
-            imageSize=size, cameraMatrix=np.eye(3), distCoeffs=np.zeros(max(distortion, 5)), flags=flags,
+            imageSize=size,
+            cameraMatrix=np.eye(3),
+            distCoeffs=np.zeros(max(distortion, 5)),
+            flags=flags,
             criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12),
-        )  # fmt: skip
+        )
     except cv2.error as error:
         raise _undetermined("no camera fits the boards") from error
     if not (np.isfinite(rms) and np.all(np.isfinite(K)) and np.all(np.isfinite(dist))):
@@ -384,8 +421,19 @@ def _solve(corners: list[Corners], board: Board, distortion: int) -> CameraCalib
     camera = Camera(K, size, dist.ravel()[:distortion].copy(), "calibration", detail)
     covered = float(np.mean(coverage_map(corners) > 0))
     tilt = max((angle_deg(a, b) for i, a in enumerate(R[:, :, 2]) for b in R[:i, :, 2]), default=0.0)
-    return CameraCalibration(camera, sigma, float(rms), corners, errors.ravel().astype(float), R,
-                             np.array([v.ravel() for v in t]), [], covered, tilt, [])  # fmt: skip
+    return CameraCalibration(
+        camera,
+        sigma,
+        float(rms),
+        corners,
+        errors.ravel().astype(float),
+        R,
+        np.array([v.ravel() for v in t]),
+        [],
+        covered,
+        tilt,
+        [],
+    )
 
 
 def _standard_errors(corners, board: Board, K, dist, r, t, distortion: int, noise: float) -> dict[str, float]:
@@ -413,9 +461,13 @@ def _outlying(errors: np.ndarray) -> np.ndarray:
 
 
 def _undetermined(message: str, **numbers) -> StereoError:
-    return StereoError("bad_calibration", message.rstrip(".") + ".", "Take 10 to 20 photos with the board tilted by 20 "
-                       "to 45 degrees to every side, near enough to fill the picture, and some in its corners.",
-                       **numbers)  # fmt: skip
+    return StereoError(
+        "bad_calibration",
+        message.rstrip(".") + ".",
+        "Take 10 to 20 photos with the board tilted by 20 "
+        "to 45 degrees to every side, near enough to fill the picture, and some in its corners.",
+        **numbers,
+    )
 
 
 def _refuse_undetermined(found: CameraCalibration) -> None:
@@ -424,27 +476,48 @@ def _refuse_undetermined(found: CameraCalibration) -> None:
         raise _undetermined(
             f"the photos do not determine the camera: focal length {found.camera.focal:.0f} px with a standard error "
             f"of {100 * error:.2g} %, {100 * MAX_FOCAL_ERROR:g} % is the most; the boards are tilted against each "
-            f"other by {found.tilt:.1f} degrees at most", focal=found.camera.focal, error=error, tilt=found.tilt,
-        )  # fmt: skip
+            f"other by {found.tilt:.1f} degrees at most",
+            focal=found.camera.focal,
+            error=error,
+            tilt=found.tilt,
+        )
     if found.tilt < MIN_TILT:
-        raise _undetermined(f"the photos do not determine the camera: the boards are tilted against each other by "
-                            f"{found.tilt:.1f} degrees at most, {MIN_TILT:g} are needed", tilt=found.tilt)  # fmt: skip
+        raise _undetermined(
+            f"the photos do not determine the camera: the boards are tilted against each other by "
+            f"{found.tilt:.1f} degrees at most, {MIN_TILT:g} are needed",
+            tilt=found.tilt,
+        )
     if found.coverage < MIN_COVERAGE:
-        raise _undetermined(f"the boards cover {100 * found.coverage:.0f} % of the picture, {100 * MIN_COVERAGE:.0f} % "
-                            "are needed to know the camera there", coverage=found.coverage)  # fmt: skip
+        raise _undetermined(
+            f"the boards cover {100 * found.coverage:.0f} % of the picture, {100 * MIN_COVERAGE:.0f} % "
+            "are needed to know the camera there",
+            coverage=found.coverage,
+        )
 
 
 def _findings(found: CameraCalibration) -> list[Finding]:
     findings, median = [], float(np.median(found.errors))
     for i in np.flatnonzero(_outlying(found.errors)):
         name, error = found.photos[i].name, float(found.errors[i])
-        findings.append(Finding("outlier_photo", "warning", f"{name} is off by {error:.2f} px, where the others are "
-                                f"off by {median:.2f}.", {"photo": name, "error": error, "median": median},
-                                "Leave it out (--drop): is it blurred, or the board bent or half hidden?"))  # fmt: skip
+        findings.append(
+            Finding(
+                "outlier_photo",
+                "warning",
+                f"{name} is off by {error:.2f} px, where the others are off by {median:.2f}.",
+                {"photo": name, "error": error, "median": median},
+                "Leave it out (--drop): is it blurred, or the board bent or half hidden?",
+            )
+        )
     if found.coverage < FAIR_COVERAGE:
-        findings.append(Finding("low_coverage", "warning", f"the boards cover {100 * found.coverage:.0f} % of the "
-                                "picture; outside, the distortion is a guess.", {"coverage": found.coverage},
-                                "Take more photos with the board near the borders and corners."))  # fmt: skip
+        findings.append(
+            Finding(
+                "low_coverage",
+                "warning",
+                f"the boards cover {100 * found.coverage:.0f} % of the picture; outside, the distortion is a guess.",
+                {"coverage": found.coverage},
+                "Take more photos with the board near the borders and corners.",
+            )
+        )
     return findings
 
 
@@ -484,8 +557,15 @@ def coverage_picture(found: CameraCalibration | RigCalibration, *, side: int = 9
     for c, out in zip(found.photos, bad, strict=True):
         for x, y in np.rint(16 * ((c.x + 0.5) * scale - 0.5)).astype(int):
             colour = (230, 40, 30) if out else (20, 20, 20)
-            cv2.circle(img=picture, center=(int(x), int(y)), radius=16 * max(2, side // 320), color=colour,
-                       thickness=-1, lineType=cv2.LINE_AA, shift=4)  # fmt: skip
+            cv2.circle(
+                img=picture,
+                center=(int(x), int(y)),
+                radius=16 * max(2, side // 320),
+                color=colour,
+                thickness=-1,
+                lineType=cv2.LINE_AA,
+                shift=4,
+            )
     return picture
 
 
@@ -493,9 +573,15 @@ def coverage_picture(found: CameraCalibration | RigCalibration, *, side: int = 9
 
 
 def calibrate_rig(
-    left: list[Corners], right: list[Corners], pairs: list[tuple[int, int]], board: Board, *, unit: str | None = None,
-    distortion: int | str = "auto", drop: bool = False,
-) -> RigCalibration:  # fmt: skip
+    left: list[Corners],
+    right: list[Corners],
+    pairs: list[tuple[int, int]],
+    board: Board,
+    *,
+    unit: str | None = None,
+    distortion: int | str = "auto",
+    drop: bool = False,
+) -> RigCalibration:
     """Both cameras, and the one pose X2 = R X1 + t that fits all pairs of photos taken at the same moment.
 
     Each camera is calibrated by itself on all its photos (`calibrate_camera`), then R, t on the pairs with the cameras
@@ -535,11 +621,15 @@ def calibrate_rig(
     if not rms <= MISFIT * alone:
         a, b = names[int(np.argmax(errors.max(1)))]
         raise StereoError(
-            "bad_calibration", f"the pairs are not of one rig: together they are off by {rms:.2f} px, the cameras by "
-            f"themselves by {alone:.2f} px; the worst pair is {a}, {b}.", "Were both photos of each pair taken at the "
+            "bad_calibration",
+            f"the pairs are not of one rig: together they are off by {rms:.2f} px, the cameras by "
+            f"themselves by {alone:.2f} px; the worst pair is {a}, {b}.",
+            "Were both photos of each pair taken at the "
             "same moment, with the cameras fixed to each other, and are they in the same order? --drop leaves out "
-            "single wrong pairs.", rms=rms, alone=alone,
-        )  # fmt: skip
+            "single wrong pairs.",
+            rms=rms,
+            alone=alone,
+        )
     each = np.array([_baseline(*pair, cam1.camera, cam2.camera, R, board) for pair in used])
     spread = each.std(ddof=1) / np.sqrt(len(each))
     scale = max(camera.sigma["fx"] / camera.camera.K[0, 0] for camera in cams)  # distances go with the focal length
@@ -548,17 +638,30 @@ def calibrate_rig(
     far = float(np.median([np.linalg.norm(_pose(x1, ids, cam1.camera, board)[1]) for _, _, ids, x1, _ in used]))
     if not baseline > max(LEAST_CERTAIN * sigma, NOISE_FLOOR * far / cam1.camera.focal):  # the very same photos: 0 +- 0
         raise StereoError(
-            "bad_calibration", f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}"
-            f"{' ' + unit if unit else ''}.", "Are the photos of the left and the right camera the same ones?",
-            baseline=baseline, sigma=sigma,
-        )  # fmt: skip
-    findings = [replace(finding, message=f"{which} camera: {finding.message}")
-                for which, cam in (("left", cam1), ("right", cam2)) for finding in cam.findings]  # fmt: skip
+            "bad_calibration",
+            f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}"
+            f"{' ' + unit if unit else ''}.",
+            "Are the photos of the left and the right camera the same ones?",
+            baseline=baseline,
+            sigma=sigma,
+        )
+    findings = [
+        replace(finding, message=f"{which} camera: {finding.message}")
+        for which, cam in (("left", cam1), ("right", cam2))
+        for finding in cam.findings
+    ]
     for k in np.flatnonzero(_outlying(errors.max(1))):
         error, median = float(errors[k].max()), float(np.median(errors.max(1)))
-        findings.append(Finding("outlier_pair", "warning", f"{names[k][0]} and {names[k][1]} are off by {error:.2f} px "
-                                f"together, where the other pairs are off by {median:.2f}.", {"pair": names[k], "error":
-                                error, "median": median}, "Leave them out (--drop)."))  # fmt: skip
+        findings.append(
+            Finding(
+                "outlier_pair",
+                "warning",
+                f"{names[k][0]} and {names[k][1]} are off by {error:.2f} px "
+                f"together, where the other pairs are off by {median:.2f}.",
+                {"pair": names[k], "error": error, "median": median},
+                "Leave them out (--drop).",
+            )
+        )
     rig = Rig(cam1.camera, cam2.camera, R, t, unit)
     return RigCalibration(rig, cam1, cam2, rms, names, errors, baseline, sigma, findings)
 
@@ -572,11 +675,16 @@ def _solve_pose(used, camera1: Camera, camera2: Camera, board: Board):
         objectPoints=[board.points[ids].astype(np.float32) for _, _, ids, _, _ in used],
         imagePoints1=[x1.astype(np.float32) for _, _, _, x1, _ in used],
         imagePoints2=[x2.astype(np.float32) for _, _, _, _, x2 in used],
-        cameraMatrix1=camera1.K.copy(), distCoeffs1=_padded(camera1), cameraMatrix2=camera2.K.copy(),
-        distCoeffs2=_padded(camera2), imageSize=camera1.size, R=np.eye(3), T=np.zeros((3, 1)),
+        cameraMatrix1=camera1.K.copy(),
+        distCoeffs1=_padded(camera1),
+        cameraMatrix2=camera2.K.copy(),
+        distCoeffs2=_padded(camera2),
+        imageSize=camera1.size,
+        R=np.eye(3),
+        T=np.zeros((3, 1)),
         flags=cv2.CALIB_FIX_INTRINSIC | (cv2.CALIB_RATIONAL_MODEL if rational else 0),
         criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9),
-    )  # fmt: skip
+    )
     return float(rms), np.asarray(R), np.asarray(t).ravel(), np.asarray(errors, float)
 
 
@@ -588,8 +696,13 @@ def _pose(x: np.ndarray, ids: np.ndarray, camera: Camera, board: Board) -> tuple
     """R, t of the board before a camera: X_camera = R X + t."""
     import cv2
 
-    _, r, t = cv2.solvePnP(objectPoints=board.points[ids], imagePoints=x, cameraMatrix=camera.K,
-                           distCoeffs=_padded(camera), flags=cv2.SOLVEPNP_ITERATIVE)  # fmt: skip
+    _, r, t = cv2.solvePnP(
+        objectPoints=board.points[ids],
+        imagePoints=x,
+        cameraMatrix=camera.K,
+        distCoeffs=_padded(camera),
+        flags=cv2.SOLVEPNP_ITERATIVE,
+    )
     return rotation_from_vector(np.ravel(r)), np.ravel(t)
 
 
@@ -622,24 +735,39 @@ def _same_way(
 def _measured_camera(found: CameraCalibration) -> dict:
     camera = found.camera
     return {
-        "size": camera.size, "K": camera.K, "dist": camera.dist, "standard_errors": found.sigma, "rms_px": found.rms,
+        "size": camera.size,
+        "K": camera.K,
+        "dist": camera.dist,
+        "standard_errors": found.sigma,
+        "rms_px": found.rms,
         "photos": {c.name: float(e) for c, e in zip(found.photos, found.errors, strict=True)},
-        "dropped": found.dropped, "coverage": found.coverage, "tilt_deg": found.tilt,
-    }  # fmt: skip
+        "dropped": found.dropped,
+        "coverage": found.coverage,
+        "tilt_deg": found.tilt,
+    }
 
 
 def measured(found: CameraCalibration | RigCalibration) -> dict:
     """Everything measured, by name; errors in px by photo or pair."""
-    findings = [{"code": f.code, "severity": f.severity, "message": f.message, "numbers": f.numbers,
-                 "advice": f.advice} for f in found.findings]  # fmt: skip
+    findings = [
+        {"code": f.code, "severity": f.severity, "message": f.message, "numbers": f.numbers, "advice": f.advice}
+        for f in found.findings
+    ]
     if isinstance(found, CameraCalibration):
         return {**_measured_camera(found), "findings": findings}
     pairs = [{"photos": names, "errors_px": e} for names, e in zip(found.pairs, found.errors, strict=True)]
     return {
-        "left": _measured_camera(found.left), "right": _measured_camera(found.right), "R": found.rig.R,
-        "t": found.rig.t, "unit": found.rig.unit, "baseline": found.baseline, "baseline_standard_error": found.sigma,
-        "rms_px": found.rms, "pairs": pairs, "findings": findings,
-    }  # fmt: skip
+        "left": _measured_camera(found.left),
+        "right": _measured_camera(found.right),
+        "R": found.rig.R,
+        "t": found.rig.t,
+        "unit": found.rig.unit,
+        "baseline": found.baseline,
+        "baseline_standard_error": found.sigma,
+        "rms_px": found.rms,
+        "pairs": pairs,
+        "findings": findings,
+    }
 
 
 # ------------------------------------------------------------------------------------------ which photos
@@ -682,14 +810,21 @@ def pair_by_name(left: list, right: list, *, among: tuple | None = None) -> list
     elif len(left) == len(right):
         pairs = [(i, i) for i in range(len(left))]
     else:
-        raise StereoError("bad_option", f"{len(left)} left and {len(right)} right photos: which belong together?",
-                          "Give as many of both in the same order, or the same number in the names of each pair.",
-                          left=len(left), right=len(right))  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"{len(left)} left and {len(right)} right photos: which belong together?",
+            "Give as many of both in the same order, or the same number in the names of each pair.",
+            left=len(left),
+            right=len(right),
+        )
     if among is None:
         return pairs
     first, second = ({name: i for i, name in enumerate(map(str, names))} for names in among)
-    return [(first[str(left[i])], second[str(right[j])]) for i, j in pairs
-            if str(left[i]) in first and str(right[j]) in second]  # fmt: skip
+    return [
+        (first[str(left[i])], second[str(right[j])])
+        for i, j in pairs
+        if str(left[i]) in first and str(right[j]) in second
+    ]
 
 
 # ------------------------------------------------------------------------------------------ in words
@@ -703,18 +838,25 @@ def describe(found: CameraCalibration | RigCalibration, missing: list[str] = ())
         return [*lines, *_describe_camera(found)]
     for which, camera in (("left ", found.left), ("right ", found.right)):
         lines += _describe_camera(camera, which)
-    lines += [f"  {Path(a).name}, {Path(b).name}: {e[0]:.2f}, {e[1]:.2f} px"
-              for (a, b), e in zip(found.pairs, found.errors, strict=True)]  # fmt: skip
+    lines += [
+        f"  {Path(a).name}, {Path(b).name}: {e[0]:.2f}, {e[1]:.2f} px"
+        for (a, b), e in zip(found.pairs, found.errors, strict=True)
+    ]
     turn = rotation_angle_deg(found.rig.R)
-    return [*lines, f"rig: baseline {found.baseline:.5g} +- {found.sigma:.2g} {found.rig.unit}, turned by {turn:.2f} "
-            f"degrees, {len(found.pairs)} pairs, {found.rms:.2f} px"]  # fmt: skip
+    return [
+        *lines,
+        f"rig: baseline {found.baseline:.5g} +- {found.sigma:.2g} {found.rig.unit}, turned by {turn:.2f} "
+        f"degrees, {len(found.pairs)} pairs, {found.rms:.2f} px",
+    ]
 
 
 def _describe_camera(found: CameraCalibration, which: str = "") -> list[str]:
     K, s = found.camera.K, found.sigma
     value = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
     words = ", ".join(f"{name} {value[name]:.2f} +- {s[name]:.2f}" for name in value)
-    return [*(f"  {Path(c.name).name}: {e:.2f} px" for c, e in zip(found.photos, found.errors, strict=True)),
-            *(f"  {Path(name).name}: left out" for name in found.dropped),
-            f"{which}camera: {words} px, {len(found.camera.dist)} coefficients of distortion, {len(found.photos)} "
-            f"photos, {found.rms:.2f} px, {100 * found.coverage:.0f} % of the picture covered"]  # fmt: skip
+    return [
+        *(f"  {Path(c.name).name}: {e:.2f} px" for c, e in zip(found.photos, found.errors, strict=True)),
+        *(f"  {Path(name).name}: left out" for name in found.dropped),
+        f"{which}camera: {words} px, {len(found.camera.dist)} coefficients of distortion, {len(found.photos)} "
+        f"photos, {found.rms:.2f} px, {100 * found.coverage:.0f} % of the picture covered",
+    ]

@@ -130,8 +130,11 @@ def _complete_setting(ctx, param, incomplete):
             start = f"{stage}.{name}="
             values = option.choices or ((True, False) if option.kind is bool else ())
             words = [f"{start}{value}" for value in values] if incomplete.startswith(start) else [start]
-            found += [click.shell_completion.CompletionItem(w, help=option.describe()) for w in words
-                      if w.startswith(incomplete)]  # fmt: skip
+            found += [
+                click.shell_completion.CompletionItem(w, help=option.describe())
+                for w in words
+                if w.startswith(incomplete)
+            ]
     return found
 
 
@@ -170,14 +173,21 @@ def cli():
 @click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
 @click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
 @click.option("--close", is_flag=True, help="Close every hole, seen or not.")
-@click.option("-O", "options", multiple=True, metavar="STAGE.NAME=VALUE", shell_complete=_complete_setting,
-              help="See `stereo3d methods`.")  # fmt: skip
+@click.option(
+    "-O",
+    "options",
+    multiple=True,
+    metavar="STAGE.NAME=VALUE",
+    shell_complete=_complete_setting,
+    help="See `stereo3d methods`.",
+)
 @click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
 @click.option("--max-memory", type=float, metavar="GB", help="Of matching; default: what is free.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option("--force", is_flag=True, help="Go on where nothing can be believed.")
-@click.option("--axes", type=click.Choice(["y-up", "z-up", "camera"]), default="y-up", show_default=True,
-              help="Of the file.")  # fmt: skip
+@click.option(
+    "--axes", type=click.Choice(["y-up", "z-up", "camera"]), default="y-up", show_default=True, help="Of the file."
+)
 @click.option("--texture", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True, help="Of .obj, .glb.")
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the texture.")
 @click.option("--mark-filled", is_flag=True, help="Unmeasured vertices magenta (.ply).")
@@ -190,14 +200,36 @@ def cli():
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--progress/--no-progress", default=True, help="Tell each stage (default) or not.")
 def reconstruct(
-    left, right, output, options, quality, axes, texture, jpeg_quality, mark_filled, points, save_stages, json_file,
-    preview, report, verbose, quiet, progress, **settings
-):  # fmt: skip
+    left,
+    right,
+    output,
+    options,
+    quality,
+    axes,
+    texture,
+    jpeg_quality,
+    mark_filled,
+    points,
+    save_stages,
+    json_file,
+    preview,
+    report,
+    verbose,
+    quiet,
+    progress,
+    **settings,
+):
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
     _logging(verbose, quiet)
-    outputs = [(output, "the mesh"), *_companions(output, texture), (preview, "--preview"), (report, "--report"),
-               (points, "--points"), *_stage_targets(save_stages)]  # fmt: skip
+    outputs = [
+        (output, "the mesh"),
+        *_companions(output, texture),
+        (preview, "--preview"),
+        (report, "--report"),
+        (points, "--points"),
+        *_stage_targets(save_stages),
+    ]
     _check_names([left, right, settings["calib"]], [*outputs, (json_file, "--json")])
     with _failure_as_json(json_file):
         from . import pipeline
@@ -273,24 +305,31 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     for path in filter(None, (output, colour)):
         try_writing(path)
     if d_range and not -np.inf < d_range[0] < d_range[1] < np.inf:
-        raise StereoError("bad_range", f"the range {d_range[0]:g} to {d_range[1]:g} px has no sense.",
-                          "Give two finite numbers, the lower one first.")  # fmt: skip
+        raise StereoError(
+            "bad_range",
+            f"the range {d_range[0]:g} to {d_range[1]:g} px has no sense.",
+            "Give two finite numbers, the lower one first.",
+        )
     options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in _options(options).items()}
     config = pipeline.Config(matcher=matcher, options=options)
     pair, found = pipeline.rectified_pair(read_photo(left), read_photo(right), d_range or None)
     value, _ = compute_disparity(pair, found, method=matcher, dense=dense, **config.of("matcher"))
     known = np.isfinite(value)
     if not known.any():
-        raise StereoError("no_disparity", f"the matcher vouches for no pixel of {value.size} within {found[0]:g} to "
-                          f"{found[1]:g} px.", "Is it a rectified pair with texture? Try another --range or --matcher."
-                          )  # fmt: skip
+        raise StereoError(
+            "no_disparity",
+            f"the matcher vouches for no pixel of {value.size} within {found[0]:g} to {found[1]:g} px.",
+            "Is it a rectified pair with texture? Try another --range or --matcher.",
+        )
     with together():
         write_map(output, value)
         if colour:
             write_disparity_png(colour, value)
     if not quiet:
-        click.echo(f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
-                   f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px.")  # fmt: skip
+        click.echo(
+            f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
+            f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px."
+        )
 
 
 @cli.command(short_help="Show a mesh in the browser.")
@@ -331,8 +370,10 @@ def tune(left, right, port, opened, options, **settings):
 
     bench = _at_once(lambda: Bench(left, right, Config(options=_options(options), **settings)))
     server, address = serve(
-        bench, port, lambda found: click.echo(f"{100 * found['known']:.1f} % known, {found['seconds']:.1f} s: "
-                                              f"{found['command']}"))  # fmt: skip
+        bench,
+        port,
+        lambda found: click.echo(f"{100 * found['known']:.1f} % known, {found['seconds']:.1f} s: {found['command']}"),
+    )
     click.echo(f"{address}  (Ctrl-C ends it)")
     if opened:
         import webbrowser
@@ -364,17 +405,20 @@ def synth(scene, output, size, pose, noise, vignetting, gain, seed):
     choose("scene", synthetic.SCENES, scene)
     if pose is not None:
         choose("pose", synthetic.POSES, pose)
-    for name, value, low, high in (("size", size[0], 32, 8000), ("size", size[1], 32, 8000), ("noise", noise, 0, 100),
-                                   ("vignetting", vignetting, 0, 0.95), ("gain", gain, 0.05, 20),
-                                   ("seed", seed, 0, 2**32 - 1)):  # fmt: skip
+    for name, value, low, high in (
+        ("size", size[0], 32, 8000),
+        ("size", size[1], 32, 8000),
+        ("noise", noise, 0, 100),
+        ("vignetting", vignetting, 0, 0.95),
+        ("gain", gain, 0.05, 20),
+        ("seed", seed, 0, 2**32 - 1),
+    ):
         if not low <= value <= high:
             raise StereoError("bad_option", f"{name} cannot be {value:.10g}.", f"It is {low:.10g} to {high:.10g}.")
     from .files import together, try_writing
 
     try_writing(output / "left.png")
-    pair = synthetic.render(
-        scene, size=size, pose=pose, noise=noise, vignetting=vignetting, gain=gain, seed=seed
-    )  # fmt: skip
+    pair = synthetic.render(scene, size=size, pose=pose, noise=noise, vignetting=vignetting, gain=gain, seed=seed)
     with together():
         files = synthetic.write_pair(output, pair)
     for path in files:
@@ -450,8 +494,11 @@ def eval_pose(result, truth, views, as_json):
     found, wanted = ev.relative_pose(R1, t1, R2, t2), ev.relative_pose(*pose1, *pose2)
     for path, (_, t) in ((result, found), (truth, wanted)):
         if not (t != 0).any():
-            raise StereoError("bad_calibration", f"{path}: both views stand in one place, there is no direction.",
-                              "Name two views that differ.")  # fmt: skip
+            raise StereoError(
+                "bad_calibration",
+                f"{path}: both views stand in one place, there is no direction.",
+                "Name two views that differ.",
+            )
     scores = ev.pose_errors(*found, *wanted)
     _print_scores({**scores, "focal_percent": ev.focal_error_percent(cam, true)}, as_json)
 
@@ -513,45 +560,68 @@ def warmup(quiet):
     found = warm_up(tell, helped=_is_ours())
     if not quiet:
         seconds = time.perf_counter() - start
-        click.echo(f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
-                   if found.kernels else "All kernels were compiled already.")  # fmt: skip
+        click.echo(
+            f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
+            if found.kernels
+            else "All kernels were compiled already."
+        )
 
 
-@cli.command(short_help="A camera or a rig from photos of a board.", epilog="""\b
+@cli.command(
+    short_help="A camera or a rig from photos of a board.",
+    epilog="""\b
 Examples:
   stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm
-  stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm""")
+  stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm""",
+)
 @click.argument("photos", type=FILE, nargs=-1)
 @click.option("--left", type=FILE, multiple=True, help="A rig's first camera: photo, folder, or pattern in quotes.")
 @click.option("--right", type=FILE, multiple=True, help="Its second camera; photos of one moment have one number.")
 @click.option("-o", "--output", type=FILE, required=True, help="The camera or the rig: .json, for --calib.")
-@click.option("--board", "shape", required=True, metavar="CxR",
-              help="Inner corners of a chessboard, as 9x6; squares of a ChArUco board.")  # fmt: skip
+@click.option(
+    "--board",
+    "shape",
+    required=True,
+    metavar="CxR",
+    help="Inner corners of a chessboard, as 9x6; squares of a ChArUco board.",
+)
 @click.option("--kind", type=Method("board", "chessboard", "BOARDS"), default="chessboard", show_default=True)
 @click.option("--square", type=Positive(), help="Side of a square, in --unit; gives a rig its scale.")
 @click.option("--unit", metavar="UNIT", help="Unit of --square, such as mm.")
 @click.option("--marker", type=Positive(), help="Side of a ChArUco marker, in --unit.")
 @click.option("--dictionary", default="5X5_100", show_default=True, help="Of the ChArUco markers.")
 @click.option("--legacy", is_flag=True, help="The ChArUco board was drawn by OpenCV before 4.6.")
-@click.option("--distortion", type=click.Choice(["auto", "0", "2", "4", "5", "8"]), default="auto", show_default=True,
-              help="Number of coefficients.")  # fmt: skip
+@click.option(
+    "--distortion",
+    type=click.Choice(["auto", "0", "2", "4", "5", "8"]),
+    default="auto",
+    show_default=True,
+    help="Number of coefficients.",
+)
 @click.option("--drop", is_flag=True, help="Leave out photos that fit far worse than the others.")
 @click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of where the boards were.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Everything measured, as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def calibrate(photos, left, right, output, shape, square, unit, distortion, drop, coverage, json_file, verbose, quiet,
-              **board):  # fmt: skip
+def calibrate(
+    photos, left, right, output, shape, square, unit, distortion, drop, coverage, json_file, verbose, quiet, **board
+):
     """Find a camera, or the two of a rig, from PHOTOS of a chessboard or a ChArUco board."""
     import re
 
     _logging(verbose, quiet)
     if photos and (left or right):
-        raise StereoError("bad_option", f"{photos[0]} is neither under --left nor under --right.",
-                          "Put patterns in quotes: --left 'left*.jpg' --right 'right*.jpg'.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"{photos[0]} is neither under --left nor under --right.",
+            "Put patterns in quotes: --left 'left*.jpg' --right 'right*.jpg'.",
+        )
     if not photos and not (left and right):
-        raise StereoError("bad_option", "no photos are given." if not (left or right) else "one camera has no photos.",
-                          "Name photos of one camera, or give both --left and --right.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            "no photos are given." if not (left or right) else "one camera has no photos.",
+            "Name photos of one camera, or give both --left and --right.",
+        )
     if (size := re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", shape.strip())) is None:
         raise StereoError("bad_option", f"--board {shape!r} has no sense.", "Write columns x rows, as 9x6.")
     if unit is not None and square is None:
@@ -657,8 +727,11 @@ def _check_one_size(first, *others) -> None:
     name, value = first
     for other, map_ in others:
         if map_ is not None and map_.shape != value.shape:
-            raise StereoError("size_mismatch", f"{other} is {map_.shape[1]} x {map_.shape[0]}, {name} is "
-                              f"{value.shape[1]} x {value.shape[0]} px.", "Give maps of one size.")  # fmt: skip
+            raise StereoError(
+                "size_mismatch",
+                f"{other} is {map_.shape[1]} x {map_.shape[0]}, {name} is {value.shape[1]} x {value.shape[0]} px.",
+                "Give maps of one size.",
+            )
 
 
 def _identity(path: Path):
@@ -700,8 +773,11 @@ def _translated(error: Exception) -> StereoError | None:
         or (type(error).__module__ == "cv2" and "Insufficient memory" in words)
     )
     if exhausted:
-        return StereoError("memory", f"out of memory ({words or 'no more could be had'}).",
-                           "Use a smaller --max-size or close other programs.")  # fmt: skip
+        return StereoError(
+            "memory",
+            f"out of memory ({words or 'no more could be had'}).",
+            "Use a smaller --max-size or close other programs.",
+        )
     return None
 
 

@@ -97,8 +97,15 @@ class Helpers:
             command = [sys.executable, "-c", code, json.dumps([sys.path, parts])]
             flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows
             with contextlib.suppress(OSError):
-                self._running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                                      stderr=subprocess.DEVNULL, creationflags=flags))  # fmt: skip
+                self._running.append(
+                    subprocess.Popen(
+                        command,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        creationflags=flags,
+                    )
+                )
 
     def wait(self) -> tuple[int, float]:
         """Until they are through: how many kernels they compiled, and the seconds of all of them for that."""

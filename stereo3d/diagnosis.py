@@ -74,9 +74,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
         return findings + _outliers(matches, view, unit)
     if not rig.posed:
         findings += _stability(view, x1, x2, unit, bool(flat))
-    return [
-        *findings, *_forward(view, x1, x2, unit), *_outliers(matches, view, unit), *_stance(view, x1, x2)
-    ]  # fmt: skip
+    return [*findings, *_forward(view, x1, x2, unit), *_outliers(matches, view, unit), *_stance(view, x1, x2)]
 
 
 def photo_unit(rig: Rig) -> float:
@@ -90,15 +88,27 @@ def photo_unit(rig: Rig) -> float:
 def _overlap(matches: Matches, view: TwoView) -> list[Finding]:
     log_nfa, count = false_alarms(matches, view), int(view.inliers.sum())
     if log_nfa > LOG_NFA_NO_OVERLAP:
-        return [Finding(
-            "no_overlap", "error", f"{count} of {len(matches)} matches agree on one camera motion, which "
-            f"chance can do as well (log10 of expected false alarms {log_nfa:.1f}, needed < {LOG_NFA_NO_OVERLAP:.0f}).",
-            {"log10_nfa": log_nfa, "inliers": count, "matches": len(matches)},
-            "Do both photos show the same thing? Take them from nearer to each other.")]  # fmt: skip
+        return [
+            Finding(
+                "no_overlap",
+                "error",
+                f"{count} of {len(matches)} matches agree on one camera motion, which "
+                f"chance can do as well (log10 of expected false alarms {log_nfa:.1f}, "
+                f"needed < {LOG_NFA_NO_OVERLAP:.0f}).",
+                {"log10_nfa": log_nfa, "inliers": count, "matches": len(matches)},
+                "Do both photos show the same thing? Take them from nearer to each other.",
+            )
+        ]
     if count < 40:
-        return [Finding(
-            "few_matches", "warning", f"only {count} matches agree on the camera motion.", {"inliers": count},
-            "More overlap, more texture, sharper photos.")]  # fmt: skip
+        return [
+            Finding(
+                "few_matches",
+                "warning",
+                f"only {count} matches agree on the camera motion.",
+                {"inliers": count},
+                "More overlap, more texture, sharper photos.",
+            )
+        ]
     return []
 
 
@@ -116,9 +126,15 @@ def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
         factor *= focal / view.rig.cam1.focal
         numbers["turn_px"] = turn / unit
         if turn < PARALLAX_NONE * unit:
-            return [Finding(
-                "pure_rotation", "error", f"no parallax: {words}, and it is that of a camera that turned on the spot "
-                f"(to {turn:.1f} px).", {**numbers, "focal_factor": factor}, step)]  # fmt: skip
+            return [
+                Finding(
+                    "pure_rotation",
+                    "error",
+                    f"no parallax: {words}, and it is that of a camera that turned on the spot (to {turn:.1f} px).",
+                    {**numbers, "focal_factor": factor},
+                    step,
+                )
+            ]
     elif parallax > PARALLAX_FLAT * unit or share < SHARE_FLAT:
         return []
     advice = "Include things at several depths, or step further sideways."
@@ -140,10 +156,16 @@ def _cameras(view: TwoView, rig: Rig, x1, x2, unit: float, testable: bool) -> li
     found = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0)]
     odd = _odd_field(camera) or _odd_field(view.rig.cam2)
     if odd:
-        found.append(Finding(
-            "focal_implausible", "warning", f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
-            "degrees, which few lenses have.", {"field_deg": odd[1]},
-            "Check --focal, --fov or the calibration."))  # fmt: skip
+        found.append(
+            Finding(
+                "focal_implausible",
+                "warning",
+                f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
+                "degrees, which few lenses have.",
+                {"field_deg": odd[1]},
+                "Check --focal, --fov or the calibration.",
+            )
+        )
     if testable and not rig.posed and len(x1) >= 60:
         found += _lens(view, x1, x2, unit, bool(odd))
         if not any(f.code == "focal_implausible" for f in found):
@@ -161,20 +183,26 @@ def focal_finding(view: TwoView, tilt: float) -> Finding:
     if view.focal_sigma is not None:
         numbers["focal_sigma"] = view.focal_sigma
     source = {
-        "given": "given", "calibration": "from the calibration", "exif": "from the photo's EXIF",
-        "estimated": "estimated from the two photos", "prior": "a guess",
-    }.get(camera.source, camera.source)  # fmt: skip
+        "given": "given",
+        "calibration": "from the calibration",
+        "exif": "from the photo's EXIF",
+        "estimated": "estimated from the two photos",
+        "prior": "a guess",
+    }.get(camera.source, camera.source)
     message = f"focal length {camera.focal:.0f} px, {source}"
     if camera.source_detail:
         message += f" ({camera.source_detail})"
     if camera.source != "prior":
         return Finding("focal", "info", message + ".", numbers)
     return Finding(
-        "focal_unknown", "warning", f"{message}: the pair cannot tell it, so depth may be stretched or squeezed by "
+        "focal_unknown",
+        "warning",
+        f"{message}: the pair cannot tell it, so depth may be stretched or squeezed by "
         f"a factor of about {PRIOR_FACTOR:g}"
         + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > FOCAL_TILT else "."),
         {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": tilt},
-        "Give --focal-35mm (phones: 24 to 28) or a calibration.")  # fmt: skip
+        "Give --focal-35mm (phones: 24 to 28) or a calibration.",
+    )
 
 
 def _odd_field(camera: Camera) -> tuple[float, float] | None:
@@ -191,14 +219,20 @@ def _lens(view: TwoView, x1, x2, unit: float, odd: bool) -> list[Finding]:
         where = "that is given" if view.rig.cam1.source != "exif" else "that is in the EXIF"
         found.append(_implausible(focal, f"the one {where} better."))
     half = np.hypot(*view.rig.cam1.size) / 2
-    to_corner = half**3 / view.rig.cam1.focal ** 2  # px in the corner for a k1 of 1
+    to_corner = half**3 / view.rig.cam1.focal**2  # px in the corner for a k1 of 1
     corner = bend[0] * to_corner
     undistorted = not np.any(view.rig.cam1.dist)
     if undistorted and abs(corner) > max(8 * bend[1] * to_corner, 3 * unit) and bend[2] < 0.9 * min(1.0, focal[2]):
-        found.append(Finding(
-            "lens_distortion", "info", f"the lens seems to bend the corners by {abs(corner):.0f} px "
-            f"({'barrel' if corner < 0 else 'pincushion'}).", {"corner_px": float(corner)},
-            "A calibration of the camera (stereo3d calibrate) would take it out."))  # fmt: skip
+        found.append(
+            Finding(
+                "lens_distortion",
+                "info",
+                f"the lens seems to bend the corners by {abs(corner):.0f} px "
+                f"({'barrel' if corner < 0 else 'pincushion'}).",
+                {"corner_px": float(corner)},
+                "A calibration of the camera (stereo3d calibrate) would take it out.",
+            )
+        )
     return found
 
 
@@ -210,9 +244,12 @@ def _contradicted(focal, bend) -> bool:
 def _implausible(focal, words: str) -> Finding:
     factor = float(np.exp(focal[0]))
     return Finding(
-        "focal_implausible", "warning", f"the matches fit a focal length {factor:.2f} times {words}",
+        "focal_implausible",
+        "warning",
+        f"the matches fit a focal length {factor:.2f} times {words}",
         {"focal_factor": factor, "log_focal_deviation": focal[1]},
-        "Were the photos cropped or taken with another zoom? Check --focal-35mm or the calibration.")  # fmt: skip
+        "Were the photos cropped or taken with another zoom? Check --focal-35mm or the calibration.",
+    )
 
 
 def _one_exif(view: TwoView, rig: Rig, x1, x2) -> list[Finding]:
@@ -240,14 +277,25 @@ def _baseline(view: TwoView, x1, x2, unit: float) -> list[Finding]:
         # dz/z = dx / (f angle): what half a reference pixel does
         error = 0.5 * unit / (view.rig.cam1.focal * max(np.radians(angle), 1e-9))
         amount = f"half a pixel is {100 * error:.1f} % of depth" if error < 1 else "half a pixel is all of the depth"
-        return [Finding(
-            "small_baseline", "warning", f"the rays of a point meet at {angle:.2f} degrees (median): depth is "
-            f"uncertain, {amount}.", {"angle_deg": angle, "depth_error": min(error, 1e9)},
-            "Step further sideways: 3 to 15 degrees are good.")]  # fmt: skip
+        return [
+            Finding(
+                "small_baseline",
+                "warning",
+                f"the rays of a point meet at {angle:.2f} degrees (median): depth is uncertain, {amount}.",
+                {"angle_deg": angle, "depth_error": min(error, 1e9)},
+                "Step further sideways: 3 to 15 degrees are good.",
+            )
+        ]
     if angle > ANGLE_LARGE:
-        return [Finding(
-            "large_baseline", "warning", f"the rays of a point meet at {angle:.0f} degrees (median): much is hidden in "
-            "one of the photos.", {"angle_deg": angle}, "Take the photos nearer to each other.")]  # fmt: skip
+        return [
+            Finding(
+                "large_baseline",
+                "warning",
+                f"the rays of a point meet at {angle:.0f} degrees (median): much is hidden in one of the photos.",
+                {"angle_deg": angle},
+                "Take the photos nearer to each other.",
+            )
+        ]
     return []
 
 
@@ -269,33 +317,55 @@ def _forward(view: TwoView, x1, x2, unit: float) -> list[Finding]:
     slope = float(np.nanmedian(view.rig.cam1.focal * sine / np.maximum(radius, 1)))
     blind = min(10 * unit / max(slope, 1e-9), float(np.hypot(*size)))  # px within which parallax is below 10 px: 5 %
     share = min(np.pi * blind**2 / float(size.prod()), 1.0)
-    return [Finding(
-        "forward_motion", "warning" if share > 0.03 else "info", "the camera moved towards what it shows: about "
-        f"({epipole[0]:.0f}, {epipole[1]:.0f}) px depth is uncertain, within some {blind:.0f} px "
-        f"({100 * share:.0f} % of the photo).",
-        {"epipole_x": float(epipole[0]), "epipole_y": float(epipole[1]), "blind_px": blind, "blind_share": share},
-        "Step sideways rather than forward.")]  # fmt: skip
+    return [
+        Finding(
+            "forward_motion",
+            "warning" if share > 0.03 else "info",
+            "the camera moved towards what it shows: about "
+            f"({epipole[0]:.0f}, {epipole[1]:.0f}) px depth is uncertain, within some {blind:.0f} px "
+            f"({100 * share:.0f} % of the photo).",
+            {"epipole_x": float(epipole[0]), "epipole_y": float(epipole[1]), "blind_px": blind, "blind_share": share},
+            "Step sideways rather than forward.",
+        )
+    ]
 
 
 def _stability(view: TwoView, x1, x2, unit: float, flat: bool) -> list[Finding]:
     found = []
     spread = direction_spread(x1, x2, view)
     if spread > SPREAD:
-        found.append(Finding(
-            "unstable_pose", "warning", f"the direction of the camera's motion is uncertain by {spread:.1f} degrees "
-            "(standard error).", {"spread_deg": spread},
-            "More overlap, more parallax, or a known focal length (--focal-35mm)."))  # fmt: skip
+        found.append(
+            Finding(
+                "unstable_pose",
+                "warning",
+                f"the direction of the camera's motion is uncertain by {spread:.1f} degrees (standard error).",
+                {"spread_deg": spread},
+                "More overlap, more parallax, or a known focal length (--focal-35mm).",
+            )
+        )
     rival, cost = (None, np.inf) if flat else rival_motion(x1, x2, view)
     if cost < RIVAL_COST:
-        found.append(Finding(
-            "critical_surface", "warning", f"another camera motion, {rival:.0f} degrees off, explains the matches as "
-            "well: the points lie on or near a critical surface.", {"rival_deg": rival, "rival_cost": cost},
-            "Include things at several depths, or move another way."))  # fmt: skip
+        found.append(
+            Finding(
+                "critical_surface",
+                "warning",
+                f"another camera motion, {rival:.0f} degrees off, explains the matches as "
+                "well: the points lie on or near a critical surface.",
+                {"rival_deg": rival, "rival_cost": cost},
+                "Include things at several depths, or move another way.",
+            )
+        )
     elif (seen := hidden_motion(x1, x2, view) / unit) < LIKE_CRITICAL and not flat and spread <= SPREAD:
-        found.append(Finding(
-            "critical_surface", "warning", f"one degree of wrong motion moves the matches by {seen:.2f} px only: the "
-            "points lie near a critical surface, and small errors of the lens can bend the shape.",
-            {"px_per_degree": seen}, "Include things at several depths, or step further sideways."))  # fmt: skip
+        found.append(
+            Finding(
+                "critical_surface",
+                "warning",
+                f"one degree of wrong motion moves the matches by {seen:.2f} px only: the "
+                "points lie near a critical surface, and small errors of the lens can bend the shape.",
+                {"px_per_degree": seen},
+                "Include things at several depths, or step further sideways.",
+            )
+        )
     return found
 
 
@@ -303,19 +373,30 @@ def _outliers(matches: Matches, view: TwoView, unit: float) -> list[Finding]:
     found = []
     share = float(view.inliers.mean())
     if share < 0.5:
-        found.append(Finding(
-            "many_outliers", "warning" if share < 0.3 else "info",
-            f"{100 * share:.0f} % of {len(matches)} matches agree with the camera motion.",
-            {"inlier_share": share}, "Repeated texture, moving things or little overlap do this."))  # fmt: skip
+        found.append(
+            Finding(
+                "many_outliers",
+                "warning" if share < 0.3 else "info",
+                f"{100 * share:.0f} % of {len(matches)} matches agree with the camera motion.",
+                {"inlier_share": share},
+                "Repeated texture, moving things or little overlap do this.",
+            )
+        )
     moving = coherent_outliers(matches, view, 4 * unit)
     count = int(moving.sum())
     if count >= 20 and count > 0.03 * len(matches):
         x, y = np.median(matches.x1[moving], axis=0)
-        found.append(Finding(
-            "moving_objects", "warning" if count > 0.1 * len(matches) else "info", f"{count} matches about "
-            f"({x:.0f}, {y:.0f}) px agree with each other but not with the camera motion: something moved, or a "
-            "pattern repeats.", {"matches": count, "share": count / len(matches), "x": x, "y": y},
-            "Take both photos at once, or while nothing moves."))  # fmt: skip
+        found.append(
+            Finding(
+                "moving_objects",
+                "warning" if count > 0.1 * len(matches) else "info",
+                f"{count} matches about "
+                f"({x:.0f}, {y:.0f}) px agree with each other but not with the camera motion: something moved, or a "
+                "pattern repeats.",
+                {"matches": count, "share": count / len(matches), "x": x, "y": y},
+                "Take both photos at once, or while nothing moves.",
+            )
+        )
     return found
 
 
@@ -324,21 +405,36 @@ def _stance(view: TwoView, x1, x2) -> list[Finding]:
     found = []
     centre2 = -view.R.T @ view.t
     if centre2[0] < -0.01 * np.linalg.norm(centre2):
-        found.append(Finding(
-            "swapped", "info", "the first photo was taken from the right of the second; that is taken into account.",
-            {"camera2_x": float(centre2[0])}))  # fmt: skip
+        found.append(
+            Finding(
+                "swapped",
+                "info",
+                "the first photo was taken from the right of the second; that is taken into account.",
+                {"camera2_x": float(centre2[0])},
+            )
+        )
     roll = float(np.degrees(np.arctan2(view.R[1, 0] - view.R[0, 1], view.R[0, 0] + view.R[1, 1])))
     if abs(roll) > 30:
-        found.append(Finding(
-            "turned", "info", f"the second photo is turned by {roll:.0f} degrees against the first; that is taken into "
-            "account.", {"roll_deg": roll}))  # fmt: skip
+        found.append(
+            Finding(
+                "turned",
+                "info",
+                f"the second photo is turned by {roll:.0f} degrees against the first; that is taken into account.",
+                {"roll_deg": roll},
+            )
+        )
     scale = median_scale(x1, x2, view)
     if max(scale, 1 / scale) > 1.4:
         near, factor = ("second", scale) if scale > 1 else ("first", 1 / scale)
-        found.append(Finding(
-            "different_scale", "warning" if factor > LARGE_SCALE else "info", f"the {near} photo shows things "
-            f"{factor:.1f} times as large: it was taken from nearer, or zoomed in.", {"scale": scale},
-            "Take both photos from about the same distance, with the same zoom."))  # fmt: skip
+        found.append(
+            Finding(
+                "different_scale",
+                "warning" if factor > LARGE_SCALE else "info",
+                f"the {near} photo shows things {factor:.1f} times as large: it was taken from nearer, or zoomed in.",
+                {"scale": scale},
+                "Take both photos from about the same distance, with the same zoom.",
+            )
+        )
     return found
 
 
@@ -361,46 +457,82 @@ def photo_findings(
     apart = float(np.sqrt(blurs[worse] ** 2 - blurs[1 - worse] ** 2))
     if blurs[worse] > BLUR or apart > BLUR_APART:
         than = f", those of the {names[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
-        findings.append(Finding(
-            "blur", "warning", f"the {names[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
-            f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
-            {"blur_px": blurs[worse], "apart_px": apart}, "Hold the camera still and focus on the thing."))  # fmt: skip
+        findings.append(
+            Finding(
+                "blur",
+                "warning",
+                f"the {names[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
+                f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
+                {"blur_px": blurs[worse], "apart_px": apart},
+                "Hold the camera still and focus on the thing.",
+            )
+        )
     noises = [noise_level(grey) for grey in greys]
     worse = int(noises[1] > noises[0])
     if noises[worse] > (NOISE_OF_FOCAL if focal_sought else NOISE):
         focal = ", and the focal length, which the pair itself has to tell, may be wrong" if focal_sought else ""
-        findings.append(Finding(
-            "noise", "warning", f"the {names[worse]} photo is noisy: {noises[worse]:.1f} grey levels of 255 (standard "
-            f"deviation) at {max(greys[worse].shape)} px; depth is rough{focal}.", {"noise_levels": noises[worse]},
-            "More light or a lower ISO; photos of more pixels, which are averaged"
-            + ("; or give the focal length (--focal-35mm)." if focal_sought else ".")))  # fmt: skip
+        findings.append(
+            Finding(
+                "noise",
+                "warning",
+                f"the {names[worse]} photo is noisy: {noises[worse]:.1f} grey levels of 255 (standard "
+                f"deviation) at {max(greys[worse].shape)} px; depth is rough{focal}.",
+                {"noise_levels": noises[worse]},
+                "More light or a lower ISO; photos of more pixels, which are averaged"
+                + ("; or give the focal length (--focal-35mm)." if focal_sought else "."),
+            )
+        )
     clipped = [clipped_share(photo) for photo in (left, right)]
     worse = int(clipped[1] > clipped[0])
     ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
     if clipped[worse] > MOST_CLIPPED:
-        findings.append(Finding(
-            "bad_exposure", "warning", f"{100 * clipped[worse]:.0f} % of the {names[worse]} photo is black or white "
-            "without detail.", {"clipped_share": clipped[worse]}, "Expose for the thing itself."))  # fmt: skip
+        findings.append(
+            Finding(
+                "bad_exposure",
+                "warning",
+                f"{100 * clipped[worse]:.0f} % of the {names[worse]} photo is black or white without detail.",
+                {"clipped_share": clipped[worse]},
+                "Expose for the thing itself.",
+            )
+        )
     elif min(ranges) < LEAST_RANGE:
         worse = int(ranges[1] < ranges[0])
-        findings.append(Finding(
-            "bad_exposure", "warning", f"the {names[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
-            "levels of 255 between its dark and its light.", {"grey_range": ranges[worse]},
-            "More light, or a longer exposure."))  # fmt: skip
+        findings.append(
+            Finding(
+                "bad_exposure",
+                "warning",
+                f"the {names[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
+                "levels of 255 between its dark and its light.",
+                {"grey_range": ranges[worse]},
+                "More light, or a longer exposure.",
+            )
+        )
     if len(matches) >= 8:
         x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
         gain = exposure_ratio(*greys, x1, x2)
         if max(gain, 1 / gain) > 1.5:
             name, factor = ("second", gain) if gain > 1 else ("first", 1 / gain)
-            findings.append(Finding(
-                "different_exposure", "info", f"the {name} photo is {factor:.1f} times as bright; the matching does "
-                "not mind.", {"ratio": gain}, "Lock the exposure."))  # fmt: skip
+            findings.append(
+                Finding(
+                    "different_exposure",
+                    "info",
+                    f"the {name} photo is {factor:.1f} times as bright; the matching does not mind.",
+                    {"ratio": gain},
+                    "Lock the exposure.",
+                )
+            )
         repeated = repeated_share(greys[0], x1)
         if repeated > REPEATED:
-            findings.append(Finding(
-                "repeated_texture", "info", f"{100 * repeated:.0f} % of the places looked at have a twin nearby: a "
-                "pattern repeats, and the matching may take one for the other.", {"repeated_share": repeated},
-                "Include something that is there only once."))  # fmt: skip
+            findings.append(
+                Finding(
+                    "repeated_texture",
+                    "info",
+                    f"{100 * repeated:.0f} % of the places looked at have a twin nearby: a "
+                    "pattern repeats, and the matching may take one for the other.",
+                    {"repeated_share": repeated},
+                    "Include something that is there only once.",
+                )
+            )
     return findings
 
 
@@ -555,6 +687,7 @@ def homography_residual(x1: np.ndarray, x2: np.ndarray, unit: float = 1.0) -> tu
 
     unit: px of this photo in one px of the reference size; a match belongs to the homography within 3 units.
     """
+
     def residuals(H, which):
         with np.errstate(divide="ignore", invalid="ignore"):
             y = hom(x1[which]) @ np.swapaxes(H, -1, -2)

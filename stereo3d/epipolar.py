@@ -305,9 +305,16 @@ def plane_poses(y1, y2, focal: float, *, threshold: float, seed: int = 0) -> lis
         return np.nan_to_num(d, nan=np.inf)
 
     estimate = ransac(
-        len(y1), 4, lambda s: fit_homography(y1[s], y2[s]), residuals, threshold=2 * threshold,
-        refine=lambda H, agree: fit_homography(y1[agree], y2[agree]), confidence=0.99, max_samples=128, seed=seed,
-    )  # fmt: skip
+        len(y1),
+        4,
+        lambda s: fit_homography(y1[s], y2[s]),
+        residuals,
+        threshold=2 * threshold,
+        refine=lambda H, agree: fit_homography(y1[agree], y2[agree]),
+        confidence=0.99,
+        max_samples=128,
+        seed=seed,
+    )
     if estimate is None or estimate.inliers.mean() < 1 / 3:
         return []
     return decompose_homography(estimate.model)
@@ -345,10 +352,16 @@ def ransac_fundamental(
         return adjust_fundamental(*some, np.arctan2(s[1], s[0]), sigma, min(4 * sigma, scale * threshold), steps)
 
     found = ransac(
-        len(x1), 7, lambda s: solve(y1[s], y2[s]), residuals, threshold=scale * threshold,
+        len(x1),
+        7,
+        lambda s: solve(y1[s], y2[s]),
+        residuals,
+        threshold=scale * threshold,
         refine=lambda F, agree: refined(F, agree[:: max(1, len(agree) // 200)], 5) if len(agree) >= 8 else None,
-        confidence=confidence, max_samples=max_samples, seed=seed,
-    )  # fmt: skip
+        confidence=confidence,
+        max_samples=max_samples,
+        seed=seed,
+    )
     if found is None:
         return None
     F = found.model
@@ -357,14 +370,22 @@ def ransac_fundamental(
     r = residuals(F[None])[0] / (scale * threshold)
     models = T2.T @ np.concatenate([F[None], found.candidates]) @ T1
     models /= np.linalg.norm(models, axis=(1, 2), keepdims=True)
-    return replace(found, model=models[0], inliers=np.abs(r) < 1, cost=float(np.minimum(r * r, 1).mean()),
-                   candidates=models)  # fmt: skip
+    return replace(
+        found, model=models[0], inliers=np.abs(r) < 1, cost=float(np.minimum(r * r, 1).mean()), candidates=models
+    )
 
 
 def ransac_essential(
-    x1, x2, focals, *, threshold: float, confidence: float = 0.9999, max_samples: int = 10_000, keep: int = 1,
+    x1,
+    x2,
+    focals,
+    *,
+    threshold: float,
+    confidence: float = 0.9999,
+    max_samples: int = 10_000,
+    keep: int = 1,
     seed: int = 0,
-) -> Estimate | None:  # fmt: skip
+) -> Estimate | None:
     """E (3,3) by 5-point samples; new bests are refined over R, t.
 
     x1, x2: (N,2) px about the principal points.  focals: (2,) px.  Residuals are px of the two photos.
@@ -382,17 +403,30 @@ def ransac_essential(
         agree = agree[:: max(1, len(agree) // 200)]
         R, t = pose_from_essential(E, y1[agree], y2[agree])
         R, t, *_ = adjust(
-            R[None], t[None], np.zeros((1, 0)), x1[agree], x2[agree], unknowns,
-            sigma=threshold / 2, cut=threshold, steps=4,
-        )  # fmt: skip
+            R[None],
+            t[None],
+            np.zeros((1, 0)),
+            x1[agree],
+            x2[agree],
+            unknowns,
+            sigma=threshold / 2,
+            cut=threshold,
+            steps=4,
+        )
         return essential_from_pose(R[0], t[0]) / np.sqrt(2)
 
     return ransac(
-        len(y1), 5,
+        len(y1),
+        5,
         lambda s: solve(y1[s], y2[s]),
         lambda E, which: sampson_of_models(E / scale1[:, None] / scale2, x1[which], x2[which]),
-        threshold=threshold, refine=refine, confidence=confidence, max_samples=max_samples, keep=keep, seed=seed,
-    )  # fmt: skip
+        threshold=threshold,
+        refine=refine,
+        confidence=confidence,
+        max_samples=max_samples,
+        keep=keep,
+        seed=seed,
+    )
 
 
 CANDIDATES = 8  # minima of the cost that are polished: forward motion and planes have several
@@ -424,9 +458,16 @@ def pose_candidates(x1, x2, focals, *, threshold, confidence=0.9999, max_samples
     cost, sigma = pose_costs(R, t, x1, x2, focals, threshold)
     order = np.argsort(cost, kind="stable")[:3]
     R, t, *_ = adjust(
-        R[order], t[order], none[order], x1, x2, pose_alone(focals),
-        sigma=sigma, cut=min(4 * sigma, 1.3 * threshold), steps=5,
-    )  # fmt: skip
+        R[order],
+        t[order],
+        none[order],
+        x1,
+        x2,
+        pose_alone(focals),
+        sigma=sigma,
+        cut=min(4 * sigma, 1.3 * threshold),
+        steps=5,
+    )
     cost, _ = pose_costs(R, t, x1, x2, focals, threshold)
     order = np.argsort(cost, kind="stable")
     return R[order], t[order], cost[order]
@@ -535,8 +576,16 @@ def fit_lens(R, t, p, x1, x2, rig: Rig, focals, threshold: float):
     # a lens farther from what is usual than it should be: something else pulls at it, and at the focal (Birge's ratio)
     z_variance *= max(1.0, float(np.mean((p / unknowns.deviation) ** 2)))
     error = float(np.sqrt(z_variance[[0, LENS]].max()))
-    log.info("lens: focals x %.4g, %.4g, standard error %.2g, centre %.3g %.3g px, k1 %.3g, noise %.2g px",
-             np.exp(z[0]), np.exp(z[LENS]), error, z[1], z[2], z[3], sigma)  # fmt: skip
+    log.info(
+        "lens: focals x %.4g, %.4g, standard error %.2g, centre %.3g %.3g px, k1 %.3g, noise %.2g px",
+        np.exp(z[0]),
+        np.exp(z[LENS]),
+        error,
+        z[1],
+        z[2],
+        z[3],
+        sigma,
+    )
     cameras = []
     for camera, at in ((rig.cam1, 0), (rig.cam2, LENS)):
         deviation = FOCAL_DEVIATION.get(camera.source, 0.0)
@@ -602,9 +651,12 @@ def estimate_two_view(
     """
     rig.check_baseline()
     if len(matches) < LEAST_INLIERS:
-        raise StereoError("few_matches", f"{len(matches)} matches between the photos, {LEAST_INLIERS} needed.",
-                          "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
-                          matches=len(matches))  # fmt: skip
+        raise StereoError(
+            "few_matches",
+            f"{len(matches)} matches between the photos, {LEAST_INLIERS} needed.",
+            "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
+            matches=len(matches),
+        )
     if rig.posed:
         x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
         return _classify(x1, x2, np.isfinite(x1).all(1) & np.isfinite(x2).all(1), rig, threshold)
@@ -618,9 +670,14 @@ def estimate_two_view(
     r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
     good = (np.abs(r) < threshold) & possible(R, t, y1, y2, slack)
     if good.sum() < LEAST_INLIERS:
-        raise StereoError("no_overlap", f"{good.sum()} of {len(matches)} matches agree on one camera motion and "
-                          f"lie before both cameras, {LEAST_INLIERS} needed.", "Move less between the photos.",
-                          inliers=int(good.sum()), matches=len(matches))  # fmt: skip
+        raise StereoError(
+            "no_overlap",
+            f"{good.sum()} of {len(matches)} matches agree on one camera motion and "
+            f"lie before both cameras, {LEAST_INLIERS} needed.",
+            "Move less between the photos.",
+            inliers=int(good.sum()),
+            matches=len(matches),
+        )
     inliers = np.zeros(len(matches), bool)
     inliers[where[good]] = True
     F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, R, t)
@@ -651,9 +708,13 @@ def _pose_and_lens(matches, x1, x2, rig: Rig, focals, threshold, confidence, see
         r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
         count = int((np.abs(r) < threshold).sum())
     if count < LEAST_INLIERS:
-        raise StereoError("no_overlap", f"{count} of {len(matches)} matches agree on one camera motion, "
-                          f"{LEAST_INLIERS} needed.", "The photos show too little in common: move less between them.",
-                          inliers=count, matches=len(matches))  # fmt: skip
+        raise StereoError(
+            "no_overlap",
+            f"{count} of {len(matches)} matches agree on one camera motion, {LEAST_INLIERS} needed.",
+            "The photos show too little in common: move less between them.",
+            inliers=count,
+            matches=len(matches),
+        )
     free = lens_unknowns(rig, focals).spread.shape[1]
     if free and not guessed and count >= LEAST_FOR_LENS:
         return fit_lens(R, t, np.zeros(free), x1, x2, rig, focals, threshold)
@@ -667,11 +728,15 @@ def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
     inliers = known & (np.abs(sampson(F, np.nan_to_num(x1), np.nan_to_num(x2))) < threshold)
     inliers &= possible(rig.R, rig.t, y1, y2, 2 * threshold / rig.cam1.focal)
     if inliers.sum() < LEAST_INLIERS:
-        raise StereoError("calibration_mismatch", f"{inliers.sum()} of {len(x1)} matches fit the given calibration and "
-                          f"pose within {threshold:g} px, {LEAST_INLIERS} needed.",
-                          "The calibration is of another rig or of other photos, or left and right are exchanged: give "
-                          "the photos in the order of the calibration, or leave the pose out.",
-                          inliers=int(inliers.sum()), matches=len(x1))  # fmt: skip
+        raise StereoError(
+            "calibration_mismatch",
+            f"{inliers.sum()} of {len(x1)} matches fit the given calibration and "
+            f"pose within {threshold:g} px, {LEAST_INLIERS} needed.",
+            "The calibration is of another rig or of other photos, or left and right are exchanged: give "
+            "the photos in the order of the calibration, or leave the pose out.",
+            inliers=int(inliers.sum()),
+            matches=len(x1),
+        )
     return TwoView(F, rig.R, rig.t, inliers, rig)
 
 

@@ -48,8 +48,11 @@ def read_scene(folder: str | os.PathLike) -> Scene:
     facts = _read_json(folder / "pair.json")
     missing = [key for key in ("left", "right", "disp_left") if key not in facts]
     if missing:
-        raise StereoError("file_unreadable", f"{folder / 'pair.json'} names no {', '.join(missing)}.",
-                          "It needs left, right and disp_left.")  # fmt: skip
+        raise StereoError(
+            "file_unreadable",
+            f"{folder / 'pair.json'} names no {', '.join(missing)}.",
+            "It needs left, right and disp_left.",
+        )
     left, right = _read_picture(folder / facts["left"]), _read_picture(folder / facts["right"])
     how = {"scale": float(facts.get("scale", 1)), "unknown": facts.get("unknown", ())}
     truth = read_map(folder / facts["disp_left"], **how)
@@ -200,17 +203,24 @@ def read_truth_camera(path: str | os.PathLike, view: str) -> tuple[Camera, np.nd
         width, height = (int(n) for n in entry["size"])
         dist = np.array(entry.get("dist", []), dtype=float).ravel()
     except (KeyError, TypeError, ValueError) as error:
-        raise StereoError("bad_calibration", f"{path}, view {view}: {type(error).__name__} {error}.",
-                          "Each view needs K (3x3), R (3x3), t (3) and size [width, height].") from error  # fmt: skip
+        raise StereoError(
+            "bad_calibration",
+            f"{path}, view {view}: {type(error).__name__} {error}.",
+            "Each view needs K (3x3), R (3x3), t (3) and size [width, height].",
+        ) from error
     wrong = (
-        "K is no camera matrix" if K.shape != (3, 3) or not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0
-        else "R is no rotation" if R.shape != (3, 3) or not np.abs(R @ R.T - np.eye(3)).max() < 1e-3
-        or np.linalg.det(R) < 0
-        else "t is not three numbers" if t.shape != (3,) or not np.isfinite(t).all()
-        else "size is not positive" if min(width, height) <= 0
-        else "dist is not finite" if not np.isfinite(dist).all()
+        "K is no camera matrix"
+        if K.shape != (3, 3) or not np.isfinite(K).all() or min(K[0, 0], K[1, 1]) <= 0
+        else "R is no rotation"
+        if R.shape != (3, 3) or not np.abs(R @ R.T - np.eye(3)).max() < 1e-3 or np.linalg.det(R) < 0
+        else "t is not three numbers"
+        if t.shape != (3,) or not np.isfinite(t).all()
+        else "size is not positive"
+        if min(width, height) <= 0
+        else "dist is not finite"
+        if not np.isfinite(dist).all()
         else ""
-    )  # fmt: skip
+    )
     if wrong:
         raise StereoError("bad_calibration", f"{path}, view {view}: {wrong}.", "Check the file.")
     U, _, Vt = np.linalg.svd(R)
@@ -286,14 +296,20 @@ def mesh_scores(
     if not (threshold > 0 and samples > 0):
         raise ValueError(f"mesh_scores needs threshold > 0 and samples > 0, got {threshold} and {samples}")
     if mesh.uv is None and align == "similarity":
-        raise StereoError("bad_option", "The mesh has no texture coordinates, so no vertex is known to be any photo "
-                          "pixel: it cannot be aligned by similarity.",
-                          "Write the mesh as .obj or .glb with its texture, or align by scale or none.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            "The mesh has no texture coordinates, so no vertex is known to be any photo "
+            "pixel: it cannot be aligned by similarity.",
+            "Write the mesh as .obj or .glb with its texture, or align by scale or none.",
+        )
     height, width = depth.shape
     if abs(width - camera.size[0] * height / camera.size[1]) > 2:
-        raise StereoError("size_mismatch", f"The depth map is {width}x{height}, the photo "
-                          f"{camera.size[0]}x{camera.size[1]}: not the same picture at another size.",
-                          "Give the depth map and the camera of the mesh's first photo.")  # fmt: skip
+        raise StereoError(
+            "size_mismatch",
+            f"The depth map is {width}x{height}, the photo "
+            f"{camera.size[0]}x{camera.size[1]}: not the same picture at another size.",
+            "Give the depth map and the camera of the mesh's first photo.",
+        )
     K = scale_K(camera.K, width / camera.size[0], height / camera.size[1])
     jump = max(threshold, STEEPEST_SLOPE / float(np.sqrt(K[0, 0] * K[1, 1])))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
@@ -306,10 +322,14 @@ def mesh_scores(
     z_true = _depth_at(depth, pixels, jump)
     seen = np.isfinite(z_true)
     if np.count_nonzero(seen) < MIN_CORRESPONDENCES:
-        raise StereoError("no_overlap", f"{np.count_nonzero(seen)} of {len(vertices)} vertices fall on a photo pixel "
-                          f"with true depth, {MIN_CORRESPONDENCES} needed.",
-                          "Check that depth map and camera belong to the mesh's first photo.",
-                          seen=int(np.count_nonzero(seen)), needed=MIN_CORRESPONDENCES)  # fmt: skip
+        raise StereoError(
+            "no_overlap",
+            f"{np.count_nonzero(seen)} of {len(vertices)} vertices fall on a photo pixel "
+            f"with true depth, {MIN_CORRESPONDENCES} needed.",
+            "Check that depth map and camera belong to the mesh's first photo.",
+            seen=int(np.count_nonzero(seen)),
+            needed=MIN_CORRESPONDENCES,
+        )
     z_true, z = z_true[seen], vertices[seen, 2]
     points = _backproject(pixels[seen], z_true, K, camera.dist)
     depth_scale = float(np.median(np.divide(z_true, z, where=z != 0, out=np.full_like(z, np.nan))[z != 0]))
@@ -320,8 +340,12 @@ def mesh_scores(
     else:
         scale, R, t = depth_scale if align == "scale" else 1.0, np.eye(3), np.zeros(3)
         if not scale > 0:
-            raise StereoError("no_overlap", f"The mesh lies behind the camera (median ratio of depths {scale:.3g}).",
-                              "Align by similarity.", scale=scale)  # fmt: skip
+            raise StereoError(
+                "no_overlap",
+                f"The mesh lies behind the camera (median ratio of depths {scale:.3g}).",
+                "Align by similarity.",
+                scale=scale,
+            )
     aligned = scale * vertices @ R.T + t
     residual = _quantiles_percent(np.linalg.norm(aligned[seen] - points, axis=1) / z_true)
     mirror = _mirror_test(fit, vertices[seen], points, z_true, seed) if uv is not None else {}
@@ -415,8 +439,11 @@ def _used_part(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     faces = faces[np.isfinite(vertices).all(1)[faces].all(1)]
     faces = faces[_areas(vertices, faces) > 0]
     if len(faces) == 0:
-        raise StereoError("empty_mesh", f"The mesh has no face with an area ({len(vertices)} vertices, "
-                          f"{len(mesh.faces)} faces).", "Check the mesh.")  # fmt: skip
+        raise StereoError(
+            "empty_mesh",
+            f"The mesh has no face with an area ({len(vertices)} vertices, {len(mesh.faces)} faces).",
+            "Check the mesh.",
+        )
     used, faces = _compact(faces, len(vertices))
     return vertices[used], faces, None if mesh.uv is None else np.asarray(mesh.uv, dtype=float)[used]
 
@@ -617,8 +644,11 @@ def _similarity(a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: int) -> tuple
     try:
         starts.append(absolute_orientation(a, b, weights=1 / z**2))
     except ValueError as error:
-        raise StereoError("no_overlap", "The vertices with true depth lie on one line: no similarity can be found.",
-                          "Align by scale or none.") from error  # fmt: skip
+        raise StereoError(
+            "no_overlap",
+            "The vertices with true depth lie on one line: no similarity can be found.",
+            "Align by scale or none.",
+        ) from error
     for _ in range(200):
         pick = rng.choice(len(a), 4, replace=False)
         try:
@@ -683,8 +713,11 @@ def read_mesh(path: str | os.PathLike) -> Mesh:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (".obj", ".ply", ".glb", ".stl"):
-        raise StereoError("unknown_format", f"{path}: no reader for meshes in {suffix or 'files without suffix'}.",
-                          "Use .obj, .ply, .glb or .stl.")  # fmt: skip
+        raise StereoError(
+            "unknown_format",
+            f"{path}: no reader for meshes in {suffix or 'files without suffix'}.",
+            "Use .obj, .ply, .glb or .stl.",
+        )
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
@@ -702,8 +735,11 @@ def read_mesh(path: str | os.PathLike) -> Mesh:
     except Exception as error:  # trimesh raises whatever its parsers meet in a broken file
         raise StereoError("file_unreadable", f"{path}: not a readable mesh ({error}).", "Check the file.") from error
     if len(faces) == 0:
-        raise StereoError("empty_mesh", f"{path}: {len(vertices)} vertices and no face.",
-                          "A point cloud cannot be measured as a mesh.")  # fmt: skip
+        raise StereoError(
+            "empty_mesh",
+            f"{path}: {len(vertices)} vertices and no face.",
+            "A point cloud cannot be measured as a mesh.",
+        )
     return Mesh(vertices, faces.astype(np.int32), uv)
 
 

@@ -21,8 +21,17 @@ from .files import replacing
 from .geometry import vertex_normals
 from .records import Mesh
 
-__all__ = ["AXES", "PICTURES", "WRITERS", "check_writable", "colourise", "write_disparity_png", "write_mesh",
-           "write_picture", "write_points"]  # fmt: skip
+__all__ = [
+    "AXES",
+    "PICTURES",
+    "WRITERS",
+    "check_writable",
+    "colourise",
+    "write_disparity_png",
+    "write_mesh",
+    "write_picture",
+    "write_points",
+]
 
 PICTURES = (".png", ".jpg", ".jpeg")
 TEXTURES = ("jpg", "png")
@@ -95,8 +104,11 @@ def write_mesh(
     path = Path(path)
     writer = _writer(path)
     if not len(mesh.faces):
-        raise StereoError("empty_mesh", f"{path}: nothing to write, the mesh has {len(mesh.vertices)} vertices and no "
-                          "triangle.", "Points alone are written by write_points.")  # fmt: skip
+        raise StereoError(
+            "empty_mesh",
+            f"{path}: nothing to write, the mesh has {len(mesh.vertices)} vertices and no triangle.",
+            "Points alone are written by write_points.",
+        )
     if not 1 <= quality <= 100:
         raise StereoError("bad_option", f"JPEG quality {quality}.", "Give 1 to 100.", quality=quality)
     check_axes(path, axes)
@@ -106,9 +118,19 @@ def write_mesh(
         raise ValueError("write_mesh: a texture without uv")
     if mesh.second is not None and (mesh.texture is None or mesh.uv2 is None or mesh.texture2 is None):
         raise ValueError("write_mesh: faces of the second photo need texture, uv2 and texture2")
-    return writer(path, mesh, _Style(_plain(name or path.stem), _plain(unit) if unit else "baseline",
-                                     AXES[axes] @ _levelled(down), AXES_WORDS[axes], quality, texture, mark_filled)
-                  )  # fmt: skip
+    return writer(
+        path,
+        mesh,
+        _Style(
+            _plain(name or path.stem),
+            _plain(unit) if unit else "baseline",
+            AXES[axes] @ _levelled(down),
+            AXES_WORDS[axes],
+            quality,
+            texture,
+            mark_filled,
+        ),
+    )
 
 
 def check_axes(path: str | os.PathLike, axes: str) -> None:
@@ -116,8 +138,11 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
     if axes not in AXES:
         raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
     if Path(path).suffix.lower() == ".glb" and axes != "y-up":
-        raise StereoError("bad_option", f"glTF has y up, by its standard; {axes} would stand wrong in every viewer.",
-                          "Use another format, or leave --axes out.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"glTF has y up, by its standard; {axes} would stand wrong in every viewer.",
+            "Use another format, or leave --axes out.",
+        )
 
 
 def check_writable(path: str | os.PathLike, *, suffixes: tuple[str, ...] | None = None) -> None:
@@ -141,8 +166,9 @@ def check_writable(path: str | os.PathLike, *, suffixes: tuple[str, ...] | None 
     if not folder.is_dir():
         raise StereoError("unwritable", f"cannot write {path}: {folder} is not a folder.", "Choose another folder.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StereoError("unwritable", f"cannot write {path}: no right to write in {folder}.",
-                          "Choose a folder that is writable.")  # fmt: skip
+        raise StereoError(
+            "unwritable", f"cannot write {path}: no right to write in {folder}.", "Choose a folder that is writable."
+        )
 
 
 def companions(path: str | os.PathLike, texture: str = "jpg") -> tuple[Path, Path, Path]:
@@ -240,16 +266,24 @@ def _encode(suffix: str, picture: np.ndarray, quality: int) -> bytes:
         raise ValueError(f"a picture is (H,W,3) or (H,W) u8, got {picture.dtype} {picture.shape}")
     options = []
     if suffix != ".png":  # colour at full resolution: half of it shows at hard red edges
-        options = [cv2.IMWRITE_JPEG_QUALITY, int(quality),
-                   cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # fmt: skip
+        options = [
+            cv2.IMWRITE_JPEG_QUALITY,
+            int(quality),
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ]
     try:
-        good, data = cv2.imencode(ext=suffix, img=np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3
-                                                                       else picture), params=options)  # fmt: skip
+        good, data = cv2.imencode(
+            ext=suffix, img=np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3 else picture), params=options
+        )
     except cv2.error:
         good = False
     if not good:
-        raise StereoError("unwritable", f"a picture of {picture.shape[1]} x {picture.shape[0]} cannot be encoded as "
-                          f"{suffix}.", "JPEG ends at 65,535 px: use a smaller photo.")  # fmt: skip
+        raise StereoError(
+            "unwritable",
+            f"a picture of {picture.shape[1]} x {picture.shape[0]} cannot be encoded as {suffix}.",
+            "JPEG ends at 65,535 px: use a smaller photo.",
+        )
     return data.tobytes()
 
 
@@ -366,8 +400,15 @@ def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
         return len(views) - 1
 
     def accessor(a: np.ndarray, kind: str, component: int, target: int, **more) -> int:
-        accessors.append({"bufferView": add(a.tobytes(), target=target), "componentType": component,
-                          "count": a.size if kind == "SCALAR" else len(a), "type": kind, **more})  # fmt: skip
+        accessors.append(
+            {
+                "bufferView": add(a.tobytes(), target=target),
+                "componentType": component,
+                "count": a.size if kind == "SCALAR" else len(a),
+                "type": kind,
+                **more,
+            }
+        )
         return len(accessors) - 1
 
     FLOAT, UINT, VERTICES, INDICES = 5126, 5125, 34962, 34963
@@ -393,18 +434,26 @@ def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
         primitives = [of_photo(which, uv, k) for k, (which, uv) in enumerate(groups) if which.any()]
     kind = "image/jpeg" if style.texture == "jpg" else "image/png"
     pictures = [p for p in (mesh.texture, mesh.texture2 if mesh.second is not None else None) if p is not None]
-    materials = [{"name": f"photo{k + 1 if k else ''}", "doubleSided": True,
-                  "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}
-                 for k in range(max(1, len(pictures)))]  # fmt: skip
+    materials = [
+        {
+            "name": f"photo{k + 1 if k else ''}",
+            "doubleSided": True,
+            "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1},
+        }
+        for k in range(max(1, len(pictures)))
+    ]
     tree = {
-        "asset": {"version": "2.0", "generator": "stereo3d",
-                  "extras": {"unit": style.unit, "axes": " | ".join(style.comments[1:])}},
+        "asset": {
+            "version": "2.0",
+            "generator": "stereo3d",
+            "extras": {"unit": style.unit, "axes": " | ".join(style.comments[1:])},
+        },
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": style.name}],
         "meshes": [{"name": style.name, "primitives": primitives}],
         "materials": materials,
-    }  # fmt: skip
+    }
     if pictures:
         tree["extensionsUsed"] = ["KHR_materials_unlit"]
         for k, material in enumerate(materials):
@@ -412,8 +461,9 @@ def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
             material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": k}
         tree["textures"] = [{"source": k, "sampler": 0} for k in range(len(pictures))]
         tree["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}]  # mipmaps; clamp
-        tree["images"] = [{"bufferView": add(_encode(f".{style.texture}", p, style.quality)), "mimeType": kind}
-                          for p in pictures]  # fmt: skip
+        tree["images"] = [
+            {"bufferView": add(_encode(f".{style.texture}", p, style.quality)), "mimeType": kind} for p in pictures
+        ]
     body = b"".join(blobs)
     tree |= {"bufferViews": views, "accessors": accessors, "buffers": [{"byteLength": len(body)}]}
     text = json.dumps(tree, ensure_ascii=False).encode("utf-8")
@@ -480,5 +530,8 @@ def _writer(path: Path):
 
 def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
     if path.suffix.lower() not in suffixes:
-        raise StereoError("unknown_format", f"{path}: no writer for {path.suffix or 'files without suffix'} here.",
-                          f"Use {', '.join(suffixes)}.")  # fmt: skip
+        raise StereoError(
+            "unknown_format",
+            f"{path}: no writer for {path.suffix or 'files without suffix'} here.",
+            f"Use {', '.join(suffixes)}.",
+        )

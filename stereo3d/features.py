@@ -98,8 +98,9 @@ def asift(
             A = np.array([[c, -s, -low[0]], [s, c, -low[1]]])
             turned = cv2.warpAffine(grey, A, turned_size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             turned = cv2.GaussianBlur(turned, (0, 0), sigmaX=0.8 * np.sqrt(t * t - 1), sigmaY=0.01)
-            view = cv2.resize(turned, (max(1, round(turned_size[0] / t)), turned_size[1]),
-                              interpolation=cv2.INTER_LINEAR)  # fmt: skip
+            view = cv2.resize(
+                turned, (max(1, round(turned_size[0] / t)), turned_size[1]), interpolation=cv2.INTER_LINEAR
+            )
             squeeze = np.array([view.shape[1] / turned_size[0], 1.0])
             x, descriptors, frames = sift(view, features=features, **share)
             back = np.array([[c, s], [-s, c]])  # of the turn
@@ -133,10 +134,17 @@ def detect_features(
 
 
 def match_features(
-    left: Photo, right: Photo, *, method: str = "sift", max_size: Annotated[int, Between(1)] = 1600,
-    ratio: Annotated[float, Between(0.1, 1.0)] = 0.8, refine: bool = True,
-    found: tuple[Features, Features] | None = None, view: TwoView | None = None, **options,
-) -> Matches:  # fmt: skip
+    left: Photo,
+    right: Photo,
+    *,
+    method: str = "sift",
+    max_size: Annotated[int, Between(1)] = 1600,
+    ratio: Annotated[float, Between(0.1, 1.0)] = 0.8,
+    refine: bool = True,
+    found: tuple[Features, Features] | None = None,
+    view: TwoView | None = None,
+    **options,
+) -> Matches:
     """Mutual nearest neighbours that pass the ratio test |a - b1| < ratio |a - b2|, one to one by place.
 
     max_size: the features are found on photos reduced to this longer side, px; the matches are pixels of the photos.
@@ -159,9 +167,12 @@ def match_features(
     one, two = found
     for name, x in (("first", one.x), ("second", two.x)):
         if len(x) < 20:
-            raise StereoError("few_features", f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
-                              "It is blank, blurred or too dark; take photos of a textured thing.",
-                              features=len(x))  # fmt: skip
+            raise StereoError(
+                "few_features",
+                f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
+                "It is blank, blurred or too dark; take photos of a textured thing.",
+                features=len(x),
+            )
     band = None
     if view is not None:
         cams = view.rig.cam1, view.rig.cam2
@@ -283,8 +294,24 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
             ends = np.linspace(0, len(d1), PARTS + 1).astype(int)
 
             def along(k):
-                neighbours.beside_lines(d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, ends[k],
-                                        ends[k + 1], index1, square1, *parts[k])  # fmt: skip
+                neighbours.beside_lines(
+                    d1,
+                    d2,
+                    norm1,
+                    norm2,
+                    x1,
+                    x2,
+                    F,
+                    y1,
+                    y2,
+                    steep2,
+                    tolerance,
+                    ends[k],
+                    ends[k + 1],
+                    index1,
+                    square1,
+                    *parts[k],
+                )
 
             list(pool.map(along, range(PARTS)))
         else:
@@ -294,8 +321,9 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
                 ends = np.linspace(0, len(products), PARTS + 1).astype(int)
 
                 def among(k, products=products, ends=ends, a=a):
-                    neighbours.of_products(products, ends[k], ends[k + 1], a, norm1, norm2, x1, x2, index1, square1,
-                                           *parts[k])  # fmt: skip
+                    neighbours.of_products(
+                        products, ends[k], ends[k + 1], a, norm1, norm2, x1, x2, index1, square1, *parts[k]
+                    )
 
                 list(pool.map(among, range(PARTS)))
     index2, square2 = parts[0]

@@ -89,8 +89,11 @@ class _TrialOver(Exception):
 
 
 def _unwritable(path: Path, error: OSError) -> StereoError:
-    return StereoError("unwritable", f"cannot write {path}: {error.strerror or error}.",
-                       "Choose another name, or a folder that is writable and has room.")  # fmt: skip
+    return StereoError(
+        "unwritable",
+        f"cannot write {path}: {error.strerror or error}.",
+        "Choose another name, or a folder that is writable and has room.",
+    )
 
 
 def _refuse_unless_plain(path: Path) -> None:
@@ -141,8 +144,11 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (".pfm", ".npy", ".npz", ".png", ".tif", ".tiff"):
-        raise StereoError("unknown_format", f"{path}: no reader for maps in {suffix or 'files without suffix'}.",
-                          "Use .pfm, .npy, .npz, .png or .tif.")  # fmt: skip
+        raise StereoError(
+            "unknown_format",
+            f"{path}: no reader for maps in {suffix or 'files without suffix'}.",
+            "Use .pfm, .npy, .npz, .png or .tif.",
+        )
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     unknown = list(unknown)
@@ -174,8 +180,11 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
     if raw.ndim == 3 and raw.shape[2] == 1:
         raw = raw[..., 0]
     if raw.ndim != 2 or raw.size == 0 or raw.dtype.kind not in "fiub":
-        raise StereoError("file_unreadable", f"{path}: holds {raw.dtype} of shape {raw.shape}, not a map (H,W).",
-                          "Give a map of one number a pixel.")  # fmt: skip
+        raise StereoError(
+            "file_unreadable",
+            f"{path}: holds {raw.dtype} of shape {raw.shape}, not a map (H,W).",
+            "Give a map of one number a pixel.",
+        )
     value = raw.astype(np.float32)
     bad = ~np.isfinite(value)
     for u in unknown:
@@ -211,14 +220,22 @@ def write_map(path: str | os.PathLike, value: np.ndarray) -> Path:
         known = np.isfinite(value)
         low, high = (float(value[known].min()), float(value[known].max())) if known.any() else (1.0, 1.0)
         if low < 0.5 / PNG_SCALE or high > 65535 / PNG_SCALE:
-            raise StereoError("bad_range", f"{path}: a 16-bit PNG holds 0.002 to 255.99, the map has {low:g} to "
-                              f"{high:g}.", "Write .pfm or .npy.", low=low, high=high)  # fmt: skip
+            raise StereoError(
+                "bad_range",
+                f"{path}: a 16-bit PNG holds 0.002 to 255.99, the map has {low:g} to {high:g}.",
+                "Write .pfm or .npy.",
+                low=low,
+                high=high,
+            )
         raw = np.where(known, np.floor(np.nan_to_num(value) * PNG_SCALE + 0.5), 0).astype(np.uint16)
         with replacing(path) as temporary:
             temporary.write_bytes(cv2.imencode(".png", raw)[1].tobytes())
     else:
-        raise StereoError("unknown_format", f"{path}: no writer for maps in {suffix or 'files without suffix'}.",
-                          "Use .pfm, .npy or .png.")  # fmt: skip
+        raise StereoError(
+            "unknown_format",
+            f"{path}: no writer for maps in {suffix or 'files without suffix'}.",
+            "Use .pfm, .npy or .png.",
+        )
     return path
 
 

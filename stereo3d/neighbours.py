@@ -55,8 +55,9 @@ def _product(a, i, b, j):
 
 
 @njit(cache=True, nogil=True)
-def beside_lines(d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, first, last,
-                 index1, square1, index2, square2):  # fmt: skip
+def beside_lines(
+    d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, first, last, index1, square1, index2, square2
+):
     """As `of_products`, of features first..last of photo 1 with those of photo 2 that lie within `tolerance` px of each
     other's epipolar lines. y1, y2: (N,2) ideal px, NaN: none.  steep2: (N2,) |F^T y2|^2, first two coordinates."""
     most = tolerance * tolerance

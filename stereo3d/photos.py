@@ -23,8 +23,23 @@ MAX_PIXELS = 220_000_000  # the largest phone sensors have 200 Mpx; beyond it a 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
 
 # Camera raw files: many are TIFF inside, with a thumbnail in the first frame that would pass for the photo.
-RAW_SUFFIXES = (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2",
-                ".srw", ".x3f")  # fmt: skip
+RAW_SUFFIXES = (
+    ".3fr",
+    ".arw",
+    ".cr2",
+    ".cr3",
+    ".dng",
+    ".erf",
+    ".iiq",
+    ".nef",
+    ".nrw",
+    ".orf",
+    ".pef",
+    ".raf",
+    ".rw2",
+    ".srw",
+    ".x3f",
+)
 
 # First bytes by which a damaged file is still told from one that never was a picture.
 _SIGNATURES = (
@@ -44,8 +59,20 @@ _MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneReso
 
 # EXIF orientation of a HEIF container's own turn: (quarter turns counter-clockwise, then mirrored: None, or the
 # container's axis 0 = upside down, 1 = left to right) -> 1..8. ISO/IEC 23008-12, boxes irot and imir.
-_HEIF_TURNS = {(0, None): 1, (0, 1): 2, (2, None): 3, (0, 0): 4, (3, 1): 5, (3, None): 6, (3, 0): 7, (1, None): 8,
-               (2, 1): 4, (2, 0): 2, (1, 0): 5, (1, 1): 7}  # fmt: skip
+_HEIF_TURNS = {
+    (0, None): 1,
+    (0, 1): 2,
+    (2, None): 3,
+    (0, 0): 4,
+    (3, 1): 5,
+    (3, None): 6,
+    (3, 0): 7,
+    (1, None): 8,
+    (2, 1): 4,
+    (2, 0): 2,
+    (1, 0): 5,
+    (1, 1): 7,
+}
 
 _pillow_limit = threading.Lock()  # Pillow's own size limit is a global of its module
 
@@ -90,8 +117,9 @@ def read_photo(path: str | os.PathLike) -> Photo:
     except StereoError:
         raise
     except MemoryError as error:
-        raise StereoError("memory", f"{path}: not enough memory to decode it.",
-                          "Close other programs or make the photo smaller.") from error  # fmt: skip
+        raise StereoError(
+            "memory", f"{path}: not enough memory to decode it.", "Close other programs or make the photo smaller."
+        ) from error
     except UnidentifiedImageError as error:
         raise _unreadable(path, head) from error
     except PermissionError as error:
@@ -118,11 +146,13 @@ def _check_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # a name too long, a part of the path that is a file, a NUL in the name
         raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
     if not head:
-        raise StereoError("photo_unreadable", f"{path}: the file is empty (0 bytes).", "Copy it again from the camera.",
-                          bytes=0)  # fmt: skip
+        raise StereoError(
+            "photo_unreadable", f"{path}: the file is empty (0 bytes).", "Copy it again from the camera.", bytes=0
+        )
     if path.suffix.lower() in RAW_SUFFIXES:
-        raise StereoError("photo_unreadable", f"{path}: a camera raw file ({path.suffix}).",
-                          "Develop it to JPEG, PNG or TIFF first.")  # fmt: skip
+        raise StereoError(
+            "photo_unreadable", f"{path}: a camera raw file ({path.suffix}).", "Develop it to JPEG, PNG or TIFF first."
+        )
     return head
 
 
@@ -148,15 +178,19 @@ def _check_size(path: Path, width: int, height: int) -> None:
             f"{path}: {width} x {height} px = {width * height / 1e6:.0f} Mpx, which takes "
             f"{width * height * 3 / 2**30:.1f} GiB merely to hold; the limit is {MAX_PIXELS / 1e6:.0f} Mpx.",
             "Resize it first; a long side of 4000 px is plenty.",
-            width=width, height=height, limit=MAX_PIXELS,
-        )  # fmt: skip
+            width=width,
+            height=height,
+            limit=MAX_PIXELS,
+        )
     if min(width, height) < MIN_SIDE:
         raise StereoError(
             "photo_too_small",
             f"{path}: {width} x {height} px; at least {MIN_SIDE} px each way are needed.",
             "Use the photo as it came from the camera, not its thumbnail.",
-            width=width, height=height, limit=MIN_SIDE,
-        )  # fmt: skip
+            width=width,
+            height=height,
+            limit=MIN_SIDE,
+        )
 
 
 def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
@@ -166,16 +200,27 @@ def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
     reason = f" ({reason})" if reason else ""
     directory = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
     if kind == "TIFF" and not reason and 8 <= directory < size:
-        return StereoError("photo_unreadable", f"{path}: a TIFF file of a kind that is not read, such as colours in "
-                           f"floats, or a damaged one; {size} bytes.", "Save it with 8 or 16 bits a colour, as TIFF, "
-                           "PNG or JPEG.", bytes=size)  # fmt: skip
+        return StereoError(
+            "photo_unreadable",
+            f"{path}: a TIFF file of a kind that is not read, such as colours in "
+            f"floats, or a damaged one; {size} bytes.",
+            "Save it with 8 or 16 bits a colour, as TIFF, PNG or JPEG.",
+            bytes=size,
+        )
     if kind:
-        return StereoError("photo_unreadable", f"{path}: a damaged or truncated {kind} file of {size} bytes{reason}.",
-                           "Copy it again from the camera, or open it in a picture editor and save it as JPEG or PNG.",
-                           bytes=size)  # fmt: skip
+        return StereoError(
+            "photo_unreadable",
+            f"{path}: a damaged or truncated {kind} file of {size} bytes{reason}.",
+            "Copy it again from the camera, or open it in a picture editor and save it as JPEG or PNG.",
+            bytes=size,
+        )
     what = "a video" if head[4:8] == b"ftyp" else "a PDF" if head.startswith(b"%PDF") else "not a picture"
-    return StereoError("photo_unreadable", f"{path}: {what}, or of an unknown format{reason}; {size} bytes.",
-                       "Give a JPEG, PNG, TIFF, WebP, BMP, HEIC or AVIF picture.", bytes=size)  # fmt: skip
+    return StereoError(
+        "photo_unreadable",
+        f"{path}: {what}, or of an unknown format{reason}; {size} bytes.",
+        "Give a JPEG, PNG, TIFF, WebP, BMP, HEIC or AVIF picture.",
+        bytes=size,
+    )
 
 
 def _register_heif() -> None:
@@ -275,8 +320,10 @@ def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] |
     pitch = _number(details.get(0x9405))
     if pitch is None:
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-        told = re.search(r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
-                         xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp))  # fmt: skip
+        told = re.search(
+            r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
+            xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp),
+        )
         pitch = float(told[1]) if told and told[1].count(".") < 2 and told[1].strip("+-.") else None
     if pitch is None or not -90 <= pitch <= 90:
         return None

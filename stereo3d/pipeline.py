@@ -108,31 +108,44 @@ class Config:
         for key, value in self.options.items():
             stage, dot, name = str(key).partition(".")
             if not dot or stage not in stages:
-                raise StereoError("bad_option", f"option {key!r} names no stage.",
-                                  f"Write stage.name=value; stages: {', '.join(stages)}.")  # fmt: skip
+                raise StereoError(
+                    "bad_option",
+                    f"option {key!r} names no stage.",
+                    f"Write stage.name=value; stages: {', '.join(stages)}.",
+                )
             given[stage][name] = value
         checked = {
-            stage: check_options(getattr(self, stage, stage) if stage in ("detector", "matcher", "mesher") else stage,
-                                 known, given[stage])
+            stage: check_options(
+                getattr(self, stage, stage) if stage in ("detector", "matcher", "mesher") else stage,
+                known,
+                given[stage],
+            )
             for stage, known in stages.items()
-        }  # fmt: skip
+        }
         object.__setattr__(self, "options", {f"{s}.{n}": v for s, values in checked.items() for n, v in values.items()})
         if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
-            raise StereoError("bad_option", "focal, focal-35mm, fov and calib each give the focal length.",
-                              "Give one of them.")  # fmt: skip
+            raise StereoError(
+                "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."
+            )
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             kind, words = (Integral, "a whole number, ") if name in ("max_size", "seed", "faces") else (Real, "")
             if value is not None and not (isinstance(value, kind) and low <= value <= high):
-                raise StereoError("bad_option", f"{name.replace('_', '-')} cannot be {value}.",
-                                  f"It is {words}{low:.10g} to {high:.10g}.")  # fmt: skip
+                raise StereoError(
+                    "bad_option",
+                    f"{name.replace('_', '-')} cannot be {value}.",
+                    f"It is {words}{low:.10g} to {high:.10g}.",
+                )
         if self.known_distance is not None:
             object.__setattr__(self, "known_distance", _known_distance(self.known_distance))
             if self.baseline is not None:
                 raise StereoError("bad_option", "baseline and known-distance each give the scale.", "Give one of them.")
         if self.unit is not None and self.baseline is None and self.known_distance is None and self.calib is None:
-            raise StereoError("bad_option", f"unit {self.unit!r} without a length says nothing.",
-                              "Give --baseline, the distance between the two camera positions, or --known-distance.")
+            raise StereoError(
+                "bad_option",
+                f"unit {self.unit!r} without a length says nothing.",
+                "Give --baseline, the distance between the two camera positions, or --known-distance.",
+            )
 
     @property
     def feature_size(self) -> int:
@@ -156,8 +169,11 @@ def _known_distance(given) -> tuple[tuple[float, float], tuple[float, float], fl
         good = False
     if not good:
         words = " ".join(map(str, given)) if isinstance(given, tuple | list) else given
-        raise StereoError("bad_option", f"known-distance cannot be {words}.",
-                          "Give two pixels of the first photo and their distance: 120,340 980,355 2.5.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"known-distance cannot be {words}.",
+            "Give two pixels of the first photo and their distance: 120,340 980,355 2.5.",
+        )
     return tuple(ends[0]), tuple(ends[1]), distance
 
 
@@ -234,9 +250,13 @@ class Result:
 
 
 def reconstruct(
-    left: str | Path | Photo, right: str | Path | Photo, rig: Rig | None = None, config: Config | None = None,
-    *, progress: Progress = lambda stage, work, method: None,
-) -> Result:  # fmt: skip
+    left: str | Path | Photo,
+    right: str | Path | Photo,
+    rig: Rig | None = None,
+    config: Config | None = None,
+    *,
+    progress: Progress = lambda stage, work, method: None,
+) -> Result:
     """Two photos in, a textured mesh out: every stage in order.
 
     left, right: paths or Photos; the first is camera 1, whichever side it was taken from.  rig: the cameras, and their
@@ -256,8 +276,11 @@ def reconstruct(
         between = triangulate_between(more, pair, view)
         known = np.isfinite(points[..., 2])
         if not known.any():
-            raise StereoError("no_disparity", f"the matcher vouches for no pixel of {known.size}.",
-                              "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.")  # fmt: skip
+            raise StereoError(
+                "no_disparity",
+                f"the matcher vouches for no pixel of {known.size}.",
+                "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.",
+            )
         covered = coverage(pair, known, left.size)
         if config.known_distance is not None:
             factor, told = _scale(points, sigma, pair, view, config)
@@ -265,8 +288,12 @@ def reconstruct(
             lengths = {name: getattr(between, name) * factor for name in ("points", "sigma", "centre")}
             between = replace(between, **lengths)
             findings.append(told)
-        log.info("%s: %.0f %% of the rectified pixels have a disparity, %d became points", config.matcher,
-                 100 * np.isfinite(fused.disparity).mean(), known.sum())  # fmt: skip
+        log.info(
+            "%s: %.0f %% of the rectified pixels have a disparity, %d became points",
+            config.matcher,
+            100 * np.isfinite(fused.disparity).mean(),
+            known.sum(),
+        )
 
     with clock("mesh", int(known.sum()), config.mesher):
         mesh, fallback = _mesh(points, sigma, between, config)
@@ -281,9 +308,27 @@ def reconstruct(
     findings += _outcome_findings(covered)
     verdict, summary = _verdict(findings, covered, precision, view)
     return Result(
-        config, left, right, rig, matches, view, findings, pair, d_range, fused.disparity, fused.confidence, points,
-        sigma, mesh, clock.stages, covered, precision, verdict, summary, between,
-    )  # fmt: skip
+        config,
+        left,
+        right,
+        rig,
+        matches,
+        view,
+        findings,
+        pair,
+        d_range,
+        fused.disparity,
+        fused.confidence,
+        points,
+        sigma,
+        mesh,
+        clock.stages,
+        covered,
+        precision,
+        verdict,
+        summary,
+        between,
+    )
 
 
 def until_rectified(left, right, rig: Rig | None = None, config: Config | None = None) -> tuple:
@@ -311,10 +356,16 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
     with clock("pose", len(matches)):
         found, matches, (view, rig, exchanged) = _found_pose(left, right, found, matches, rig, config)
         findings += [
-            *diagnose(matches, view, rig), *_input_findings(left, right, rig, exchanged),
-            *photo_findings(left, right, matches[view.inliers], max_size=config.max_size,
-                            focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source)),
-        ]  # fmt: skip
+            *diagnose(matches, view, rig),
+            *_input_findings(left, right, rig, exchanged),
+            *photo_findings(
+                left,
+                right,
+                matches[view.inliers],
+                max_size=config.max_size,
+                focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source),
+            ),
+        ]
         _stop_at_errors(findings, config)
 
         # what was judged was matched freely; now that the epipolar lines are known, more can be found along them
@@ -325,16 +376,27 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
                 for f in findings
             ]
         given = "as the calibration says" if rig.posed else "found from the matches"
-        log.info("pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s", given, view.inliers.sum(),
-                 len(matches), rotation_angle_deg(view.R), np.round(view.t / np.linalg.norm(view.t), 3))  # fmt: skip
+        log.info(
+            "pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s",
+            given,
+            view.inliers.sum(),
+            len(matches),
+            rotation_angle_deg(view.R),
+            np.round(view.t / np.linalg.norm(view.t), 3),
+        )
 
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
         pair, d_range, smaller = _rectified(left, right, view, inlier_x, config)
         findings += [*_row_findings(pair), *smaller]
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
-        log.info("rectified: %s, %s px; disparities %d to %d px will be searched, with %.2g GB", pair.kind,
-                 _size(pair.left.shape[1::-1]), *d_range, needed / 1e9)  # fmt: skip
+        log.info(
+            "rectified: %s, %s px; disparities %d to %d px will be searched, with %.2g GB",
+            pair.kind,
+            _size(pair.left.shape[1::-1]),
+            *d_range,
+            needed / 1e9,
+        )
     return left, right, rig, matches, view, findings, pair, d_range
 
 
@@ -386,9 +448,11 @@ def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Confi
         size = max(SMALLEST_SIZE, int(min(size, max(left.size)) * min(0.9, share)))
     if size == config.max_size:
         return pair, d_range, []
-    words = (f"the photos are matched at {size} px in place of {min(config.max_size, max(left.size))}: "
-             f"{first / 2**30:.2g} GiB would be needed, {allowed / 2**30:.2g} GiB are "
-             f"{'free' if config.max_memory is None else 'allowed'}.")  # fmt: skip
+    words = (
+        f"the photos are matched at {size} px in place of {min(config.max_size, max(left.size))}: "
+        f"{first / 2**30:.2g} GiB would be needed, {allowed / 2**30:.2g} GiB are "
+        f"{'free' if config.max_memory is None else 'allowed'}."
+    )
     numbers = {"size": size, "needed": first, "allowed": int(allowed)}
     return pair, d_range, [Finding("reduced", "warning", words, numbers, "More memory, or a matcher that needs less.")]
 
@@ -418,8 +482,11 @@ def _pixels(left: Photo, right: Photo, size: int) -> int:
 
 def _refuse_same_pixels(left: Photo, right: Photo) -> None:
     if left.pixels.shape == right.pixels.shape and np.array_equal(left.pixels, right.pixels):
-        raise StereoError("same_photo", "both photos hold the very same pixels.",
-                          "Take the second photo from a place beside the first.")  # fmt: skip
+        raise StereoError(
+            "same_photo",
+            "both photos hold the very same pixels.",
+            "Take the second photo from a place beside the first.",
+        )
 
 
 def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
@@ -441,23 +508,36 @@ def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
         slope = math.degrees(math.asin(min(1, np.linalg.norm(rig.t[1:]) / np.linalg.norm(rig.t))))
         if max(turn, slope) > MOST_ASKEW_DEG:
             raise StereoError(
-                "calibration_mismatch", f"the calibration is of a pair that is not rectified: its cameras are turned "
+                "calibration_mismatch",
+                f"the calibration is of a pair that is not rectified: its cameras are turned "
                 f"by {turn:.2g} degrees against each other, and their baseline lies {slope:.2g} degrees off the rows.",
-                "Leave --rectified out, or give the calibration of the rectified pair.", turn=turn, slope=slope,
-            )  # fmt: skip
+                "Leave --rectified out, or give the calibration of the rectified pair.",
+                turn=turn,
+                slope=slope,
+            )
     if config.rectified and not rig.posed:
         if sizes[0] != sizes[1]:
-            raise StereoError("size_mismatch", f"a rectified pair has one size, these are {_size(sizes[0])} and "
-                              f"{_size(sizes[1])} px.", NOT_RECTIFIED)  # fmt: skip
+            raise StereoError(
+                "size_mismatch",
+                f"a rectified pair has one size, these are {_size(sizes[0])} and {_size(sizes[1])} px.",
+                NOT_RECTIFIED,
+            )
         # one focal for both, the axes parallel
         rig = replace(rig, cam2=replace(rig.cam2, K=rig.cam1.K), R=np.eye(3), t=np.array([-1.0, 0, 0]))
     if config.known_distance is not None and rig.unit is not None and rig.posed:
-        raise StereoError("bad_option", f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} {rig.unit}, "
-                          "beside --known-distance.", "Give one of them.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} {rig.unit}, beside --known-distance.",
+            "Give one of them.",
+        )
     if config.baseline is not None:
         if rig.unit is not None and rig.posed:
-            raise StereoError("bad_option", f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} "
-                              f"{rig.unit}, beside --baseline {config.baseline:g}.", "Give one of them.")  # fmt: skip
+            raise StereoError(
+                "bad_option",
+                f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} "
+                f"{rig.unit}, beside --baseline {config.baseline:g}.",
+                "Give one of them.",
+            )
         unit = config.unit or "units"
         rig = replace(rig, unit=unit)
         if rig.posed:
@@ -468,8 +548,11 @@ def _rig_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
 def _in_unit(rig: Rig, unit: str) -> Rig:
     """The rig with the unit of its baseline named, where its file does not."""
     if not rig.posed:
-        raise StereoError("bad_option", f"unit {unit!r} without a baseline says nothing; the calibration has none.",
-                          "Give --baseline, the distance between the two camera positions.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"unit {unit!r} without a baseline says nothing; the calibration has none.",
+            "Give --baseline, the distance between the two camera positions.",
+        )
     if rig.unit not in (None, UNSTATED_UNIT, unit):
         raise StereoError("bad_option", f"the calibration is in {rig.unit}, not in {unit}.", "Leave --unit out.")
     return replace(rig, unit=unit)
@@ -567,13 +650,20 @@ def _most_inliers(matches: Matches, rig: Rig, seed: int, options: dict) -> int:
 def _wrong_pose(agree: int, free: int, count: int, config: Config) -> StereoError:
     numbers = {"inliers": agree, "free": free, "matches": count}
     if config.rectified and config.calib is None:
-        return StereoError("no_overlap", f"{agree} of {count} matches lie in equal rows of both photos, {free} fit "
-                           "cameras that stand otherwise: no rectified pair.", NOT_RECTIFIED, **numbers)  # fmt: skip
+        return StereoError(
+            "no_overlap",
+            f"{agree} of {count} matches lie in equal rows of both photos, {free} fit "
+            "cameras that stand otherwise: no rectified pair.",
+            NOT_RECTIFIED,
+            **numbers,
+        )
     return StereoError(
-        "calibration_mismatch", f"{agree} of {count} matches fit the pose that is given, {free} fit another one.",
+        "calibration_mismatch",
+        f"{agree} of {count} matches fit the pose that is given, {free} fit another one.",
         "The calibration is of another rig, or the cameras have moved since: take R and T out of it, and the pose will "
-        "be estimated.", **numbers,
-    )  # fmt: skip
+        "be estimated.",
+        **numbers,
+    )
 
 
 def _exchanged(rig: Rig) -> Rig:
@@ -628,14 +718,20 @@ def _scale(points, sigma, pair: RectifiedPair, view: TwoView, config: Config) ->
     across = [READ_TO * X[2] / view.rig.cam1.focal for X in ends]  # what the pixels were read to
     error = math.hypot(*(s * abs(along @ X) / np.linalg.norm(X) for s, X in zip(errors, ends, strict=True)), *across)
     if not error < 0.5 * apart:
-        raise StereoError("bad_option", "the two pixels of --known-distance lie too near each other to tell a length: "
-                          f"{apart:.3g} +- {error:.2g} baselines.", "Name two that are far apart.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            "the two pixels of --known-distance lie too near each other to tell a length: "
+            f"{apart:.3g} +- {error:.2g} baselines.",
+            "Name two that are far apart.",
+        )
     unit = config.unit or "units"
     return distance / apart, Finding(
-        "known_distance", "info", f"the two pixels are {apart:.4g} baselines apart, so the cameras stood "
+        "known_distance",
+        "info",
+        f"the two pixels are {apart:.4g} baselines apart, so the cameras stood "
         f"{distance / apart:.4g} {unit} from each other, to {100 * error / apart:.2g} %.",
         {"baseline": distance / apart, "relative_error": error / apart},
-    )  # fmt: skip
+    )
 
 
 def _point_at(points, sigma, pair: RectifiedPair, view: TwoView, x: np.ndarray) -> tuple[np.ndarray, float]:
@@ -647,8 +743,11 @@ def _point_at(points, sigma, pair: RectifiedPair, view: TwoView, x: np.ndarray) 
     nearest = int(np.argmin(away))
     if not away[nearest] <= 3 * pixel:
         there = pair.map1[known][nearest]
-        raise StereoError("bad_option", f"no surface was found at pixel {x[0]:g},{x[1]:g} of the first photo.",
-                          f"The nearest that has one is {there[0]:.0f},{there[1]:.0f}.")  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"no surface was found at pixel {x[0]:g},{x[1]:g} of the first photo.",
+            f"The nearest that has one is {there[0]:.0f},{there[1]:.0f}.",
+        )
     around = np.flatnonzero(away <= away[nearest] + 3 * pixel)
     X, s = points[known][around], sigma[known][around]
     w, deviation = 1 / X[:, 2], s / (np.linalg.norm(X, axis=1) * X[:, 2])
@@ -684,21 +783,38 @@ def _same_photo_findings(matches: Matches, left: Photo, right: Photo) -> list[Fi
     motion = same_photo(matches, left.size, right.size)
     if motion is None:
         return []
-    return [Finding(
-        "same_photo", "error", f"the two photos are the same picture: 90 % of {len(matches)} matches moved less than "
-        f"{motion:.2f} px.", {"motion_px": motion}, "Take the second from a place beside the first.")]  # fmt: skip
+    return [
+        Finding(
+            "same_photo",
+            "error",
+            f"the two photos are the same picture: 90 % of {len(matches)} matches moved less than {motion:.2f} px.",
+            {"motion_px": motion},
+            "Take the second from a place beside the first.",
+        )
+    ]
 
 
 def _input_findings(left: Photo, right: Photo, rig: Rig, exchanged: bool) -> list[Finding]:
     findings = []
     if exchanged:
-        findings.append(Finding(
-            "calibration_exchanged", "warning", "the calibration's first camera took the second photo; its cameras "
-            "were exchanged.", {}, "Name the photos in the order of the calibration."))  # fmt: skip
+        findings.append(
+            Finding(
+                "calibration_exchanged",
+                "warning",
+                "the calibration's first camera took the second photo; its cameras were exchanged.",
+                {},
+                "Name the photos in the order of the calibration.",
+            )
+        )
     if left.size != right.size:
-        findings.append(Finding(
-            "different_size", "info", f"the photos have {_size(left.size)} and {_size(right.size)} px.",
-            {"size1": list(left.size), "size2": list(right.size)}))  # fmt: skip
+        findings.append(
+            Finding(
+                "different_size",
+                "info",
+                f"the photos have {_size(left.size)} and {_size(right.size)} px.",
+                {"size1": list(left.size), "size2": list(right.size)},
+            )
+        )
     return findings + _cropped(left, right, rig)
 
 
@@ -719,11 +835,15 @@ def _cropped(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
         words = f"the photos have different proportions, {_size(left.size)} and {_size(right.size)} px: one is cropped"
     else:
         return []
-    return [Finding(
-        "cropped", "warning", f"{words}, so its middle need not be where the lens looked, nor its focal "
-        "length right.",
-        {"size1": list(left.size), "size2": list(right.size), "one": float(not alike)},
-        "Use the photos as they came from the camera, or give a calibration.")]  # fmt: skip
+    return [
+        Finding(
+            "cropped",
+            "warning",
+            f"{words}, so its middle need not be where the lens looked, nor its focal length right.",
+            {"size1": list(left.size), "size2": list(right.size), "one": float(not alike)},
+            "Use the photos as they came from the camera, or give a calibration.",
+        )
+    ]
 
 
 def _row_findings(pair: RectifiedPair) -> list[Finding]:
@@ -731,18 +851,31 @@ def _row_findings(pair: RectifiedPair) -> list[Finding]:
     findings = []
     if pair.rows:
         off = pair.rows["median_px"] > ROWS_OFF
-        findings.append(Finding(
-            "rows_off" if off else "rows", "warning" if off else "info", "corresponding rows of the rectified pictures "
-            f"lie {pair.rows['median_px']:.2f} px beside each other (median; 95 % below {pair.rows['most_px']:.2f} px; "
-            f"{pair.rows['places']} places measured).", dict(pair.rows),
-            "A wrong calibration, things that moved or a rolling shutter do this." if off else ""))  # fmt: skip
+        findings.append(
+            Finding(
+                "rows_off" if off else "rows",
+                "warning" if off else "info",
+                "corresponding rows of the rectified pictures "
+                f"lie {pair.rows['median_px']:.2f} px beside each other (median; "
+                f"95 % below {pair.rows['most_px']:.2f} px; {pair.rows['places']} places measured).",
+                dict(pair.rows),
+                "A wrong calibration, things that moved or a rolling shutter do this." if off else "",
+            )
+        )
     if not pair.drift:
         return findings
-    return [*findings, Finding(
-        "row_drift", "info", f"matches lay {pair.drift['before_px']:.2f} px beside their epipolar lines (median), "
-        f"{pair.drift['after_px']:.2f} px after a slow drift of up to {pair.drift['largest_px']:.1f} px was taken out: "
-        "a lens or a rolling shutter that the cameras' data do not tell of.", dict(pair.drift),
-        "A calibration with lens distortion (`stereo3d calibrate`) makes it more precise.")]  # fmt: skip
+    return [
+        *findings,
+        Finding(
+            "row_drift",
+            "info",
+            f"matches lay {pair.drift['before_px']:.2f} px beside their epipolar lines (median), "
+            f"{pair.drift['after_px']:.2f} px after a slow drift of up to {pair.drift['largest_px']:.1f} px was taken "
+            "out: a lens or a rolling shutter that the cameras' data do not tell of.",
+            dict(pair.drift),
+            "A calibration with lens distortion (`stereo3d calibrate`) makes it more precise.",
+        ),
+    ]
 
 
 def _too_many_faces(mesh: Mesh, config: Config) -> list[Finding]:
@@ -750,18 +883,30 @@ def _too_many_faces(mesh: Mesh, config: Config) -> list[Finding]:
     count = len(mesh.faces)
     if not config.faces or count <= config.faces:
         return []
-    return [Finding(
-        "more_faces", "info", f"the mesh has {count} triangles where {config.faces} were asked for: its outline and "
-        "the steps in it take as many.", {"faces": count, "asked": config.faces},
-        f"Give --faces {count} or more, or close its holes (--close).")]  # fmt: skip
+    return [
+        Finding(
+            "more_faces",
+            "info",
+            f"the mesh has {count} triangles where {config.faces} were asked for: its outline and "
+            "the steps in it take as many.",
+            {"faces": count, "asked": config.faces},
+            f"Give --faces {count} or more, or close its holes (--close).",
+        )
+    ]
 
 
 def _outcome_findings(covered: float) -> list[Finding]:
     if covered >= 0.3:
         return []
-    return [Finding(
-        "low_coverage", "warning", f"only {100 * covered:.0f} % of the first photo became surface.",
-        {"coverage": covered}, "More overlap, more texture, or a known focal length.")]  # fmt: skip
+    return [
+        Finding(
+            "low_coverage",
+            "warning",
+            f"only {100 * covered:.0f} % of the first photo became surface.",
+            {"coverage": covered},
+            "More overlap, more texture, or a known focal length.",
+        )
+    ]
 
 
 # What a finding means for the shape, in the order of their weight; those of POOR may have it wrong altogether.
@@ -794,8 +939,9 @@ POOR = ("critical_surface", "unstable_pose", "few_matches")
 
 
 def _verdict(findings: list[Finding], covered: float, precision: float, view: TwoView) -> tuple[str, str]:
-    """"good": nothing speaks against it.  "fair": a warning.  "poor": the shape itself may be wrong.  "none": an error.
+    """The verdict and its summary.
 
+    "good": nothing speaks against it.  "fair": a warning.  "poor": the shape itself may be wrong.  "none": an error.
     The summary is a sentence with the main reason, then the figures.
     """
     told = {f.code: f for f in findings if f.severity in ("warning", "error")}

@@ -21,11 +21,10 @@ import numpy as np
 
 from .errors import StereoError
 
-record = dataclass(frozen=True, eq=False)
 NO_ROTATION = 1e-3  # |R R^T - 1| of a rotation at most: what rounding to four digits leaves, as files have them
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Photo:
     """A photo as read: upright RGB, with the facts its file states.
 
@@ -42,10 +41,12 @@ class Photo:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             shape = " x ".join(map(str, pixels.shape)) or "none"
             raise StereoError(
-                "photo_unreadable", f"a photo's pixels are {shape} {pixels.dtype}, height x width x 3 uint8 (RGB) "
-                "are needed.", "A grey picture: np.repeat(grey[..., None], 3, axis=2). With a fourth channel: "
-                "pixels[..., :3]. Numbers of 0 to 1: np.rint(255 * pixels).astype(np.uint8).", shape=pixels.shape,
-            )  # fmt: skip
+                "photo_unreadable",
+                f"a photo's pixels are {shape} {pixels.dtype}, height x width x 3 uint8 (RGB) are needed.",
+                "A grey picture: np.repeat(grey[..., None], 3, axis=2). With a fourth channel: "
+                "pixels[..., :3]. Numbers of 0 to 1: np.rint(255 * pixels).astype(np.uint8).",
+                shape=pixels.shape,
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +54,7 @@ class Photo:
         return self.pixels.shape[1], self.pixels.shape[0]
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Camera:
     """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z).
 
@@ -70,15 +71,23 @@ class Camera:
     def __post_init__(self):
         K = _numbers(self, "K", (3, 3), "a camera matrix is [fx 0 cx; 0 fy cy; 0 0 1]")
         if not (K[0, 0] > 0 and K[1, 1] > 0):
-            raise _wrong(f"a camera's focal lengths are fx = {K[0, 0]:g}, fy = {K[1, 1]:g} px; both must be positive",
-                         "Check K = [fx 0 cx; 0 fy cy; 0 0 1].", fx=K[0, 0], fy=K[1, 1])  # fmt: skip
+            raise _wrong(
+                f"a camera's focal lengths are fx = {K[0, 0]:g}, fy = {K[1, 1]:g} px; both must be positive",
+                "Check K = [fx 0 cx; 0 fy cy; 0 0 1].",
+                fx=K[0, 0],
+                fy=K[1, 1],
+            )
         if np.abs(K[2] - [0, 0, 1]).max() > 1e-9:
-            raise _wrong(f"the last row of a camera's K is {_listed(K[2])}, not 0 0 1",
-                         "Is it transposed, or of another scale? K = [fx 0 cx; 0 fy cy; 0 0 1].")  # fmt: skip
+            raise _wrong(
+                f"the last row of a camera's K is {_listed(K[2])}, not 0 0 1",
+                "Is it transposed, or of another scale? K = [fx 0 cx; 0 fy cy; 0 0 1].",
+            )
         dist = _numbers(self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4")
         if len(dist) > 12:
-            raise _wrong(f"a camera has {len(dist)} distortion coefficients; known are 12 at most",
-                         "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, without tilt.")  # fmt: skip
+            raise _wrong(
+                f"a camera has {len(dist)} distortion coefficients; known are 12 at most",
+                "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, without tilt.",
+            )
 
     @property
     def focal(self) -> float:
@@ -86,7 +95,7 @@ class Camera:
         return float(np.sqrt(self.K[0, 0] * self.K[1, 1]))
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Rig:
     """Two cameras and, where known, their relative pose X2 = R X1 + t.
 
@@ -112,7 +121,7 @@ class Rig:
         _check_step(self.t)
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Features:
     """Points of a photo that can be found again. x: (N,2) f64 px of the photo.  descriptors: (N,k) f32 of one length.
     frames: (N,2,2) the feature's own axes, px."""
@@ -122,7 +131,7 @@ class Features:
     frames: np.ndarray
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Matches:
     """Corresponding photo pixels. x1, x2: (N,2) f64 px.  score: (N,) f32, higher is better | None."""
 
@@ -133,12 +142,20 @@ class Matches:
     def __post_init__(self):
         shapes = [np.shape(x) for x in (self.x1, self.x2)]
         if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] != 2:
-            raise StereoError("size_mismatch", f"matches have x1 of shape {shapes[0]} and x2 of shape {shapes[1]}; "
-                              "both must be (N, 2), the same N.", "Row k of both is the same thing, (x, y) in px.",
-                              x1=shapes[0], x2=shapes[1])  # fmt: skip
+            raise StereoError(
+                "size_mismatch",
+                f"matches have x1 of shape {shapes[0]} and x2 of shape {shapes[1]}; both must be (N, 2), the same N.",
+                "Row k of both is the same thing, (x, y) in px.",
+                x1=shapes[0],
+                x2=shapes[1],
+            )
         if self.score is not None and np.shape(self.score) != shapes[0][:1]:
-            raise StereoError("size_mismatch", f"{shapes[0][0]} matches have scores of shape {np.shape(self.score)}.",
-                              "Give a number each, or score=None.", matches=shapes[0][0])  # fmt: skip
+            raise StereoError(
+                "size_mismatch",
+                f"{shapes[0][0]} matches have scores of shape {np.shape(self.score)}.",
+                "Give a number each, or score=None.",
+                matches=shapes[0][0],
+            )
 
     def __len__(self) -> int:
         return len(self.x1)
@@ -147,7 +164,7 @@ class Matches:
         return Matches(self.x1[index], self.x2[index], None if self.score is None else self.score[index])
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class TwoView:
     """The relative pose of the two photos and which matches agree with it.
 
@@ -169,7 +186,7 @@ class TwoView:
         _check_step(self.t)
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Finding:
     """Something measured that the user should know.
 
@@ -184,7 +201,7 @@ class Finding:
     advice: str = ""
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class RectifiedPair:
     """Two pictures whose equal rows are corresponding epipolar lines, and the way back to the photos.
 
@@ -207,7 +224,7 @@ class RectifiedPair:
     drift: dict = field(default_factory=dict)
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class DisparityMap:
     """The disparity that each pixel of one of the two rectified pictures sees.
 
@@ -221,7 +238,7 @@ class DisparityMap:
     sigma: np.ndarray
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class PointsBetween:
     """Points that lie between two pixels of a row of the point map: a surface steep to the first photo's line of sight,
     of which the second photo has more pixels.
@@ -236,7 +253,7 @@ class PointsBetween:
     centre: np.ndarray
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """A triangle mesh in the frame of camera 1 (x right, y down, z forward); only writers turn the axes.
 
@@ -297,14 +314,18 @@ def _check_pose(record) -> None:
         if off > NO_ROTATION or sign < 0:
             raise _wrong(
                 f"R is no rotation: R R^T is off the identity by {off:.2g} (allowed is {NO_ROTATION:g}), its "
-                f"determinant is {sign:.3g}", "X2 = R X1 + t, R of determinant 1: check its numbers, and its axes (x "
-                "right, y down, z forward).", off=off, determinant=sign,
-            )  # fmt: skip
+                f"determinant is {sign:.3g}",
+                "X2 = R X1 + t, R of determinant 1: check its numbers, and its axes (x right, y down, z forward).",
+                off=off,
+                determinant=sign,
+            )
     if record.t is not None:
         _numbers(record, "t", (3,), "X2 = R X1 + t: the first camera's place, seen from the second")
 
 
 def _check_step(t) -> None:
     if t is not None and not np.any(t):
-        raise _wrong(f"both cameras stand in one place: t = {_listed(t)}", "A stereo rig needs t other than 0; leave R "
-                     "and t out where they are not known.")  # fmt: skip
+        raise _wrong(
+            f"both cameras stand in one place: t = {_listed(t)}",
+            "A stereo rig needs t other than 0; leave R and t out where they are not known.",
+        )

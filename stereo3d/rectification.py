@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from .errors import StereoError
 from .geometry import distort, essential_from_pose, every, hom, project, undistort
 from .options import Between, check_options, options_of
-from .records import Camera, Photo, RectifiedPair, Rig, TwoView, record
+from .records import Camera, Photo, RectifiedPair, Rig, TwoView
 
 Kind = Literal["auto", "planar", "polar"]
 
@@ -25,7 +25,7 @@ EDGE = 16  # canvas px: what a range of columns is widened by at least; an overl
 ROWS = 32  # of the canvas in one band: its arrays stay in the processor's cache
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Canvas:
     """Where the pixels of the two rectified pictures look, before any photo is read.
 
@@ -164,8 +164,11 @@ def disparity_range(
     u1, u2 = rectified_positions(pair, x1, x2)
     good = np.isfinite(u1).all(1) & np.isfinite(u2).all(1)
     if not good.any():
-        raise StereoError("no_disparity", "no match falls inside the rectified pictures.",
-                          "Give the range with --range, or check the calibration.")  # fmt: skip
+        raise StereoError(
+            "no_disparity",
+            "no match falls inside the rectified pictures.",
+            "Give the range with --range, or check the calibration.",
+        )
     d = u1[good, 0] - u2[good, 0]
     low, high = np.quantile(d, [0.005, 0.995])
     # a lone match beyond its neighbours is an outlier; twenty of them are a thing in the foreground
@@ -240,9 +243,13 @@ def _stretch(outline: np.ndarray) -> float:
 def _too_near(view: TwoView, stretches) -> StereoError:
     which = int(stretches[0] <= MOST_STRETCH)
     name, camera = (("first", view.rig.cam1), ("second", view.rig.cam2))[which]
-    return StereoError("forward_motion", f"the camera moved towards what the {name} photo shows: its epipole is "
-                       f"{_epipole_words(view, camera, name)}, too near for a plane rectification.",
-                       "Use kind polar, or leave the choice to auto.", stretch=float(stretches[which]))  # fmt: skip
+    return StereoError(
+        "forward_motion",
+        f"the camera moved towards what the {name} photo shows: its epipole is "
+        f"{_epipole_words(view, camera, name)}, too near for a plane rectification.",
+        "Use kind polar, or leave the choice to auto.",
+        stretch=float(stretches[which]),
+    )
 
 
 def _epipole_words(view: TwoView, camera: Camera, name: str) -> str:
@@ -251,8 +258,10 @@ def _epipole_words(view: TwoView, camera: Camera, name: str) -> str:
         return "at infinity"
     x = project(direction, camera.K)
     inside = (x > 0).all() and (x < camera.size).all()
-    return f"at ({x[0]:.0f}, {x[1]:.0f}) px, {'inside' if inside else 'near'} the picture of {camera.size[0]} x " \
-           f"{camera.size[1]} px"  # fmt: skip
+    return (
+        f"at ({x[0]:.0f}, {x[1]:.0f}) px, {'inside' if inside else 'near'} the picture of {camera.size[0]} x "
+        f"{camera.size[1]} px"
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- on a plane
@@ -280,8 +289,11 @@ def _planar(rig: Rig, rotations, outlines, scale: float, budget: float, inlier_x
 
 
 def _no_row() -> StereoError:
-    return StereoError("no_overlap", "after rectification the photos have no row in common.",
-                       "The estimated camera motion is not right, or the photos barely overlap.")  # fmt: skip
+    return StereoError(
+        "no_overlap",
+        "after rectification the photos have no row in common.",
+        "The estimated camera motion is not right, or the photos barely overlap.",
+    )
 
 
 def _widened(d: np.ndarray, focal: float) -> tuple[float, float]:
@@ -366,8 +378,11 @@ def _polar(rig: Rig, rotations, swapped: bool, scale: float, budget: float, inli
     left_end, right_end = _facing(*ends, d_range)
     width = columns * max(left_end[1] - left_end[0], right_end[1] - right_end[0])
     if columns * min(left_end[1] - left_end[0], right_end[1] - right_end[0]) < EDGE:
-        raise StereoError("no_overlap", "no point before both cameras falls into both photos.",
-                          "The estimated camera motion is not right, or the photos barely overlap.")  # fmt: skip
+        raise StereoError(
+            "no_overlap",
+            "no point before both cameras falls into both photos.",
+            "The estimated camera motion is not right, or the photos barely overlap.",
+        )
     excess = max(1.0, width * count[-1] / budget)
     thinner = min(excess, spare)
     narrower = np.sqrt(excess / thinner)

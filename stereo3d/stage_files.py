@@ -26,8 +26,13 @@ def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> li
     view, pair = result.view, result.pair
     files = [
         write_picture(folder / "matches.png", draw_matches(result)),
-        _npz(folder / "matches.npz", x1=result.matches.x1, x2=result.matches.x2, score=result.matches.score,
-             inliers=view.inliers),
+        _npz(
+            folder / "matches.npz",
+            x1=result.matches.x1,
+            x2=result.matches.x2,
+            score=result.matches.score,
+            inliers=view.inliers,
+        ),
         write_json(folder / "cameras.json", cameras(result)),
         write_picture(folder / "rectified_left.png", pair.left),
         write_picture(folder / "rectified_right.png", pair.right),
@@ -36,16 +41,25 @@ def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> li
         write_picture(folder / "disparity.png", colourise(result.disparity)),
         write_map(folder / "confidence.pfm", result.confidence),
         write_picture(folder / "confidence.png", colourise(result.confidence, lo=0.0, hi=1.0)),
-    ]  # fmt: skip
+    ]
     return [*files, result.save_points(folder / "points.ply", axes=axes)]
 
 
 def stage_names() -> list[str]:
     """The names of the files that `save_stages` writes."""
     return [
-        "matches.png", "matches.npz", "cameras.json", "rectified_left.png", "rectified_right.png", "rectified_maps.npz",
-        "disparity.pfm", "disparity.png", "confidence.pfm", "confidence.png", "points.ply",
-    ]  # fmt: skip
+        "matches.png",
+        "matches.npz",
+        "cameras.json",
+        "rectified_left.png",
+        "rectified_right.png",
+        "rectified_maps.npz",
+        "disparity.pfm",
+        "disparity.png",
+        "confidence.pfm",
+        "confidence.png",
+        "points.ply",
+    ]
 
 
 def cameras(result: Result) -> dict:
@@ -53,18 +67,28 @@ def cameras(result: Result) -> dict:
     view = result.view
 
     def entry(camera: Camera, R, t):
-        return {"K": camera.K.tolist(), "R": np.asarray(R).tolist(), "t": np.asarray(t).tolist(),
-                "size": list(camera.size), "dist": camera.dist.tolist(), "source": camera.source,
-                "source_detail": camera.source_detail}  # fmt: skip
+        return {
+            "K": camera.K.tolist(),
+            "R": np.asarray(R).tolist(),
+            "t": np.asarray(t).tolist(),
+            "size": list(camera.size),
+            "dist": camera.dist.tolist(),
+            "source": camera.source,
+            "source_detail": camera.source_detail,
+        }
 
     return {
         "cameras": {
             "left": entry(view.rig.cam1, np.eye(3), np.zeros(3)),
             "right": entry(view.rig.cam2, view.R, view.t),
         },
-        "F": view.F.tolist(), "R": view.R.tolist(), "t": view.t.tolist(), "unit": result.unit,
-        "inliers": int(view.inliers.sum()), "matches": len(result.matches),
-    }  # fmt: skip
+        "F": view.F.tolist(),
+        "R": view.R.tolist(),
+        "t": view.t.tolist(),
+        "unit": result.unit,
+        "inliers": int(view.inliers.sum()),
+        "matches": len(result.matches),
+    }
 
 
 def measured(result: Result, files: list[Path], seconds: float) -> dict:
@@ -78,9 +102,14 @@ def measured(result: Result, files: list[Path], seconds: float) -> dict:
         "unit": result.unit,
         "findings": [plain(vars(f)) for f in result.findings],
         **cameras(result),
-        "rectified": {"kind": result.pair.kind, "size": list(result.pair.left.shape[1::-1]),
-                      "swapped": result.pair.swapped, "rows": result.pair.rows, "drift": result.pair.drift,
-                      "disparity_range": list(result.d_range)},
+        "rectified": {
+            "kind": result.pair.kind,
+            "size": list(result.pair.left.shape[1::-1]),
+            "swapped": result.pair.swapped,
+            "rows": result.pair.rows,
+            "drift": result.pair.drift,
+            "disparity_range": list(result.d_range),
+        },
         "known_pixels": int(np.isfinite(result.points[..., 2]).sum()),
         "mesh": {"vertices": len(result.mesh.vertices), "faces": len(result.mesh.faces), **result.mesh.facts},
         "stages": result.stages,
@@ -91,17 +120,27 @@ def measured(result: Result, files: list[Path], seconds: float) -> dict:
         "options": plain(vars(config)),
         "versions": versions(),
         "files": [str(f) for f in files],
-    }  # fmt: skip
+    }
 
 
 def failure(error: Exception, exit_code: int) -> dict:
     """What went wrong, as plain values for JSON; exit_code: of what is no StereoError."""
     if isinstance(error, StereoError):
-        found = {"code": error.code, "message": error.message, "advice": error.advice,
-                 "numbers": plain(error.numbers), "exit_code": error.exit_code}  # fmt: skip
+        found = {
+            "code": error.code,
+            "message": error.message,
+            "advice": error.advice,
+            "numbers": plain(error.numbers),
+            "exit_code": error.exit_code,
+        }
     else:
-        found = {"code": "bug", "message": f"{type(error).__name__}: {error}", "advice": "", "numbers": {},
-                 "exit_code": exit_code}  # fmt: skip
+        found = {
+            "code": "bug",
+            "message": f"{type(error).__name__}: {error}",
+            "advice": "",
+            "numbers": {},
+            "exit_code": exit_code,
+        }
     return {"error": found, "versions": versions()}
 
 

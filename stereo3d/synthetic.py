@@ -12,7 +12,7 @@ scene see the same picture on every surface. Scenes are closed: every pixel sees
 """
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,14 @@ import numpy as np
 from .errors import StereoError
 from .files import replacing, write_map
 from .geometry import project, rotation_from_vector, undistort
-from .records import Camera, Matches, Photo, Rig, record
+from .records import Camera, Matches, Photo, Rig
 
 DIAGONAL_35MM = 43.27  # mm, of a 36 x 24 mm frame: f_px = f_35mm diagonal_px / 43.27
 STRIP = 60_000  # rays cast at a time and thread
 CROP = 4.6  # of the camera that the EXIF speaks of: 35 mm equivalent over true focal length, as in a compact camera
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Solid:
     """One solid: points X with u = axes (X - centre) / size on the unit shape. kind: see `raycast`. axes: (3,3), rows.
 
@@ -43,7 +43,7 @@ class Solid:
     texture: tuple = (0.0, 0.0, 0.0)
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Scene:
     """Solids in the scene's own frame (y down), the light, and how it is photographed.
 
@@ -65,7 +65,7 @@ class Scene:
     film: bool = False
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class SyntheticPair:
     """Two photos and everything true about them.
 
@@ -949,8 +949,13 @@ def _write_cameras(folder: Path, rig: Rig) -> list[Path]:
         "unit": rig.unit,
     }
     cameras = {
-        name: {"K": cam.K.tolist(), "R": R.tolist(), "t": t.tolist(), "size": list(map(int, cam.size)),
-               "dist": cam.dist.tolist()}
+        name: {
+            "K": cam.K.tolist(),
+            "R": R.tolist(),
+            "t": t.tolist(),
+            "size": list(map(int, cam.size)),
+            "dist": cam.dist.tolist(),
+        }
         for name, cam, R, t in (("left", rig.cam1, np.eye(3), np.zeros(3)), ("right", rig.cam2, rig.R, rig.t))
     }
     note = "x ~ K (R X + t), unit metres, the world is the left camera; exact, from the scene"

@@ -156,9 +156,13 @@ def _bars():
             return Text(f"{duration(elapsed)} of about {duration(estimate)}")
 
     return Progress(
-        SpinnerColumn(finished_text="[green]\u2713"), TextColumn("{task.description:<10}"), Time(), Bar(),
-        console=Console(stderr=True), refresh_per_second=8,
-    )  # fmt: skip
+        SpinnerColumn(finished_text="[green]\u2713"),
+        TextColumn("{task.description:<10}"),
+        Time(),
+        Bar(),
+        console=Console(stderr=True),
+        refresh_per_second=8,
+    )
 
 
 def duration(seconds: float) -> str:
@@ -216,12 +220,16 @@ def summary(result: Result, files: list[Path], seconds: float, width: int | None
     rows = [
         ("coverage", f"{100 * result.coverage:.0f} % of the first photo became surface"),
         ("precision", f"{100 * result.precision:.2g} % of the distance (median); {inliers} of {matches} matches agree"),
-        ("unit", f"metric, in {result.unit}" if result.view.rig.unit else
-         "the distance of the two cameras; measure it, and --baseline N --unit m makes the mesh metric"),
+        (
+            "unit",
+            f"metric, in {result.unit}"
+            if result.view.rig.unit
+            else "the distance of the two cameras; measure it, and --baseline N --unit m makes the mesh metric",
+        ),
         ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
         ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at most"),
         ("wrote", _listed(files)),
-    ]  # fmt: skip
+    ]
     for name, words in rows:
         lines += _wrapped(f"  {name:<10} {words}", width, indent=13)
     return lines

@@ -214,5 +214,11 @@ def _disparity(matcher: str):
     compute_disparities(_made_up()[0], RANGE, method=matcher)
 
 
-STAGES = {"points": _points_to_mesh, "choices": _choices, "pieces": _pieces, "disparity": _disparity, "pose": _pose,
-          "matchers": _matchers}  # fmt: skip
+STAGES = {
+    "points": _points_to_mesh,
+    "choices": _choices,
+    "pieces": _pieces,
+    "disparity": _disparity,
+    "pose": _pose,
+    "matchers": _matchers,
+}

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-MISSING = "no page can be looked at: {} is missing (./setup.sh test installs it where apt may be used, " \
-          "else: apt-get install chromium chromium-driver)"  # fmt: skip
+MISSING = (
+    "no page can be looked at: {} is missing (./setup.sh test installs it where apt may be used, "
+    "else: apt-get install chromium chromium-driver)"
+)
 
 
 class Browser:
@@ -22,10 +24,20 @@ class Browser:
         options = webdriver.ChromeOptions()
         options.binary_location = program
         for flag in (
-            "headless=new", "no-sandbox", "disable-quic", "no-first-run", "disable-background-networking",
-            "disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars",
-            "use-angle=swiftshader", "enable-unsafe-swiftshader", "window-size=1000,700", f"user-data-dir={profile}",
-        ):  # fmt: skip
+            "headless=new",
+            "no-sandbox",
+            "disable-quic",
+            "no-first-run",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+            "disable-dev-shm-usage",
+            "hide-scrollbars",
+            "use-angle=swiftshader",
+            "enable-unsafe-swiftshader",
+            "window-size=1000,700",
+            f"user-data-dir={profile}",
+        ):
             options.add_argument(f"--{flag}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
@@ -39,8 +51,10 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", {"features": [{"name": n, "value": v} for n, v in features]})
 
     def size(self, width: int, height: int, touch: bool = False):
-        self.command("Emulation.setDeviceMetricsOverride",
-                     {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch})  # fmt: skip
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch},
+        )
 
     def open(self, address: str, ready="return document.documentElement.dataset.ready === 'yes'"):
         self.console(), self.requests()
@@ -77,17 +91,22 @@ class Browser:
 
     def place(self, selector: str) -> list[float]:
         """Its middle in CSS pixels of the window, into which it is scrolled."""
-        return self.run("""
+        return self.run(
+            """
             const e = document.querySelector(arguments[0]);
             e.scrollIntoView({block: 'center'});
             const r = e.getBoundingClientRect();
-            return [r.left + r.width / 2, r.top + r.height / 2]""", selector)  # fmt: skip
+            return [r.left + r.width / 2, r.top + r.height / 2]""",
+            selector,
+        )
 
     def click(self, selector: str, x: float | None = None, y: float | None = None):
         """A real click, at CSS pixels of the element or in its middle."""
         where = self.run(
             "const e = document.querySelector(arguments[0]); e.scrollIntoView({block: 'center'});"
-            "const r = e.getBoundingClientRect(); return [r.left, r.top, r.width, r.height]", selector)  # fmt: skip
+            "const r = e.getBoundingClientRect(); return [r.left, r.top, r.width, r.height]",
+            selector,
+        )
         x = where[0] + (where[2] / 2 if x is None else x)
         y = where[1] + (where[3] / 2 if y is None else y)
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):

@@ -94,10 +94,23 @@ def test_given_values_go_first():
 
 @pytest.mark.parametrize(
     "options",
-    [{"focal": 0}, {"focal": -5}, {"focal": math.nan}, {"focal": math.inf}, {"focal": 26}, {"focal_35mm": 0},
-     {"focal_35mm": 1e6}, {"fov": 0}, {"fov": 180}, {"fov": 179.9}, {"fov": -40}, {"fov": math.nan},
-     {"focal": 3000, "fov": 60}, {"focal": 0, "focal_35mm": 26}],
-)  # fmt: skip
+    [
+        {"focal": 0},
+        {"focal": -5},
+        {"focal": math.nan},
+        {"focal": math.inf},
+        {"focal": 26},
+        {"focal_35mm": 0},
+        {"focal_35mm": 1e6},
+        {"fov": 0},
+        {"fov": 180},
+        {"fov": 179.9},
+        {"fov": -40},
+        {"fov": math.nan},
+        {"focal": 3000, "fov": 60},
+        {"focal": 0, "focal_35mm": 26},
+    ],
+)
 def test_given_values_without_sense_are_refused(options):
     with pytest.raises(StereoError) as caught:
         camera_for(photo_of(), **options)
@@ -204,23 +217,42 @@ def store(path: Path, **entries) -> Path:
 
 @pytest.mark.parametrize("suffix", [".yml", ".xml", ".json"])
 def test_opencv_stereo_files(tmp_path, suffix):
-    path = store(tmp_path / f"rig{suffix}", M1=K1, D1=D1[None], M2=K2, D2=D2[:, None], R=R, T=T[:, None],
-                 image_width=640, image_height=480, R1=np.eye(3), R2=R, P1=np.eye(3, 4), P2=np.eye(3, 4), Q=np.eye(4),
-                 rms=0.25, note="by hand")  # fmt: skip
+    path = store(
+        tmp_path / f"rig{suffix}",
+        M1=K1,
+        D1=D1[None],
+        M2=K2,
+        D2=D2[:, None],
+        R=R,
+        T=T[:, None],
+        image_width=640,
+        image_height=480,
+        R1=np.eye(3),
+        R2=R,
+        P1=np.eye(3, 4),
+        P2=np.eye(3, 4),
+        Q=np.eye(4),
+        rms=0.25,
+        note="by hand",
+    )
     assert_rig(read_rig(path))
 
 
 @pytest.mark.parametrize(
     "names",
-    [("M1", "D1", "M2", "D2", "R", "T"), ("K1", "D1", "K2", "D2", "R", "T"),
-     ("cameraMatrix1", "distCoeffs1", "cameraMatrix2", "distCoeffs2", "R", "T"),
-     ("camera_matrix_1", "dist_coeffs_1", "camera_matrix_2", "dist_coeffs_2", "rotation", "translation"),
-     ("Camera_Matrix_Left", "Distortion_Left", "Camera_Matrix_Right", "Distortion_Right", "Rotation_Matrix", "tvec"),
-     ("left_camera_matrix", "left_dist", "right_camera_matrix", "right_dist", "rot", "trans"),
-     ("cameraMatrixL", "distCoeffsL", "cameraMatrixR", "distCoeffsR", "R", "T"),
-     ("intrinsic1", "distCoeffs1", "intrinsic2", "distCoeffs2", "R", "T"),
-     ("mtx1", "dist1", "mtx2", "dist2", "R", "T"), ("K_l", "D_l", "K_r", "D_r", "R", "T")],
-)  # fmt: skip
+    [
+        ("M1", "D1", "M2", "D2", "R", "T"),
+        ("K1", "D1", "K2", "D2", "R", "T"),
+        ("cameraMatrix1", "distCoeffs1", "cameraMatrix2", "distCoeffs2", "R", "T"),
+        ("camera_matrix_1", "dist_coeffs_1", "camera_matrix_2", "dist_coeffs_2", "rotation", "translation"),
+        ("Camera_Matrix_Left", "Distortion_Left", "Camera_Matrix_Right", "Distortion_Right", "Rotation_Matrix", "tvec"),
+        ("left_camera_matrix", "left_dist", "right_camera_matrix", "right_dist", "rot", "trans"),
+        ("cameraMatrixL", "distCoeffsL", "cameraMatrixR", "distCoeffsR", "R", "T"),
+        ("intrinsic1", "distCoeffs1", "intrinsic2", "distCoeffs2", "R", "T"),
+        ("mtx1", "dist1", "mtx2", "dist2", "R", "T"),
+        ("K_l", "D_l", "K_r", "D_r", "R", "T"),
+    ],
+)
 def test_names_that_programs_use(tmp_path, names):
     entries = dict(zip(names, (K1, D1, K2, D2, R, T), strict=True))
     assert_rig(read_rig(store(tmp_path / "rig.yml", **entries)), size=UNKNOWN_SIZE)
@@ -230,8 +262,9 @@ def test_names_that_programs_use(tmp_path, names):
 
 def test_opencv_intrinsics_alone_and_a_single_camera(tmp_path):
     assert_rig(read_rig(store(tmp_path / "i.yml", M1=K1, D1=D1, M2=K2, D2=D2)), size=UNKNOWN_SIZE, pose=False)
-    rig = read_rig(store(tmp_path / "one.yml", image_width=640, image_height=480, camera_matrix=K1,
-                         distortion_coefficients=D1))  # fmt: skip
+    rig = read_rig(
+        store(tmp_path / "one.yml", image_width=640, image_height=480, camera_matrix=K1, distortion_coefficients=D1)
+    )
     assert not rig.posed and rig.unit is None
     for camera in (rig.cam1, rig.cam2):
         np.testing.assert_array_equal(camera.K, K1)
@@ -328,9 +361,11 @@ def test_kitti_chooses_the_colour_pair_then_the_grey_one(tmp_path):
     np.testing.assert_allclose(read_rig(write(tmp_path / "a.txt", every)).t, [-0.6, 0, 0], atol=1e-12)
     grey = read_rig(write(tmp_path / "b.txt", kitti(P[0], P[1], ("P0", "P1"))))
     np.testing.assert_allclose(grey.t, [-0.5, 0, 0], atol=1e-12)
-    rect = ("calib_time: 09-Jan-2012 13:57:47\ncorner_dist: 9.95e-02\nS_02: 1.392e+03 5.12e+02\n"
-            + kitti(P[2], P[3], ("P_rect_02", "P_rect_03"))
-            + "S_rect_02: 1.242000e+03 3.750000e+02\nS_rect_03: 1.242000e+03 3.750000e+02\n")  # fmt: skip
+    rect = (
+        "calib_time: 09-Jan-2012 13:57:47\ncorner_dist: 9.95e-02\nS_02: 1.392e+03 5.12e+02\n"
+        + kitti(P[2], P[3], ("P_rect_02", "P_rect_03"))
+        + "S_rect_02: 1.242000e+03 3.750000e+02\nS_rect_03: 1.242000e+03 3.750000e+02\n"
+    )
     rig = read_rig(write(tmp_path / "c.txt", rect))
     np.testing.assert_allclose(rig.t, [-0.6, 0, 0], atol=1e-12)
     np.testing.assert_array_equal(rig.cam1.K, P[2][:, :3])
@@ -373,8 +408,14 @@ def test_of_many_cameras_those_named_like_the_photos_are_taken(tmp_path):
     assert_rig(read_rig(path), exact=False)  # two: as they come
 
 
-@pytest.mark.parametrize("text", ["700 0 322.5\n0 702 238.25\n0 0 1\n", "[[700, 0, 322.5],[0, 702, 238.25],[0, 0, 1]]",
-                                  "# K\n700,0,322.5;0,702,238.25;0,0,1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "700 0 322.5\n0 702 238.25\n0 0 1\n",
+        "[[700, 0, 322.5],[0, 702, 238.25],[0, 0, 1]]",
+        "# K\n700,0,322.5;0,702,238.25;0,0,1",
+    ],
+)
 def test_a_bare_matrix_is_one_camera_for_both(tmp_path, text):
     rig = read_rig(write(tmp_path / "K.txt", text))
     np.testing.assert_array_equal(rig.cam1.K, K1)
@@ -402,8 +443,9 @@ def colmap_images(poses, points="12 20 -1 13.5 4 7") -> str:
 
 
 R0, T0 = rotation_from_vector([0.3, 0.1, -0.4]), np.array([4.0, -2.0, 1.0])  # camera 1 in COLMAP's world
-COLMAP_IMAGES = colmap_images([("a/left 1.jpg", 1, R0, T0), ("b/right.jpg", 4, R @ R0, R @ T0 + T),
-                               ("third.jpg", 1, np.eye(3), np.zeros(3))][:2])  # fmt: skip
+COLMAP_IMAGES = colmap_images(
+    [("a/left 1.jpg", 1, R0, T0), ("b/right.jpg", 4, R @ R0, R @ T0 + T), ("third.jpg", 1, np.eye(3), np.zeros(3))][:2]
+)
 
 
 def colmap(folder: Path, cameras=COLMAP_CAMERAS, images=COLMAP_IMAGES) -> Path:
@@ -452,12 +494,17 @@ def test_a_colmap_camera_alone_serves_for_both(tmp_path):
     assert not rig.posed and rig.cam1.size == SIZE
 
 
-@pytest.mark.parametrize("model, params", [
-    ("SIMPLE_PINHOLE", [700, 310, 250]), ("PINHOLE", [700, 690, 310, 250]),
-    ("SIMPLE_RADIAL", [700, 310, 250, -0.1]), ("RADIAL", [700, 310, 250, -0.1, 0.05]),
-    ("OPENCV", [700, 690, 310, 250, -0.1, 0.05, 2e-3, -1e-3]),
-    ("FULL_OPENCV", [700, 690, 310, 250, -0.1, 0.05, 2e-3, -1e-3, 0.02, 0.03, -0.01, 0.004]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "model, params",
+    [
+        ("SIMPLE_PINHOLE", [700, 310, 250]),
+        ("PINHOLE", [700, 690, 310, 250]),
+        ("SIMPLE_RADIAL", [700, 310, 250, -0.1]),
+        ("RADIAL", [700, 310, 250, -0.1, 0.05]),
+        ("OPENCV", [700, 690, 310, 250, -0.1, 0.05, 2e-3, -1e-3]),
+        ("FULL_OPENCV", [700, 690, 310, 250, -0.1, 0.05, 2e-3, -1e-3, 0.02, 0.03, -0.01, 0.004]),
+    ],
+)
 def test_colmap_models_project_as_colmap_does(tmp_path, model, params):
     """COLMAP itself where it is installed, else its formulas written out; its pixels are ours plus one half."""
     words = " ".join(map(str, params))
@@ -473,8 +520,13 @@ def test_colmap_models_project_as_colmap_does(tmp_path, model, params):
         fx, fy, cx, cy, *d = params if params[1] == 690 else [params[0], *params]
         k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(d, (0, 8 - len(d)))
         radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
-        want = np.stack([fx * (u * radial + 2 * p1 * u * v + p2 * (r2 + 2 * u * u)) + cx,
-                         fy * (v * radial + 2 * p2 * u * v + p1 * (r2 + 2 * v * v)) + cy], -1)  # fmt: skip
+        want = np.stack(
+            [
+                fx * (u * radial + 2 * p1 * u * v + p2 * (r2 + 2 * u * u)) + cx,
+                fy * (v * radial + 2 * p2 * u * v + p1 * (r2 + 2 * v * v)) + cy,
+            ],
+            -1,
+        )
     np.testing.assert_allclose(project(X, camera.K, dist=camera.dist) + 0.5, want.reshape(-1, 2), atol=1e-9)
 
 
@@ -533,8 +585,12 @@ def ros(K, D, R=None, P=None, model="plumb_bob", name="left") -> str:
     R = np.eye(3) if R is None else R
     P = np.c_[K, np.zeros(3)] if P is None else P
     text = f"image_width: 640\nimage_height: 480\ncamera_name: {name}\n"
-    for key, value in (("camera_matrix", K), ("distortion_coefficients", np.atleast_2d(D)),
-                       ("rectification_matrix", R), ("projection_matrix", P)):  # fmt: skip
+    for key, value in (
+        ("camera_matrix", K),
+        ("distortion_coefficients", np.atleast_2d(D)),
+        ("rectification_matrix", R),
+        ("projection_matrix", P),
+    ):
         data = flow(value).replace(", ", ",\n         ", 4)
         text += f"{key}:\n  rows: {value.shape[0]}\n  cols: {value.shape[1]}\n  data: {data}\n"
     return text + f"distortion_model: {model}\n"
@@ -544,15 +600,25 @@ def ros_message(K, D, R, P, *, ros2=False) -> str:
     """As `rostopic echo` (ROS 1) or `ros2 topic echo` prints it."""
     case, listed = (str.lower, block) if ros2 else (str, flow)
     keys = "".join(f"{case(k)}: {listed(v)}\n" for k, v in (("D", D), ("K", K), ("R", R), ("P", P)))
-    return ("header:\n  stamp:\n    sec: 5\n  frame_id: 'stereo_optical'\nheight: 480\nwidth: 640\n"
-            f"distortion_model: plumb_bob\n{keys}binning_x: 0\nroi:\n  x_offset: 0\n  do_rectify: false\n")  # fmt: skip
+    return (
+        "header:\n  stamp:\n    sec: 5\n  frame_id: 'stereo_optical'\nheight: 480\nwidth: 640\n"
+        f"distortion_model: plumb_bob\n{keys}binning_x: 0\nroi:\n  x_offset: 0\n  do_rectify: false\n"
+    )
 
 
 @pytest.fixture(scope="module")
 def rectified():
     """OpenCV's own rectification of the rig, which ROS's calibrator stores: R1, R2, P1, P2."""
-    return cv2.stereoRectify(cameraMatrix1=K1, distCoeffs1=D1, cameraMatrix2=K2, distCoeffs2=D2, imageSize=SIZE, R=R,
-                             T=T[:, None], flags=cv2.CALIB_ZERO_DISPARITY)[:4]  # fmt: skip
+    return cv2.stereoRectify(
+        cameraMatrix1=K1,
+        distCoeffs1=D1,
+        cameraMatrix2=K2,
+        distCoeffs2=D2,
+        imageSize=SIZE,
+        R=R,
+        T=T[:, None],
+        flags=cv2.CALIB_ZERO_DISPARITY,
+    )[:4]
 
 
 def test_ros_stereo_files_give_the_rig_that_was_rectified(tmp_path, rectified):
@@ -564,10 +630,16 @@ def test_ros_stereo_files_give_the_rig_that_was_rectified(tmp_path, rectified):
     indented = ["  " + line for text in (left, right) for line in text.splitlines()]
     half = len(indented) // 2
     keyed = "\n".join(["left:", *indented[:half], "right:", *indented[half:]])
-    message = [ros_message(K1, D1, R1, P1, ros2=ros2) + "---\n" + ros_message(K2, D2, R2, P2, ros2=ros2) + "---\n"
-               for ros2 in (False, True)]  # fmt: skip
-    for path in (tmp_path / "folder", write(tmp_path / "two", "---\n" + left + "---\n" + right),
-                 write(tmp_path / "keys", keyed), *(write(tmp_path / f"m{i}", m) for i, m in enumerate(message))):
+    message = [
+        ros_message(K1, D1, R1, P1, ros2=ros2) + "---\n" + ros_message(K2, D2, R2, P2, ros2=ros2) + "---\n"
+        for ros2 in (False, True)
+    ]
+    for path in (
+        tmp_path / "folder",
+        write(tmp_path / "two", "---\n" + left + "---\n" + right),
+        write(tmp_path / "keys", keyed),
+        *(write(tmp_path / f"m{i}", m) for i, m in enumerate(message)),
+    ):
         rig = read_rig(path, (SIZE, SIZE))
         np.testing.assert_array_equal(rig.cam1.K, K1)
         np.testing.assert_array_equal(rig.cam2.K, K2)
@@ -647,8 +719,16 @@ def test_encodings_and_paths(tmp_path):
 
 
 def rig_with(**changes) -> str:
-    rig = dict(res1=SIZE, res2=SIZE, intrinsic1=K1.tolist(), intrinsic2=K2.tolist(), R=R.tolist(), T=T.tolist(),
-               distCoeffs1=D1.tolist(), distCoeffs2=D2.tolist())  # fmt: skip
+    rig = dict(
+        res1=SIZE,
+        res2=SIZE,
+        intrinsic1=K1.tolist(),
+        intrinsic2=K2.tolist(),
+        R=R.tolist(),
+        T=T.tolist(),
+        distCoeffs1=D1.tolist(),
+        distCoeffs2=D2.tolist(),
+    )
     rig |= changes
     return json.dumps({key: value for key, value in rig.items() if value is not None})
 
@@ -714,8 +794,10 @@ BAD = {
     "yaml broken": ("%YAML:1.0\n---\nM1: [1, 2", "FileStorage"),
     "yaml empty": ("%YAML:1.0\n---\n", "camera matrix"),
     "yaml header": ("%YAML:1.0", "camera matrix"),
-    "yaml short matrix": ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n"
-                          "   data: [ 1., 2. ]\n", "2 numbers in M1, where 3 x 3"),
+    "yaml short matrix": (
+        "%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n   data: [ 1., 2. ]\n",
+        "2 numbers in M1, where 3 x 3",
+    ),
     "yaml without key": ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n  \n: 3- 7., 0.\n   dt: d\n", "FileStorage"),
     "yaml first line": ("%YAML 1.0atrix\n---\nM1: 3\n", "FileStorage"),
     "xml broken": ("<?xml version='1.0'?><opencv_storage><a>", "FileStorage"),
@@ -723,13 +805,19 @@ BAD = {
     "cameras one": (json.dumps({"cameras": {"left": {"K": K1.tolist()}}}), "holds 1 cameras"),
     "cameras list": (json.dumps({"cameras": {"left": 1, "right": 2}}), "cameras"),
     "cameras no K": (json.dumps({"cameras": {"left": {"R": 1}, "right": {}}}), "no K for the camera left"),
-    "cameras half pose": (json.dumps({"cameras": {"left": {"K": K1.tolist(), "R": R.tolist()},
-                                                  "right": {"K": K2.tolist()}}}), "R but not t"),
-    "cameras one pose": (json.dumps({"cameras": {"left": {"K": K1.tolist(), "R": R.tolist(), "t": T.tolist()},
-                                                 "right": {"K": K2.tolist()}}}), "only one"),
+    "cameras half pose": (
+        json.dumps({"cameras": {"left": {"K": K1.tolist(), "R": R.tolist()}, "right": {"K": K2.tolist()}}}),
+        "R but not t",
+    ),
+    "cameras one pose": (
+        json.dumps(
+            {"cameras": {"left": {"K": K1.tolist(), "R": R.tolist(), "t": T.tolist()}, "right": {"K": K2.tolist()}}}
+        ),
+        "only one",
+    ),
     "matrix nan": ("nan 0 320 0 700 240 0 0 1", "finite"),
     "matrix singular": ("0 0 0 0 0 0 0 0 0", "singular"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -743,8 +831,11 @@ def test_bad_calibrations(tmp_path, name):
 
 
 def test_missing_calibration(tmp_path):
-    for path, code in ((tmp_path / "no.txt", "file_missing"), (tmp_path, "bad_calibration"),
-                       (str(tmp_path / "a\0b"), "file_missing")):  # fmt: skip
+    for path, code in (
+        (tmp_path / "no.txt", "file_missing"),
+        (tmp_path, "bad_calibration"),
+        (str(tmp_path / "a\0b"), "file_missing"),
+    ):
         with pytest.raises(StereoError) as caught:
             read_rig(path)
         assert caught.value.code == code
@@ -761,8 +852,11 @@ def test_damaged_text_gives_a_rig_or_a_stereo_error(data):
     text = examples()[form]
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
-        text = text[:at] + data.draw(st.text("0123456789.-+e:=;,[]{}\"'<>/ \nnaifPMKRT!%#", max_size=3)) + text[
-            at + data.draw(st.integers(0, 40)) :]  # fmt: skip
+        text = (
+            text[:at]
+            + data.draw(st.text("0123456789.-+e:=;,[]{}\"'<>/ \nnaifPMKRT!%#", max_size=3))
+            + text[at + data.draw(st.integers(0, 40)) :]
+        )
     for fits, read in READERS.values():
         if fits(text):
             try:
@@ -792,8 +886,9 @@ def test_a_rounded_rotation_is_made_orthonormal(tmp_path):
 
 @pytest.mark.parametrize("n", [4, 5, 8, 12, 14])
 def test_distortion_keeps_opencvs_order(tmp_path, n):
-    dist = np.pad(np.array([-0.2, 0.1, 1e-3, -2e-3, 0.05, 0.01, -0.02, 0.003, 1e-3, 2e-3, -1e-3, 5e-4])[:n],
-                  (0, max(n - 12, 0)))  # fmt: skip
+    dist = np.pad(
+        np.array([-0.2, 0.1, 1e-3, -2e-3, 0.05, 0.01, -0.02, 0.003, 1e-3, 2e-3, -1e-3, 5e-4])[:n], (0, max(n - 12, 0))
+    )
     rig = read_rig(store(tmp_path / "d.yml", K1=K1, D1=dist, K2=K2, D2=dist, R=R, T=T))
     X = np.random.default_rng(0).uniform(-1, 1, (30, 3)) + [0, 0, 4]
     want = cv2.projectPoints(objectPoints=X, rvec=np.zeros(3), tvec=np.zeros(3), cameraMatrix=K1, distCoeffs=dist)[0]
@@ -867,8 +962,16 @@ def test_read_rig_fits_when_given_sizes(tmp_path):
 def turn_picture(stored: np.ndarray, orientation: int) -> np.ndarray:
     """Upright pixels by numpy alone, in the words of the EXIF standard."""
     across = stored.T if orientation >= 5 else stored
-    return {1: across, 2: across[:, ::-1], 3: across[::-1, ::-1], 4: across[::-1],
-            5: across, 6: across[:, ::-1], 7: across[::-1, ::-1], 8: across[::-1]}[orientation]  # fmt: skip
+    return {
+        1: across,
+        2: across[:, ::-1],
+        3: across[::-1, ::-1],
+        4: across[::-1],
+        5: across,
+        6: across[:, ::-1],
+        7: across[::-1, ::-1],
+        8: across[::-1],
+    }[orientation]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -964,11 +1067,16 @@ finite = st.floats(-1e3, 1e3)
 @given(
     st.tuples(st.floats(1, 1e5), st.floats(1, 1e5), st.floats(0, 640), st.floats(0, 480)),
     st.sampled_from([0, 4, 5, 8, 12]).flatmap(lambda n: st.lists(finite, min_size=n, max_size=n)),
-    st.one_of(st.none(), st.tuples(st.lists(st.floats(-3, 3), min_size=3, max_size=3),
-                                   st.lists(finite, min_size=3, max_size=3).filter(lambda t: max(map(abs, t)) > 1e-9))),
+    st.one_of(
+        st.none(),
+        st.tuples(
+            st.lists(st.floats(-3, 3), min_size=3, max_size=3),
+            st.lists(finite, min_size=3, max_size=3).filter(lambda t: max(map(abs, t)) > 1e-9),
+        ),
+    ),
     st.sampled_from(["m", "mm", None, UNSTATED_UNIT, "ft"]),
     st.sampled_from([SIZE, UNKNOWN_SIZE, (1, 1)]),
-)  # fmt: skip
+)
 def test_a_written_rig_reads_back_the_same(tmp_path_factory, k, dist, pose, unit, size):
     fx, fy, cx, cy = k
     if size == (1, 1):
@@ -1061,10 +1169,10 @@ def test_real_rig_json(real_folder):
 def test_real_opencv_files(real_folder):
     folder = real_folder / "calibration/chessboard"
     rig = read_rig(folder / "intrinsics.yml", (SIZE, SIZE))
-    assert rig.cam1.K[0, 2] == 3.3568643204394891e+02 and rig.cam2.K[1, 2] == 2.4205324573376600e+02
+    assert rig.cam1.K[0, 2] == 3.3568643204394891e02 and rig.cam2.K[1, 2] == 2.4205324573376600e02
     assert rig.cam2.dist[0] == -1.6916358306948096e-01 and not rig.posed
     rig = read_rig(folder / "left_intrinsics.yml", (SIZE, SIZE))
-    assert rig.cam1.size == SIZE and rig.cam1.K[0, 0] == 5.3591573396163199e+02 and len(rig.cam1.dist) == 5
+    assert rig.cam1.size == SIZE and rig.cam1.K[0, 0] == 5.3591573396163199e02 and len(rig.cam1.dist) == 5
     with pytest.raises(StereoError, match="no camera matrix"):
         read_rig(folder / "stereo_calib.xml")  # a list of pictures
 

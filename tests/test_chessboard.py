@@ -59,8 +59,10 @@ def poses(board=BOARD, count=12, *, seed=0, tilt=0.6, K=K, dist=DIST, size=SIZE,
 def exact(board, placed, *, noise=0.0, seed=0, K=K, dist=DIST, size=SIZE, name="photo") -> list[Corners]:
     rng = np.random.default_rng(seed)
     ids = np.arange(len(board.points))
-    return [Corners(f"{name}{i}.png", ids, project(board.points, K, R, t, dist) + rng.normal(0, noise, (len(ids), 2)),
-                    size) for i, (R, t) in enumerate(placed)]  # fmt: skip
+    return [
+        Corners(f"{name}{i}.png", ids, project(board.points, K, R, t, dist) + rng.normal(0, noise, (len(ids), 2)), size)
+        for i, (R, t) in enumerate(placed)
+    ]
 
 
 # ------------------------------------------------------------------------------------------ the solver
@@ -104,14 +106,19 @@ def test_the_same_corners_give_what_opencv_gives():
     found = calibrate_camera(corners, BOARD, distortion=5)
     rms, matrix, dist, *_ = cv2.calibrateCamera(
         objectPoints=[BOARD.points.astype(np.float32)] * len(corners),
-        imagePoints=[c.x.astype(np.float32) for c in corners], imageSize=SIZE, cameraMatrix=np.eye(3),
-        distCoeffs=np.zeros(5), criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12),
-    )  # fmt: skip
+        imagePoints=[c.x.astype(np.float32) for c in corners],
+        imageSize=SIZE,
+        cameraMatrix=np.eye(3),
+        distCoeffs=np.zeros(5),
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12),
+    )
     np.testing.assert_allclose(found.camera.K, matrix, atol=1e-6)
     np.testing.assert_allclose(found.camera.dist, dist.ravel(), atol=1e-7)
     assert found.rms == pytest.approx(rms)
-    each = [np.sqrt(np.mean(np.sum((project(BOARD.points, found.camera.K, R, t, found.camera.dist) - c.x) ** 2, 1)))
-            for c, R, t in zip(corners, found.R, found.t, strict=True)]  # fmt: skip
+    each = [
+        np.sqrt(np.mean(np.sum((project(BOARD.points, found.camera.K, R, t, found.camera.dist) - c.x) ** 2, 1)))
+        for c, R, t in zip(corners, found.R, found.t, strict=True)
+    ]
     np.testing.assert_allclose(found.errors, each, atol=1e-4)
 
 
@@ -278,8 +285,9 @@ def test_large_photos_are_searched_small_and_measured_large(rendered):
     assert np.sqrt(np.mean(off**2)) < 0.2  # px of the large photo, whose squares are five times as large
 
 
-@pytest.mark.parametrize("orientation, turned", [(3, lambda p: p[::-1, ::-1]), (6, lambda p: np.rot90(p, -1)),
-                                                 (8, lambda p: np.rot90(p))])  # fmt: skip
+@pytest.mark.parametrize(
+    "orientation, turned", [(3, lambda p: p[::-1, ::-1]), (6, lambda p: np.rot90(p, -1)), (8, lambda p: np.rot90(p))]
+)
 def test_turned_photos_give_the_corners_of_the_sensor(rendered, orientation, turned):
     picture = rendered[1][0]
     plain = find_corners(Photo(picture), BOARD)
@@ -306,7 +314,8 @@ def test_rendered_photos_give_the_camera(rendered):
     assert rms_apart(found.camera.K, found.camera.dist, K, DIST, x) < 0.15
     for name, value in (("fx", 380), ("fy", 378)):
         assert abs(found.camera.K["fx fy".split().index(name), "fx fy".split().index(name)] - value) < 4 * max(
-            found.sigma[name], 0.1)  # fmt: skip
+            found.sigma[name], 0.1
+        )
 
 
 def rms_apart(Ka, da, Kb, db, x) -> float:
@@ -326,8 +335,12 @@ FINE_K = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]]) @ K
 
 
 def charuco_photo(board, R, t, seed=0) -> np.ndarray:
-    drawn = cv2.aruco.CharucoBoard((board.columns, board.rows), board.square, board.marker,
-                                   cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_100))  # fmt: skip
+    drawn = cv2.aruco.CharucoBoard(
+        (board.columns, board.rows),
+        board.square,
+        board.marker,
+        cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_100),
+    )
     px = 60  # of the drawing, a square
     texture = drawn.generateImage(outSize=(board.columns * px, board.rows * px), marginSize=0)
     X = plane_coordinates(R, t, FINE_K, DIST, FINE_SIZE, 2) / board.square + [1, 1]  # the first corner is one square in
@@ -468,7 +481,9 @@ def test_photos_of_one_camera_twice_are_no_rig(noise):
 
 def test_photos_are_paired_by_their_numbers_else_by_their_order():
     assert pair_by_name(["left01.jpg", "left02.jpg", "left04.jpg"], ["right02.jpg", "right04.jpg", "right05.jpg"]) == [
-        (1, 0), (2, 1)]  # fmt: skip
+        (1, 0),
+        (2, 1),
+    ]
     assert pair_by_name(["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"]) == [(0, 0), (1, 1)]
     assert pair_by_name(["x/1.jpg", "y/1.jpg"], ["x/2.jpg", "y/2.jpg"]) == [(0, 0), (1, 1)]
     assert pair_by_name(["cam0_7.jpg", "cam0_9.jpg"], ["cam1_9.jpg"]) == [(1, 0)]
@@ -491,14 +506,17 @@ def test_photos_by_name_folder_and_pattern(tmp_path):
             list_photos([nothing])
 
 
-@pytest.mark.parametrize("wrong, words", [
-    (dict(kind="circles", columns=9, rows=6), "no board 'circles'"),
-    (dict(kind="chessboard", columns=2, rows=6), "2 columns"),
-    (dict(kind="chessboard", columns=9, rows=6, square=0), "side 0"),
-    (dict(kind="charuco", columns=9, rows=6), "not given"),
-    (dict(kind="charuco", columns=9, rows=6, marker=2.0), "is 2, of squares of 1"),
-    (dict(kind="charuco", columns=9, rows=6, marker=0.5, dictionary="9X9"), "no dictionary"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (dict(kind="circles", columns=9, rows=6), "no board 'circles'"),
+        (dict(kind="chessboard", columns=2, rows=6), "2 columns"),
+        (dict(kind="chessboard", columns=9, rows=6, square=0), "side 0"),
+        (dict(kind="charuco", columns=9, rows=6), "not given"),
+        (dict(kind="charuco", columns=9, rows=6, marker=2.0), "is 2, of squares of 1"),
+        (dict(kind="charuco", columns=9, rows=6, marker=0.5, dictionary="9X9"), "no dictionary"),
+    ],
+)
 def test_boards_that_cannot_be(wrong, words):
     with pytest.raises(StereoError, match=words) as caught:
         Board(**wrong)
@@ -519,9 +537,21 @@ def test_photos_of_two_sizes(tmp_path, rendered):
 def test_the_command_writes_a_camera(folder, tmp_path, capsys):
     Image.fromarray(np.full((300, 400, 3), 90, np.uint8)).save(tmp_path / "empty.png")
     files = [tmp_path / "camera.json", tmp_path / "coverage.png", tmp_path / "all.json"]
-    code = cli.main(["calibrate", *map(str, sorted(folder.glob("left*.png"))), str(tmp_path / "empty.png"), "-o",
-                     str(files[0]), "--board", "9x6", "--coverage", str(files[1]), "--json",
-                     str(files[2])])  # fmt: skip
+    code = cli.main(
+        [
+            "calibrate",
+            *map(str, sorted(folder.glob("left*.png"))),
+            str(tmp_path / "empty.png"),
+            "-o",
+            str(files[0]),
+            "--board",
+            "9x6",
+            "--coverage",
+            str(files[1]),
+            "--json",
+            str(files[2]),
+        ]
+    )
     said = capsys.readouterr()
     assert code == 0 and "empty.png" in said.out and "left00.png: 0." in said.out and "12 photos" in said.out
     rig, facts = read_rig(files[0], (SIZE, SIZE)), json.loads(files[2].read_text(encoding="utf-8"))
@@ -536,9 +566,25 @@ def test_the_command_writes_a_camera(folder, tmp_path, capsys):
 
 def test_the_command_writes_a_rig(folder, tmp_path, capsys):
     out = tmp_path / "rig.json"
-    code = cli.main(["calibrate", "--left", str(folder / "left*.png"), "--right", str(folder / "right*.png"), "-o",
-                     str(out), "--board", "9x6", "--square", "25", "--unit", "mm", "--coverage",
-                     str(tmp_path / "c.png")])  # fmt: skip
+    code = cli.main(
+        [
+            "calibrate",
+            "--left",
+            str(folder / "left*.png"),
+            "--right",
+            str(folder / "right*.png"),
+            "-o",
+            str(out),
+            "--board",
+            "9x6",
+            "--square",
+            "25",
+            "--unit",
+            "mm",
+            "--coverage",
+            str(tmp_path / "c.png"),
+        ]
+    )
     said = capsys.readouterr()
     assert code == 0 and "8 pairs" in said.out and " mm" in said.out
     rig = read_rig(out, (SIZE, SIZE))
@@ -546,24 +592,31 @@ def test_the_command_writes_a_rig(folder, tmp_path, capsys):
     np.testing.assert_allclose(rig.t, T12, atol=1.0)
 
 
-@pytest.mark.parametrize("args, code, words", [
-    (["left00.png", "left01.png"], 4, "found in 2 photos, 5 are needed"),
-    (["left0*.png", "--board", "5by6"], 2, "has no sense"),
-    (["left0*.png", "--unit", "mm"], 2, "without --square"),
-    (["--left", "left0*.png"], 2, "one camera has no photos"),
-    ([], 2, "no photos are given"),
-    (["left00.png", "--left", "left01.png", "--right", "right01.png"], 2, "left00.png is neither"),
-    (["nothere.png"], 3, "nothere.png"),
-    (["left0*.png", "-o", "camera.yml"], 2, ".yml is no format"),
-    (["left0*.png", "-o", "left00.png"], 2, "written over the input"),
-    (["left0*.png", "--kind", "charuco"], 2, "--marker"),
-    (["left0*.png", "--distortion", "3"], 2, "not one of"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "args, code, words",
+    [
+        (["left00.png", "left01.png"], 4, "found in 2 photos, 5 are needed"),
+        (["left0*.png", "--board", "5by6"], 2, "has no sense"),
+        (["left0*.png", "--unit", "mm"], 2, "without --square"),
+        (["--left", "left0*.png"], 2, "one camera has no photos"),
+        ([], 2, "no photos are given"),
+        (["left00.png", "--left", "left01.png", "--right", "right01.png"], 2, "left00.png is neither"),
+        (["nothere.png"], 3, "nothere.png"),
+        (["left0*.png", "-o", "camera.yml"], 2, ".yml is no format"),
+        (["left0*.png", "-o", "left00.png"], 2, "written over the input"),
+        (["left0*.png", "--kind", "charuco"], 2, "--marker"),
+        (["left0*.png", "--distortion", "3"], 2, "not one of"),
+    ],
+)
 def test_what_the_command_refuses(folder, monkeypatch, capsys, args, code, words):
     monkeypatch.chdir(folder)
     before = sorted(os.listdir(folder))
-    full = ["calibrate", *([] if "--board" in args else ["--board", "9x6"]),
-            *([] if "-o" in args else ["-o", "camera.json"]), *args]  # fmt: skip
+    full = [
+        "calibrate",
+        *([] if "--board" in args else ["--board", "9x6"]),
+        *([] if "-o" in args else ["-o", "camera.json"]),
+        *args,
+    ]
     assert cli.main(full) == code
     said = capsys.readouterr()
     assert said.err.startswith("error: ") and words in said.err and said.err.count("\n") == 1
@@ -601,13 +654,17 @@ def test_opencvs_own_photos(shared_data):
             grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
             ok, at = cv2.findChessboardCorners(image=grey, patternSize=(9, 6))
             assert ok
-            corners.append(cv2.cornerSubPix(image=grey, corners=at, winSize=(5, 5), zeroZone=(-1, -1),
-                                            criteria=(3, 60, 1e-4)))  # fmt: skip
+            corners.append(
+                cv2.cornerSubPix(image=grey, corners=at, winSize=(5, 5), zeroZone=(-1, -1), criteria=(3, 60, 1e-4))
+            )
             points.append(BOARD.points.astype(np.float32))
         rms, matrix, dist, *_ = cv2.calibrateCamera(
-            objectPoints=points, imagePoints=corners, imageSize=(640, 480), cameraMatrix=np.eye(3),
+            objectPoints=points,
+            imagePoints=corners,
+            imageSize=(640, 480),
+            cameraMatrix=np.eye(3),
             distCoeffs=np.zeros(5),
-        )  # fmt: skip
+        )
         assert camera.rms <= rms  # our corners fit a camera no worse than those
         assert rms_apart(camera.camera.K, camera.camera.dist, matrix, dist.ravel(), x) < 0.3
     assert found.rms < 0.25 and len(found.pairs) == 13 and not any("outlier" in f.code for f in found.findings)

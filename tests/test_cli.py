@@ -118,8 +118,20 @@ def one_message(answer, code, *words):
 def whole(folder, tmp_path_factory):
     """The command as a user types it, in a process of its own, with everything that it writes."""
     out = tmp_path_factory.mktemp("whole")
-    args = ["left.png", "right.png", "-o", out / "model.obj", "--json", out / "facts.json", "--save-stages",
-            out / "stages", "--preview", out / "view.png", "--calib", "rig.json"]  # fmt: skip
+    args = [
+        "left.png",
+        "right.png",
+        "-o",
+        out / "model.obj",
+        "--json",
+        out / "facts.json",
+        "--save-stages",
+        out / "stages",
+        "--preview",
+        out / "view.png",
+        "--calib",
+        "rig.json",
+    ]
     before = tree(folder)
     done = subprocess.run(
         [sys.executable, "-m", "stereo3d.cli", *map(str, args)], cwd=folder, capture_output=True, text=True
@@ -133,9 +145,14 @@ def test_it_says_what_it_found_and_how_far_to_trust_it(whole):
     assert whole.code == 0 and without_stages(whole.stderr) == ""
     assert [line.split()[0] for line in whole.stderr.splitlines()] == [*pipeline.STAGES, "write"]
     assert re.search(r"^good: .*\.$", whole.stdout, re.M) and "focal length" in whole.stdout
-    for row in (r"coverage +\d+ % of the first photo", r"precision +[\d.]+ % of the distance", "unit +metric, in m",
-                r"mesh +\d+ vertices, \d+ faces", r"time +[\d.]+ (s|min .*) \(.*GB of memory",
-                r"wrote +.*model\.obj \([\d.]+ MB"):  # fmt: skip
+    for row in (
+        r"coverage +\d+ % of the first photo",
+        r"precision +[\d.]+ % of the distance",
+        "unit +metric, in m",
+        r"mesh +\d+ vertices, \d+ faces",
+        r"time +[\d.]+ (s|min .*) \(.*GB of memory",
+        r"wrote +.*model\.obj \([\d.]+ MB",
+    ):
         assert re.search(rf"(?m)^  {row}", whole.stdout), row
     assert len(whole.stdout.splitlines()) < 20
 
@@ -165,8 +182,9 @@ def test_the_obj_read_by_trimesh_is_the_scene(whole, scene):
     assert (np.sum(centres * normals, 1) < 0).mean() > 0.99
 
     d = float(np.median(scene.rig.cam1.focal * np.linalg.norm(scene.rig.t) / scene.depth1))
-    scores = mesh_scores(read_mesh(whole.out / "model.obj"), scene.depth1, scene.rig.cam1, threshold=1 / d,
-                         align="none", samples=50_000)  # fmt: skip
+    scores = mesh_scores(
+        read_mesh(whole.out / "model.obj"), scene.depth1, scene.rig.cam1, threshold=1 / d, align="none", samples=50_000
+    )
     v = scene.visible1.mean()  # see test_pipeline.py
     assert scores["f_score"] > 0.95 * 2 * v / (1 + v) and scores["metric_depth_median_percent"] * d < 15, scores
 
@@ -258,15 +276,34 @@ def test_the_preview_is_a_picture(whole):
 
 def test_the_cameras_found_are_measured_and_used_again(whole, folder, run, tmp_path):
     """cameras.json of one run: `eval pose` against truth, and --calib of the next run."""
-    estimated = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "a.glb", "--focal", read_rig(
-        folder / "rig.json").cam1.focal, "--mesher", "grid", "--save-stages", tmp_path / "s", "-q")  # fmt: skip
+    estimated = run(
+        folder / "left.png",
+        folder / "right.png",
+        "-o",
+        tmp_path / "a.glb",
+        "--focal",
+        read_rig(folder / "rig.json").cam1.focal,
+        "--mesher",
+        "grid",
+        "--save-stages",
+        tmp_path / "s",
+        "-q",
+    )
     assert (estimated.code, estimated.out, estimated.err) == (0, "", "")
     scores = json.loads(run("eval", "pose", tmp_path / "s/cameras.json", folder / "cameras.json", "--json").out)
     assert scores["rotation_deg"] < 0.3 and scores["direction_deg"] < 1.5 and abs(scores["focal_percent"]) < 1e-6
     words = run("eval", "pose", whole.out / "stages/cameras.json", folder / "cameras.json")
     assert words.code == 0 and re.search(r"rotation_deg: \S+", words.out)
-    again = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "b.ply", "--mesher", "grid", "--calib",
-                tmp_path / "s/cameras.json")  # fmt: skip
+    again = run(
+        folder / "left.png",
+        folder / "right.png",
+        "-o",
+        tmp_path / "b.ply",
+        "--mesher",
+        "grid",
+        "--calib",
+        tmp_path / "s/cameras.json",
+    )
     assert again.code == 0 and "from the calibration" in again.out
     assert "the distance of the two cameras" in again.out, "the first run had no scale, so this one has none"
     import trimesh
@@ -295,9 +332,13 @@ def test_quiet_is_silent_and_verbose_explains(folder, run, tmp_path):
     for stage in pipeline.STAGES:
         assert re.search(rf"^{stage}: \d+\.\d+ s$", said.err, re.M)
     assert "wrote" in said.out
-    for choice in (r"first photo: 320 x 240 px, focal length \d+ px \(rig JSON", r"sift: \d+ and \d+ features",
-                   "pose as the calibration says: .* matches agree", r"rectified: planar, \d+ x \d+ px; disparities",
-                   "grid: .* faces"):  # fmt: skip
+    for choice in (
+        r"first photo: 320 x 240 px, focal length \d+ px \(rig JSON",
+        r"sift: \d+ and \d+ features",
+        "pose as the calibration says: .* matches agree",
+        r"rectified: planar, \d+ x \d+ px; disparities",
+        "grid: .* faces",
+    ):
         assert re.search(choice, said.err), choice
 
 
@@ -337,8 +378,9 @@ def on_a_terminal(command, environment, tmp_path) -> str:
 
     watcher, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
-    process = subprocess.Popen([*COMMAND, *map(str, command)], stdout=terminal, stderr=terminal, stdin=terminal,
-                               env=environment, cwd=tmp_path)  # fmt: skip
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, command)], stdout=terminal, stderr=terminal, stdin=terminal, env=environment, cwd=tmp_path
+    )
     os.close(terminal)
     said = b""
     while True:
@@ -389,9 +431,18 @@ def test_force_shows_what_comes_out(run, wrong, tmp_path):
     assert facts["verdict"] == "none" and facts["options"]["force"] is True
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], *([name, "--help"] for name in cli.cli.commands),
-                                   ["eval", "disparity", "-h"], ["eval", "mesh", "-h"], ["eval", "pose", "-h"]],
-                         ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["-h"],
+        *([name, "--help"] for name in cli.cli.commands),
+        ["eval", "disparity", "-h"],
+        ["eval", "mesh", "-h"],
+        ["eval", "pose", "-h"],
+    ],
+    ids=" ".join,
+)
 def test_every_help(run, words):
     said = run(*words)
     assert said.code == 0 and said.err == "" and "Usage: stereo3d" in said.out
@@ -461,8 +512,25 @@ def test_doctor_tells_what_is_wrong_by_its_exit_code(run, monkeypatch):
 
 def test_the_parameters_are_the_fields_of_config():
     """Defaults live once: what the command takes and what Config takes are the same, by name and by default."""
-    own = {"left", "right", "output", "options", "quality", "axes", "texture", "jpeg_quality", "mark_filled", "points",
-           "save_stages", "json_file", "preview", "report", "verbose", "quiet", "progress"}  # fmt: skip
+    own = {
+        "left",
+        "right",
+        "output",
+        "options",
+        "quality",
+        "axes",
+        "texture",
+        "jpeg_quality",
+        "mark_filled",
+        "points",
+        "save_stages",
+        "json_file",
+        "preview",
+        "report",
+        "verbose",
+        "quiet",
+        "progress",
+    }
     given = cli.cli.commands["reconstruct"].make_context("", ["a.jpg", "b.jpg", "-o", "c.obj"]).params
     assert own <= set(given)
     settings = {f.name: f.default for f in fields(Config) if f.name != "options"}
@@ -541,16 +609,20 @@ def all_options():
                 yield stage, method, option, option.name in mine
 
 
-@pytest.mark.parametrize("stage, method, option", [o[:3] for o in all_options()],
-                         ids=[f"{s}-{m}-{o.name}" for s, m, o, _ in all_options()])  # fmt: skip
+@pytest.mark.parametrize(
+    "stage, method, option", [o[:3] for o in all_options()], ids=[f"{s}-{m}-{o.name}" for s, m, o, _ in all_options()]
+)
 def test_values_that_make_no_sense_are_refused_before_any_work(asked, no_work, stage, method, option):
     chosen = [f"--{stage}", method] if method else []
     wrong = ["", "a lot"] if option.kind is not str else ["", "nothing"]
     if option.kind in (int, float) and not option.choices:
         assert option.bounds is not None, "a number without bounds is a value without sense waiting to be given"
         wrong += ["nan", "inf", "-inf", "1e400"]
-        wrong += [repr(option.kind(bound + sign * (1 + abs(bound)))) for bound, sign in
-                  ((option.bounds.low, -1), (option.bounds.high, 1)) if np.isfinite(bound)]  # fmt: skip
+        wrong += [
+            repr(option.kind(bound + sign * (1 + abs(bound))))
+            for bound, sign in ((option.bounds.low, -1), (option.bounds.high, 1))
+            if np.isfinite(bound)
+        ]
     if option.kind is int:
         wrong.append("2.5")
     for value in wrong:
@@ -598,8 +670,15 @@ def test_a_wrong_command_line_is_refused_before_any_work(run, no_work, folder, t
     assert tree(folder, tmp_path) == before
 
 
-@pytest.mark.parametrize("args, words", [(["doctr"], "no command and no photo 'doctr'.*doctor"), (["a.jpg", "b.jpg"],
-                         "--output"), (["eval", "meshes"], "meshes"), (["synth"], "scene|output")])  # fmt: skip
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["doctr"], "no command and no photo 'doctr'.*doctor"),
+        (["a.jpg", "b.jpg"], "--output"),
+        (["eval", "meshes"], "meshes"),
+        (["synth"], "scene|output"),
+    ],
+)
 def test_commands_that_are_none(run, args, words):
     one_message(run(*args), 2, words)
 
@@ -868,8 +947,19 @@ def test_a_full_disk_leaves_nothing(run, quick, folder, tmp_path):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("stage", ["match_features", "estimate_two_view", "rectify", "compute_disparities", "fuse",
-                                   "point_map", "build_mesh", "texture_mesh"])  # fmt: skip
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "match_features",
+        "estimate_two_view",
+        "rectify",
+        "compute_disparities",
+        "fuse",
+        "point_map",
+        "build_mesh",
+        "texture_mesh",
+    ],
+)
 def test_interrupted_in_any_stage(run, folder, tmp_path, monkeypatch, result, stage):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
@@ -877,8 +967,16 @@ def test_interrupted_in_any_stage(run, folder, tmp_path, monkeypatch, result, st
     for name, value in (("match_features", result.matches), ("rectify", result.pair), ("build_mesh", result.mesh)):
         monkeypatch.setattr(pipeline, name, lambda *a, value=value, **k: value)
     monkeypatch.setattr(pipeline, stage, interrupted)
-    answer = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj", "--json", tmp_path / "f.json",
-                 "--calib", folder / "rig.json")  # fmt: skip
+    answer = run(
+        folder / "left.png",
+        folder / "right.png",
+        "-o",
+        tmp_path / "m.obj",
+        "--json",
+        tmp_path / "f.json",
+        "--calib",
+        folder / "rig.json",
+    )
     assert answer.code == 130 and "interrupted" in answer.err and answer.out == "" and "Traceback" not in answer.err
     assert list(tmp_path.iterdir()) == []
 
@@ -976,9 +1074,12 @@ COMMAND = [sys.executable, "-m", "stereo3d.cli"]
 def test_signals_end_it_cleanly(folder, tmp_path, number, code):
     args = [folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj", "--progress"]
     process = subprocess.Popen(
-        [*COMMAND, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*COMMAND, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background job has SIGINT ignored
-    )  # fmt: skip
+    )
     for line in process.stderr:
         if line.startswith("features"):
             process.send_signal(number)
@@ -1010,8 +1111,9 @@ def test_ctrl_c_does_not_wait_for_what_goes_on(folder, tmp_path):
         sys.argv = ["stereo3d", {str(folder / "left.png")!r}, {str(folder / "right.png")!r}, "-o", "m.obj"]
         cli.main()
     """
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout.readline() == "now\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

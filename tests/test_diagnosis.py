@@ -61,9 +61,14 @@ def test_good_pairs_have_no_warning(motion):
 
 @pytest.mark.parametrize(
     ("scene", "pose"),
-    [("slanted", "handheld"), ("sphere", "handheld_vertical"), ("bars", "rectified"), ("slanted", "turned"),
-     ("slanted", "forward")],
-)  # fmt: skip
+    [
+        ("slanted", "handheld"),
+        ("sphere", "handheld_vertical"),
+        ("bars", "rectified"),
+        ("slanted", "turned"),
+        ("slanted", "forward"),
+    ],
+)
 def test_good_scenes_have_no_error(scene, pose):
     matches, rig = shot(scene, pose=pose)
     findings = told(matches, unposed(rig))
@@ -307,9 +312,7 @@ def test_the_spread_of_the_direction_is_that_of_repeated_estimates():
         noisy = Matches(*(x + rng.normal(0, 0.5, x.shape) for x in (clean.x1, clean.x2)), clean.score)
         view = estimate_two_view(noisy, unposed(rig))
         directions.append(view.t)
-        told_spread.append(
-            diagnosis.direction_spread(noisy.x1[view.inliers], noisy.x2[view.inliers], view)
-        )
+        told_spread.append(diagnosis.direction_spread(noisy.x1[view.inliers], noisy.x2[view.inliers], view))
     error = np.array([g.angle_deg(t, rig.t) for t in directions])
     measured = np.sqrt((error**2).mean())
     assert np.median(told_spread) == pytest.approx(measured, rel=0.4)  # 25 draws of two components: 14 %
@@ -548,8 +551,9 @@ def test_texture_is_no_noise():
 
     for width in (0.7, 1.0, 2.0):
         fine = np.random.default_rng(4).normal(128, 400, (1200, 1200))
-        pattern = cv2.resize(cv2.GaussianBlur(fine, (0, 0), 4 * width), None, fx=0.25, fy=0.25,
-                             interpolation=cv2.INTER_AREA)  # fmt: skip
+        pattern = cv2.resize(
+            cv2.GaussianBlur(fine, (0, 0), 4 * width), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA
+        )
         assert np.std(pattern) > 12 and diagnosis.noise_level(np.clip(pattern, 20, 235).astype(np.uint8)) < 1.5
     assert diagnosis.noise_level(np.zeros((10, 500), np.uint8)) == diagnosis.noise_level(np.full((99, 99), 255)) == 0
 
@@ -558,8 +562,9 @@ def test_noise_is_told(photos):
     pair, matches = photos
     rng = np.random.default_rng(5)
     for sigma, sought, known in ((3, False, False), (10, True, False), (20, True, True)):
-        right = Photo(np.clip(np.rint(pair.right.pixels + rng.normal(0, sigma, pair.right.pixels.shape)), 0, 255
-                              ).astype(np.uint8))  # fmt: skip
+        right = Photo(
+            np.clip(np.rint(pair.right.pixels + rng.normal(0, sigma, pair.right.pixels.shape)), 0, 255).astype(np.uint8)
+        )
         for focal_sought, wanted in ((True, sought), (False, known)):
             findings = diagnosis.photo_findings(pair.left, right, matches, focal_sought=focal_sought)
             told = [f for f in findings if f.code == "noise"]

@@ -62,15 +62,39 @@ def code_of(*args, **kwargs):
 # scene -> method -> most that may be wrong. Of the pixels that both pictures see: bad-1 dense %, least coverage kept %,
 # bad-1 kept %, median error kept px. The scenes differ in occlusion: few (sphere), many (slanted), thin bars.
 TOLERANCE = {
-    "slanted": {"block": (6, 88, 4, 0.10), "sgbm": (4, 95, 2.5, 0.15), "sgm": (2, 97, 1, 0.04),
-                "planes_fast": (1, 97, 0.5, 0.04), "planes": (1, 97, 0.5, 0.04), "planes_full": (1, 97, 0.5, 0.04)},
-    "sphere": {"block": (3, 90, 2, 0.10), "sgbm": (2, 97, 1.5, 0.15), "sgm": (1.5, 97, 1, 0.04),
-               "planes_fast": (1, 97, 0.5, 0.04), "planes": (1, 97, 0.5, 0.04), "planes_full": (1, 97, 0.5, 0.04)},
-    "bars": {"block": (18, 70, 12, 0.15), "sgbm": (12, 82, 7, 0.10), "sgm": (8, 86, 4, 0.06),
-             "planes_fast": (5, 92, 4.5, 0.06), "planes": (5, 92, 4.5, 0.06), "planes_full": (5, 92, 4.5, 0.06)},
-    "swapped": {"block": (6, 80, 4, 0.10), "sgbm": (5, 90, 4, 0.15), "sgm": (4, 90, 2, 0.04),
-                "planes_fast": (2, 94, 1, 0.04), "planes": (2, 94, 1, 0.04), "planes_full": (2, 94, 1, 0.04)},
-}  # fmt: skip
+    "slanted": {
+        "block": (6, 88, 4, 0.10),
+        "sgbm": (4, 95, 2.5, 0.15),
+        "sgm": (2, 97, 1, 0.04),
+        "planes_fast": (1, 97, 0.5, 0.04),
+        "planes": (1, 97, 0.5, 0.04),
+        "planes_full": (1, 97, 0.5, 0.04),
+    },
+    "sphere": {
+        "block": (3, 90, 2, 0.10),
+        "sgbm": (2, 97, 1.5, 0.15),
+        "sgm": (1.5, 97, 1, 0.04),
+        "planes_fast": (1, 97, 0.5, 0.04),
+        "planes": (1, 97, 0.5, 0.04),
+        "planes_full": (1, 97, 0.5, 0.04),
+    },
+    "bars": {
+        "block": (18, 70, 12, 0.15),
+        "sgbm": (12, 82, 7, 0.10),
+        "sgm": (8, 86, 4, 0.06),
+        "planes_fast": (5, 92, 4.5, 0.06),
+        "planes": (5, 92, 4.5, 0.06),
+        "planes_full": (5, 92, 4.5, 0.06),
+    },
+    "swapped": {
+        "block": (6, 80, 4, 0.10),
+        "sgbm": (5, 90, 4, 0.15),
+        "sgm": (4, 90, 2, 0.04),
+        "planes_fast": (2, 94, 1, 0.04),
+        "planes": (2, 94, 1, 0.04),
+        "planes_full": (2, 94, 1, 0.04),
+    },
+}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -143,8 +167,10 @@ def exact_shifts(steps: int, roughness: float, blur: float, height=100, width=30
     spectrum = np.fft.rfft2(rng.normal(size=(height * down, width * along)))
     spectrum *= np.maximum(f, 1 / 64) ** -roughness * np.exp(-2 * (np.pi * blur * f) ** 2) * np.sinc(fx) * np.sinc(fy)
     shape = height * down, width * along
-    moved = [np.fft.irfft2(spectrum * np.exp(2j * np.pi * fx * k / steps), s=shape)[::down, ::along]
-             for k in range(steps // 2 + 1)]  # fmt: skip
+    moved = [
+        np.fft.irfft2(spectrum * np.exp(2j * np.pi * fx * k / steps), s=shape)[::down, ::along]
+        for k in range(steps // 2 + 1)
+    ]
     grey = 128 + 45 * np.array(moved) / np.std(moved[0])
     return [np.repeat(p[..., None], 3, 2) for p in np.clip(np.rint(grey), 0, 255).astype(np.uint8)]
 
@@ -219,9 +245,14 @@ def test_upside_down(slanted_pair, method):
 
 @settings(max_examples=8, deadline=None)
 @given(
-    height=st.integers(1, 40), width=st.integers(2, 90), lo=st.integers(-60, 60), span=st.integers(1, 70),
-    seed=st.integers(0, 99), holes=st.booleans(), swapped=st.booleans(),
-)  # fmt: skip
+    height=st.integers(1, 40),
+    width=st.integers(2, 90),
+    lo=st.integers(-60, 60),
+    span=st.integers(1, 70),
+    seed=st.integers(0, 99),
+    holes=st.booleans(),
+    swapped=st.booleans(),
+)
 def test_any_shape_and_range(height, width, lo, span, seed, holes, swapped):
     """Dense: a value within the range wherever the picture shows anything; kept: within the range or NaN."""
     lo = max(1 - width, min(lo, width - 1))
@@ -375,18 +406,34 @@ def test_sgbm_is_opencv(slanted_pair, mode, number, lo, hi):
     if hi < 40:  # the same pictures as a pair with negative disparities: turned round, they change places
         left, right = (right, left) if hi < 0 else (left, np.roll(right, 30, axis=1))
     count = {(8, 42): 48, (-20, 11): 32, (-40, -5): 48}[lo, hi]
-    opencv = cv2.StereoSGBM.create(minDisparity=lo, numDisparities=count, blockSize=5, P1=600, P2=2400,
-                                   preFilterCap=63, uniquenessRatio=0, disp12MaxDiff=-1, mode=number)  # fmt: skip
+    opencv = cv2.StereoSGBM.create(
+        minDisparity=lo,
+        numDisparities=count,
+        blockSize=5,
+        P1=600,
+        P2=2400,
+        preFilterCap=63,
+        uniquenessRatio=0,
+        disp12MaxDiff=-1,
+        mode=number,
+    )
     wide = 96
-    raw = [cv2.copyMakeBorder(p, top=0, bottom=0, left=max(lo + count, 0), right=max(-lo, 0),
-                              borderType=cv2.BORDER_REPLICATE) for p in (left, right)]  # fmt: skip
+    raw = [
+        cv2.copyMakeBorder(
+            p, top=0, bottom=0, left=max(lo + count, 0), right=max(-lo, 0), borderType=cv2.BORDER_REPLICATE
+        )
+        for p in (left, right)
+    ]
     answer = opencv.compute(*raw)[:, max(lo + count, 0) :][:, : left.shape[1]] / 16.0
     answer[(answer < lo) | (answer > hi)] = np.nan
     ours = MATCHERS["sgbm"](left, right, lo, hi, mode=mode).left
     assert ours.shape == left.shape[:2]
     np.testing.assert_array_equal(ours, answer.astype(np.float32))
-    lost = {(8, 42): (np.s_[:, 40:48], np.s_[:, -8:]), (-20, 11): (np.s_[:, 12:20], np.s_[:, -28:-20]),
-            (-40, -5): (np.s_[:, :8], np.s_[:, -48:-40])}[lo, hi]  # fmt: skip
+    lost = {
+        (8, 42): (np.s_[:, 40:48], np.s_[:, -8:]),
+        (-20, 11): (np.s_[:, 12:20], np.s_[:, -28:-20]),
+        (-40, -5): (np.s_[:, :8], np.s_[:, -48:-40]),
+    }[lo, hi]
     for border in lost:  # within the columns that OpenCV alone leaves blank, as far as matches lie in the picture
         assert np.isfinite(ours[border]).mean() > 0.5
     plain = opencv.compute(left, right) / 16.0
@@ -529,9 +576,18 @@ def test_wrong_names_and_values_are_refused():
     pair = pair_of(texture(20, 60), texture(20, 60))
     error = code_of(pair, (0, 8), method="elas")
     assert error.code == "unknown_method" and all(m in error.advice for m in MATCHERS)
-    wrong = [("sgm", {"window": "9x9"}), ("sgm", {"p1": 0}), ("sgm", {"p1": 10**6}), ("sgm", {"fall": 0.0}),
-             ("sgm", {"P1": 3}), ("block", {"cost": "ncc"}), ("block", {"radius": 0}), ("block", {"radius": 500}),
-             ("sgbm", {"mode": "bm"}), ("sgbm", {"block_size": 4})]  # fmt: skip
+    wrong = [
+        ("sgm", {"window": "9x9"}),
+        ("sgm", {"p1": 0}),
+        ("sgm", {"p1": 10**6}),
+        ("sgm", {"fall": 0.0}),
+        ("sgm", {"P1": 3}),
+        ("block", {"cost": "ncc"}),
+        ("block", {"radius": 0}),
+        ("block", {"radius": 500}),
+        ("sgbm", {"mode": "bm"}),
+        ("sgbm", {"block_size": 4}),
+    ]
     for method, options in wrong:
         error = code_of(pair, (0, 8), method=method, **options)
         assert error.code == "bad_option" and error.advice, (method, options)
@@ -567,8 +623,10 @@ def test_sgm_is_better_than_opencv(shared_data, scene):
     for method in ("sgm", "sgbm"):
         dense, _ = compute_disparity(pair, (0, count - 1), method=method, dense=True)
         kept, _ = compute_disparity(pair, (0, count - 1), method=method)
-        bad[method] = (disparity_scores(dense, scene.truth, scene.nonocc)["nonocc"]["bad_1"],
-                       disparity_scores(kept, scene.truth, scene.nonocc)["nonocc"]["bad_1_kept"])  # fmt: skip
+        bad[method] = (
+            disparity_scores(dense, scene.truth, scene.nonocc)["nonocc"]["bad_1"],
+            disparity_scores(kept, scene.truth, scene.nonocc)["nonocc"]["bad_1_kept"],
+        )
     assert bad["sgm"][0] < bad["sgbm"][0] and bad["sgm"][1] < bad["sgbm"][1]
 
 

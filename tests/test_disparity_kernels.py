@@ -47,8 +47,9 @@ def test_hamming_volume(rng, lo):
     left, right = rng.integers(0, 2**64, (2, H, W), dtype=np.uint64, endpoint=False)
     facing = right[:, column(np.arange(W)[:, None] - lo - np.arange(D))]
     oracle = np.bitwise_count(left[..., None] ^ facing)
-    np.testing.assert_array_equal(bands(costs.hamming_volume, left, right, lo, after=[np.empty((H, W, D), np.uint8)]),
-                                  oracle)  # fmt: skip
+    np.testing.assert_array_equal(
+        bands(costs.hamming_volume, left, right, lo, after=[np.empty((H, W, D), np.uint8)]), oracle
+    )
 
 
 @pytest.mark.parametrize("halves", [False, True])
@@ -139,8 +140,10 @@ def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
     a, b = left.astype(float), right.astype(float)
 
     def cost(x, u):  # of the windows about x and u, one of which may lie half way
-        own, other = ((p[4:9, int(np.floor(c)) - 2 :][:, :5] + p[4:9, int(np.ceil(c)) - 2 :][:, :5]) / 2
-                      for p, c in ((a, x), (b, u)))  # fmt: skip
+        own, other = (
+            (p[4:9, int(np.floor(c)) - 2 :][:, :5] + p[4:9, int(np.ceil(c)) - 2 :][:, :5]) / 2
+            for p, c in ((a, x), (b, u))
+        )
         return ((own - other) ** 2).sum() if kind == windows.SSD else 1 - np.corrcoef(own.ravel(), other.ravel())[0, 1]
 
     def vertex(c):
@@ -242,8 +245,12 @@ def test_semi_global(rng, height, threads):
     cost = rng.integers(0, 63, (height, W, D)).astype(np.uint8)
     picture = rng.integers(0, 256, (height, W, 3)).astype(np.uint8)
     p2 = aggregate.jump_penalties(7, 8.0, 10.0)
-    oracle = sum(one_path(cost, picture, 7, p2.astype(int), dy, dx)
-                 for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))  # fmt: skip
+    oracle = sum(
+        one_path(cost, picture, 7, p2.astype(int), dy, dx)
+        for dy in (-1, 0, 1)
+        for dx in (-1, 0, 1)
+        if (dy, dx) != (0, 0)
+    )
     np.testing.assert_array_equal(aggregate.semi_global(cost, picture, 7, p2, threads), oracle)
 
 
@@ -251,8 +258,12 @@ def test_semi_global_at_the_largest_penalties_does_not_overflow(rng):
     cost = np.where(rng.random((H, W, D)) < 0.5, 0, 62).astype(np.uint8)
     picture = np.zeros((H, W, 3), np.uint8)
     p2 = aggregate.jump_penalties(aggregate.P2_LIMIT, 8.0, 10.0)
-    oracle = sum(one_path(cost, picture, aggregate.P2_LIMIT, p2.astype(int), dy, dx)
-                 for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))  # fmt: skip
+    oracle = sum(
+        one_path(cost, picture, aggregate.P2_LIMIT, p2.astype(int), dy, dx)
+        for dy in (-1, 0, 1)
+        for dx in (-1, 0, 1)
+        if (dy, dx) != (0, 0)
+    )
     np.testing.assert_array_equal(aggregate.semi_global(cost, picture, aggregate.P2_LIMIT, p2, 2), oracle)
 
 
@@ -603,8 +614,9 @@ def test_a_large_piece_outweighs_the_noise(seed):
     start, x, y = segments.members(pieces, 2)
     agreed = np.empty((2, 3))
     unknown = np.full((height, width), NAN)
-    segments.agree_pieces(start, x, y, unknown, np.full((2, 3), np.nan), np.zeros(2), words, facing, 0, 9, 14.0, 14.0,
-                          1, 2, agreed)  # fmt: skip
+    segments.agree_pieces(
+        start, x, y, unknown, np.full((2, 3), np.nan), np.zeros(2), words, facing, 0, 9, 14.0, 14.0, 1, 2, agreed
+    )
     v, u = np.mgrid[:height, 10:width]
     assert np.median(np.abs(agreed[1] @ [u.ravel(), v.ravel(), np.ones(u.size)] - 6)) < 0.25
 

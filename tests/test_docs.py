@@ -14,8 +14,19 @@ import stereo3d
 
 ROOT = Path(__file__).resolve().parents[1]
 # kernels, and what the page of options tells
-INTERNAL = {"cli", "compiling", "digits", "neighbours", "patchfit", "posefit", "raycast", "rays", "warmup", "__init__",
-            "__main__"}  # fmt: skip
+INTERNAL = {
+    "cli",
+    "compiling",
+    "digits",
+    "neighbours",
+    "patchfit",
+    "posefit",
+    "raycast",
+    "rays",
+    "warmup",
+    "__init__",
+    "__main__",
+}
 
 
 def load(name: str):
@@ -86,8 +97,14 @@ def test_every_public_function_tells_shapes_or_what_it_takes(name):
 def test_a_notebook_becomes_a_page(hooks):
     v4 = nbformat.v4
     picture = v4.new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
-    code = v4.new_code_cell("print(1)", outputs=[v4.new_output("stream", name="stdout", text="1\n"), picture,
-                                                 v4.new_output("stream", name="stderr", text="noise")])  # fmt: skip
+    code = v4.new_code_cell(
+        "print(1)",
+        outputs=[
+            v4.new_output("stream", name="stdout", text="1\n"),
+            picture,
+            v4.new_output("stream", name="stderr", text="noise"),
+        ],
+    )
     notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# A\n\n[b](02_b.ipynb)"), code])
     page, pictures = hooks.page_of(notebook, "01_a")
     assert "[b](02_b.md)" in page and "```python\nprint(1)\n```" in page and "```text\n1\n```" in page

@@ -168,8 +168,10 @@ def test_seven_point_finds_opencvs_solutions():
             return l / np.linalg.norm(l[:, :2], axis=1, keepdims=True) / [1, 1, 1000]
 
         for F in theirs:
-            assert min(np.minimum(abs(lines(F) - lines(G)).max(1), abs(lines(F) + lines(G)).max(1)).max()
-                       for G in found) < 0.02  # fmt: skip
+            assert (
+                min(np.minimum(abs(lines(F) - lines(G)).max(1), abs(lines(F) + lines(G)).max(1)).max() for G in found)
+                < 0.02
+            )
 
 
 @pytest.mark.parametrize(
@@ -274,9 +276,13 @@ def test_fundamental_matrix_of_few_right_matches_no_worse_than_opencv():
         exact, _ = synthetic.random_two_view(300, seed=seed, motion="converging")
         found = epipolar.ransac_fundamental(matches.x1, matches.x2, threshold=1.5, seed=seed)
         F, _ = cv2.findFundamentalMat(
-            points1=matches.x1, points2=matches.x2, method=cv2.USAC_MAGSAC, ransacReprojThreshold=1.5,
-            confidence=0.9999, maxIters=50000,
-        )  # fmt: skip
+            points1=matches.x1,
+            points2=matches.x2,
+            method=cv2.USAC_MAGSAC,
+            ransacReprojThreshold=1.5,
+            confidence=0.9999,
+            maxIters=50000,
+        )
         for errors, G in ((ours, found.model), (theirs, F[:3])):
             errors.append(np.median(np.abs(g.sampson(G, exact.x1, exact.x2))))
         assert np.linalg.svd(found.model, compute_uv=False)[2] < 1e-12
@@ -305,8 +311,12 @@ def test_all_real_roots_of_polynomials():
     rng = np.random.default_rng(7)
     for degree in (3, 10):
         for _ in range(60):
-            true = np.concatenate([rng.normal(size=degree - 2 * (pairs := rng.integers(0, degree // 2 + 1)))
-                                   * 10 ** rng.uniform(-1, 1, degree - 2 * pairs)])  # fmt: skip
+            true = np.concatenate(
+                [
+                    rng.normal(size=degree - 2 * (pairs := rng.integers(0, degree // 2 + 1)))
+                    * 10 ** rng.uniform(-1, 1, degree - 2 * pairs)
+                ]
+            )
             c = np.array([1.0])
             for z in true:
                 c = np.convolve(c, [1, -z])
@@ -463,9 +473,13 @@ def test_pose_no_worse_than_opencv(motion):
         view = epipolar.estimate_two_view(matches, unposed(rig), seed=seed)
         ours.append(pose_errors(view.R, view.t, rig))
         E, mask = cv2.findEssentialMat(
-            points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K, method=cv2.RANSAC, prob=0.9999,
+            points1=matches.x1,
+            points2=matches.x2,
+            cameraMatrix=rig.cam1.K,
+            method=cv2.RANSAC,
+            prob=0.9999,
             threshold=1.5,
-        )  # fmt: skip
+        )
         _, R, t, _ = cv2.recoverPose(
             E=E[:3], points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K, mask=mask
         )
@@ -663,8 +677,10 @@ def test_two_focals_centre_and_distortion_are_found_with_the_pose():
     cam1 = Camera(K1, (1600, 1200), np.array([-0.08, 0, 0, 0]))
     cam2 = Camera(K2, (2000, 1500), np.array([0.05, 0, 0, 0]))
     matches, rig = shot_by(cam1, cam2, 600, seed=5, noise=0.1, turn=(4, -14, 8))
-    blank = [Camera(np.array([[f, 0, (w - 1) / 2], [0, f, (h - 1) / 2], [0, 0, 1]]), (w, h), source="exif")
-             for f, (w, h) in ((1150.0, cam1.size), (1600.0, cam2.size))]  # fmt: skip
+    blank = [
+        Camera(np.array([[f, 0, (w - 1) / 2], [0, f, (h - 1) / 2], [0, 0, 1]]), (w, h), source="exif")
+        for f, (w, h) in ((1150.0, cam1.size), (1600.0, cam2.size))
+    ]
     view = epipolar.estimate_two_view(matches, Rig(*blank))
     for found, camera, bend in ((view.rig.cam1, cam1, -0.08), (view.rig.cam2, cam2, 0.05)):
         assert found.focal == pytest.approx(camera.focal, rel=3 * view.focal_sigma)

@@ -30,14 +30,29 @@ def test_disparity_scores_by_hand():
     scores = evaluate.disparity_scores(found, truth, nonocc)
     # errors with truth: 0 .5 .75 1 | 1.5 nan 3 | 0 nan
     assert scores["all"] == pytest.approx(
-        {"pixels": 9, "coverage": 700 / 9, "bad_0.5": 700 - 100 * 58 / 9, "bad_1": 400 / 9, "bad_2": 300 / 9,
-         "mean_error": 6.75 / 7, "bad_1_kept": 200 / 7} | {"bad_0.5": 600 / 9}
-    )  # fmt: skip
+        {
+            "pixels": 9,
+            "coverage": 700 / 9,
+            "bad_0.5": 700 - 100 * 58 / 9,
+            "bad_1": 400 / 9,
+            "bad_2": 300 / 9,
+            "mean_error": 6.75 / 7,
+            "bad_1_kept": 200 / 7,
+        }
+        | {"bad_0.5": 600 / 9}
+    )
     # of them non-occluded: 0 .5 .75 | 1.5 nan | 0
     assert scores["nonocc"] == pytest.approx(
-        {"pixels": 6, "coverage": 500 / 6, "bad_0.5": 300 / 6, "bad_1": 200 / 6, "bad_2": 100 / 6,
-         "mean_error": 2.75 / 5, "bad_1_kept": 100 / 5}
-    )  # fmt: skip
+        {
+            "pixels": 6,
+            "coverage": 500 / 6,
+            "bad_0.5": 300 / 6,
+            "bad_1": 200 / 6,
+            "bad_2": 100 / 6,
+            "mean_error": 2.75 / 5,
+            "bad_1_kept": 100 / 5,
+        }
+    )
     assert scores["kept"] == pytest.approx({"pixels": 7, "coverage": 700 / 9, "bad_1": 200 / 7})
     assert all(type(v) in (int, float) for part in scores.values() for v in part.values())
 
@@ -93,9 +108,13 @@ def test_read_scene_infinite_is_unknown(tmp_path):
 
 @pytest.mark.parametrize(
     "changes, code",
-    [({"left": "no.png"}, "file_missing"), ({"disp_left": "no.png"}, "file_missing"),
-     ({"left": "pair.json"}, "file_unreadable"), ({"disp_left": "pair.json"}, "unknown_format")],
-)  # fmt: skip
+    [
+        ({"left": "no.png"}, "file_missing"),
+        ({"disp_left": "no.png"}, "file_missing"),
+        ({"left": "pair.json"}, "file_unreadable"),
+        ({"disp_left": "pair.json"}, "unknown_format"),
+    ],
+)
 def test_read_scene_says_what_is_wrong(tmp_path, changes, code):
     with pytest.raises(StereoError) as caught:
         evaluate.read_scene(write_scene(tmp_path, **changes))
@@ -233,8 +252,16 @@ def test_read_truth_camera(tmp_path):
     assert evaluate.read_truth_camera(tmp_path / "b.json", "right")[0].dist.tolist() == [0.1, 0.01]
     with pytest.raises(StereoError, match="no view '7'.*left, right"):
         evaluate.read_truth_camera(tmp_path / "b.json", "7")
-    for change in ({"K": [[1, 2]]}, {"R": (2 * R).tolist()}, {"R": np.diag([1, 1, -1]).tolist()}, {"t": [1, 2]},
-                   {"size": [3]}, {"K": np.zeros((3, 3)).tolist()}, {"K": "x"}, {"dist": [nan]}):  # fmt: skip
+    for change in (
+        {"K": [[1, 2]]},
+        {"R": (2 * R).tolist()},
+        {"R": np.diag([1, 1, -1]).tolist()},
+        {"t": [1, 2]},
+        {"size": [3]},
+        {"K": np.zeros((3, 3)).tolist()},
+        {"K": "x"},
+        {"dist": [nan]},
+    ):
         (tmp_path / "c.json").write_text(json.dumps({"cameras": {"x": entry | change}}))
         with pytest.raises(StereoError) as caught:
             evaluate.read_truth_camera(tmp_path / "c.json", "x")
@@ -570,10 +597,15 @@ def test_obj_by_hand(tmp_path):
 
 @pytest.mark.parametrize(
     "faces, uv",
-    [("f 1/1/9 2/2/9 3/3/9\nf 1/1/9 3/3/9 4/4/9", True), ("f 1 2 3\nf 1 3 4", False), ("f 1 2 3 4", False),
-     ("f 1//7 2//7 3//7\n f 1//7 3//7 4//7  # why", False), ("f 1/1 2/2 3/3 4/4", True),
-     ("f 1/1 2/2/1 3/3\nf 1/1 3/3 4/4", True)],
-)  # fmt: skip
+    [
+        ("f 1/1/9 2/2/9 3/3/9\nf 1/1/9 3/3/9 4/4/9", True),
+        ("f 1 2 3\nf 1 3 4", False),
+        ("f 1 2 3 4", False),
+        ("f 1//7 2//7 3//7\n f 1//7 3//7 4//7  # why", False),
+        ("f 1/1 2/2 3/3 4/4", True),
+        ("f 1/1 2/2/1 3/3\nf 1/1 3/3 4/4", True),
+    ],
+)
 def test_obj_forms_of_faces(tmp_path, faces, uv):
     mesh = read_text(tmp_path, SQUARE.split("f 1")[0] + "vn 0 0 1\n" + faces + "\n")
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]] and (mesh.uv is not None) == uv
@@ -583,17 +615,29 @@ def test_obj_seam_splits_vertices(tmp_path):
     mesh = read_text(tmp_path, SQUARE.replace("f 1/1 3/3 4/4", "f 1/2 3/3 4/4"))
     assert len(mesh.vertices) == 5
     assert mesh.vertices[mesh.faces].tolist() == [
-        [[0, 0, 1], [1, 0, 1], [1, -1, 1]], [[0, 0, 1], [1, -1, 1], [0, -1, 2]]
-    ]  # fmt: skip
+        [[0, 0, 1], [1, 0, 1], [1, -1, 1]],
+        [[0, 0, 1], [1, -1, 1], [0, -1, 2]],
+    ]
     assert mesh.uv[mesh.faces].tolist() == [[[0, 0], [1, 0], [1, 1]], [[1, 0], [1, 1], [0, 1]]]
 
 
 @pytest.mark.parametrize(
     "old, new",
-    [("v 1 0 -1", "v 1 0"), ("v 1 0 -1", "v 1 zero -1"), ("v 1 0 -1", "v 1 nan -1"), ("4/4", "5/4"), ("4/4", "4/5"),
-     ("4/4", "-1/-1"), ("4/4", "4"), ("f 1/1 2/2 3/3", "f 1/1 2/2"), ("f 1/1 2/2 3/3", "f"), ("4/4", "0/4"),
-     ("vt 0 1", "vt"), ("4/4", "a/4")],
-)  # fmt: skip
+    [
+        ("v 1 0 -1", "v 1 0"),
+        ("v 1 0 -1", "v 1 zero -1"),
+        ("v 1 0 -1", "v 1 nan -1"),
+        ("4/4", "5/4"),
+        ("4/4", "4/5"),
+        ("4/4", "-1/-1"),
+        ("4/4", "4"),
+        ("f 1/1 2/2 3/3", "f 1/1 2/2"),
+        ("f 1/1 2/2 3/3", "f"),
+        ("4/4", "0/4"),
+        ("vt 0 1", "vt"),
+        ("4/4", "a/4"),
+    ],
+)
 def test_obj_strictly(tmp_path, old, new):
     with pytest.raises(StereoError) as caught:
         read_text(tmp_path, SQUARE.replace(old, new))
@@ -643,9 +687,17 @@ def test_read_mesh_says_what_is_wrong(tmp_path):
     for suffix in ("obj", "ply", "glb", "stl"):
         (tmp_path / f"empty.{suffix}").write_bytes(b"")
     (tmp_path / "mesh.fbx").write_bytes(b"")
-    codes = {"cloud.ply": "empty_mesh", "broken.ply": "file_unreadable", "broken.glb": "file_unreadable",
-             "empty.obj": "empty_mesh", "empty.ply": "empty_mesh", "empty.glb": "empty_mesh",
-             "empty.stl": "empty_mesh", "mesh.fbx": "unknown_format", "no.obj": "file_missing"}  # fmt: skip
+    codes = {
+        "cloud.ply": "empty_mesh",
+        "broken.ply": "file_unreadable",
+        "broken.glb": "file_unreadable",
+        "empty.obj": "empty_mesh",
+        "empty.ply": "empty_mesh",
+        "empty.glb": "empty_mesh",
+        "empty.stl": "empty_mesh",
+        "mesh.fbx": "unknown_format",
+        "no.obj": "file_missing",
+    }
     for name, code in codes.items():
         with pytest.raises(StereoError) as caught:
             evaluate.read_mesh(tmp_path / name)

@@ -65,7 +65,7 @@ def parse_obj(path):
     """OBJ by its own words: nothing passes that this writer does not promise. v, vt, f, words of the one material."""
     v, vt, groups, words = parse_obj_groups(path)
     assert len(groups) == 1
-    (material, f), = groups.items()
+    ((material, f),) = groups.items()
     if material:
         words["usemtl"] = material
     return v, vt, f, words
@@ -146,8 +146,9 @@ def test_two_photos_in_an_obj_by_the_letter(tmp_path):
     materials = parse_mtl(tmp_path / words["mtllib"])
     assert list(groups) == list(materials) and len(groups) == 2
     assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
-    for (name, f), which, uv, image in zip(groups.items(), (~mesh.second, mesh.second), (mesh.uv, mesh.uv2),
-                                           (mesh.texture, mesh.texture2), strict=True):  # fmt: skip
+    for (name, f), which, uv, image in zip(
+        groups.items(), (~mesh.second, mesh.second), (mesh.uv, mesh.uv2), (mesh.texture, mesh.texture2), strict=True
+    ):
         assert np.array_equal(f[..., 0], mesh.faces[which])
         assert np.allclose(vt[f[..., 1]], uv[mesh.faces[which]], rtol=1e-8, atol=0)
         assert np.array_equal(picture(tmp_path / materials[name]["map_Kd"]), image)  # PNG loses nothing
@@ -165,8 +166,9 @@ def test_two_photos_in_trimesh(tmp_path, suffix):
     parts = trimesh.load_scene(path, process=False).dump()
     parts = sorted(parts, key=lambda part: part.visual.material.name)
     assert [part.visual.material.name for part in parts] == ["photo", "photo2"]
-    for part, which, uv, image in zip(parts, (~mesh.second, mesh.second), (mesh.uv, mesh.uv2),
-                                      (mesh.texture, mesh.texture2), strict=True):  # fmt: skip
+    for part, which, uv, image in zip(
+        parts, (~mesh.second, mesh.second), (mesh.uv, mesh.uv2), (mesh.texture, mesh.texture2), strict=True
+    ):
         assert np.allclose(part.triangles, (mesh.vertices * FLIP)[mesh.faces[which]], rtol=1e-6, atol=1e-12)
         assert np.allclose(part.visual.uv[part.faces], uv[mesh.faces[which]], atol=1e-6)
         material = part.visual.material
@@ -334,8 +336,9 @@ def test_ply_in_trimesh_and_open3d(tmp_path):
     assert np.allclose(read.vertices, mesh.vertices * FLIP, rtol=1e-7)
     assert np.array_equal(read.faces, mesh.faces)
     H, W = mesh.texture.shape[:2]
-    at = mesh.texture[np.minimum(((1 - mesh.uv[:, 1]) * H).astype(int), H - 1),
-                      np.minimum((mesh.uv[:, 0] * W).astype(int), W - 1)]  # fmt: skip
+    at = mesh.texture[
+        np.minimum(((1 - mesh.uv[:, 1]) * H).astype(int), H - 1), np.minimum((mesh.uv[:, 0] * W).astype(int), W - 1)
+    ]
     assert np.array_equal(read.visual.vertex_colors[:, :3], at)
     raw = read.metadata["_ply_raw"]["vertex"]["data"]
     assert np.array_equal(np.asarray(raw["sigma"]).ravel(), mesh.sigma.astype(np.float32))
@@ -372,8 +375,9 @@ def test_glb_by_the_letter(tmp_path):
     assert kind == b"BIN\0" and size == len(body) == tree["buffers"][0]["byteLength"] and size % 4 == 0
     assert all(v["byteOffset"] % 4 == 0 and v["byteOffset"] + v["byteLength"] <= size for v in tree["bufferViews"])
     position = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
-    xyz = np.frombuffer(body, "<f4", 3 * position["count"],
-                        tree["bufferViews"][position["bufferView"]]["byteOffset"]).reshape(-1, 3)  # fmt: skip
+    xyz = np.frombuffer(
+        body, "<f4", 3 * position["count"], tree["bufferViews"][position["bufferView"]]["byteOffset"]
+    ).reshape(-1, 3)
     assert np.array_equal(xyz, (mesh.vertices * FLIP).astype(np.float32))
     assert position["min"] == xyz.min(0).tolist() and position["max"] == xyz.max(0).tolist()
     assert tree["asset"]["extras"]["unit"] == "m"
@@ -553,8 +557,12 @@ def test_what_is_read_back_looks_like_the_scene_from_three_places(tmp_path, sphe
         corners = np.asarray(read.triangles)
         vertices, uv = np.asarray(read.vertices)[corners].reshape(-1, 3), np.asarray(read.triangle_uvs)
         faces, texture = np.arange(len(vertices)).reshape(-1, 3), np.asarray(read.textures[-1])[::-1, :, :3]
-    read = Mesh(np.asarray(vertices) * FLIP, np.asarray(faces, np.int32), uv=np.asarray(uv),
-                texture=np.ascontiguousarray(texture))  # fmt: skip
+    read = Mesh(
+        np.asarray(vertices) * FLIP,
+        np.asarray(faces, np.int32),
+        uv=np.asarray(uv),
+        texture=np.ascontiguousarray(texture),
+    )
     for photo, t, most in views:
         drawn = render(read, K=scale_K(camera.K, 0.5, 0.5), size=small, t=t, background=(255, 0, 255))
         true = cv2.resize(src=photo.pixels, dsize=small, interpolation=cv2.INTER_AREA).astype(float)

@@ -30,9 +30,11 @@ def true_positions(pair, x1):
     j = np.clip(np.floor(x1).astype(int), 0, [w - 2, h - 2])
     q = 1 / pair.depth1
     inverse = (
-        (1 - a) * (1 - b) * q[j[:, 1], j[:, 0]] + a * (1 - b) * q[j[:, 1], j[:, 0] + 1]
-        + (1 - a) * b * q[j[:, 1] + 1, j[:, 0]] + a * b * q[j[:, 1] + 1, j[:, 0] + 1]
-    )  # fmt: skip
+        (1 - a) * (1 - b) * q[j[:, 1], j[:, 0]]
+        + a * (1 - b) * q[j[:, 1], j[:, 0] + 1]
+        + (1 - a) * b * q[j[:, 1] + 1, j[:, 0]]
+        + a * b * q[j[:, 1] + 1, j[:, 0] + 1]
+    )
     X = hom(undistort(x1, rig.cam1.K, rig.cam1.dist)) / inverse[:, None]
     return project(X, rig.cam2.K, rig.R, rig.t, rig.cam2.dist), smooth
 
@@ -116,9 +118,7 @@ def test_patches_are_turned_with_their_features():
 def test_patches_that_do_not_belong_together_stay():
     rng = np.random.default_rng(8)
     pictures = [cv2.GaussianBlur(src=rng.normal(0, 1, (200, 200)), ksize=(0, 0), sigmaX=4) for _ in range(2)]
-    left, right = (
-        Photo(np.repeat(np.clip(128 + 400 * p, 0, 255).astype(np.uint8)[..., None], 3, 2)) for p in pictures
-    )
+    left, right = (Photo(np.repeat(np.clip(128 + 400 * p, 0, 255).astype(np.uint8)[..., None], 3, 2)) for p in pictures)
     x = rng.uniform(30, 170, (300, 2))
     matches = Matches(x, x + rng.uniform(-2, 2, x.shape), np.ones(300, np.float32))
     found = features.refine_matches(left, right, matches, np.tile(np.eye(2), (300, 1, 1)))
@@ -265,8 +265,11 @@ def test_nearest_neighbours_as_the_oracle(seed, n1, n2, ratio):
     # equal distances may be decided either way
     D = np.sqrt(((d1[:, None].astype(float) - d2[None]) ** 2).sum(-1))
     for a, b in set(found) ^ set(wanted):
-        assert (D[a] == D[a, b]).sum() > 1 or (D[:, b] == D[a, b]).sum() > 1 or abs(
-            min(found.get((a, b), 1), wanted.get((a, b), 1)) - (1 - ratio)) < 1e-5  # fmt: skip
+        assert (
+            (D[a] == D[a, b]).sum() > 1
+            or (D[:, b] == D[a, b]).sum() > 1
+            or abs(min(found.get((a, b), 1), wanted.get((a, b), 1)) - (1 - ratio)) < 1e-5
+        )
     for key in set(found) & set(wanted):
         assert found[key] == pytest.approx(wanted[key], abs=1e-5)
     assert len(found) >= k // 2
@@ -354,10 +357,15 @@ def test_tiny_photos_end_in_one_clear_error(method, size):
     assert caught.value.code == "few_features"
 
 
-@pytest.mark.parametrize("wrong, words", [
-    ({"foo": 1}, "sift has no option 'foo'"), ({"contrast": -1}, "sift.contrast cannot be -1"),
-    ({"ratio": 2}, "sift.ratio cannot be 2"), ({"max_size": 0}, "max_size cannot be 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"foo": 1}, "sift has no option 'foo'"),
+        ({"contrast": -1}, "sift.contrast cannot be -1"),
+        ({"ratio": 2}, "sift.ratio cannot be 2"),
+        ({"max_size": 0}, "max_size cannot be 0"),
+    ],
+)
 def test_options_that_there_are_not(handheld_pair, wrong, words):
     photos = handheld_pair.left, handheld_pair.right
     found = Features(np.zeros((30, 2)), np.zeros((30, 128), np.float32), np.zeros((30, 2, 2)))

@@ -182,8 +182,10 @@ def test_a_numpy_file_under_the_others_name(tmp_path, wave, content, suffix):
     assert same(read_map(path.rename(tmp_path / ("b" + suffix))), wave)
 
 
-@pytest.mark.parametrize("header", [b"Pf\n0 7\n-1\n", b"Pf\n-5 7\n-1\n", b"Pf\n5 7\ne\n", b"P5\n5 7\n255\n",
-                                    b"Pf\n99999999999 99999999999\n-1\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [b"Pf\n0 7\n-1\n", b"Pf\n-5 7\n-1\n", b"Pf\n5 7\ne\n", b"P5\n5 7\n255\n", b"Pf\n99999999999 99999999999\n-1\n"],
+)
 def test_pfm_headers_that_are_none(tmp_path, header):
     path = tmp_path / "a.pfm"
     path.write_bytes(header + bytes(140))
@@ -193,8 +195,13 @@ def test_pfm_headers_that_are_none(tmp_path, header):
 
 
 def test_what_is_no_map(tmp_path):
-    arrays = {"line": np.zeros(4), "colour": np.zeros((4, 5, 3)), "empty": np.zeros((0, 5)), "words": np.array([["a"]]),
-              "complex": np.zeros((2, 2), complex)}  # fmt: skip
+    arrays = {
+        "line": np.zeros(4),
+        "colour": np.zeros((4, 5, 3)),
+        "empty": np.zeros((0, 5)),
+        "words": np.array([["a"]]),
+        "complex": np.zeros((2, 2), complex),
+    }
     for name, value in arrays.items():
         np.save(tmp_path / f"{name}.npy", value)
     np.save(tmp_path / "objects.npy", np.array([[{}]]), allow_pickle=True)

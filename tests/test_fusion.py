@@ -103,8 +103,15 @@ def test_a_wall_steep_to_the_first_photo_is_whole_by_the_second(sign):
     assert np.allclose(d, wall(x) if sign > 0 else -wall(W - 1 - x), atol=1e-3)
     points, s = triangulate(fused.disparity, pair, view, disparity_sigma=fused.sigma)
     between = triangulate_between(more, pair, view)
-    z = F * B / wall((between.points[:, 0] / between.points[:, 2] * F + W / 2) if sign > 0 else
-                     (W - 1 - between.points[:, 0] / between.points[:, 2] * F - W / 2))  # fmt: skip
+    z = (
+        F
+        * B
+        / wall(
+            (between.points[:, 0] / between.points[:, 2] * F + W / 2)
+            if sign > 0
+            else (W - 1 - between.points[:, 0] / between.points[:, 2] * F - W / 2)
+        )
+    )
     assert np.allclose(between.points[:, 2], z, rtol=1e-3) and len(between.after) == len(x)
     assert (np.diff(between.after) >= 0).all()
 

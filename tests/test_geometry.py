@@ -132,9 +132,7 @@ def test_undistort_is_the_inverse(count):
     precise = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 200, 1e-14)
     points = photo.reshape(-1, 1, 2)
     if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4
-        theirs = cv2.undistortPointsIter(
-            src=points, cameraMatrix=K, distCoeffs=dist, R=None, P=None, criteria=precise
-        )
+        theirs = cv2.undistortPointsIter(src=points, cameraMatrix=K, distCoeffs=dist, R=None, P=None, criteria=precise)
     else:
         theirs = cv2.undistortPoints(src=points, cameraMatrix=K, distCoeffs=dist, criteria=precise)
     assert np.abs(g.undistort(photo, K, dist).reshape(-1, 2) - theirs.reshape(-1, 2)).max() < 1e-8
@@ -488,8 +486,14 @@ def test_noisy_relative_orientation_is_no_worse_than_opencvs_and_turns_back():
         d1, d2 = rays_of(matches, rig)
         R, t = g.relative_orientation(d1, d2)
         ours.append([g.rotation_angle_deg(R @ rig.R.T), g.angle_deg(t, rig.t)])
-        E, _ = cv2.findEssentialMat(points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K, method=cv2.RANSAC,
-                                    prob=0.9999, threshold=2.0)  # fmt: skip
+        E, _ = cv2.findEssentialMat(
+            points1=matches.x1,
+            points2=matches.x2,
+            cameraMatrix=rig.cam1.K,
+            method=cv2.RANSAC,
+            prob=0.9999,
+            threshold=2.0,
+        )
         _, R_cv, t_cv, _ = cv2.recoverPose(E=E[:3], points1=matches.x1, points2=matches.x2, cameraMatrix=rig.cam1.K)
         theirs.append([g.rotation_angle_deg(R_cv @ rig.R.T), g.angle_deg(t_cv.ravel(), rig.t)])
         # least squares of the same angles by scipy

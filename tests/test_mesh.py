@@ -51,8 +51,9 @@ def sphere_before_wall():
     b, dd = d @ CENTRE, (d**2).sum(-1)
     inside = b * b - dd * (CENTRE @ CENTRE - RADIUS**2)
     z = np.where(inside > 0, (b - np.sqrt(np.maximum(inside, 0))) / dd, WALL)
-    return d * z[..., None], lambda X: np.minimum(np.abs(np.linalg.norm(X - CENTRE, axis=1) - RADIUS),
-                                                  np.abs(X[:, 2] - WALL))  # fmt: skip
+    return d * z[..., None], lambda X: np.minimum(
+        np.abs(np.linalg.norm(X - CENTRE, axis=1) - RADIUS), np.abs(X[:, 2] - WALL)
+    )
 
 
 def bars():
@@ -438,8 +439,11 @@ def test_sigma_goes_with_the_vertices(method):
     assert np.median(np.abs(mesh.sigma / expected - 1)) < 0.02
 
 
-maps = arrays(np.float64, st.tuples(st.integers(2, 9), st.integers(2, 9)),
-              elements=st.one_of(st.just(np.nan), st.floats(0.5, 50), st.just(3.0)))  # fmt: skip
+maps = arrays(
+    np.float64,
+    st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    elements=st.one_of(st.just(np.nan), st.floats(0.5, 50), st.just(3.0)),
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -512,8 +516,13 @@ def test_misuse_is_refused():
         build_mesh(points[..., 0])
     with pytest.raises(ValueError, match="sigma"):
         build_mesh(points, sigma=np.ones((3, 3)))
-    for method, option in [("grid", {"max_angle": 120.0}), ("grid", {"faces": -1}), ("poisson", {"depth": 40}),
-                           ("poisson", {"islands": 2.0}), ("poisson", {"support": np.nan})]:  # fmt: skip
+    for method, option in [
+        ("grid", {"max_angle": 120.0}),
+        ("grid", {"faces": -1}),
+        ("poisson", {"depth": 40}),
+        ("poisson", {"islands": 2.0}),
+        ("poisson", {"support": np.nan}),
+    ]:
         with pytest.raises(StereoError, match=next(iter(option))) as caught:
             build_mesh(points, method=method, **option)
         assert caught.value.code == "bad_option"
@@ -540,8 +549,13 @@ def test_uv_is_where_the_camera_sees_the_vertex(dist):
     camera = Camera(scale_K(K, 3.0) + [[0, 0, 20], [0, 0, -10], [0, 0, 0]], (960, 720), np.array(dist))
     textured = texture_mesh(mesh, photo_of(camera.size), camera)
     cv2 = pytest.importorskip("cv2")
-    x = cv2.projectPoints(objectPoints=textured.vertices, rvec=np.zeros(3), tvec=np.zeros(3), cameraMatrix=camera.K,
-                          distCoeffs=camera.dist if dist else None)[0].reshape(-1, 2)  # fmt: skip
+    x = cv2.projectPoints(
+        objectPoints=textured.vertices,
+        rvec=np.zeros(3),
+        tvec=np.zeros(3),
+        cameraMatrix=camera.K,
+        distCoeffs=camera.dist if dist else None,
+    )[0].reshape(-1, 2)
     pixel = np.column_stack([textured.uv[:, 0] * 960 - 0.5, (1 - textured.uv[:, 1]) * 720 - 0.5])
     inside = ((x >= -0.5) & (x <= [959.5, 719.5])).all(1)
     assert inside.mean() > 0.9
@@ -609,8 +623,14 @@ def two_views(gain=(1.0, 1.0, 1.0)):
     mesh = Mesh(vertices, np.concatenate([faces, faces + grid * grid]).astype(np.int32))
 
     def paint(X):  # smooth in space
-        return 128 + 60 * np.stack([np.sin(2 * X[..., 0] + X[..., 2]), np.sin(2 * X[..., 1]),
-                                    np.sin(X[..., 0] - 2 * X[..., 1] + 3 * X[..., 2])], -1)  # fmt: skip
+        return 128 + 60 * np.stack(
+            [
+                np.sin(2 * X[..., 0] + X[..., 2]),
+                np.sin(2 * X[..., 1]),
+                np.sin(X[..., 0] - 2 * X[..., 1] + 3 * X[..., 2]),
+            ],
+            -1,
+        )
 
     def photo(R, t, factor):
         open3d = pytest.importorskip("open3d")

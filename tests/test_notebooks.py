@@ -21,9 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "data" / "demo"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LECTURES = {  # of MIT 6.801, Fall 2020, that each notebook says it follows
-    "01": {2, 16, 18, 19, 20, 21}, "02": {17, 20, 21}, "03": {17, 18, 19, 20, 21}, "04": {11, 16, 21},
-    "05": {3, 6, 21}, "06": {5, 14, 21, 22},
-}  # fmt: skip
+    "01": {2, 16, 18, 19, 20, 21},
+    "02": {17, 20, 21},
+    "03": {17, 18, 19, 20, 21},
+    "04": {11, 16, 21},
+    "05": {3, 6, 21},
+    "06": {5, 14, 21, 22},
+}
 HAND_OVER = """
 import json
 print(json.dumps({

@@ -12,13 +12,24 @@ from stereo3d.options import Between, check_options, choose, options_of
 
 
 def method(
-    left, right=None, *, needed, count=12, gain: float = 1.5, clean: bool = True, name: str = "x",
-    census: Literal["5x7", "7x9"] = "5x7", size: Literal[3, 5, 7] = 5,
-    share: Annotated[float, Between(0, 1)] = 0.5, levels: Annotated[int, Between(1)] = 3,
-    most: Annotated[float, Between(high=9)] = 4.0, limit: float | None = None,
+    left,
+    right=None,
+    *,
+    needed,
+    count=12,
+    gain: float = 1.5,
+    clean: bool = True,
+    name: str = "x",
+    census: Literal["5x7", "7x9"] = "5x7",
+    size: Literal[3, 5, 7] = 5,
+    share: Annotated[float, Between(0, 1)] = 0.5,
+    levels: Annotated[int, Between(1)] = 3,
+    most: Annotated[float, Between(high=9)] = 4.0,
+    limit: float | None = None,
     cap: Annotated[int, Between(2, 8)] | None = 4,
-    far: Annotated[float | None, Between(0, 10)] = None, kind: Literal["a", "b"] | None = None,
-):  # fmt: skip
+    far: Annotated[float | None, Between(0, 10)] = None,
+    kind: Literal["a", "b"] | None = None,
+):
     return left
 
 
@@ -31,8 +42,20 @@ def check(**given):
 
 def test_the_options_are_the_keywords_with_defaults():
     assert list(OPTIONS) == [
-        "count", "gain", "clean", "name", "census", "size", "share", "levels", "most", "limit", "cap", "far", "kind"
-    ]  # fmt: skip
+        "count",
+        "gain",
+        "clean",
+        "name",
+        "census",
+        "size",
+        "share",
+        "levels",
+        "most",
+        "limit",
+        "cap",
+        "far",
+        "kind",
+    ]
     kinds = {name: option.kind for name, option in OPTIONS.items()}
     assert kinds["count"] is int and kinds["gain"] is float and kinds["clean"] is bool and kinds["name"] is str
     assert kinds["census"] is str and kinds["size"] is int and kinds["share"] is float and kinds["levels"] is int
@@ -58,16 +81,35 @@ def test_later_functions_add_to_earlier_ones():
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"count": "7"}, 7), ({"count": 7.0}, 7), ({"count": np.int64(7)}, 7), ({"count": np.float32(7)}, 7),
-        ({"gain": "2.5"}, 2.5), ({"gain": 2}, 2.0), ({"gain": "1e-3"}, 1e-3), ({"gain": "-2"}, -2.0),
-        ({"census": "7x9"}, "7x9"), ({"size": "7"}, 7), ({"size": 3.0}, 3),
-        ({"share": 0}, 0.0), ({"share": "1"}, 1.0), ({"levels": 1}, 1), ({"levels": 10**6}, 10**6),
+        ({"count": "7"}, 7),
+        ({"count": 7.0}, 7),
+        ({"count": np.int64(7)}, 7),
+        ({"count": np.float32(7)}, 7),
+        ({"gain": "2.5"}, 2.5),
+        ({"gain": 2}, 2.0),
+        ({"gain": "1e-3"}, 1e-3),
+        ({"gain": "-2"}, -2.0),
+        ({"census": "7x9"}, "7x9"),
+        ({"size": "7"}, 7),
+        ({"size": 3.0}, 3),
+        ({"share": 0}, 0.0),
+        ({"share": "1"}, 1.0),
+        ({"levels": 1}, 1),
+        ({"levels": 10**6}, 10**6),
         ({"most": -1e9}, -1e9),
-        ({"limit": "none"}, None), ({"limit": None}, None), ({"limit": "None"}, None), ({"limit": "3"}, 3.0),
-        ({"cap": None}, None), ({"cap": "8"}, 8), ({"far": None}, None), ({"far": 10}, 10.0), ({"kind": "b"}, "b"),
-        ({"kind": None}, None), ({"name": "né"}, "né"),
+        ({"limit": "none"}, None),
+        ({"limit": None}, None),
+        ({"limit": "None"}, None),
+        ({"limit": "3"}, 3.0),
+        ({"cap": None}, None),
+        ({"cap": "8"}, 8),
+        ({"far": None}, None),
+        ({"far": 10}, 10.0),
+        ({"kind": "b"}, "b"),
+        ({"kind": None}, None),
+        ({"name": "né"}, "né"),
     ],
-)  # fmt: skip
+)
 def test_values_become_their_kind(given, expected):
     (value,) = check(**given).values()
     assert value == expected and type(value) is type(expected)
@@ -86,15 +128,42 @@ def test_words_for_false(word):
 @pytest.mark.parametrize(
     "given",
     [
-        {"count": "7.5"}, {"count": 7.5}, {"count": np.float32(7.5)}, {"count": "many"}, {"count": True},
-        {"count": None}, {"count": float("nan")}, {"count": float("inf")}, {"count": [1]}, {"count": ""},
-        {"gain": "x"}, {"gain": "nan"}, {"gain": float("inf")}, {"gain": False}, {"gain": None}, {"gain": [1.0]},
-        {"clean": "maybe"}, {"clean": 2}, {"clean": None},
-        {"census": "6x6"}, {"census": None}, {"size": 4}, {"size": "5.0"},
-        {"share": -1e-9}, {"share": 1.0000001}, {"share": "nan"}, {"levels": 0}, {"most": 9.01},
-        {"cap": 1}, {"cap": 9}, {"far": -1}, {"far": 11}, {"limit": "nan"}, {"kind": "c"},
+        {"count": "7.5"},
+        {"count": 7.5},
+        {"count": np.float32(7.5)},
+        {"count": "many"},
+        {"count": True},
+        {"count": None},
+        {"count": float("nan")},
+        {"count": float("inf")},
+        {"count": [1]},
+        {"count": ""},
+        {"gain": "x"},
+        {"gain": "nan"},
+        {"gain": float("inf")},
+        {"gain": False},
+        {"gain": None},
+        {"gain": [1.0]},
+        {"clean": "maybe"},
+        {"clean": 2},
+        {"clean": None},
+        {"census": "6x6"},
+        {"census": None},
+        {"size": 4},
+        {"size": "5.0"},
+        {"share": -1e-9},
+        {"share": 1.0000001},
+        {"share": "nan"},
+        {"levels": 0},
+        {"most": 9.01},
+        {"cap": 1},
+        {"cap": 9},
+        {"far": -1},
+        {"far": 11},
+        {"limit": "nan"},
+        {"kind": "c"},
     ],
-)  # fmt: skip
+)
 def test_wrong_values_are_refused_with_what_there_is(given):
     ((name, value),) = given.items()
     with pytest.raises(StereoError) as caught:

@@ -56,9 +56,16 @@ def exif_of(entries: dict, details: dict | None = None) -> Image.Exif:
 
 @pytest.mark.parametrize(
     "name, options",
-    [("a.png", {}), ("a.tif", {}), ("b.tiff", {"compression": "tiff_lzw"}), ("a.bmp", {}), ("a.ppm", {}),
-     ("a.webp", {"lossless": True}), ("a.jp2", {})],
-)  # fmt: skip
+    [
+        ("a.png", {}),
+        ("a.tif", {}),
+        ("b.tiff", {"compression": "tiff_lzw"}),
+        ("a.bmp", {}),
+        ("a.ppm", {}),
+        ("a.webp", {"lossless": True}),
+        ("a.jp2", {}),
+    ],
+)
 def test_lossless_formats_give_the_very_pixels(tmp_path, scene, name, options):
     photo = read_photo(save(scene, tmp_path / name, **options))
     np.testing.assert_array_equal(photo.pixels, scene)
@@ -69,9 +76,15 @@ def test_lossless_formats_give_the_very_pixels(tmp_path, scene, name, options):
 
 @pytest.mark.parametrize(
     "name, options",
-    [("a.jpg", {"quality": 95}), ("a.jpeg", {"quality": 95, "progressive": True}), ("a.webp", {"quality": 95}),
-     ("a.heic", {"quality": 95}), ("a.heif", {"quality": 95}), ("a.avif", {"quality": 95})],
-)  # fmt: skip
+    [
+        ("a.jpg", {"quality": 95}),
+        ("a.jpeg", {"quality": 95, "progressive": True}),
+        ("a.webp", {"quality": 95}),
+        ("a.heic", {"quality": 95}),
+        ("a.heif", {"quality": 95}),
+        ("a.avif", {"quality": 95}),
+    ],
+)
 def test_lossy_formats_come_close(tmp_path, scene, name, options):
     photo = read_photo(save(scene, tmp_path / name, **options))
     assert photo.pixels.shape == scene.shape
@@ -112,8 +125,12 @@ def test_cmyk(tmp_path):
     image = Image.fromarray(ink, "CMYK")
     for name in ("c.tif", "c.jpg"):
         pixels = read_photo(save(image, tmp_path / name)).pixels.astype(int)
-        for row, column, colour in ((16, 24, (0, 255, 255)), (16, 72, (255, 0, 255)), (48, 24, (0, 0, 0)),
-                                    (48, 72, (255, 255, 255))):  # fmt: skip
+        for row, column, colour in (
+            (16, 24, (0, 255, 255)),
+            (16, 72, (255, 0, 255)),
+            (48, 24, (0, 0, 0)),
+            (48, 72, (255, 255, 255)),
+        ):
             assert np.abs(pixels[row, column] - colour).max() <= 3, name
 
 
@@ -259,10 +276,17 @@ def test_an_orientation_outside_the_standard_means_none(tmp_path, scene, value):
 def test_exif_facts(tmp_path, scene, name):
     exif = exif_of(
         {BASE.Make: "Maker ", BASE.Model: "Model X\0", BASE.Orientation: 6},
-        {BASE.FocalLength: 4.25, BASE.FocalLengthIn35mmFilm: 26, BASE.DateTimeOriginal: "2024:05:06 07:08:09",
-         BASE.FocalPlaneXResolution: 2540.0, BASE.FocalPlaneYResolution: 2540.0, BASE.FocalPlaneResolutionUnit: 2,
-         BASE.ExifImageWidth: 4 * W, BASE.ExifImageHeight: 4 * H},
-    )  # fmt: skip
+        {
+            BASE.FocalLength: 4.25,
+            BASE.FocalLengthIn35mmFilm: 26,
+            BASE.DateTimeOriginal: "2024:05:06 07:08:09",
+            BASE.FocalPlaneXResolution: 2540.0,
+            BASE.FocalPlaneYResolution: 2540.0,
+            BASE.FocalPlaneResolutionUnit: 2,
+            BASE.ExifImageWidth: 4 * W,
+            BASE.ExifImageHeight: 4 * H,
+        },
+    )
     facts = read_photo(save(scene, tmp_path / name, exif=exif)).exif
     assert (facts["make"], facts["model"], facts["date"]) == ("Maker", "Model X", "2024:05:06 07:08:09")
     assert facts["focal_mm"] == 4.25 and facts["focal_35mm"] == 26
@@ -278,10 +302,20 @@ def test_exif_of_a_tiff(tmp_path, scene):
 
 @pytest.mark.parametrize(
     "unit, x, y, want",
-    [(2, 254.0, 254.0, 10), (3, 100.0, 100.0, 10), (4, 10.0, 10.0, 10), (5, 0.01, 0.01, 10), (None, 254.0, 254.0, 10),
-     (1, 254.0, 254.0, None), (9, 254.0, 254.0, None), (4, 10.0, None, 10), (4, 9.9, 10.1, 9.9995),
-     (4, 10.0, 12.0, None), (4, 0.0, 10.0, None)],
-)  # fmt: skip
+    [
+        (2, 254.0, 254.0, 10),
+        (3, 100.0, 100.0, 10),
+        (4, 10.0, 10.0, 10),
+        (5, 0.01, 0.01, 10),
+        (None, 254.0, 254.0, 10),
+        (1, 254.0, 254.0, None),
+        (9, 254.0, 254.0, None),
+        (4, 10.0, None, 10),
+        (4, 9.9, 10.1, 9.9995),
+        (4, 10.0, 12.0, None),
+        (4, 0.0, 10.0, None),
+    ],
+)
 def test_focal_plane_resolution_by_unit(tmp_path, scene, unit, x, y, want):
     entries = {BASE.FocalPlaneXResolution: x, BASE.FocalPlaneYResolution: y, BASE.FocalPlaneResolutionUnit: unit}
     entries = {tag: value for tag, value in entries.items() if value is not None}
@@ -343,8 +377,12 @@ def png_header(width: int, height: int) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))  # fmt: skip
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
 
 
 BAD = {
@@ -453,9 +491,15 @@ def real_folder() -> Path:
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(
-    "name", ["photos/sceaux/100_7101.JPG", "photos/kermit/kermit000.jpg", "photos/lawn/lawn_L.png",
-             "disparity/eth3d_terrace/left.png", "disparity/kitti2012_000070/left.png"],
-)  # fmt: skip
+    "name",
+    [
+        "photos/sceaux/100_7101.JPG",
+        "photos/kermit/kermit000.jpg",
+        "photos/lawn/lawn_L.png",
+        "disparity/eth3d_terrace/left.png",
+        "disparity/kitti2012_000070/left.png",
+    ],
+)
 def test_real_photos_agree_with_opencv(real_folder, name):
     pixels = read_photo(real_folder / name).pixels
     other = cv2.imdecode(np.fromfile(real_folder / name, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
@@ -481,15 +525,19 @@ def apple_note(vector) -> bytes:
 
 @pytest.mark.parametrize(
     "held, orientation, phone",
-    [("the side with the button to the right", 1, (-1, 0, 0)), ("upright", 6, (0, -1, 0)),
-     ("the button to the left", 3, (1, 0, 0)), ("upside down", 8, (0, 1, 0))],
-)  # fmt: skip
+    [
+        ("the side with the button to the right", 1, (-1, 0, 0)),
+        ("upright", 6, (0, -1, 0)),
+        ("the button to the left", 3, (1, 0, 0)),
+        ("upside down", 8, (0, 1, 0)),
+    ],
+)
 def test_gravity_of_a_phone_is_down_however_it_was_held(tmp_path, scene, held, orientation, phone):
     exif = exif_of({BASE.Orientation: orientation}, {0x927C: apple_note(phone)})
     down = read_photo(save(scene, tmp_path / "a.jpg", exif=exif)).exif["gravity"]
     assert np.allclose(down, [0, 1, 0], atol=1e-6), held
     # the screen turned a little towards the sky: the camera looks down, so gravity has a part along the view
-    tilted = tuple(np.cos(0.3) * np.array(phone)) [:2] + (-np.sin(0.3),)
+    tilted = tuple(np.cos(0.3) * np.array(phone))[:2] + (-np.sin(0.3),)
     exif = exif_of({BASE.Orientation: orientation}, {0x927C: apple_note(tilted)})
     down = read_photo(save(scene, tmp_path / "b.jpg", exif=exif)).exif["gravity"]
     assert np.allclose(down, [0, np.cos(0.3), np.sin(0.3)], atol=1e-3)
@@ -507,8 +555,18 @@ def test_gravity_from_an_elevation_or_a_gimbal(tmp_path, scene):
 APPLE = b"Apple iOS\0\0\x01MM"
 
 
-@pytest.mark.parametrize("note", [b"", APPLE, APPLE + b"\xff\xff" + b"\0" * 20, b"Nikon\0", apple_note((0, 0, 0)),
-                                  apple_note((3, 0, 0)), apple_note((0, -1, 0))[:-9]])  # fmt: skip
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"",
+        APPLE,
+        APPLE + b"\xff\xff" + b"\0" * 20,
+        b"Nikon\0",
+        apple_note((0, 0, 0)),
+        apple_note((3, 0, 0)),
+        apple_note((0, -1, 0))[:-9],
+    ],
+)
 def test_a_maker_note_that_tells_nothing_is_no_gravity(tmp_path, scene, note):
     exif = exif_of({}, {0x927C: note})
     assert "gravity" not in read_photo(save(scene, tmp_path / "a.jpg", exif=exif)).exif

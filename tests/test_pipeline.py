@@ -382,7 +382,8 @@ def test_a_cropped_photo_is_noticed(sizes, exif, lopsided):
     rig = Rig(*(camera_for(photo) for photo in photos))
     found = pipeline._cropped(*photos, rig)
     assert [(f.code, f.severity, f.numbers["one"]) for f in found] == (
-        [] if lopsided is None else [("cropped", "warning", lopsided)])  # fmt: skip
+        [] if lopsided is None else [("cropped", "warning", lopsided)]
+    )
     given = Rig(*(camera_for(photo, focal=300) for photo in photos))
     assert not pipeline._cropped(*photos, given), "whoever states the focal length may know"
 
@@ -449,8 +450,12 @@ def finding(code, severity="warning", **numbers):
         ([finding("focal", "info")], "good", "You can rely on it. "),
         ([finding("low_coverage")], "fair", "Usable, with care: it is only a part of what the photos show. "),
         ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: both photos were taken from nearly"),
-        ([finding("focal_unknown", stretch=1.5, motion_deg=1.0)], "fair", "Usable, with care: the focal length is a "
-         "guess, so depth may be stretched or squeezed by a factor of about 1.5. "),
+        (
+            [finding("focal_unknown", stretch=1.5, motion_deg=1.0)],
+            "fair",
+            "Usable, with care: the focal length is a "
+            "guess, so depth may be stretched or squeezed by a factor of about 1.5. ",
+        ),
         ([finding("focal_unknown", stretch=1.5, motion_deg=9.0)], "poor", "Do not rely on its shape: the focal "),
         ([finding("cropped", one=0.0)], "fair", "Usable, with care: a photo was cropped"),
         ([finding("cropped", one=1.0)], "poor", "Do not rely on its shape: a photo was cropped"),
@@ -458,7 +463,7 @@ def finding(code, severity="warning", **numbers):
         ([finding("blur"), finding("pure_rotation", "error")], "none", "Do not believe this shape: the camera only"),
         ([finding("unheard_of")], "fair", "Usable, with care: unheard_of is so. "),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_names_its_main_reason(small_result, findings, level, words):
     verdict, summary = pipeline._verdict(findings, 0.5, 0.001, small_result.view)
     assert verdict == level and summary.startswith(words), summary
@@ -648,8 +653,10 @@ def test_a_matcher_that_knows_nothing(small):
 
 def test_noisy_photos_by_which_the_focal_is_told_are_no_good_pair(still_life):
     rng = np.random.default_rng(1)
-    noisy = [Photo(np.clip(np.rint(p.pixels + rng.normal(0, 6, p.pixels.shape)), 0, 255).astype(np.uint8))
-             for p in (still_life.left, still_life.right)]  # fmt: skip
+    noisy = [
+        Photo(np.clip(np.rint(p.pixels + rng.normal(0, 6, p.pixels.shape)), 0, 255).astype(np.uint8))
+        for p in (still_life.left, still_life.right)
+    ]
     *_, view, findings, _, _ = until_rectified(*noisy)
     told = {f.code: f for f in findings}["noise"]
     assert view.rig.cam1.source == "estimated" and told.severity == "warning" and "focal" in told.message

@@ -29,8 +29,10 @@ def within(left, right, truth, method="planes", step=0.0) -> float:
     return float(np.mean(np.abs(off - np.median(off) if step else off) <= sigma))
 
 
-@pytest.mark.parametrize("scene, noise", [("slanted", 2.0), ("sphere", 2.0), ("sphere", 6.0), ("bars", 2.0),
-                                          ("still_life", 1.0), ("still_life", 3.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "scene, noise",
+    [("slanted", 2.0), ("sphere", 2.0), ("sphere", 6.0), ("bars", 2.0), ("still_life", 1.0), ("still_life", 3.0)],
+)
 def test_two_thirds_lie_within_sigma(scene, noise):
     """Whatever the scene, occlusions and thin things included, and the noise: 68 %, to 8."""
     pair = synthetic.render(scene, size=(320, 240), pose="rectified", noise=noise, supersample=2, seed=7)

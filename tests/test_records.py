@@ -24,19 +24,32 @@ def refused(code: str, words: str, make, *args, **kwargs):
     assert caught.value.code == code and caught.value.advice
 
 
-@pytest.mark.parametrize("pixels, words", [
-    (PIXELS[..., 0], "4 x 5 uint8"), (PIXELS.astype(float), "4 x 5 x 3 float64"), (PIXELS[:0], "0 x 5 x 3"),
-    (np.zeros((4, 5, 4), np.uint8), "4 x 5 x 4 uint8"), (None, "none object"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pixels, words",
+    [
+        (PIXELS[..., 0], "4 x 5 uint8"),
+        (PIXELS.astype(float), "4 x 5 x 3 float64"),
+        (PIXELS[:0], "0 x 5 x 3"),
+        (np.zeros((4, 5, 4), np.uint8), "4 x 5 x 4 uint8"),
+        (None, "none object"),
+    ],
+)
 def test_pixels_that_are_no_photo(pixels, words):
     refused("photo_unreadable", words, Photo, pixels)
 
 
-@pytest.mark.parametrize("K, words", [
-    (K * [[-1], [1], [1]], "fx = -500, fy = 510"), (K * [[1], [0], [1]], "fy = 0"), (K * np.nan, "not finite"),
-    (K[:2], r"shape \(2, 3\), needed is \(3, 3\)"), (K.T, "last row .* is .319.5, 239.5, 1."), (2 * K, "0, 0, 2"),
-    ("wide", "no array of numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "K, words",
+    [
+        (K * [[-1], [1], [1]], "fx = -500, fy = 510"),
+        (K * [[1], [0], [1]], "fy = 0"),
+        (K * np.nan, "not finite"),
+        (K[:2], r"shape \(2, 3\), needed is \(3, 3\)"),
+        (K.T, "last row .* is .319.5, 239.5, 1."),
+        (2 * K, "0, 0, 2"),
+        ("wide", "no array of numbers"),
+    ],
+)
 def test_a_camera_matrix_that_is_none(K, words):
     refused("bad_calibration", words, Camera, K, SIZE)
     if isinstance(K, np.ndarray):
@@ -48,10 +61,16 @@ def test_distortion_that_is_none(dist, words):
     refused("bad_calibration", words, Camera, K, SIZE, dist)
 
 
-@pytest.mark.parametrize("R, words", [
-    (2 * np.eye(3), "off the identity by 3 .* determinant is 8"), (np.diag([1.0, 1, -1]), "determinant is -1"),
-    (np.zeros(3), r"shape \(3,\)"), (np.eye(3) * np.nan, "not finite"), (np.eye(3) + 0.01, "by 0.02"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "R, words",
+    [
+        (2 * np.eye(3), "off the identity by 3 .* determinant is 8"),
+        (np.diag([1.0, 1, -1]), "determinant is -1"),
+        (np.zeros(3), r"shape \(3,\)"),
+        (np.eye(3) * np.nan, "not finite"),
+        (np.eye(3) + 0.01, "by 0.02"),
+    ],
+)
 def test_a_turn_that_is_no_rotation(R, words):
     refused("bad_calibration", words, Rig, CAMERA, CAMERA, R, STEP)
     refused("bad_calibration", words, TwoView, np.eye(3), R, STEP, np.ones(3, bool), Rig(CAMERA, CAMERA))

@@ -102,8 +102,13 @@ def rectified(scenes):
     def make(name, kind="planar"):
         if (name, kind) not in made:
             scene, matches = scenes(name)
-            made[name, kind] = scene, matches, rectify(scene.left, scene.right, view_of(scene), kind=kind,
-                                                       inlier_x=(matches.x1[::3], matches.x2[::3]))  # fmt: skip
+            made[name, kind] = (
+                scene,
+                matches,
+                rectify(
+                    scene.left, scene.right, view_of(scene), kind=kind, inlier_x=(matches.x1[::3], matches.x2[::3])
+                ),
+            )
         return made[name, kind]
 
     return make
@@ -213,9 +218,7 @@ def test_nothing_that_both_photos_see_is_lost(rectified, name, kind):
 @all_kinds
 def test_maps_are_known_inside_the_photos_only(rectified, name, kind):
     scene, _, pair = rectified(name, kind)
-    for xy, camera, picture in (
-        (pair.map1, scene.rig.cam1, pair.left), (pair.map2, scene.rig.cam2, pair.right)
-    ):  # fmt: skip
+    for xy, camera, picture in ((pair.map1, scene.rig.cam1, pair.left), (pair.map2, scene.rig.cam2, pair.right)):
         assert xy.dtype == np.float32 and xy.shape == (*picture.shape[:2], 2) and picture.dtype == np.uint8
         known = np.isfinite(xy)
         assert np.array_equal(known[..., 0], known[..., 1])
@@ -372,8 +375,11 @@ def test_a_known_rig_at_an_angle_by_hand():
 
 def lens(x):
     """Photo 2 through a lens that its camera does not know of."""
-    return project(hom((x - [239.5, 179.5]) / 400), np.array([[400.0, 0, 239.5], [0, 400, 179.5], [0, 0, 1]]),
-                   dist=(-0.04, 0, 0, 0))  # fmt: skip
+    return project(
+        hom((x - [239.5, 179.5]) / 400),
+        np.array([[400.0, 0, 239.5], [0, 400, 179.5], [0, 0, 1]]),
+        dist=(-0.04, 0, 0, 0),
+    )
 
 
 def rolling_shutter(x):
@@ -398,9 +404,11 @@ def row_error(pair, x1, x2):
 @pytest.mark.parametrize(
     ("motion", "cause"),
     # on the way ahead a lens moves things along their epipolar lines, where nobody can see it
-    [*((m, lens) for m in ("sideways", "vertical", "converging")),
-     *((m, rolling_shutter) for m in ("sideways", "swapped", "forward"))],
-)  # fmt: skip
+    [
+        *((m, lens) for m in ("sideways", "vertical", "converging")),
+        *((m, rolling_shutter) for m in ("sideways", "swapped", "forward")),
+    ],
+)
 def test_a_slow_drift_is_followed(motion, cause):
     x1, x2, make = drifting(motion, cause)
     seen, unseen = slice(0, None, 2), slice(1, None, 2)

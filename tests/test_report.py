@@ -122,12 +122,14 @@ def test_the_switches_switch(shown, result):
     views = {}
     for mode in ("texture", "shaded", "confidence", "precision", "wireframe"):
         shown.click(f"#model .modes [data-choose={mode}]")
-        pressed = shown.run("return [...document.querySelectorAll('#model .modes [aria-pressed=true]')]"
-                              ".map(b => b.dataset.choose)")  # fmt: skip
+        pressed = shown.run(
+            "return [...document.querySelectorAll('#model .modes [aria-pressed=true]')].map(b => b.dataset.choose)"
+        )
         assert pressed == [mode]
         views[mode] = frame(shown)
         assert shown.run("return !document.querySelector('#model .legend').hidden") == (
-            mode in ("confidence", "precision"))  # fmt: skip
+            mode in ("confidence", "precision")
+        )
     names = list(views)
     for a, b in ((a, b) for k, a in enumerate(names) for b in names[:k]):
         assert np.abs(views[a].astype(int) - views[b]).max(-1).mean() > 3, (a, b)
@@ -166,8 +168,17 @@ def test_turning_moving_and_zooming(shown):
     where = shown.place("#model canvas")
 
     def drag(kind, buttons, x, y):
-        shown.command("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "buttons": buttons, "clickCount": 1,
-                                                     "button": "left" if buttons == 1 else "right"})  # fmt: skip
+        shown.command(
+            "Input.dispatchMouseEvent",
+            {
+                "type": kind,
+                "x": x,
+                "y": y,
+                "buttons": buttons,
+                "clickCount": 1,
+                "button": "left" if buttons == 1 else "right",
+            },
+        )
 
     for buttons in (1, 2):
         drag("mousePressed", buttons, *where)
@@ -186,8 +197,11 @@ def test_turning_moving_and_zooming(shown):
     shown.command("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
     near = shown.run(pose)[2]
     for kind, reach in (("touchStart", 30), ("touchMove", 50), ("touchMove", 90), ("touchEnd", None)):
-        points = [] if reach is None else [
-            {"x": where[0] + s * reach, "y": where[1], "id": k} for k, s in enumerate((-1, 1))]  # fmt: skip
+        points = (
+            []
+            if reach is None
+            else [{"x": where[0] + s * reach, "y": where[1], "id": k} for k, s in enumerate((-1, 1))]
+        )
         shown.command("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     shown.command("Emulation.setTouchEmulationEnabled", {"enabled": False})
     assert shown.run(pose)[2] < 0.6 * near
@@ -241,8 +255,10 @@ def test_the_epipolar_line_of_a_clicked_pixel_passes_through_its_true_match(show
         off.append(abs(l @ [*match, 1]) / np.hypot(*l[:2]))
     assert max(off) > 1
     # and back: from the second photo, where the true match is known the other way round
-    back = shown.run("const f = window.stereo3d.facts, [a, b] = f.cameras, R = M3.T(b.R);"
-                       "return epipolarCurve([265, 48], b, a, R, V3.mul(M3.at(R, b.t), -1))")  # fmt: skip
+    back = shown.run(
+        "const f = window.stereo3d.facts, [a, b] = f.cameras, R = M3.T(b.R);"
+        "return epipolarCurve([265, 48], b, a, R, V3.mul(M3.at(R, b.t), -1))"
+    )
     z = pair.depth2[48, 265]
     X = z * hom(undistort(np.array([265.0, 48.0]), second.K, second.dist))
     assert distance_to_curve(back, project((X - t) @ R, first.K, dist=first.dist)) < 0.1
@@ -287,11 +303,16 @@ def test_a_pixel_of_the_rectified_pair_points_at_its_match(shown, result):
 def test_sliders_blend(shown):
     means = []
     for share in (0, 0.5, 1):
-        means.append(shown.run("""
+        means.append(
+            shown.run(
+                """
             const f = document.querySelector('#blend figure');
             const s = f.querySelector('[name=share]'), c = f.querySelector('canvas');
             f.querySelector('[name=shift]').value = 0; s.value = arguments[0]; s.dispatchEvent(new Event('input'));
-            return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)""", share))  # fmt: skip
+            return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)""",
+                share,
+            )
+        )
     first, half, second = (np.array(m).reshape(-1, 4)[:, :3] for m in means)
     assert np.abs(half - (first + second) / 2).max() <= 2 and np.abs(first - second).mean() > 5
 
@@ -303,8 +324,10 @@ def test_it_fits_every_screen_in_both_lights(shown, width, scheme):
     shown.size(width, 800)
     try:
         assert shown.run("return document.documentElement.scrollWidth") <= width
-        wide = shown.run("return Math.min(...[...document.querySelectorAll('figure canvas.map, .pair, .viewer')]"
-                           ".map(e => e.getBoundingClientRect().width))")  # fmt: skip
+        wide = shown.run(
+            "return Math.min(...[...document.querySelectorAll('figure canvas.map, .pair, .viewer')]"
+            ".map(e => e.getBoundingClientRect().width))"
+        )
         assert wide > min(280, 0.8 * width)
         paper, ink = shown.run("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
         light = [sum(map(int, re.findall(r"\d+", c)[:3])) / 765 for c in (paper, ink)]
@@ -348,8 +371,15 @@ def test_the_page_asks_for_nothing_and_says_all(report, result):
     assert "://" not in words
     assert len(text) < 4e6
     sentence = result.summary.partition(". ")[0]
-    for needed in (sentence, "odd", "Wait for the sun", *(s["name"] for s in result.stages), "numba", "model.obj",
-                   "--faces 20000"):  # fmt: skip
+    for needed in (
+        sentence,
+        "odd",
+        "Wait for the sun",
+        *(s["name"] for s in result.stages),
+        "numba",
+        "model.obj",
+        "--faces 20000",
+    ):
         assert needed in words, needed
     for section in ("model", "matches", "epipolar", "rectified", "blend", "disparity", "confidence", "unknown"):
         assert f'id="{section}"' in words
@@ -362,10 +392,17 @@ def test_equal_runs_give_equal_pages(report, result, tmp_path):
 
 
 def test_the_command_repeats_the_run():
-    given = {"matcher": "block", "max_size": 900, "seed": 3, "focal_35mm": 26.5, "unit": "m", "faces": 0,
-             "known_distance": ((1.0, 2.5), (30.0, 40.0), 0.7),
-             "force": True,
-             "options": {"matcher.radius": 4, "pose.threshold": 2.5, "rectify.straighten": False}}  # fmt: skip
+    given = {
+        "matcher": "block",
+        "max_size": 900,
+        "seed": 3,
+        "focal_35mm": 26.5,
+        "unit": "m",
+        "faces": 0,
+        "known_distance": ((1.0, 2.5), (30.0, 40.0), 0.7),
+        "force": True,
+        "options": {"matcher.radius": 4, "pose.threshold": 2.5, "rectify.straighten": False},
+    }
     config = Config(**given)
     pixels = np.zeros((1, 1, 3), np.uint8)
     result = SimpleNamespace(left=Photo(pixels, path=Path("a b.jpg")), right=Photo(pixels), config=config)
@@ -420,8 +457,13 @@ def test_the_heaviest_page_is_below_ten_megabytes(monkeypatch):
     """Pictures at their limits, a mesh of the most faces whose numbers do not compress, maps of noise."""
     rng = np.random.default_rng(0)
     heavy = page.Page()
-    for kind, name in (("texture", "photo1"), ("photo", "photo2"), ("rectified", "left"), ("rectified", "right"),
-                       ("photo", "texture1")):  # fmt: skip
+    for kind, name in (
+        ("texture", "photo1"),
+        ("photo", "photo2"),
+        ("rectified", "left"),
+        ("rectified", "right"),
+        ("photo", "texture1"),
+    ):
         heavy.data[name] = "x" * (4 * page.PICTURE_BYTES[kind] // 3)
     n = scene.FACES // 2 + 2000
     X = rng.normal(size=(n, 3)) + [0, 0, 5]

@@ -221,8 +221,9 @@ def test_photos_of_distorted_and_different_cameras_agree():
     u1, u2 = undistort(m.x1, rig.cam1.K, rig.cam1.dist), undistort(m.x2, rig.cam2.K, rig.cam2.dist)
     assert np.abs(sampson(fundamental_from_pose(np.eye(3), np.eye(3), rig.R, rig.t), u1, u2)).max() < 1e-10
     X = points1(pair)[m.x1[:, 1].astype(int), m.x1[:, 0].astype(int)]
-    cv, _ = cv2.projectPoints(objectPoints=X, rvec=cv2.Rodrigues(src=rig.R)[0], tvec=rig.t, cameraMatrix=K2,
-                              distCoeffs=rig.cam2.dist)  # fmt: skip
+    cv, _ = cv2.projectPoints(
+        objectPoints=X, rvec=cv2.Rodrigues(src=rig.R)[0], tvec=rig.t, cameraMatrix=K2, distCoeffs=rig.cam2.dist
+    )
     np.testing.assert_allclose(cv.reshape(-1, 2), m.x2, atol=1e-6)
 
 

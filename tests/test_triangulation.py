@@ -254,9 +254,7 @@ def test_sigma_is_the_spread_under_noise(solved, name):
     rows = np.zeros(disparity.shape, bool)
     rows[::9, ::6] = True
     sparse = np.where(rows, disparity, np.nan)
-    draws = [
-        triangulate(sparse + rng.normal(0, noise, sparse.shape), pair, view_of(scene.rig))[0] for _ in range(60)
-    ]
+    draws = [triangulate(sparse + rng.normal(0, noise, sparse.shape), pair, view_of(scene.rig))[0] for _ in range(60)]
     draws = np.stack(draws)
     known = rows & np.isfinite(points[..., 2]) & np.isfinite(draws[..., 2]).all(0)
     # where noise reaches for the epipole itself the depth is bent, not only shifted
@@ -368,9 +366,14 @@ def test_what_is_known_to_less_than_a_twentieth_is_no_surface():
 
 
 @pytest.mark.parametrize(
-    "dist", [[0.1], [-0.25, 0.08, 1e-3, -2e-3], [-0.3, 0.1, 1e-3, 1e-3, -0.02, 0.05, 0.01, 0.002],
-             [-0.2, 0.05, 1e-3, 1e-3, 0, 0, 0, 0, 2e-3, 1e-3, -1e-3, 5e-4]],
-)  # fmt: skip
+    "dist",
+    [
+        [0.1],
+        [-0.25, 0.08, 1e-3, -2e-3],
+        [-0.3, 0.1, 1e-3, 1e-3, -0.02, 0.05, 0.01, 0.002],
+        [-0.2, 0.05, 1e-3, 1e-3, 0, 0, 0, 0, 2e-3, 1e-3, -1e-3, 5e-4],
+    ],
+)
 def test_the_kernel_that_undistorts_agrees_with_geometry(dist):
     """Within the lens's field, at its fold and far beyond it."""
     dist = np.pad(np.array(dist), (0, 12 - len(dist)))

@@ -59,8 +59,10 @@ def taken_out(answer: dict, name: str) -> np.ndarray:
     return np.where(values > steps, np.nan, facts["lo"] + (facts["hi"] - facts["lo"]) * values.astype(float) / steps)
 
 
-@pytest.mark.parametrize("matcher, options", [("sgm", {"matcher.p1": "12"}), ("block", {"matcher.radius": 3}),
-                                              ("sgbm", {"range.margin": 0.5})])  # fmt: skip
+@pytest.mark.parametrize(
+    "matcher, options",
+    [("sgm", {"matcher.p1": "12"}), ("block", {"matcher.radius": 3}), ("sgbm", {"range.margin": 0.5})],
+)
 def test_what_is_shown_is_what_the_run_finds(bench, folder, matcher, options):
     answer = bench.match(matcher, options)
     # the command that is told, read by the command line and run
@@ -127,8 +129,17 @@ def test_it_answers_this_page_alone(address, bench):
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1", f"https://127.0.0.1:{port}"):
         assert ask(address, "POST", match, body, Origin=origin)[0] == 403
     # without the secret, and for files
-    for path in ("/", "/match", "/wrong/match", "/etc/passwd", f"/{secret}/../../etc/passwd", f"{page}page.css",
-                 f"{page}left.png", f"/{secret}", f"{page}?x"):  # fmt: skip
+    for path in (
+        "/",
+        "/match",
+        "/wrong/match",
+        "/etc/passwd",
+        f"/{secret}/../../etc/passwd",
+        f"{page}page.css",
+        f"{page}left.png",
+        f"/{secret}",
+        f"{page}?x",
+    ):
         assert ask(address, "GET", path)[0] == 404, path
     assert ask(address, "POST", "/match", body)[0] == 404
     for method in ("PUT", "DELETE", "OPTIONS", "HEAD"):
@@ -172,7 +183,7 @@ def test_a_change_is_seen_at_once(browser, address):
     before = browser.run(map_), browser.run("return window.stereo3d.viewer.cloud.count")
     assert before[1] > 10_000
     browser.run("""const s = document.querySelector('[name=matcher]');
-                   s.value = 'block'; s.dispatchEvent(new Event('input'))""")  # fmt: skip
+                   s.value = 'block'; s.dispatchEvent(new Event('input'))""")
     browser.wait("return window.stereo3d.answers === 2")
     told = browser.run("return document.querySelector('#command').textContent")
     assert "--matcher block" in told and "p1" not in told, "what the other matcher does not know falls away"
@@ -180,8 +191,11 @@ def test_a_change_is_seen_at_once(browser, address):
     after = browser.run(map_), browser.run("return window.stereo3d.viewer.cloud.count")
     assert after[0] != before[0] and after[1] != before[1]
     for value, invalid in (("3", False), ("-7", True)):
-        browser.run("""const i = document.querySelector('[name="matcher.radius"]');
-                       i.value = arguments[0]; i.dispatchEvent(new Event('input'))""", value)  # fmt: skip
+        browser.run(
+            """const i = document.querySelector('[name="matcher.radius"]');
+                       i.value = arguments[0]; i.dispatchEvent(new Event('input'))""",
+            value,
+        )
         assert browser.run("return document.querySelector('[name=\"matcher.radius\"]').matches(':invalid')") == invalid
     browser.wait("return document.querySelector('#command').textContent.includes('matcher.radius=3')")
     for kind in ("depth", "confidence", "photo"):
@@ -200,9 +214,15 @@ def test_a_change_is_seen_at_once(browser, address):
 
 def test_the_command_serves_until_it_is_ended(folder):
     command = [sys.executable, "-m", "stereo3d.cli", "tune", "left.png", "right.png", "--rectified", "--no-open"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONUNBUFFERED": "1"},
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     try:
         address = process.stdout.readline().split()[0]
         path = address.partition("/")[2].partition("/")[2].partition("/")[2]

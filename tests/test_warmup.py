@@ -97,8 +97,9 @@ def test_the_matchers_are_all_called(monkeypatch):
 
 def python(script: str, **environment) -> str:
     """What a fresh interpreter prints."""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, **environment})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -178,8 +179,13 @@ if sys.argv[2] == "killed":
 helpers.stop()
 """
     for end, wait in (("killed", "0"), ("killed", "3"), ("stopped", "3")):
-        done = subprocess.run([sys.executable, "-c", script, wait, end], stdout=subprocess.PIPE, text=True, timeout=60,
-                              env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", script, wait, end],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        )
         assert done.returncode == (-signal.SIGKILL if end == "killed" else 0)
         helper = int(done.stdout)
         until = time.monotonic() + 30

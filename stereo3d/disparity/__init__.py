@@ -223,8 +223,11 @@ def _filled(disparity, own, seen):
     from . import select
 
     if not np.isfinite(disparity).any():
-        raise StereoError("no_disparity", "no pixel of the pair could be matched, there is nothing to fill from.",
-                          "Check that the pictures show the same scene, and the range.")  # fmt: skip
+        raise StereoError(
+            "no_disparity",
+            "no pixel of the pair could be matched, there is nothing to fill from.",
+            "Check that the pictures show the same scene, and the range.",
+        )
     if own is not None:
         disparity = np.where(np.isfinite(disparity), disparity, own)
     return np.where(seen, select.fill_background(disparity), np.float32(np.nan))
@@ -243,15 +246,22 @@ def _checked_size(pair: RectifiedPair) -> tuple[int, int]:
 def _checked_range(d_range, width: int) -> tuple[float, float]:
     lo, hi = (float(d) for d in d_range)
     if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
-        raise StereoError("bad_range", f"the disparity range {lo:g} to {hi:g} px makes no sense.",
-                          "Give two finite numbers, the lower one first.", lo=lo, hi=hi)  # fmt: skip
+        raise StereoError(
+            "bad_range",
+            f"the disparity range {lo:g} to {hi:g} px makes no sense.",
+            "Give two finite numbers, the lower one first.",
+            lo=lo,
+            hi=hi,
+        )
     if hi - lo > width or lo >= width or hi <= -width:
         raise StereoError(
             "bad_range",
             f"the disparity range {lo:g} to {hi:g} px does not fit pictures {width} px wide.",
             f"It may span at most {width} px and must lie between {-width} and {width}.",
-            lo=lo, hi=hi, width=width,
-        )  # fmt: skip
+            lo=lo,
+            hi=hi,
+            width=width,
+        )
     return lo, hi
 
 
@@ -281,5 +291,9 @@ def _check_memory(needed: int, height: int, width: int, count: int, most: float 
             f"{width} x {height} px with {count} disparities needs {needed / 2**30:.2g} GiB, "
             f"{available / 2**30:.2g} GiB are {'free' if most is None else 'allowed'}.",
             "Use a smaller --max-size or a narrower range.",
-            needed=needed, available=available, width=width, height=height, disparities=count,
-        )  # fmt: skip
+            needed=needed,
+            available=available,
+            width=width,
+            height=height,
+            disparities=count,
+        )

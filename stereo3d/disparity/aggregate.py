@@ -123,9 +123,17 @@ def sweep(cost, picture, p1, p2, row0, row1, step, paths, least, total):
                 before = ((here * 4 + path) * (width + 2) + u + 1) * (count + 2) + 1
                 after = ((now * 4 + path) * (width + 2) + x + 1) * (count + 2) + 1
                 least[now, path, x + 1] = _step(
-                    flat_cost, flat_total, pixel, flat_paths, np.uint64(before), least[here, path, u + 1],
-                    p1, jumps[path, x], np.uint64(after), np.uint64(count),
-                )  # fmt: skip
+                    flat_cost,
+                    flat_total,
+                    pixel,
+                    flat_paths,
+                    np.uint64(before),
+                    least[here, path, u + 1],
+                    p1,
+                    jumps[path, x],
+                    np.uint64(after),
+                    np.uint64(count),
+                )
 
 
 def semi_global(cost, picture, p1: int, p2: np.ndarray, threads: int) -> np.ndarray:

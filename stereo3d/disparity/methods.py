@@ -114,8 +114,9 @@ def by_planes(
     )
     start = aggregate.jump_penalties(planes.START_PENALTY, contrast, fall)
     first, second = planes.match(left, right, seen or (None, None), energy, start, effort, threads)
-    margins, told = ((a, None if b is None else mirrored(b)) for a, b in ((first.margin, second.margin),
-                                                                         (first.told, second.told)))  # fmt: skip
+    margins, told = (
+        (a, None if b is None else mirrored(b)) for a, b in ((first.margin, second.margin), (first.told, second.told))
+    )
     return Found(first.d, mirrored(second.d), margins, PLANES_ODDS, told, complete=True, excess=1.05)
 
 
@@ -271,8 +272,13 @@ def opencv_sgbm(left, right, lo, hi, arguments):
     import cv2
 
     if max(-lo, hi) > 2047:
-        raise StereoError("bad_range", f"OpenCV's 16-bit map cannot hold the disparities {lo} to {hi} px.",
-                          "Use another matcher or smaller pictures: it holds -2047 to 2047.", lo=lo, hi=hi)  # fmt: skip
+        raise StereoError(
+            "bad_range",
+            f"OpenCV's 16-bit map cannot hold the disparities {lo} to {hi} px.",
+            "Use another matcher or smaller pictures: it holds -2047 to 2047.",
+            lo=lo,
+            hi=hi,
+        )
     count = -(-(hi - lo + 1) // 16) * 16
     before, behind = max(lo + count, 0), max(-lo, arguments["blockSize"] // 2 + 1 - left.shape[1], 0)
     wide = [np.pad(p, ((0, 0), (before, behind), (0, 0)), mode="edge") for p in (left, right)]

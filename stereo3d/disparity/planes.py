@@ -182,8 +182,22 @@ def agreed_planes(view: View, known: np.ndarray, fitted: list, energy: Energy) -
     found = []
     for (_, count, start, x, y), fit in list(zip(view.pieces, fitted, strict=True))[1:]:
         found.append(np.empty((count, 3)))
-        segments.agree_pieces(start, x, y, known, *fit, view.words, view.facing, energy.lo, energy.hi, energy.limit,
-                              energy.hidden, 0, count, found[-1])  # fmt: skip
+        segments.agree_pieces(
+            start,
+            x,
+            y,
+            known,
+            *fit,
+            view.words,
+            view.facing,
+            energy.lo,
+            energy.hi,
+            energy.limit,
+            energy.hidden,
+            0,
+            count,
+            found[-1],
+        )
     return found
 
 

@@ -113,8 +113,10 @@ def _step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, d
         best = everywhere(builder.fadd(least, jump))
         for m in range(CANDIDATES):
             lane = [m] * CANDIDATES
-            difference = builder.fadd(magnitude(builder.fsub(here, shuffled(ahead, lane))),
-                                      magnitude(builder.fsub(back, shuffled(there, lane))))  # fmt: skip
+            difference = builder.fadd(
+                magnitude(builder.fsub(here, shuffled(ahead, lane))),
+                magnitude(builder.fsub(back, shuffled(there, lane))),
+            )
             best = smaller(builder.fadd(shuffled(so_far, lane), builder.fmul(half, difference)), best)
         value = builder.fadd(load(cost, pixel), builder.fsub(best, everywhere(least)))
         store(value, path, after)
@@ -153,10 +155,22 @@ def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
                     for c in range(3):
                         edge = max(edge, abs(np.int64(picture[y, x, c]) - np.int64(picture[v, u, c])))
                     least[now, direction, x] = _step(
-                        d, a, b, cost, path, total, pixel, (v * width + u) * CANDIDATES,
-                        after, ((row * 4 + direction) * width + u) * CANDIDATES,
-                        np.float32(x - u), np.float32(y - v), half, jumps[edge], least[row, direction, u],
-                    )  # fmt: skip
+                        d,
+                        a,
+                        b,
+                        cost,
+                        path,
+                        total,
+                        pixel,
+                        (v * width + u) * CANDIDATES,
+                        after,
+                        ((row * 4 + direction) * width + u) * CANDIDATES,
+                        np.float32(x - u),
+                        np.float32(y - v),
+                        half,
+                        jumps[edge],
+                        least[row, direction, u],
+                    )
                 else:
                     smallest = cost[pixel]
                     for l in range(CANDIDATES):

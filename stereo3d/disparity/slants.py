@@ -42,9 +42,13 @@ class Slant(NamedTuple):
 
 
 def find_slants(
-    pair: RectifiedPair, known: np.ndarray, d_range: tuple[float, float], *, slants: bool = True,
+    pair: RectifiedPair,
+    known: np.ndarray,
+    d_range: tuple[float, float],
+    *,
+    slants: bool = True,
     threads: int | None = None,
-) -> list[Slant]:  # fmt: skip
+) -> list[Slant]:
     """The steep planes among what was not matched, at most one below (a ground) and one above (a ceiling).
 
     known: (H,W) bool, the left pixels that have a disparity.  d_range: as in `compute_disparities`, px.  slants: False
@@ -59,8 +63,14 @@ def find_slants(
         return []
     small, share = reduced(pair)
     height, width = small.left.shape[:2]
-    lost = cv2.resize((known | ~np.isfinite(pair.map1[..., 0])).astype(np.float32), dsize=(width, height),
-                      interpolation=cv2.INTER_AREA) < 0.5  # fmt: skip
+    lost = (
+        cv2.resize(
+            (known | ~np.isfinite(pair.map1[..., 0])).astype(np.float32),
+            dsize=(width, height),
+            interpolation=cv2.INTER_AREA,
+        )
+        < 0.5
+    )
     half = height // 2
     found = []
     nearer = -1 if pair.swapped else 1  # whether what is nearer has the larger d
@@ -96,9 +106,13 @@ def match_slant(pair: RectifiedPair, slant: Slant, **options) -> tuple[Disparity
     shifts, rows = slant.shifts, slice(slant.first, slant.last)
     nearest = np.rint(shifts).astype(int)
     upright = RectifiedPair(
-        pair.left[rows], _shifted(pair.right[rows], shifts), pair.map1[rows], _moved(pair.map2[rows], nearest),
-        pair.kind, pair.swapped,
-    )  # fmt: skip
+        pair.left[rows],
+        _shifted(pair.right[rows], shifts),
+        pair.map1[rows],
+        _moved(pair.map2[rows], nearest),
+        pair.kind,
+        pair.swapped,
+    )
     one, two = compute_disparities(upright, (slant.lo, slant.hi), **options)
 
     def whole(found: DisparityMap, back) -> DisparityMap:
@@ -184,6 +198,8 @@ def _enlarged(slant: Slant, share, height: int) -> Slant:
     return Slant(
         slant.slope * down / across,
         (slant.offset + slant.slope * (down - 1) / 2) / across,
-        max(0, int(slant.first / down)), min(height, int(np.ceil(slant.last / down))),
-        int(np.floor(slant.lo / across)) - SPARE_PX, int(np.ceil(slant.hi / across)) + SPARE_PX,
-    )  # fmt: skip
+        max(0, int(slant.first / down)),
+        min(height, int(np.ceil(slant.last / down))),
+        int(np.floor(slant.lo / across)) - SPARE_PX,
+        int(np.ceil(slant.hi / across)) + SPARE_PX,
+    )

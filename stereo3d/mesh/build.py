@@ -58,8 +58,14 @@ def build_mesh(
     """
     mesher = choose("mesher", MESHERS, method)
     options = check_options(method, options_of(mesher), options)
-    given = {"faces": faces, "max_angle": max_angle, "holes": holes, "close": close, "islands": islands,
-             "smooth": smooth}  # fmt: skip
+    given = {
+        "faces": faces,
+        "max_angle": max_angle,
+        "holes": holes,
+        "close": close,
+        "islands": islands,
+        "smooth": smooth,
+    }
     check_options("mesh", options_of(build_mesh), given)
     points = np.asarray(points, dtype=float)
     if points.ndim != 3 or points.shape[2] != 3:
@@ -69,8 +75,12 @@ def build_mesh(
     with np.errstate(invalid="ignore"):
         known = every(np.isfinite(points)) & (points[..., 2] > 0)
     if known.sum() < 3:
-        raise StereoError("empty_mesh", f"{int(known.sum())} points in front of the camera, 3 make a triangle.",
-                          "Look at the disparity: nothing in it is known.", points=int(known.sum()))  # fmt: skip
+        raise StereoError(
+            "empty_mesh",
+            f"{int(known.sum())} points in front of the camera, 3 make a triangle.",
+            "Look at the disparity: nothing in it is known.",
+            points=int(known.sum()),
+        )
     points = np.where(known[..., None], points, np.nan)
     if sigma is None:
         sigma = noise(points)
@@ -93,8 +103,9 @@ def build_mesh(
     mesh, dropped, area = without_islands(mesh, islands)
     in_pixels = {k: v * step for k, v in mesh.facts.items() if k in ("simplification_px", "cell_px", "step")}
     facts = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts, **in_pixels}
-    logger.info("%s: %d points, %d vertices, %d faces, %s", method, known.sum(), len(mesh.vertices), len(mesh.faces),
-                facts)  # fmt: skip
+    logger.info(
+        "%s: %d points, %d vertices, %d faces, %s", method, known.sum(), len(mesh.vertices), len(mesh.faces), facts
+    )
     return replace(mesh, facts=facts)
 
 
@@ -138,8 +149,11 @@ def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
         dropped, lost = int(np.count_nonzero(~kept & (total > 0))), float(total[~kept].sum() / total.sum())
         faces = faces[kept[piece]]
     if len(faces) == 0:
-        raise StereoError("empty_mesh", "not one triangle holds together: every point is torn from its neighbours.",
-                          "Look at the disparity; a larger mesh.max_angle tears less.")  # fmt: skip
+        raise StereoError(
+            "empty_mesh",
+            "not one triangle holds together: every point is torn from its neighbours.",
+            "Look at the disparity; a larger mesh.max_angle tears less.",
+        )
     return compact(replace(mesh, faces=faces)), dropped, lost
 
 

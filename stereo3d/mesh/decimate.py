@@ -30,8 +30,14 @@ def _add_plane(Q, v, nx, ny, nz, d, weight):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _value(q, x, y, z):
     """Sum of the squared distances from the planes of a quadric."""
-    return max(0.0, q[0] * x * x + q[4] * y * y + q[7] * z * z + q[9]
-               + 2 * (q[1] * x * y + q[2] * x * z + q[3] * x + q[5] * y * z + q[6] * y + q[8] * z))  # fmt: skip
+    return max(
+        0.0,
+        q[0] * x * x
+        + q[4] * y * y
+        + q[7] * z * z
+        + q[9]
+        + 2 * (q[1] * x * y + q[2] * x * z + q[3] * x + q[5] * y * z + q[6] * y + q[8] * z),
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -107,8 +107,9 @@ class Sheet:
 
         if step == 1:
             return self
-        nothing = replace(self.between, points=self.between.points[:0], sigma=self.between.sigma[:0],
-                          after=self.between.after[:0])  # fmt: skip
+        nothing = replace(
+            self.between, points=self.between.points[:0], sigma=self.between.sigma[:0], after=self.between.after[:0]
+        )
         points, sigma, filled = sheet.means(self.points, self.ranges, self.sigma, self.filled, self.tangent, step)
         return replace(self, points=points, sigma=sigma, filled=filled, between=nothing)
 
@@ -135,8 +136,12 @@ def grid(
     construction.
     """
     if step > min(sheet.points.shape[:2]):
-        raise StereoError("bad_option", f"grid.step = {step} is larger than the map, {sheet.points.shape[1]} x "
-                          f"{sheet.points.shape[0]}.", "Give a smaller step.", step=step)  # fmt: skip
+        raise StereoError(
+            "bad_option",
+            f"grid.step = {step} is larger than the map, {sheet.points.shape[1]} x {sheet.points.shape[0]}.",
+            "Give a smaller step.",
+            step=step,
+        )
     steps = [step] if step else [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
     steps = [s for s in steps if s <= max(1, min(sheet.points.shape[:2]) // 2)] if not step else steps
     pitch = sheet.pitch
@@ -236,8 +241,9 @@ def poisson(
     low, high = np.quantile(np.log(z[np.isfinite(z)]), OUTLIERS)
     with np.errstate(invalid="ignore"):
         known = np.abs(np.log(z) - (low + high) / 2) <= 0.6 * (high - low) + 0.01
-    sheet = replace(sheet, points=np.where(known[..., None], sheet.points, np.nan),
-                    sigma=np.where(known, sheet.sigma, np.nan))  # fmt: skip
+    sheet = replace(
+        sheet, points=np.where(known[..., None], sheet.points, np.nan), sigma=np.where(known, sheet.sigma, np.nan)
+    )
     points, pixel = sheet.points, sheet.pitch
     if not pixel > 0:
         raise _scattered(0, int(known.sum()))
@@ -283,8 +289,12 @@ def poisson(
     triangles = triangles[_first_on_its_edges(triangles, len(vertices))]
     told = np.where(filled | ~np.isfinite(sigma), np.nan, sigma)[nearest]
     vertices, triangles, source, off = _fewer(vertices, triangles, faces, tolerance, pixel)
-    return Mesh(vertices, triangles, sigma=told[source],
-                facts={"simplification_px": off, "depth": depth, "cell_px": float(cell / pixel)})  # fmt: skip
+    return Mesh(
+        vertices,
+        triangles,
+        sigma=told[source],
+        facts={"simplification_px": off, "depth": depth, "cell_px": float(cell / pixel)},
+    )
 
 
 def _fewer(vertices, triangles, faces: int, tolerance: float, pitch: float):
@@ -373,5 +383,9 @@ def _first_on_its_edges(faces: np.ndarray, n: int) -> np.ndarray:
 
 
 def _scattered(samples: int, points: int) -> StereoError:
-    return StereoError("empty_mesh", f"{samples} samples of {points} points lie on a surface, 3 are needed.",
-                       "Look at the disparity: what is known in it is scattered.", samples=samples)  # fmt: skip
+    return StereoError(
+        "empty_mesh",
+        f"{samples} samples of {points} points lie on a surface, 3 are needed.",
+        "Look at the disparity: what is known in it is scattered.",
+        samples=samples,
+    )

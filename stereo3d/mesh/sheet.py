@@ -51,8 +51,9 @@ def edges(points, r, sigma, tangent):
                 y0, x0, y1, x1 = y + dy, x + dx, y + ey, x + ex
                 if y1 < H and x1 < W and x0 < W:
                     p, q = points[y0, x0], points[y1, x1]
-                    if held(p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y1, x1], sigma[y1, x1],
-                            tangent):  # fmt: skip
+                    if held(
+                        p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y1, x1], sigma[y1, x1], tangent
+                    ):
                         bits |= bit
             out[y, x] = bits
     return out

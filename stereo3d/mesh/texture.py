@@ -43,8 +43,9 @@ def texture_mesh(
         inside = every((uv >= 0) & (uv <= 1))
     keep = ~every(~inside[mesh.faces]) & every(front[mesh.faces])
     if not keep.any():
-        raise StereoError("empty_mesh", f"none of {len(keep)} faces lies in the photo.", "Check the calibration.",
-                          faces=len(keep))  # fmt: skip
+        raise StereoError(
+            "empty_mesh", f"none of {len(keep)} faces lies in the photo.", "Check the calibration.", faces=len(keep)
+        )
     kept = compact(replace(mesh, faces=mesh.faces[keep], uv=np.clip(uv, 0, 1), texture=photo.pixels))
     if second is None or view is None:
         return kept

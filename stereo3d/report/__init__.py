@@ -51,22 +51,35 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
 
     cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
     facts = {
-        "report": True, "unit": result.unit, "mesh": mesh, "mode": words.modes_of(parts)[0], "cameras": cameras,
-        "pair": {"size": list(pair.left.shape[1::-1]), "step": step,
-                 "line": stages.depth_line(result.disparity, result.points)},
+        "report": True,
+        "unit": result.unit,
+        "mesh": mesh,
+        "mode": words.modes_of(parts)[0],
+        "cameras": cameras,
+        "pair": {
+            "size": list(pair.left.shape[1::-1]),
+            "step": step,
+            "line": stages.depth_line(result.disparity, result.points),
+        },
         "example": stages.example_pixel(result),
         "reasons": [{"words": why, "colour": colour} for why, colour in stages.REASONS],
-    }  # fmt: skip
-    first, second = (p.path.name if p.path else f"{which} photo"
-                     for p, which in ((result.left, "first"), (result.right, "second")))  # fmt: skip
+    }
+    first, second = (
+        p.path.name if p.path else f"{which} photo" for p, which in ((result.left, "first"), (result.right, "second"))
+    )
     shown, all_faces = sum(len(p.mesh.faces) for p in parts), len(result.mesh.faces)
     caption = f"{stages.count(shown)} faces" + (
-        f" here, {stages.count(all_faces)} in the file" if shown < all_faces else "")  # fmt: skip
+        f" here, {stages.count(all_faces)} in the file" if shown < all_faces else ""
+    )
     body = filled(
-        "report.html", first=text(first), second=text(second), model=words.model(parts, cameras, caption),
-        **words.verdict(result), **words.every_stage(result, kinds),
+        "report.html",
+        first=text(first),
+        second=text(second),
+        model=words.model(parts, cameras, caption),
+        **words.verdict(result),
+        **words.every_stage(result, kinds),
         **words.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
-    )  # fmt: skip
+    )
     return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
 
 
@@ -85,8 +98,14 @@ def write_view(path: str | os.PathLike, mesh_file: str | os.PathLike) -> Path:
 
 
 def _camera(name: str, camera: Camera, R, t) -> dict:
-    return {"name": name, "K": camera.K.tolist(), "size": list(camera.size), "dist": camera.dist.tolist(),
-            "R": np.asarray(R).tolist(), "t": np.asarray(t).tolist()}  # fmt: skip
+    return {
+        "name": name,
+        "K": camera.K.tolist(),
+        "size": list(camera.size),
+        "dist": camera.dist.tolist(),
+        "R": np.asarray(R).tolist(),
+        "t": np.asarray(t).tolist(),
+    }
 
 
 def repeat_command(result: Result, output="model.obj") -> str:

@@ -1,7 +1,7 @@
 """Meshes made ready for the page: parts of one texture each, light enough, with their levels of confidence."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,14 @@ from ..errors import StereoError
 from ..geometry import project
 from ..mesh.decimate import collapse
 from ..pipeline import Result
-from ..records import Camera, Mesh, record
+from ..records import Camera, Mesh
 from ..rectification import rectified_positions
 
 FACES = 150_000  # of a page's mesh: some 2 MB of the page, and drawn at once by a phone
 FILE_FACES = 1_000_000  # of a file that is viewed: as it is, up to some 20 MB
 
 
-@record
+@dataclass(frozen=True, eq=False)
 class Part:
     """A piece of the scene with one texture. mesh: uv and texture as in `Mesh`.  colour: (V,3) u8 | None, of vertices.
     confidence: (V,) in [0,1], NaN unknown | None.  precision: (V,) sigma over distance | None."""
@@ -55,8 +55,10 @@ def _by_texture(part: Part) -> list[Part]:
     for which, uv, texture in ((~mesh.second, mesh.uv, mesh.texture), (mesh.second, mesh.uv2, mesh.texture2)):
         used, faces = np.unique(mesh.faces[which], return_inverse=True)
         if len(used):
-            kept = {name: None if getattr(part, name) is None else getattr(part, name)[used]
-                    for name in ("colour", "confidence", "precision")}  # fmt: skip
+            kept = {
+                name: None if getattr(part, name) is None else getattr(part, name)[used]
+                for name in ("colour", "confidence", "precision")
+            }
             sigma = None if mesh.sigma is None else mesh.sigma[used]
             faces = faces.reshape(-1, 3).astype(np.int32)
             parts.append(Part(Mesh(mesh.vertices[used], faces, uv[used], texture, sigma), **kept))
@@ -98,8 +100,9 @@ def simplified(mesh: Mesh, faces: int, *, perspective: bool = False) -> Mesh:
     if perspective:
         z = np.exp(X[:, 2:])
         X = np.hstack([X[:, :2] * z, z])
-    given = {name: None if getattr(mesh, name) is None else getattr(mesh, name)[source]
-             for name in ("uv", "sigma", "uv2")}  # fmt: skip
+    given = {
+        name: None if getattr(mesh, name) is None else getattr(mesh, name)[source] for name in ("uv", "sigma", "uv2")
+    }
     second = None if mesh.second is None else mesh.second[alive]
     return replace(mesh, vertices=X, faces=corners.reshape(-1, 3).astype(np.int32), second=second, **given)
 
@@ -116,8 +119,11 @@ def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part]
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
-        raise StereoError("unknown_format", f"{path}: no reader for meshes in {path.suffix or 'files without suffix'}.",
-                          "Use .obj, .ply, .glb or .stl.")  # fmt: skip
+        raise StereoError(
+            "unknown_format",
+            f"{path}: no reader for meshes in {path.suffix or 'files without suffix'}.",
+            "Use .obj, .ply, .glb or .stl.",
+        )
     if not path.stat().st_size:
         raise StereoError("empty_mesh", f"{path}: the file is empty (0 bytes).", "Write the mesh again.")
     try:

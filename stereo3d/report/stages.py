@@ -172,8 +172,10 @@ def pair_numbers(result: Result) -> list[tuple[str, str]]:
         "polar": "on the sphere about the baseline (polar)",
         "identity": "already rectified",
     }
-    numbers = [("rectified", kinds.get(pair.kind, pair.kind)),
-               ("size", f"{pair.left.shape[1]} \u00d7 {pair.left.shape[0]} px")]  # fmt: skip
+    numbers = [
+        ("rectified", kinds.get(pair.kind, pair.kind)),
+        ("size", f"{pair.left.shape[1]} \u00d7 {pair.left.shape[0]} px"),
+    ]
     if np.isfinite(off).any():
         numbers.append(("rows of matches differ by", f"{np.nanmedian(off):.2f} px (median)"))
     if pair.drift:

@@ -54,8 +54,11 @@ class Bench:
             seconds = time.perf_counter() - start
         known = np.isfinite(points[..., 2])
         if not known.any():
-            raise StereoError("no_disparity", f"the matcher vouches for no pixel of {known.size}.",
-                              "Go back a step, or widen range.margin.")  # fmt: skip
+            raise StereoError(
+                "no_disparity",
+                f"the matcher vouches for no pixel of {known.size}.",
+                "Go back a step, or widen range.margin.",
+            )
         page, step = Page(), stages.map_step(known.shape)
         page.levels("disparity", stages.sampled(fused.disparity, step))
         page.levels("inverse", 1 / stages.sampled(points[..., 2], step), lo=0)
@@ -64,10 +67,15 @@ class Bench:
         page.array("position", points.reshape(-1, 3)[chosen].astype(np.float32).reshape(-1))
         page.array("colour", self.pair.left.reshape(-1, 3)[chosen].reshape(-1))
         return {
-            "arrays": page.arrays, "data": page.data, "seconds": seconds, "known": float(known.mean()), "step": step,
-            "range": list(d_range), "confidence": float(np.median(fused.confidence[known])),
+            "arrays": page.arrays,
+            "data": page.data,
+            "seconds": seconds,
+            "known": float(known.mean()),
+            "step": step,
+            "range": list(d_range),
+            "confidence": float(np.median(fused.confidence[known])),
             "command": command_line([*self.photos, "-o", "model.obj"], config),
-        }  # fmt: skip
+        }
 
     def page(self) -> str:
         """The page to tune at, as HTML."""
@@ -78,14 +86,31 @@ class Bench:
         for matcher in MATCHERS:
             known = stage_options(matcher=matcher)
             offered[matcher] = [_told(stage, option) for stage in STAGES for option in known[stage].values()]
-        camera = {"name": "first photo", "K": cam.K.tolist(), "size": list(cam.size), "dist": cam.dist.tolist(),
-                  "R": np.eye(3).tolist(), "t": [0, 0, 0]}  # fmt: skip
+        camera = {
+            "name": "first photo",
+            "K": cam.K.tolist(),
+            "size": list(cam.size),
+            "dist": cam.dist.tolist(),
+            "R": np.eye(3).tolist(),
+            "t": [0, 0, 0],
+        }
         given = {k: v for k, v in self.config.options.items() if k.partition(".")[0] in STAGES}
-        facts = {"unit": self.unit, "size": size, "camera": camera, "offered": offered,
-                 "matcher": self.config.matcher, "given": given}  # fmt: skip
+        facts = {
+            "unit": self.unit,
+            "size": size,
+            "camera": camera,
+            "offered": offered,
+            "matcher": self.config.matcher,
+            "given": given,
+        }
         names = [p.replace("\\", "/").rsplit("/", 1)[-1] for p in self.photos]
-        body = filled("tune.html", first=text(names[0]), second=text(names[1]), kind=self.pair.kind,
-                      size=f"{size[0]} \u00d7 {size[1]}")  # fmt: skip
+        body = filled(
+            "tune.html",
+            first=text(names[0]),
+            second=text(names[1]),
+            kind=self.pair.kind,
+            size=f"{size[0]} \u00d7 {size[1]}",
+        )
         policy = f"{POLICY}; connect-src 'self'"
         return page.html(f"{names[0]} + {names[1]} \u2013 stereo3d tune", body, facts, ("tune.js",), policy=policy)
 
@@ -93,9 +118,16 @@ class Bench:
 def _told(stage: str, option) -> dict:
     bounds = option.bounds
     low, high = (bounds.low, bounds.high) if bounds else (-np.inf, np.inf)
-    return {"key": f"{stage}.{option.name}", "kind": option.kind.__name__, "default": option.default,
-            "choices": list(option.choices), "optional": option.optional, "words": option.describe(),
-            "low": low if np.isfinite(low) else None, "high": high if np.isfinite(high) else None}  # fmt: skip
+    return {
+        "key": f"{stage}.{option.name}",
+        "kind": option.kind.__name__,
+        "default": option.default,
+        "choices": list(option.choices),
+        "optional": option.optional,
+        "words": option.describe(),
+        "low": low if np.isfinite(low) else None,
+        "high": high if np.isfinite(high) else None,
+    }
 
 
 def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[ThreadingHTTPServer, str]:
@@ -122,10 +154,14 @@ def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[Thread
         def answer(self, status: int, data: bytes, kind: str = "application/json") -> None:
             self.send_response(status)
             for name, value in (
-                ("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(data))),
-                ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),
-                ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer"), ("Connection", "close"),
-            ):  # fmt: skip
+                ("Content-Type", f"{kind}; charset=utf-8"),
+                ("Content-Length", str(len(data))),
+                ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"),
+                ("X-Frame-Options", "DENY"),
+                ("Referrer-Policy", "no-referrer"),
+                ("Connection", "close"),
+            ):
                 self.send_header(name, value)
             self.close_connection = True
             self.end_headers()
@@ -169,7 +205,8 @@ def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[Thread
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     except OSError as error:
-        raise StereoError("unwritable", f"port {port} cannot be had ({error.strerror}).",
-                          "Leave --port out: a free one is found.") from error  # fmt: skip
+        raise StereoError(
+            "unwritable", f"port {port} cannot be had ({error.strerror}).", "Leave --port out: a free one is found."
+        ) from error
     server.daemon_threads = True
     return server, f"http://127.0.0.1:{server.server_port}/{secret}/"

@@ -13,8 +13,13 @@ VERDICTS = {
     "poor": ("Poor", "The shape itself may be wrong, however convincing it looks."),
     "none": ("None", "This was forced past an error: take it as an illustration of what went wrong."),
 }
-MODES = {"texture": "Texture", "shaded": "Shape", "confidence": "Confidence", "precision": "Precision",
-         "wireframe": "Wireframe"}  # fmt: skip
+MODES = {
+    "texture": "Texture",
+    "shaded": "Shape",
+    "confidence": "Confidence",
+    "precision": "Precision",
+    "wireframe": "Wireframe",
+}
 MARKS = {"error": "\u2715", "warning": "!", "info": "\u2139"}
 
 
@@ -58,27 +63,36 @@ def verdict(result: Result) -> dict[str, str]:
     if result.view.rig.unit:
         scale = f"Lengths are in {text(unit)}."
     else:
-        scale = ("Lengths are in baselines, the distance between the two camera positions; measure it and give it by "
-                 "<code>--baseline</code> and <code>--unit</code>, and the model is metric.")  # fmt: skip
+        scale = (
+            "Lengths are in baselines, the distance between the two camera positions; measure it and give it by "
+            "<code>--baseline</code> and <code>--unit</code>, and the model is metric."
+        )
     known = np.isfinite(result.points[..., 2])
     distance = float(np.median(np.linalg.norm(result.points[known], axis=1)))
     seconds, peak = sum(s["seconds"] for s in result.stages), max(s["peak_mb"] for s in result.stages)
     tiles = [
         (stages.percent(result.coverage), "of the first photo became surface"),
-        (f"\u00b1 {stages.percent(result.precision)}", f"of the distance: {stages.amount(result.precision * distance)} "
-         f"{unit} at the middle distance of {stages.amount(distance)}"),
+        (
+            f"\u00b1 {stages.percent(result.precision)}",
+            f"of the distance: {stages.amount(result.precision * distance)} "
+            f"{unit} at the middle distance of {stages.amount(distance)}",
+        ),
         (stages.count(int(result.view.inliers.sum())), f"of {stages.count(len(result.matches))} matches agree"),
         (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at most"),
-    ]  # fmt: skip
+    ]
     sentence = result.summary.partition(". ")[0].rstrip(".") + "."
     advice = dict.fromkeys(f.advice for f in result.findings if f.advice and f.severity != "info")
     better = "".join(f"<li>{text(a)}</li>" for a in advice)
     return {
-        "verdict": result.verdict, "badge": badge, "meaning": meaning, "scale": scale,
-        "sentence": text(sentence), "length": "long" if len(sentence) > 60 else "",
+        "verdict": result.verdict,
+        "badge": badge,
+        "meaning": meaning,
+        "scale": scale,
+        "sentence": text(sentence),
+        "length": "long" if len(sentence) > 60 else "",
         "tiles": "".join(f"<li><b>{text(value)}</b><span>{text(words)}</span></li>" for value, words in tiles),
         "better": f'<div class="better"><h2>What would make it better</h2><ul>{better}</ul></div>' if advice else "",
-    }  # fmt: skip
+    }
 
 
 def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
@@ -86,8 +100,10 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
     pair, rig, count = result.pair, result.view.rig, len(result.matches)
     lens = "The lenses bend the lines, as drawn. " if np.any(rig.cam1.dist) or np.any(rig.cam2.dist) else ""
     if pair.drift:
-        lens += (f"Real matches lie up to {pair.drift['largest_px']:.1f} px beside these lines, by a lens or a shutter "
-                 "that the cameras' data do not tell of; the next step takes that out.")  # fmt: skip
+        lens += (
+            f"Real matches lie up to {pair.drift['largest_px']:.1f} px beside these lines, by a lens or a shutter "
+            "that the cameras' data do not tell of; the next step takes that out."
+        )
     swatches = [
         f'<li><i style="background:{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(words)} '
         f"<b>{stages.percent(float((kinds == k).mean()))}</b></li>"
@@ -100,11 +116,13 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
         "pair_numbers": numbers(stages.pair_numbers(result)),
         "disparity_numbers": numbers(stages.disparity_numbers(result)),
         "confidence_numbers": numbers(stages.confidence_numbers(result)),
-        "lens": lens, "swatches": "".join(swatches),
+        "lens": lens,
+        "swatches": "".join(swatches),
         "upright": "turned" if pair.left.shape[0] > 1.6 * pair.left.shape[1] else "",
-        "lowest": str(result.d_range[0]), "highest": str(result.d_range[1]),
+        "lowest": str(result.d_range[0]),
+        "highest": str(result.d_range[1]),
         "middle": f"{np.nanmedian(result.disparity):.1f}",
-    }  # fmt: skip
+    }
 
 
 def appendix(result: Result, page: Page, step: int, files, command: str, versions: dict) -> dict[str, str]:
@@ -131,8 +149,9 @@ def appendix(result: Result, page: Page, step: int, files, command: str, version
         "weights": numbers(page.weights()),
         "smaller": f"The pictures are made smaller and compressed{maps}; the files hold all of it.",
         "options": numbers((name, _setting(value)) for name, value in [*settings, *result.config.options.items()]),
-        "versions": numbers(versions.items()), "command": text(command),
-    }  # fmt: skip
+        "versions": numbers(versions.items()),
+        "command": text(command),
+    }
 
 
 def _setting(value) -> str:
