@@ -28,7 +28,7 @@ from .records import Camera, Finding, Matches, Photo, Rig, TwoView
 
 # Thresholds are in px of a photo of longer side 1600 (`photo_unit`); features are no better than half a pixel of the
 # photo, however small it is.
-REFERENCE_SIDE, LEAST_PX = 1600.0, 0.4
+REFERENCE_SIDE, MIN_UNIT = 1600.0, 0.4
 LOG_NFA_NO_OVERLAP = -10.0  # log10 of the number of false alarms; good pairs lie below -31
 PARALLAX_NONE, SHARE_NONE = 1.5, 0.95  # px, share: residual after the best homography; good pairs keep 20 px and .66
 PARALLAX_FLAT, SHARE_FLAT = 10.0, 0.72
@@ -49,7 +49,7 @@ LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its sig
 # the matching size (1.5 times the error at 1.6, twice at 2.1); of one photo alone, as the root of the difference of
 # squares (twice at 1, five times at 1.4); share of a photo that is black or white (1.1 times at .16, 1.5 at .35, 3 at
 # .6); grey levels between its darkest and lightest hundredth (1.4 times at 55, twice at 18).
-BLUR, BLUR_APART, MOST_CLIPPED, LEAST_RANGE = 1.7, 1.0, 0.25, 40
+BLUR, BLUR_APART, MAX_CLIPPED, MIN_GREY_RANGE = 1.7, 1.0, 0.25, 40
 # Noise, grey levels at matching size. Of cameras that are known the depth of rendered pairs gets rough from here on;
 # a focal length that the pair itself has to tell suffers earlier. Real photos have less than 1.
 NOISE, NOISE_OF_FOCAL = 5.0, 2.0
@@ -79,7 +79,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
 
 def photo_unit(rig: Rig) -> float:
     """Photo px in one px of the reference size."""
-    return max(max(rig.cam1.size) / REFERENCE_SIDE, LEAST_PX)
+    return max(max(rig.cam1.size) / REFERENCE_SIDE, MIN_UNIT)
 
 
 # ------------------------------------------------------------------------------------------ what the matches say
@@ -485,7 +485,7 @@ def photo_findings(
     clipped = [clipped_share(photo) for photo in (left, right)]
     worse = int(clipped[1] > clipped[0])
     ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
-    if clipped[worse] > MOST_CLIPPED:
+    if clipped[worse] > MAX_CLIPPED:
         findings.append(
             Finding(
                 "bad_exposure",
@@ -495,7 +495,7 @@ def photo_findings(
                 "Expose for the thing itself.",
             )
         )
-    elif min(ranges) < LEAST_RANGE:
+    elif min(ranges) < MIN_GREY_RANGE:
         worse = int(ranges[1] < ranges[0])
         findings.append(
             Finding(
@@ -757,7 +757,7 @@ def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.n
     """
     from scipy.spatial import cKDTree
 
-    from .posefit import tangents_of
+    from .posefit import tangent_basis
 
     r, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
     noise = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
@@ -766,7 +766,7 @@ def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.n
     near = cKDTree(x1).query(x1, k=k)[1].reshape(len(r), k)
     shared = float(np.clip(np.mean(few * few[near[:, 1:]].mean(1)) / np.mean(few**2), 0, 1)) if k > 1 else 0.0
     factor = 1 + shared * max(0.0, len(r) / REGIONS - 1)
-    return factor * noise**2 * np.linalg.pinv(J.T @ J), tangents_of(_direction(view))
+    return factor * noise**2 * np.linalg.pinv(J.T @ J), tangent_basis(_direction(view))
 
 
 def direction_spread(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
@@ -798,7 +798,7 @@ def _ideal(x1, x2, rig: Rig):
     return y1[known], y2[known]
 
 
-# Lens parameters (10,) as `posefit.rows_of_view` has them, two lenses alike, and which combinations of them are free.
+# Lens parameters (10,) as `posefit.sampson_jacobian_kernel` has them, two lenses alike, and combinations that are free.
 _AS_IT_IS, _NOTHING = np.zeros(10), np.zeros((10, 0))
 _FOCAL, _BEND = np.tile(np.eye(5)[0], 2), np.tile(np.eye(5)[3], 2)
 
@@ -816,18 +816,18 @@ def _centred(x1, x2, rig: Rig):
 
 def _linearised(R, t, z, spread, x1, x2, focals) -> tuple[np.ndarray, np.ndarray]:
     """Sampson residuals r (N,), px, and J (N,5+q): by the turn, by t across itself, by the lenses along `spread`."""
-    from .posefit import rows_of_view
+    from .posefit import sampson_jacobian_kernel
 
     r, J = np.empty(len(x1)), np.empty((len(x1), 5 + spread.shape[1]))
     R, t, z, spread = (np.ascontiguousarray(a, dtype=float) for a in (R, t, z, spread))
-    rows_of_view(R, t, z, focals, x1, x2, spread, r, J)
+    sampson_jacobian_kernel(R, t, z, focals, x1, x2, spread, r, J)
     return r, J
 
 
 def _refitted(view: TwoView, z, spread, x1, x2, focals, rounds: int = 8):
     """Motion and lens once more by Gauss-Newton steps from the estimate, weights 1 / (1 + (r/w)^2) (Cauchy), w = 2.385
     robust deviations: t, p (q,), residuals, J^T W J and the noise, px."""
-    from .posefit import tangents_of
+    from .posefit import tangent_basis
 
     R, t, p = view.R, _direction(view), np.zeros(spread.shape[1])
     for _ in range(rounds):
@@ -837,7 +837,7 @@ def _refitted(view: TwoView, z, spread, x1, x2, focals, rounds: int = 8):
         information = np.einsum("np,nq->pq", w[:, None] * J, J)
         step = -np.linalg.pinv(information, rcond=1e-10, hermitian=True) @ np.einsum("np,n->p", J, w * r)
         step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
-        R, t = rotation_from_vector(step[:3]) @ R, t + step[3:5] @ tangents_of(t)
+        R, t = rotation_from_vector(step[:3]) @ R, t + step[3:5] @ tangent_basis(t)
         t, p = t / np.linalg.norm(t), np.clip(p + step[5:], -1.5, 1.5)
         if np.abs(step).max() < 1e-6:
             break

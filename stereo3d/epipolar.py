@@ -27,7 +27,7 @@ from .records import Camera, Matches, Rig, TwoView
 
 log = logging.getLogger(__name__)
 
-LEAST_INLIERS = 15  # below this a random pair of photos can reach the count by chance
+MIN_INLIERS = 15  # below this a random pair of photos can reach the count by chance
 
 
 # ------------------------------------------------------------------------------------- algebra: F and E by SVD
@@ -113,13 +113,13 @@ def pose_from_essential(E: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> tuple[
     """
     best, most = None, -1
     for R, t in decompose_essential(E):
-        front = in_front(R, t, y1, y2).sum()
+        front = cheirality_mask(R, t, y1, y2).sum()
         if front > most:
             best, most = (R, t), front
     return best
 
 
-def in_front(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np.ndarray:
+def cheirality_mask(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np.ndarray:
     """(N,) bool: the two rays meet before both cameras.
 
     With p = R d1, q = d2, n = p x q: the depths have the signs of (t x q) . n ... of the closest points of the rays.
@@ -131,61 +131,61 @@ def in_front(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np
     return (z1 > 0) & (z2 > 0)
 
 
-def possible(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray, slack: float) -> np.ndarray:
+def plausible_depth(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray, slack: float) -> np.ndarray:
     """(N,) bool: the rays meet before both cameras, or run parallel within `slack` rad, where noise decides the side.
 
     A wrong match on its epipolar line lies on the wrong side of infinity or of a camera as often as not.
     """
     parallel = np.linalg.norm(np.cross(hom(y1) @ R.T, hom(y2)), axis=1) < slack
-    return parallel | in_front(R, t, y1, y2)
+    return parallel | cheirality_mask(R, t, y1, y2)
 
 
 # ---------------------------------------------------------------------- least squares over pose and lens
 
 
 @dataclass(frozen=True, eq=False)
-class Unknowns:
-    """What is estimated beside the pose: lens parameters z = spread @ p, p ~ N(0, deviation^2) a priori.
+class LensModel:
+    """What is estimated beside the pose: lens parameters z = basis @ p, p ~ N(0, prior_sigma^2) a priori.
 
     focals: (2,) px, where z = 0.  z: (10,), of camera 1 then of camera 2: log(f / focal), the shift of the principal
-    point in x and y (px), and k1, k2 of x_d = x_u (1 + k1 q + k2 q^2), q = |x_u|^2 / focal^2.  spread: (10, q).
-    deviation: (q,).
-    A pose alone: q = 0. Two photos by one camera share parameters: columns of spread that reach into both halves.
+    point in x and y (px), and k1, k2 of x_d = x_u (1 + k1 q + k2 q^2), q = |x_u|^2 / focal^2.  basis: (10, q).
+    prior_sigma: (q,).
+    A pose alone: q = 0. Two photos by one camera share parameters: columns of basis that reach into both halves.
     """
 
     focals: np.ndarray
-    spread: np.ndarray
-    deviation: np.ndarray
+    basis: np.ndarray
+    prior_sigma: np.ndarray
 
 
 LENS = 5  # parameters of one lens
 
 
-def pose_alone(focals) -> Unknowns:
-    return Unknowns(np.asarray(focals, float), np.zeros((2 * LENS, 0)), np.zeros(0))
+def pose_alone(focals) -> LensModel:
+    return LensModel(np.asarray(focals, float), np.zeros((2 * LENS, 0)), np.zeros(0))
 
 
-def sampson_residuals(R, t, p, x1, x2, unknowns: Unknowns) -> np.ndarray:
+def sampson_residuals(R, t, p, x1, x2, lens_model: LensModel) -> np.ndarray:
     """r (M,N) px of poses R (M,3,3), t (M,3) with lens parameters p (M,q); x1, x2: (N,2) px about the centres."""
     from .posefit import residuals_of_view
 
-    r, z = np.empty((len(R), len(x1))), p @ unknowns.spread.T
+    r, z = np.empty((len(R), len(x1))), p @ lens_model.basis.T
     for k in range(len(R)):
-        residuals_of_view(*_arrays(R[k], t[k], z[k], unknowns.focals, x1, x2), r[k])
+        residuals_of_view(*_arrays(R[k], t[k], z[k], lens_model.focals, x1, x2), r[k])
     return r
 
 
-def sampson_jacobian(R, t, p, x1, x2, unknowns: Unknowns):
+def sampson_jacobian(R, t, p, x1, x2, lens_model: LensModel):
     """r (N,), dr/d(w, s, p) (N,5+q) in closed form, and the tangents (2,3) of t, of one pose R (3,3), t (3,), p (q,).
 
     R <- exp([w]x) R, t <- t + s tangents, normalised.
     """
-    from .posefit import rows_of_view, tangents_of
+    from .posefit import sampson_jacobian_kernel, tangent_basis
 
     r, J = np.empty(len(x1)), np.empty((len(x1), 5 + len(p)))
-    R, t, z, focals, x1, x2, spread = _arrays(R, t, unknowns.spread @ p, unknowns.focals, x1, x2, unknowns.spread)
-    rows_of_view(R, t, z, focals, x1, x2, spread, r, J)
-    return r, J, tangents_of(t)
+    R, t, z, focals, x1, x2, spread = _arrays(R, t, lens_model.basis @ p, lens_model.focals, x1, x2, lens_model.basis)
+    sampson_jacobian_kernel(R, t, z, focals, x1, x2, spread, r, J)
+    return r, J, tangent_basis(t)
 
 
 def _arrays(*arrays):
@@ -204,18 +204,18 @@ def soft_truncated(r: np.ndarray, sigma, cut) -> tuple[np.ndarray, np.ndarray]:
     return -np.log((g + e) / (1 + e)), g / (g + e)
 
 
-def adjust(R, t, p, x1, x2, unknowns: Unknowns, *, sigma: float, cut: float, weaken: float = 1.0, steps: int = 15):
-    """R, t, p of least sum of soft_truncated(r) + weaken |p / deviation|^2 / 2, from M starts at once.
+def adjust(R, t, p, x1, x2, lens_model: LensModel, *, sigma: float, cut: float, weaken: float = 1.0, steps: int = 15):
+    """R, t, p of least sum of soft_truncated(r) + weaken |p / prior_sigma|^2 / 2, from M starts at once.
 
     R (M,3,3), t (M,3), p (M,q).  Returns R, t, p, cost (M,).
     Levenberg 1944, Marquardt 1963, with the weights of the robust loss taken anew in each step.
     """
     from .posefit import adjust_views
 
-    precision = weaken / unknowns.deviation**2
+    precision = weaken / lens_model.prior_sigma**2
     R, t, p = (np.array(a, dtype=float) for a in (R, t, p))
     cost = np.empty(len(R))
-    focals, x1, x2, spread, precision = _arrays(unknowns.focals, x1, x2, unknowns.spread, precision)
+    focals, x1, x2, spread, precision = _arrays(lens_model.focals, x1, x2, lens_model.basis, precision)
     adjust_views(R, t, p, focals, x1, x2, spread, precision, float(sigma), float(cut), steps, cost)
     return R, t, p, cost
 
@@ -226,21 +226,23 @@ def noise_of(r: np.ndarray, threshold: float) -> float:
     return max(1.4826 * float(np.median(near)), 1e-6 * threshold) if len(near) else threshold
 
 
-def fit_views(R, t, p, x1, x2, unknowns: Unknowns, *, threshold: float, rounds: int = 4, most: int | None = None):
+def fit_views(
+    R, t, p, x1, x2, lens_model: LensModel, *, threshold: float, rounds: int = 4, max_independent: int | None = None
+):
     """`adjust` of one pose on all matches, the noise measured anew each round: R, t, p, sigma, inliers.
 
-    The cut lies at four times the noise, but not beyond 1.3 thresholds. The prior of the lens is weighed as if no more
-    than `most` matches were independent: errors of neighbours are alike, and no lens is exactly of the model.
+    The cut lies at four times the noise, but not beyond 1.3 thresholds. The prior of the lens is weighed as if at most
+    `max_independent` matches were independent: errors of neighbours are alike, and no lens is exactly of the model.
     """
     R, t, p = R[None], t[None], p[None]
     stride = max(1, len(x1) // 600)  # the first rounds need no more
     for k in range(rounds):
         a, b = (x1, x2) if k >= rounds - 2 else (x1[::stride], x2[::stride])
-        r = sampson_residuals(R, t, p, a, b, unknowns)[0]
+        r = sampson_residuals(R, t, p, a, b, lens_model)[0]
         sigma = noise_of(r, threshold)
-        weaken = max(1.0, float((np.abs(r) < threshold).sum()) / most) if most else 1.0
-        R, t, p, _ = adjust(R, t, p, a, b, unknowns, sigma=sigma, cut=min(4 * sigma, 1.3 * threshold), weaken=weaken)
-    agree = np.abs(sampson_residuals(R, t, p, x1, x2, unknowns)[0]) < min(4 * sigma, threshold)
+        weaken = max(1.0, float((np.abs(r) < threshold).sum()) / max_independent) if max_independent else 1.0
+        R, t, p, _ = adjust(R, t, p, a, b, lens_model, sigma=sigma, cut=min(4 * sigma, 1.3 * threshold), weaken=weaken)
+    agree = np.abs(sampson_residuals(R, t, p, x1, x2, lens_model)[0]) < min(4 * sigma, threshold)
     return R[0], t[0], p[0], sigma, agree
 
 
@@ -397,7 +399,7 @@ def ransac_essential(
     x1, x2 = _arrays(x1, x2)
     y1, y2 = x1 / focals[0], x2 / focals[1]
     scale1, scale2 = np.array([focals[1], focals[1], 1.0]), np.array([focals[0], focals[0], 1.0])
-    unknowns = pose_alone(focals)
+    lens_model = pose_alone(focals)
 
     def refine(E, agree):
         agree = agree[:: max(1, len(agree) // 200)]
@@ -408,7 +410,7 @@ def ransac_essential(
             np.zeros((1, 0)),
             x1[agree],
             x2[agree],
-            unknowns,
+            lens_model,
             sigma=threshold / 2,
             cut=threshold,
             steps=4,
@@ -478,7 +480,7 @@ def pose_costs(R, t, x1, x2, focals, threshold: float) -> tuple[np.ndarray, floa
     line; and the noise (px) of the pose with the most inliers, by which all are judged."""
     r = sampson_residuals(R, t, np.zeros((len(R), 0)), x1, x2, pose_alone(focals))
     for k in range(len(R)):
-        r[k, ~in_front(R[k], t[k], x1 / focals[0], x2 / focals[1])] = np.inf
+        r[k, ~cheirality_mask(R[k], t[k], x1 / focals[0], x2 / focals[1])] = np.inf
     sigma = noise_of(r[np.argmax((np.abs(r) < threshold).sum(1))], threshold)
     return np.einsum("mn->m", soft_truncated(r, sigma, min(4 * sigma, 1.3 * threshold))[0]), sigma
 
@@ -487,23 +489,25 @@ def pose_costs(R, t, x1, x2, focals, threshold: float) -> tuple[np.ndarray, floa
 
 # Standard deviations a priori. Focal: EXIF gives whole mm of 35 mm film and rounds lens data, and its sensor sizes are
 # nominal: a few per cent; a guess is a factor of 1.5 off either way (19 to 42 mm about 28 mm).
-FOCAL_DEVIATION = {"exif": 0.04, "prior": float(np.log(1.5))}
-CENTRE_DEVIATION = 0.01  # of the longer side: assembly of a lens, and stabilisers that shift it
-CENTRE_CHANGE = 0.3  # share of that by which two photos of one lens may differ: stabilisers, two cameras of a make
-BEND_DEVIATION = 0.05  # k1, k2: phones and processed photos below 0.02, compact cameras up to 0.2
+FOCAL_PRIOR_SIGMA = {"exif": 0.04, "prior": float(np.log(1.5))}
+CENTRE_PRIOR_SIGMA = 0.01  # of the longer side: assembly of a lens, and stabilisers that shift it
+CENTRE_CHANGE_SHARE = (
+    0.3  # share of that by which two photos of one lens may differ: stabilisers, two cameras of a make
+)
+DISTORTION_PRIOR_SIGMA = 0.05  # k1, k2: phones and processed photos below 0.02, compact cameras up to 0.2
 # No lens is exactly of this model and errors of neighbouring matches are alike: at most so many matches count as
 # independent when the lens is weighed against its prior. On rendered and random pairs by lenses off the model
 # (`benchmarks/pose.py`) the focal's error is least at 50 to 100: 1.7 %, where 300 gives 2.3 and 1000 2.6.
-INDEPENDENT = 100
-LEAST_FOR_LENS = 50  # matches
-LARGEST_BEND = 0.5  # |k1|: beyond, the fit has found something that is no lens
+MAX_INDEPENDENT = 100
+MIN_MATCHES_FOR_LENS = 50  # matches
+MAX_K1 = 0.5  # |k1|: beyond, the fit has found something that is no lens
 # A guess is replaced where the standard error is below this, half of the guess's own: on the same pairs none was more
 # than half of that off; at 0.3 three were off by a factor of 1.5. What is known stays where the matches want to move it
 # by more than three of its standard deviations: then it is the scene that does not fit.
-FOCAL_ERROR = 0.20
+MAX_FOCAL_SIGMA = 0.20
 
 
-def lens_unknowns(rig: Rig, focals, *, full: bool = False) -> Unknowns:
+def free_lens_model(rig: Rig, focals, *, full: bool = False) -> LensModel:
     """What may be estimated of the two lenses: nothing of a camera that is given or calibrated, else focal, principal
     point and k1; two equal cameras have one common lens.
 
@@ -512,18 +516,18 @@ def lens_unknowns(rig: Rig, focals, *, full: bool = False) -> Unknowns:
     """
     bend, parts = [3, 4] if full else [3], []
     for camera, half in ((rig.cam1, np.eye(2 * LENS)[:, :LENS]), (rig.cam2, np.eye(2 * LENS)[:, LENS:])):
-        if camera.source in FOCAL_DEVIATION and len(camera.dist) == 0:
-            centre = CENTRE_DEVIATION * max(camera.size)
-            deviation = [FOCAL_DEVIATION[camera.source], centre, centre, *([BEND_DEVIATION] * len(bend))]
+        if camera.source in FOCAL_PRIOR_SIGMA and len(camera.dist) == 0:
+            centre = CENTRE_PRIOR_SIGMA * max(camera.size)
+            deviation = [FOCAL_PRIOR_SIGMA[camera.source], centre, centre, *([DISTORTION_PRIOR_SIGMA] * len(bend))]
             parts.append((half[:, [0, 1, 2, *bend]], np.array(deviation)))
     if len(parts) == 2 and one_lens(rig):
         (one, deviation), (two, _) = parts
         parts = [(one + two, deviation)]
         if full:
-            parts.append(((one - two)[:, 1:3], deviation[1:3] * CENTRE_CHANGE))
+            parts.append(((one - two)[:, 1:3], deviation[1:3] * CENTRE_CHANGE_SHARE))
     if not parts:
         return pose_alone(focals)
-    return Unknowns(np.asarray(focals, float), np.hstack([a for a, _ in parts]), np.hstack([d for _, d in parts]))
+    return LensModel(np.asarray(focals, float), np.hstack([a for a, _ in parts]), np.hstack([d for _, d in parts]))
 
 
 def one_lens(rig: Rig) -> bool:
@@ -532,7 +536,7 @@ def one_lens(rig: Rig) -> bool:
 
 
 def guessed_focal(x1, x2, rig: Rig, focals, *, threshold: float, seed: int):
-    """R, t, p (of `lens_unknowns`) of least cost from a ladder of focals, pose and lens refined together; or None.
+    """R, t, p (of `free_lens_model`) of least cost from a ladder of focals, pose and lens refined together; or None.
 
     Only cameras whose focal is a mere prior are scaled. 400 matches at the most are looked at.
     """
@@ -543,20 +547,20 @@ def guessed_focal(x1, x2, rig: Rig, focals, *, threshold: float, seed: int):
     for factor in 1.25 ** np.arange(-3.0, 5.0):
         f = np.where(scaled, factor, 1.0) * focals
         estimate = ransac_essential(x1, x2, f, threshold=threshold, confidence=0.99, max_samples=1000, seed=seed)
-        if estimate is not None and estimate.inliers.sum() >= LEAST_INLIERS:
+        if estimate is not None and estimate.inliers.sum() >= MIN_INLIERS:
             agree = np.flatnonzero(estimate.inliers)
             R, t = pose_from_essential(estimate.model, x1[agree] / f[0], x2[agree] / f[1])
             tried.append((estimate.cost, factor, R, t))
     if not tried:
         return None
     tried = sorted(tried, key=lambda item: item[0])[:4]
-    unknowns = lens_unknowns(rig, focals)
-    p = np.zeros((len(tried), unknowns.spread.shape[1]))
+    lens_model = free_lens_model(rig, focals)
+    p = np.zeros((len(tried), lens_model.basis.shape[1]))
     for k, (_, factor, _, _) in enumerate(tried):
         for at in np.flatnonzero(scaled) * LENS:
-            p[k, unknowns.spread[at] != 0] = np.log(factor)
+            p[k, lens_model.basis[at] != 0] = np.log(factor)
     R, t = np.stack([item[2] for item in tried]), np.stack([item[3] for item in tried])
-    R, t, p, cost = adjust(R, t, p, x1, x2, unknowns, sigma=threshold / 3, cut=threshold)
+    R, t, p, cost = adjust(R, t, p, x1, x2, lens_model, sigma=threshold / 3, cut=threshold)
     best = int(np.argmin(cost))
     return R[best], t[best], p[best]
 
@@ -564,17 +568,19 @@ def guessed_focal(x1, x2, rig: Rig, focals, *, threshold: float, seed: int):
 def fit_lens(R, t, p, x1, x2, rig: Rig, focals, threshold: float):
     """Pose and lens together on all matches -> R, t, the rig with the lens, standard error of the focal (relative).
 
-    The rig comes back as it was where the matches cannot tell (`FOCAL_ERROR`) or contradict what is known.
+    The rig comes back as it was where the matches cannot tell (`MAX_FOCAL_SIGMA`) or contradict what is known.
     """
-    unknowns = lens_unknowns(rig, focals)
-    f1, f2 = focals * np.exp((unknowns.spread @ p)[[0, LENS]])
-    some = possible(R, t, x1 / f1, x2 / f2, 2 * threshold / f1)
+    lens_model = free_lens_model(rig, focals)
+    f1, f2 = focals * np.exp((lens_model.basis @ p)[[0, LENS]])
+    some = plausible_depth(R, t, x1 / f1, x2 / f2, 2 * threshold / f1)
     x1, x2 = x1[some], x2[some]
-    R1, t1, p, sigma, agree = fit_views(R, t, p, x1, x2, unknowns, threshold=threshold, most=INDEPENDENT)
-    z = unknowns.spread @ p
-    z_variance = lens_variance(R1, t1, z, x1[agree], x2[agree], lens_unknowns(rig, focals, full=True), sigma)
+    R1, t1, p, sigma, agree = fit_views(
+        R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT
+    )
+    z = lens_model.basis @ p
+    z_variance = lens_variance(R1, t1, z, x1[agree], x2[agree], free_lens_model(rig, focals, full=True), sigma)
     # a lens farther from what is usual than it should be: something else pulls at it, and at the focal (Birge's ratio)
-    z_variance *= max(1.0, float(np.mean((p / unknowns.deviation) ** 2)))
+    z_variance *= max(1.0, float(np.mean((p / lens_model.prior_sigma) ** 2)))
     error = float(np.sqrt(z_variance[[0, LENS]].max()))
     log.info(
         "lens: focals x %.4g, %.4g, standard error %.2g, centre %.3g %.3g px, k1 %.3g, noise %.2g px",
@@ -588,27 +594,27 @@ def fit_lens(R, t, p, x1, x2, rig: Rig, focals, threshold: float):
     )
     cameras = []
     for camera, at in ((rig.cam1, 0), (rig.cam2, LENS)):
-        deviation = FOCAL_DEVIATION.get(camera.source, 0.0)
-        if np.abs(z[at + 3]) > LARGEST_BEND or np.abs(z[at]) > 3 * max(deviation, 1e-9):
+        deviation = FOCAL_PRIOR_SIGMA.get(camera.source, 0.0)
+        if np.abs(z[at + 3]) > MAX_K1 or np.abs(z[at]) > 3 * max(deviation, 1e-9):
             return R, t, rig, deviation  # the scene does not fit
-        if camera.source == "prior" and np.sqrt(z_variance[at]) > FOCAL_ERROR:
+        if camera.source == "prior" and np.sqrt(z_variance[at]) > MAX_FOCAL_SIGMA:
             return R, t, rig, max(error, deviation)
         cameras.append(_with_lens(camera, z[at : at + LENS], float(np.sqrt(z_variance[at]))))
     return R1, t1, replace(rig, cam1=cameras[0], cam2=cameras[1]), error
 
 
-def lens_variance(R, t, z, x1, x2, unknowns: Unknowns, sigma: float) -> np.ndarray:
+def lens_variance(R, t, z, x1, x2, lens_model: LensModel, sigma: float) -> np.ndarray:
     """(10,) variance of each lens parameter: the diagonal of (J^T J m / (n sigma^2) + prior)^-1, all else free.
 
-    n inliers count as m = min(n, INDEPENDENT).
+    n inliers count as m = min(n, MAX_INDEPENDENT).
     """
-    q = unknowns.spread.shape[1]
-    p = np.linalg.lstsq(unknowns.spread, z, rcond=None)[0]
-    _, J, _ = sampson_jacobian(R, t, p, x1, x2, unknowns)
-    information = np.einsum("np,nq->pq", J, J) / sigma**2 * min(1.0, INDEPENDENT / len(x1))
-    information[range(5, 5 + q), range(5, 5 + q)] += unknowns.deviation**-2.0
+    q = lens_model.basis.shape[1]
+    p = np.linalg.lstsq(lens_model.basis, z, rcond=None)[0]
+    _, J, _ = sampson_jacobian(R, t, p, x1, x2, lens_model)
+    information = np.einsum("np,nq->pq", J, J) / sigma**2 * min(1.0, MAX_INDEPENDENT / len(x1))
+    information[range(5, 5 + q), range(5, 5 + q)] += lens_model.prior_sigma**-2.0
     covariance = np.linalg.pinv(information)[5:, 5:]
-    return np.einsum("ap,pq,aq->a", unknowns.spread, covariance, unknowns.spread)
+    return np.einsum("ap,pq,aq->a", lens_model.basis, covariance, lens_model.basis)
 
 
 def _with_lens(camera: Camera, z: np.ndarray, error: float) -> Camera:
@@ -650,10 +656,10 @@ def estimate_two_view(
     t is 0.
     """
     rig.check_baseline()
-    if len(matches) < LEAST_INLIERS:
+    if len(matches) < MIN_INLIERS:
         raise StereoError(
             "few_matches",
-            f"{len(matches)} matches between the photos, {LEAST_INLIERS} needed.",
+            f"{len(matches)} matches between the photos, {MIN_INLIERS} needed.",
             "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
             matches=len(matches),
         )
@@ -665,15 +671,15 @@ def estimate_two_view(
     R, t, rig, sigma = _pose_and_lens(matches, x1, x2, rig, focals, threshold, confidence, seed)
     x1, x2, where, focals = _centred(matches, rig)
     y1, y2, slack = x1 / focals[0], x2 / focals[1], 2 * threshold / focals[0]
-    some = possible(R, t, y1, y2, slack)
+    some = plausible_depth(R, t, y1, y2, slack)
     R, t, *_ = fit_views(R, t, np.zeros(0), x1[some], x2[some], pose_alone(focals), threshold=threshold)
     r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
-    good = (np.abs(r) < threshold) & possible(R, t, y1, y2, slack)
-    if good.sum() < LEAST_INLIERS:
+    good = (np.abs(r) < threshold) & plausible_depth(R, t, y1, y2, slack)
+    if good.sum() < MIN_INLIERS:
         raise StereoError(
             "no_overlap",
             f"{good.sum()} of {len(matches)} matches agree on one camera motion and "
-            f"lie before both cameras, {LEAST_INLIERS} needed.",
+            f"lie before both cameras, {MIN_INLIERS} needed.",
             "Move less between the photos.",
             inliers=int(good.sum()),
             matches=len(matches),
@@ -707,16 +713,16 @@ def _pose_and_lens(matches, x1, x2, rig: Rig, focals, threshold, confidence, see
         R, t = found[0][0], found[1][0]
         r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
         count = int((np.abs(r) < threshold).sum())
-    if count < LEAST_INLIERS:
+    if count < MIN_INLIERS:
         raise StereoError(
             "no_overlap",
-            f"{count} of {len(matches)} matches agree on one camera motion, {LEAST_INLIERS} needed.",
+            f"{count} of {len(matches)} matches agree on one camera motion, {MIN_INLIERS} needed.",
             "The photos show too little in common: move less between them.",
             inliers=count,
             matches=len(matches),
         )
-    free = lens_unknowns(rig, focals).spread.shape[1]
-    if free and not guessed and count >= LEAST_FOR_LENS:
+    free = free_lens_model(rig, focals).basis.shape[1]
+    if free and not guessed and count >= MIN_MATCHES_FOR_LENS:
         return fit_lens(R, t, np.zeros(free), x1, x2, rig, focals, threshold)
     return R, t, rig, sigma
 
@@ -726,12 +732,12 @@ def _classify(x1, x2, known, rig: Rig, threshold: float) -> TwoView:
     y1, y2 = transform(np.linalg.inv(rig.cam1.K), x1), transform(np.linalg.inv(rig.cam2.K), x2)
     # rays that run parallel within the threshold may seem to meet behind: leave that to the line test
     inliers = known & (np.abs(sampson(F, np.nan_to_num(x1), np.nan_to_num(x2))) < threshold)
-    inliers &= possible(rig.R, rig.t, y1, y2, 2 * threshold / rig.cam1.focal)
-    if inliers.sum() < LEAST_INLIERS:
+    inliers &= plausible_depth(rig.R, rig.t, y1, y2, 2 * threshold / rig.cam1.focal)
+    if inliers.sum() < MIN_INLIERS:
         raise StereoError(
             "calibration_mismatch",
             f"{inliers.sum()} of {len(x1)} matches fit the given calibration and "
-            f"pose within {threshold:g} px, {LEAST_INLIERS} needed.",
+            f"pose within {threshold:g} px, {MIN_INLIERS} needed.",
             "The calibration is of another rig or of other photos, or left and right are exchanged: give "
             "the photos in the order of the calibration, or leave the pose out.",
             inliers=int(inliers.sum()),

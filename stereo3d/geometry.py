@@ -11,14 +11,14 @@ __all__ = [
     "decompose_essential",
     "distort",
     "essential_from_pose",
-    "every",
+    "all_channels",
     "fit_homography",
     "fold_radius",
     "fundamental_from_pose",
     "hom",
     "ideal_pixels",
     "intersect_rays",
-    "lengths",
+    "norms",
     "null_vector",
     "normalising_transform",
     "project",
@@ -45,12 +45,12 @@ def hom(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x, np.ones(x.shape[:-1] + (1,))], axis=-1)
 
 
-def lengths(X: np.ndarray) -> np.ndarray:
+def norms(X: np.ndarray) -> np.ndarray:
     """|X| along the last axis: (..., n) -> (...), by sums of products, which numpy does sooner than its norm."""
     return np.sqrt(np.einsum("...i,...i->...", X, X))
 
 
-def every(array: np.ndarray) -> np.ndarray:
+def all_channels(array: np.ndarray) -> np.ndarray:
     """array.all(-1) of a short last axis, a channel at a time: numpy takes many times as long for it."""
     return np.logical_and.reduce([array[..., i] for i in range(array.shape[-1])])
 

@@ -27,7 +27,7 @@ from .disparity import (
     reach,
     with_slants,
 )
-from .epipolar import LEAST_INLIERS, estimate_two_view
+from .epipolar import MIN_INLIERS, estimate_two_view
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
 from .fusion import fuse
@@ -577,7 +577,7 @@ def _found_pose(left: Photo, right: Photo, found, matches: Matches, rig: Rig, co
             raise
         first, failure = None, error
     count = int(first[0].inliers.sum()) if first else 0
-    if count < THIN and len(matches) >= LEAST_INLIERS and config.detector == "sift" and not rig.posed:
+    if count < THIN and len(matches) >= MIN_INLIERS and config.detector == "sift" and not rig.posed:
         log.info("%d of %d matches agree: trying again with views simulated from aside (asift)", count, len(matches))
         try:
             again = _matches(left, right, "asift", config, {})

@@ -482,7 +482,7 @@ def _turn(w):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def tangents_of(t):
+def tangent_basis(t):
     """Two unit vectors (2,3) across the unit vector t and each other."""
     out = np.empty((2, 3))
     k = 0
@@ -546,7 +546,7 @@ def residuals_of_view(R, t, z, focals, x1, x2, r):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rows_of_view(R, t, z, focals, x1, x2, spread, r, J):
+def sampson_jacobian_kernel(R, t, z, focals, x1, x2, spread, r, J):
     """r (N,) as above and J (N,5+q) = dr/d(w, s, p): R <- exp([w]x) R, t <- t + s tangents, z <- z + spread p.
 
     With e = h2^T F h1, n = |grad e|, l2 = F h1, l1 = F^T h2 (first two coordinates), r = e / n:
@@ -554,7 +554,7 @@ def rows_of_view(R, t, z, focals, x1, x2, spread, r, J):
     principal point, which move the points instead: dr/du1 = l1 / n - r F^T l2 / n^2.
     """
     g1, g2 = np.exp(-z[0]) / focals[0], np.exp(-z[5]) / focals[1]
-    tangents = tangents_of(t)
+    tangents = tangent_basis(t)
     F = _in_pixels(_times(_cross(t), R), g1, g2)
     dE, axis = np.empty((5, 3, 3)), np.zeros(3)
     for k in range(5):
@@ -700,12 +700,12 @@ def adjust_views(R, t, p, focals, x1, x2, spread, precision, sigma, cut, steps, 
         _spread_out(spread, own_p, z)
         residuals_of_view(own_R, own_t, z, focals, x1, x2, r)
         own, damping, fresh = _loss(r, sigma, cut) + _prior(own_p, precision), 1e-3, True
-        tangents = tangents_of(own_t)
+        tangents = tangent_basis(own_t)
         for _ in range(steps):
             if fresh:
-                tangents = tangents_of(own_t)
+                tangents = tangent_basis(own_t)
                 _spread_out(spread, own_p, z)
-                rows_of_view(own_R, own_t, z, focals, x1, x2, spread, r, J)
+                sampson_jacobian_kernel(own_R, own_t, z, focals, x1, x2, spread, r, J)
                 _normal_equations(r, J, sigma, cut, A, b)
                 for k in range(q):
                     A[5 + k, 5 + k] += precision[k]

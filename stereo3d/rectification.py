@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 
 from .errors import StereoError
-from .geometry import distort, essential_from_pose, every, hom, project, undistort
+from .geometry import all_channels, distort, essential_from_pose, hom, project, undistort
 from .options import Between, check_options, options_of
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView
 
@@ -568,7 +568,7 @@ def _photo_map(camera: Camera, Q: np.ndarray, rays: Callable, size, bend: Callab
             if bend is not None:
                 y += bend(y)
         x = distort(y, camera.dist) @ camera.K[:2, :2].T + camera.K[:2, 2]
-        outside = ~every((x >= -0.5) & (x <= np.array(camera.size) - 0.5)) | (Z <= 0)
+        outside = ~all_channels((x >= -0.5) & (x <= np.array(camera.size) - 0.5)) | (Z <= 0)
         if np.isfinite(widest):
             outside |= (y**2).sum(-1) > widest
         x[outside] = np.nan

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .geometry import essential_from_pose, fold_radius, intersect_rays, lengths, rotation_from_vector, undistort
+from .geometry import essential_from_pose, fold_radius, intersect_rays, norms, rotation_from_vector, undistort
 from .records import DisparityMap, PointsBetween, RectifiedPair, TwoView
 
 ROWS = 32  # of the picture in one band: its arrays stay in the processor's cache
@@ -55,7 +55,7 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     """
     deviation = fused.sigma * row_spread(pair)
     points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=deviation, beyond=BEYOND)
-    vague = ~(sigma <= WORST * lengths(points))
+    vague = ~(sigma <= WORST * norms(points))
     points[vague], sigma[vague] = np.nan, np.nan
     return points, sigma
 
@@ -69,7 +69,7 @@ def triangulate_between(between, pair: RectifiedPair, view: TwoView) -> PointsBe
     deviation = np.asarray(deviation, dtype=float) * row_spread(pair)[row, x.astype(int)]
     points, sigma = _meet(row, x, x - disparity, deviation, pair.map1, pair.map2, view)
     after = row * pair.map1.shape[1] + x.astype(np.int64)
-    good = sigma <= WORST * lengths(points)
+    good = sigma <= WORST * norms(points)
     return PointsBetween(points[good], sigma[good], after[good], -view.R.T @ view.t)
 
 
@@ -90,7 +90,7 @@ def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents
     for first in range(0, len(X), AT_ONCE):
         some = X[first : first + AT_ONCE]
         J = _relative_changes(some, view, tangents) - common
-        out[first : first + AT_ONCE] = np.sqrt(np.einsum("na,ab,nb->n", J, C, J)) * lengths(some)
+        out[first : first + AT_ONCE] = np.sqrt(np.einsum("na,ab,nb->n", J, C, J)) * norms(some)
     return out
 
 

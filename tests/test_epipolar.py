@@ -236,10 +236,10 @@ def test_cheirality_picks_the_true_one_of_four(motion):
     for scale in (1.0, -0.3):
         R, t = epipolar.pose_from_essential(scale * E, y1, y2)
         assert np.abs(R - rig.R).max() < 1e-9 and np.abs(t - rig.t).max() < 1e-9
-    fronts = sorted(int(epipolar.in_front(R, t, y1, y2).sum()) for R, t in g.decompose_essential(E))
+    fronts = sorted(int(epipolar.cheirality_mask(R, t, y1, y2).sum()) for R, t in g.decompose_essential(E))
     assert fronts[-1] == 30 and fronts[-2] < 30
-    assert epipolar.in_front(rig.R, rig.t, y1, y2).all()
-    assert not epipolar.in_front(rig.R, -rig.t, y1, y2).any()
+    assert epipolar.cheirality_mask(rig.R, rig.t, y1, y2).all()
+    assert not epipolar.cheirality_mask(rig.R, -rig.t, y1, y2).any()
 
 
 def test_in_front_is_the_sign_of_both_depths():
@@ -248,7 +248,7 @@ def test_in_front_is_the_sign_of_both_depths():
     X = rng.uniform(-6, 6, (400, 3))
     X = X[(np.abs(X[:, 2]) > 0.1) & (np.abs((X @ R.T + t)[:, 2]) > 0.1)]
     Y = X @ R.T + t
-    found = epipolar.in_front(R, t, X[:, :2] / X[:, 2:], Y[:, :2] / Y[:, 2:])
+    found = epipolar.cheirality_mask(R, t, X[:, :2] / X[:, 2:], Y[:, :2] / Y[:, 2:])
     assert np.array_equal(found, (X[:, 2] > 0) & (Y[:, 2] > 0))
     assert 20 < found.sum() < len(X) - 20
 
@@ -342,17 +342,17 @@ def test_the_jacobian_is_that_of_central_differences(columns):
     R, t = random_views(rng, 3)
     x1, x2 = rng.uniform(-800, 800, (2, 12, 2))
     lens = np.array([0.03, 5, -3, -0.1, 0.02, 0.1, 4, 9, 0.05, -0.02])
-    unknowns = epipolar.Unknowns(np.array([1100.0, 1250.0]), np.eye(10)[:, :columns], np.ones(columns))
+    lens_model = epipolar.LensModel(np.array([1100.0, 1250.0]), np.eye(10)[:, :columns], np.ones(columns))
     p = np.tile(lens[:columns], (3, 1))
-    parts = [epipolar.sampson_jacobian(*each, x1, x2, unknowns) for each in zip(R, t, p, strict=True)]
+    parts = [epipolar.sampson_jacobian(*each, x1, x2, lens_model) for each in zip(R, t, p, strict=True)]
     r, J, tangents = (np.stack(a) for a in zip(*parts, strict=True))
-    assert np.allclose(r, epipolar.sampson_residuals(R, t, p, x1, x2, unknowns), rtol=1e-9, atol=1e-9)
+    assert np.allclose(r, epipolar.sampson_residuals(R, t, p, x1, x2, lens_model), rtol=1e-9, atol=1e-9)
     assert np.allclose(np.einsum("mkj,mj->mk", tangents, t), 0, atol=1e-12)
 
     def moved(d):
         s = t + d[3] * tangents[:, 0] + d[4] * tangents[:, 1]
         s /= np.linalg.norm(s, axis=1, keepdims=True)
-        return epipolar.sampson_residuals(g.rotation_from_vector(d[:3]) @ R, s, p + d[5:], x1, x2, unknowns)
+        return epipolar.sampson_residuals(g.rotation_from_vector(d[:3]) @ R, s, p + d[5:], x1, x2, lens_model)
 
     assert J.shape == (3, 12, 5 + columns)
     for k, step in enumerate(1e-6 * np.eye(5 + columns)):
@@ -366,8 +366,8 @@ def test_residuals_with_a_lens_are_those_of_its_camera():
     (R,), (t,) = random_views(rng, 1)
     z = np.array([0.05, 7, -4, -0.06, 0.01, -0.03, -6, 3, 0.04, 0])
     focals, x1, x2 = np.array([1000.0, 1400.0]), *rng.uniform(-500, 500, (2, 30, 2))
-    unknowns = epipolar.Unknowns(focals, np.eye(10), np.ones(10))
-    r = epipolar.sampson_residuals(R[None], t[None], z[None], x1, x2, unknowns)
+    lens_model = epipolar.LensModel(focals, np.eye(10), np.ones(10))
+    r = epipolar.sampson_residuals(R[None], t[None], z[None], x1, x2, lens_model)
     rig = []
     for f, part in zip(focals, (z[:5], z[5:]), strict=True):
         camera = Camera(np.array([[f, 0, 0], [0, f, 0], [0, 0, 1]]), (1000, 1000), source="exif")
@@ -504,7 +504,7 @@ def test_inliers_are_those_near_their_epipolar_line_and_before_both_cameras():
     matches, rig = synthetic.random_two_view(200, seed=11, noise=0.5, outliers=0.3)
     view = epipolar.estimate_two_view(matches, unposed(rig), threshold=1.2)
     near = np.abs(g.sampson(view.F, matches.x1, matches.x2)) < 1.2
-    front = epipolar.in_front(view.R, view.t, *normalised(matches, rig))
+    front = epipolar.cheirality_mask(view.R, view.t, *normalised(matches, rig))
     assert np.array_equal(view.inliers, near & front)
 
 
@@ -587,7 +587,7 @@ def test_a_posed_rig_only_classifies(motion):
     assert view.R is metric.R and np.array_equal(view.t, metric.t) and view.rig is metric
     assert apart(view.F, true_F(rig)) < 1e-12
     near = np.abs(g.sampson(view.F, matches.x1, matches.x2)) < 1.5
-    front = epipolar.in_front(rig.R, rig.t, *normalised(matches, rig))
+    front = epipolar.cheirality_mask(rig.R, rig.t, *normalised(matches, rig))
     assert np.array_equal(view.inliers[near & front], np.ones((near & front).sum(), bool))
     assert not view.inliers[~near].any()
     wrong = replace(rig, R=rig.R @ g.rotation_from_vector(np.radians([0, 3.0, 25])))
@@ -604,7 +604,7 @@ def test_far_points_of_a_posed_rig_are_inliers_on_either_side_of_infinity():
     x2 = g.project(X, rig.cam2.K, rig.R, rig.t) + rng.normal(0, 0.2, (60, 2))
     view = epipolar.estimate_two_view(Matches(x1, x2, np.ones(60)), rig)
     assert view.inliers.all()
-    assert not epipolar.in_front(rig.R, rig.t, *normalised(Matches(x1, x2, None), rig)).all()
+    assert not epipolar.cheirality_mask(rig.R, rig.t, *normalised(Matches(x1, x2, None), rig)).all()
 
 
 def guessed(rig, factor):

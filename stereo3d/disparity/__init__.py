@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry import every
+from ..geometry import all_channels
 from ..options import Between, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
 from .bands import backwards, mirrored
@@ -117,7 +117,7 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
         options["threads"] = threads
 
     left, right = pair.left, pair.right
-    seen1, seen2 = every(np.isfinite(pair.map1)), every(np.isfinite(pair.map2))
+    seen1, seen2 = all_channels(np.isfinite(pair.map1)), all_channels(np.isfinite(pair.map2))
     if pair.swapped:  # mirrored, d -> -d and the nearer point has the larger d again: matchers see one order only
         left, right, seen1, seen2 = (mirrored(a) for a in (left, right, seen1, seen2))
         lo, hi = -hi, -lo
@@ -154,7 +154,7 @@ def processors() -> int:
 
 def has_texture(picture: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(H,) bool: the row changes somewhere between two neighbouring pixels, both seen. (H,W,3) u8, (H,W) bool."""
-    even = every(picture[:, 1:] == picture[:, :-1])
+    even = all_channels(picture[:, 1:] == picture[:, :-1])
     return (~even & seen[:, 1:] & seen[:, :-1]).any(1)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry import every, lengths
+from ..geometry import all_channels, norms
 from ..options import Between, check_options, choose, options_of
 from ..records import Mesh, PointsBetween
 from .methods import MESHERS, Sheet
@@ -73,7 +73,7 @@ def build_mesh(
     if sigma is not None and np.shape(sigma) != points.shape[:2]:
         raise ValueError(f"build_mesh needs sigma {points.shape[:2]}, got {np.shape(sigma)}")
     with np.errstate(invalid="ignore"):
-        known = every(np.isfinite(points)) & (points[..., 2] > 0)
+        known = all_channels(np.isfinite(points)) & (points[..., 2] > 0)
     if known.sum() < 3:
         raise StereoError(
             "empty_mesh",
@@ -123,7 +123,7 @@ def noise(points: np.ndarray) -> np.ndarray:
     second = np.abs(w[:, 2:] - 2 * w[:, 1:-1] + w[:, :-2])
     second = second[np.isfinite(second)]
     s = 1.4826 * float(np.median(second)) / np.sqrt(6) if len(second) else 0.0
-    return s * z * lengths(points)
+    return s * z * norms(points)
 
 
 def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import StereoError, load_open3d
-from ..geometry import every, lengths
+from ..geometry import all_channels, norms
 from ..options import Between
 from ..records import Mesh, PointsBetween
 
@@ -56,7 +56,7 @@ class Sheet:
         medians = [0.0]
         every = max(1, min(self.sigma.shape) // 200)
         for some, axis in ((self.points[::every], 1), (self.points[:, ::every], 0)):
-            gap = lengths(np.diff(some[..., :2] / some[..., 2:], axis=axis))
+            gap = norms(np.diff(some[..., :2] / some[..., 2:], axis=axis))
             gap = gap[gap > 0]  # and not NaN
             medians.append(float(np.median(gap)) if len(gap) else 0.0)
         return max(medians)
@@ -172,12 +172,12 @@ def _network(sheet: Sheet, faces: int, tolerance: float, pitch: float):
     size = 1 << int(np.ceil(np.log2(max(h, w) - 1))) if max(h, w) > 2 else 1
     all_points = np.concatenate([points.reshape(-1, 3), between.points])
     all_sigma = np.concatenate([sigma.ravel(), between.sigma])
-    all_ranges = np.concatenate([ranges.ravel(), lengths(between.points)])
+    all_ranges = np.concatenate([ranges.ravel(), norms(between.points)])
     room = 2 * int(np.count_nonzero(cell == adaptive.BROKEN)) + 2 * len(between.after)  # each borders two strips
     ragged = np.empty((room, 3), np.int32)
     more = len(between.after) > 0
     from_2 = all_points - between.centre if more else all_points
-    ranges_2 = lengths(from_2) if more else all_ranges
+    ranges_2 = norms(from_2) if more else all_ranges
     given = all_points, all_ranges, from_2, ranges_2, all_sigma, cell, between.after, sheet.tangent
     ragged = ragged[: adaptive.broken(*given, ragged)]
 
@@ -251,7 +251,7 @@ def poisson(
     # Open3D's cube is 1.1 times as large as the box of the samples
     extent = 1.1 * max(*np.ptp(view, axis=0), np.ptp(np.log(points[known][:, 2])), 16 * pixel)
     sure = known & np.isfinite(sheet.sigma)
-    relative = float(np.median(sheet.sigma[sure] / lengths(points[sure])))
+    relative = float(np.median(sheet.sigma[sure] / norms(points[sure])))
     if depth == 0:
         finest = np.clip(relative, CELL_PX * pixel, COARSEST_PX * pixel)
         affordable = pixel * np.sqrt(known.sum() * SAMPLES_PER_CELL**2 * SECONDS_PER_SAMPLE / seconds)
@@ -262,7 +262,7 @@ def poisson(
     few = sheet.thinned(step)
     _, slope, count = few.planes(NORMAL_RADIUS)
     spacing = view_spacing(few.points)
-    use = (count >= MIN_SAMPLES) & every(np.isfinite(slope)) & np.isfinite(spacing)
+    use = (count >= MIN_SAMPLES) & all_channels(np.isfinite(slope)) & np.isfinite(spacing)
     if use.sum() < 3:
         raise _scattered(int(use.sum()), int(known.sum()))
     points, sigma, slope, spacing = few.points[use], few.sigma[use], slope[use], spacing[use]
@@ -282,7 +282,7 @@ def poisson(
 
     close = np.where(np.isfinite(sigma), np.maximum(cell, 3 * sigma / points[:, 2]), 1.0)
     good, nearest = _seen(vertices, samples, slope, spacing, close, support)
-    triangles = triangles[every(good[triangles])]
+    triangles = triangles[all_channels(good[triangles])]
     z = np.exp(vertices[:, 2])
     vertices = np.column_stack([vertices[:, 0] * z, vertices[:, 1] * z, z])
     triangles = triangles[facing(vertices, triangles)]
@@ -334,7 +334,7 @@ def view_spacing(points: np.ndarray) -> np.ndarray:
     view = points[..., :2] / points[..., 2:]
     out = np.full(points.shape[:2], np.nan)
     for axis in (0, 1):
-        gap = lengths(np.diff(view, axis=axis))
+        gap = norms(np.diff(view, axis=axis))
         end = np.full(np.moveaxis(out, axis, 0)[:1].shape, np.nan)
         end = np.moveaxis(end, 0, axis)
         before, after = np.concatenate([end, gap], axis), np.concatenate([gap, end], axis)

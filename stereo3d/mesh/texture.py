@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry import every, lengths, project
+from ..geometry import all_channels, norms, project
 from ..records import Camera, Mesh, Photo, TwoView
 from .build import compact
 
@@ -40,8 +40,8 @@ def texture_mesh(
     x[front] = project(mesh.vertices[front], camera.K, dist=camera.dist)
     uv = _uv(x, camera.size)
     with np.errstate(invalid="ignore"):
-        inside = every((uv >= 0) & (uv <= 1))
-    keep = ~every(~inside[mesh.faces]) & every(front[mesh.faces])
+        inside = all_channels((uv >= 0) & (uv <= 1))
+    keep = ~all_channels(~inside[mesh.faces]) & all_channels(front[mesh.faces])
     if not keep.any():
         raise StereoError(
             "empty_mesh", f"none of {len(keep)} faces lies in the photo.", "Check the calibration.", faces=len(keep)
@@ -74,7 +74,7 @@ def _with_second(mesh: Mesh, photo: Photo, camera: Camera, other: Photo, view: T
     wanted = (hidden | (first.cosine < GRAZING)) & second.free & second.inside
     wanted &= hidden | (second.density > BETTER * first.density)
     wanted &= second.cosine > 0
-    area = lengths(first.normal)
+    area = norms(first.normal)
     if wanted.any():
         wanted = _patches(mesh.faces, wanted, second.pixels)
     if area[wanted].sum() < LEAST_SHARE * area.sum():
@@ -100,22 +100,22 @@ class _Sight:
         a, b, c = (X[faces[:, k]] for k in range(3))
         self.normal = np.cross(b - a, c - a)
         centre = (a + b + c) / 3
-        distance = lengths(centre)
-        length = lengths(self.normal)
+        distance = norms(centre)
+        length = norms(self.normal)
         self.cosine = -np.einsum("ij,ij->i", self.normal, centre) / np.maximum(length * distance, 1e-300)
         self.density = self.cosine * (camera.focal / np.maximum(distance, 1e-300)) ** 2
         self.pixels = 0.5 * length * self.density * scale**2
         buffer = nearest(small, X[:, 2], faces, width, height)
         at = (small[faces[:, 0]] + small[faces[:, 1]] + small[faces[:, 2]]) / 3
-        inside = every(np.isfinite(at))
+        inside = all_channels(np.isfinite(at))
         at = np.rint(np.where(inside[:, None], at, -1)).astype(int)
-        inside &= every((at >= 0) & (at < [width, height]))
+        inside &= all_channels((at >= 0) & (at < [width, height]))
         with np.errstate(invalid="ignore"):
-            self.inside = every(every((self.x >= 0) & (self.x <= np.array(camera.size) - 1))[faces])
+            self.inside = all_channels(all_channels((self.x >= 0) & (self.x <= np.array(camera.size) - 1))[faces])
         z = buffer[np.where(inside, at[:, 1], 0), np.where(inside, at[:, 0], 0)]
         self.free = inside & (z * centre[:, 2] <= 1 + HIDDEN) & (self.cosine > 0)
         vertex = np.rint(np.nan_to_num(small, nan=-1)).astype(int)
-        good = every((vertex >= 0) & (vertex < [width, height])) & front
+        good = all_channels((vertex >= 0) & (vertex < [width, height])) & front
         z = buffer[np.where(good, vertex[:, 1], 0), np.where(good, vertex[:, 0], 0)]
         self.sees = good & (np.abs(z * X[:, 2] - 1) <= HIDDEN)  # vertices
 
