@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from . import resources
+
 MOST_HELPERS = 2  # the kernels before the first stage that can be helped take a third of the time
 HELPER_MEMORY = 0.5 * 2**30  # bytes: the libraries and the compiler
 SPARE_MEMORY = 2 * 2**30  # bytes that stay free for the run itself
@@ -130,10 +132,8 @@ class Helpers:
 
 def room_for_helpers() -> int:
     """How many processes more this computer bears: for each a processor, and memory beside what the run may need."""
-    from .disparity import available_memory, processors
-
-    memory = (available_memory() - SPARE_MEMORY) // HELPER_MEMORY
-    return int(max(0, min(MOST_HELPERS, processors() - 1, memory)))
+    memory = (resources.available_memory() - SPARE_MEMORY) // HELPER_MEMORY
+    return int(max(0, min(MOST_HELPERS, resources.processors() - 1, memory)))
 
 
 def end_with_parent() -> None:

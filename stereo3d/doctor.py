@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
-from . import __version__
+from . import __version__, resources
 from .records import Finding
 
 # Wheels of one family own the same folder: any one of them will do, two overwrite each other's files.
@@ -299,7 +299,7 @@ def _kernel_cache() -> list[Finding]:
 def _machine() -> list[Finding]:
     findings = []
     try:
-        total, available = _memory()
+        total, available = resources.total_memory(), resources.available_memory()
     except ImportError:  # psutil: a finding already
         pass
     else:
@@ -311,7 +311,7 @@ def _machine() -> list[Finding]:
             findings.append(Finding("memory", "warning", message, numbers, advice))
         else:
             findings.append(Finding("memory", "info", message, numbers))
-    cores = _cores()
+    cores = resources.processors()
     findings.append(Finding("cores", "info", f"Processor cores that may be used: {cores}.", {"cores": cores}))
     try:
         folder = tempfile.gettempdir()
@@ -327,25 +327,6 @@ def _machine() -> list[Finding]:
     else:
         findings.append(Finding("disk", "info", message, {"free": free}))
     return findings
-
-
-def _memory() -> tuple[int, int]:
-    """(total, available) bytes, no more than a container's limit (control groups, version 2) allows."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    total, available = memory.total, memory.available
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no such control group, or "max": no limit
-        return total, available
-    return min(total, limit), min(available, max(limit - used, 0))
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ------------------------------------------------------------------------------------------------------ helpers
@@ -366,7 +347,7 @@ def _run(code: str, *arguments: str) -> tuple[int, str]:
 
 def _run_all(commands: list[tuple[str, ...]]) -> list[tuple[int, str]]:
     """`_run` of each, as many at once as there are cores."""
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         return list(pool.map(lambda command: _run(*command), commands))
 
 

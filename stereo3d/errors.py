@@ -60,19 +60,3 @@ class StereoError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.advice}".strip()
-
-
-def load_open3d():
-    """The module open3d; StereoError("library_missing") where it, or a system library it is linked to, is not there."""
-    import os
-
-    os.environ.setdefault("OPEN3D_DISABLE_WEB_VISUALIZER", "true")  # it would start a server in every notebook
-    try:
-        import open3d
-    except (ImportError, OSError) as error:
-        raise StereoError(
-            "library_missing",
-            f"Open3D cannot be loaded: {error}.",
-            "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1.",
-        ) from error
-    return open3d

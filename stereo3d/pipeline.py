@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from . import resources
 from .calibration import UNSTATED_UNIT, camera_for, fit_rig, original_size, read_rig, same_shape
 from .diagnosis import FOCAL_TILT, diagnose, focal_finding, photo_findings, pose_covariance, same_photo
 from .disparity import (
     MATCHERS,
-    available_memory,
     compute_disparities,
     find_slants,
     matching_bytes,
@@ -435,7 +435,7 @@ def rectified_pair(
 
 def _rectified(left: Photo, right: Photo, view: TwoView, inlier_x, config: Config):
     """The pair and its disparity range, at a size that can be matched with the memory there is; what to say of it."""
-    allowed = available_memory() if config.max_memory is None else config.max_memory * 2**30
+    allowed = resources.available_memory() if config.max_memory is None else config.max_memory * 2**30
     size, first = config.max_size, None
     while True:
         pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))

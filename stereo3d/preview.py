@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .errors import load_open3d
 from .geometry import project, rotation_from_vector, scale_K, vertex_normals
 from .records import Camera, Mesh
+from .resources import load_open3d
 
 __all__ = ["VIEWS", "bilinear", "preview", "render"]
 

@@ -823,7 +823,7 @@ def test_what_contradicts_the_photos(run, folder, tmp_path, monkeypatch, args, c
 
 def test_too_little_memory(run, folder, tmp_path, monkeypatch):
     args = folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj"
-    monkeypatch.setattr("stereo3d.disparity.available_memory", lambda: 2**20)
+    monkeypatch.setattr("stereo3d.resources.available_memory", lambda: 2**20)
     one_message(run(*args), 7, r"GiB.*0\.00098 GiB are free.*--max-size")
 
     def exhausted(*args, **kwargs):

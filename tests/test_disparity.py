@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stereo3d import disparity as module
 from stereo3d.disparity import (
     MATCHERS,
     compute_disparities,
@@ -527,7 +526,7 @@ def test_sgbm_refuses_what_16_bits_cannot_hold():
 def test_memory_is_predicted_before_it_is_taken(monkeypatch):
     pair = pair_of(texture(100, 200), texture(100, 200))
     volume = 3 * 100 * 200 * 64
-    monkeypatch.setattr(module, "available_memory", lambda: volume)
+    monkeypatch.setattr("stereo3d.resources.available_memory", lambda: volume)
     monkeypatch.setitem(MATCHERS, "sgm", lambda *a, **k: pytest.fail("the matcher was started"))
     error = code_of(pair, (0, 63), method="sgm")
     assert error.code == "memory" and error.numbers["needed"] > volume == error.numbers["available"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stereo3d import doctor
+from stereo3d import doctor, resources
 
 
 def of(findings, code):
@@ -164,7 +164,8 @@ def test_a_mixed_opencv_lacks_parts(environment):
 
 
 def test_little_memory_and_a_full_disk_are_warned_of(monkeypatch):
-    monkeypatch.setattr(doctor, "_memory", lambda: (4 * 2**30, 2**29))
+    monkeypatch.setattr(resources, "total_memory", lambda: 4 * 2**30)
+    monkeypatch.setattr(resources, "available_memory", lambda: 2**29)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: type("usage", (), {"free": 10**6}))
     found = {f.code: f for f in doctor._machine()}
     assert found["memory"].severity == found["disk"].severity == "warning"
@@ -172,9 +173,9 @@ def test_little_memory_and_a_full_disk_are_warned_of(monkeypatch):
 
 
 def test_memory_and_cores_are_those_the_system_tells():
-    total, available = doctor._memory()
+    total, available = resources.total_memory(), resources.available_memory()
     assert 0 < available <= total <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 1.001
-    assert 1 <= doctor._cores() <= os.cpu_count()
+    assert 1 <= resources.processors() <= os.cpu_count()
 
 
 def test_the_kernel_cache_is_where_numba_puts_it(tmp_path, monkeypatch):

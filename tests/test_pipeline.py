@@ -625,7 +625,7 @@ def test_a_pair_that_is_not_rectified(small, tmp_path):
 
 
 def test_too_little_memory(small, monkeypatch):
-    monkeypatch.setattr("stereo3d.disparity.available_memory", lambda: 1000)
+    monkeypatch.setattr("stereo3d.resources.available_memory", lambda: 1000)
     error = refused("memory", small.left, small.right, cameras(small))
     assert error.numbers["needed"] > error.numbers["available"] == 1000
 

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "stereo3d"
 # A module imports only from layers above its own line, never from its neighbours.
 LAYERS = (
     ("errors",),
-    ("records",),
+    ("records", "resources"),
     ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast", "rays"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),
     (

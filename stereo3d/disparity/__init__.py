@@ -6,13 +6,13 @@ Here is what every matcher needs around it: checks, signs, masks, the left-right
 
 import inspect
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
+from .. import resources
 from ..errors import StereoError
 from ..geometry import all_channels
 from ..options import Between, check_options, choose, options_of
@@ -83,7 +83,7 @@ def compute_disparities(
     nothing at all was matched); ValueError for arrays of the wrong shape.
     """
     found, *views = _matched(pair, d_range, method, threads, max_memory, options)
-    with ThreadPoolExecutor(max(1, min(2, threads or processors()))) as pool:
+    with ThreadPoolExecutor(max(1, min(2, threads or resources.processors()))) as pool:
         one, two = pool.map(lambda view: _of_view(found, view, pair.swapped, dense, tolerance, speckle), views)
     return one, two
 
@@ -112,7 +112,7 @@ def _matched(pair: RectifiedPair, d_range, method: str, threads, max_memory, opt
     options = check_options(method, known_options, options)
     height, width = _checked_size(pair)
     lo, hi = _checked_range(d_range, width)
-    threads = max(1, threads if threads is not None else processors())
+    threads = max(1, threads if threads is not None else resources.processors())
     if "threads" in known_options:
         options["threads"] = threads
 
@@ -145,11 +145,6 @@ def _of_view(found: Found, view: _View, negative: bool, dense: bool, tolerance: 
     if view.back:
         disparity, sure, sigma = (mirrored(a) for a in (disparity, sure, sigma))
     return DisparityMap(-disparity if negative else disparity, sure, sigma)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_texture(picture: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -276,15 +271,8 @@ def matching_work(pair: RectifiedPair, d_range, method: str) -> int:
     return pair.left[..., 0].size * (1 if method in EFFORTS else math.ceil(d_range[1]) - math.floor(d_range[0]) + 1)
 
 
-def available_memory() -> int:
-    """Bytes that can be taken without swapping."""
-    import psutil
-
-    return psutil.virtual_memory().available
-
-
 def _check_memory(needed: int, height: int, width: int, count: int, most: float | None):
-    available = min(available_memory(), math.inf if most is None else most)
+    available = min(resources.available_memory(), math.inf if most is None else most)
     if needed > available:
         raise StereoError(
             "memory",

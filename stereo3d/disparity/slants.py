@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import resources
 from ..ransac import ransac
 from ..records import DisparityMap, RectifiedPair
 from .reach import reduced
@@ -57,8 +58,6 @@ def find_slants(
     """
     import cv2
 
-    from . import processors
-
     if not slants:
         return []
     small, share = reduced(pair)
@@ -77,7 +76,7 @@ def find_slants(
     for rows, sign in ((slice(half, height), nearer), (slice(0, half), -nearer)):
         if np.count_nonzero(lost[rows]) < LEAST_LOST * half * width:
             continue
-        with ThreadPoolExecutor(threads or processors()) as pool:
+        with ThreadPoolExecutor(threads or resources.processors()) as pool:
             tried = list(pool.map(lambda s, r=rows, n=sign: _plane(small, lost, r, n * s, d_range, share, 1), SLOPES))
         count, slant = max(tried, key=lambda plane: plane[0])
         if count < LEAST_FOUND * height * width:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import numpy as np
 
-from ..errors import StereoError, load_open3d
+from ..errors import StereoError
 from ..geometry import all_channels, norms
 from ..options import Between
 from ..records import Mesh, PointsBetween
+from ..resources import load_open3d
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,125 @@
+"""What this process may use: processor cores and memory, within the limits of its container, and optional libraries.
+
+A container (Docker, Kubernetes, systemd) limits a process by control groups, which the host's own figures do not show.
+Version 2 has one tree of groups below /sys/fs/cgroup, version 1 one tree for each controller (memory, cpu). The limits
+of every ancestor of a group apply as well.
+"""
+
+import math
+import os
+from pathlib import Path
+from types import ModuleType
+
+from .errors import StereoError
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")  # where Linux mounts the control groups
+CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")  # the groups of this process, a line "number:controllers:path" for each
+
+
+def processors() -> int:
+    """Return the number of processor cores this process may use: its CPU affinity, within its container's CPU quota.
+
+    Returns
+    -------
+    int
+        At least 1. A quota that is no whole number of cores is rounded up.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [_cpu_quota(folder) for folder in _own_groups("cpu")]
+    return max(1, math.ceil(min([count, *quotas])))
+
+
+def available_memory() -> int:
+    """Return the memory, in bytes, that this process can take without swapping, within its container's limit."""
+    import psutil
+
+    free = [limit - used for limit, used in map(_memory_use, _own_groups("memory"))]
+    return int(max(0, min([psutil.virtual_memory().available, *free])))
+
+
+def total_memory() -> int:
+    """Return the memory, in bytes, of this computer, or its container's limit where that is less."""
+    import psutil
+
+    return int(min([psutil.virtual_memory().total, *(_memory_use(folder)[0] for folder in _own_groups("memory"))]))
+
+
+def load_open3d() -> ModuleType:
+    """Return the module open3d.
+
+    Raises
+    ------
+    StereoError
+        "library_missing" where Open3D, or a system library that it is linked to, cannot be loaded.
+    """
+    os.environ.setdefault("OPEN3D_DISABLE_WEB_VISUALIZER", "true")  # it would start a server in every notebook
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise StereoError(
+            "library_missing",
+            f"Open3D cannot be loaded: {error}.",
+            "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1.",
+        ) from error
+    return open3d
+
+
+def _own_groups(controller: str) -> list[Path]:
+    """The folders of this process's control groups for "memory" or "cpu", each with its ancestors up to the root.
+
+    Inside a container the path may be the host's, which is not mounted there; the root is then the container's own
+    group, so that folders which are missing can be skipped.
+    """
+    try:
+        lines = CGROUP_MEMBERSHIP.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    folders = []
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:  # version 2, alone or beside version 1
+            roots = [CGROUP_ROOT, CGROUP_ROOT / "unified"]
+        elif controller in controllers.split(","):
+            roots = [CGROUP_ROOT / controllers, CGROUP_ROOT / controller]
+        else:
+            continue
+        names = [name for name in path.split("/") if name not in ("", "..")]
+        folders += [root.joinpath(*names[:depth]) for root in roots for depth in range(len(names) + 1)]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _cpu_quota(folder: Path) -> float:
+    """Cores that a control group may use at once; infinite without a quota."""
+    words = _read(folder / "cpu.max").split()  # version 2: "quota period", "max" for no quota
+    if not words:
+        words = [_read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]  # version 1: -1 for no quota
+    try:
+        quota, period = map(int, words)
+    except ValueError:
+        return math.inf
+    return quota / period if quota > 0 and period > 0 else math.inf
+
+
+def _memory_use(folder: Path) -> tuple[float, float]:
+    """(limit, use) of a control group, bytes; an infinite limit where there is none.
+
+    Files that the system keeps in memory count as used, but give way to a process that needs room: they are left out.
+    """
+    for limit_name, use_name, prefix in (
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ):
+        limit, used = _read(folder / limit_name), _read(folder / use_name)
+        if limit.isdecimal() and used.isdecimal():
+            entries = dict(line.split(" ", 1) for line in _read(folder / "memory.stat").splitlines() if " " in line)
+            cached = sum(int(entries.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active"))
+            return int(limit), max(0, int(used) - cached)
+    return math.inf, 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
