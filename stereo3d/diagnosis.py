@@ -23,7 +23,7 @@ from .geometry import (
     skew,
     undistort,
 )
-from .ransac import ransac
+from .ransac import RobustProblem, ransac
 from .records import Camera, Finding, Matches, Photo, Rig, TwoView
 
 # Thresholds are in px of a photo of longer side 1600 (`photo_unit`); features are no better than half a pixel of the
@@ -696,9 +696,8 @@ def homography_residual(x1: np.ndarray, x2: np.ndarray, unit: float = 1.0) -> tu
     def refine(_, agree):
         return fit_homography(x1[agree], x2[agree]) if len(agree) >= 4 else None
 
-    estimate = ransac(
-        len(x1), 4, lambda s: fit_homography(x1[s], x2[s]), residuals, threshold=3 * unit, refine=refine, seed=0
-    )
+    problem = RobustProblem(len(x1), 4, lambda s: fit_homography(x1[s], x2[s]), residuals, refine)
+    estimate = ransac(problem, threshold=3 * unit, seed=0)
     if estimate is None:
         return float("inf"), 0.0
     r = np.nan_to_num(residuals(estimate.model[None], slice(None))[0], nan=np.inf)

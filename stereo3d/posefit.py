@@ -1,28 +1,12 @@
 """Kernels of the relative pose (numba): minimal samples, Sampson distances, robust least squares over pose and lens."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
 # Written out in loops: numba compiles slices, reductions and products of small arrays ten times as slowly.
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _times(A, B):
-    """A B of (3,3) matrices."""
-    C = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            C[i, j] = A[i, 0] * B[0, j] + A[i, 1] * B[1, j] + A[i, 2] * B[2, j]
-    return C
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cross(t):
-    """[t]x."""
-    W = np.zeros((3, 3))
-    W[0, 1], W[0, 2], W[1, 2] = -t[2], t[1], -t[0]
-    W[1, 0], W[2, 0], W[2, 1] = t[2], -t[1], t[0]
-    return W
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -444,7 +428,19 @@ def five_point(y1, y2):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sampson_of_models(F, x1, x2):
-    """Signed Sampson distances (M,N) of models F (M,3,3) and matches x1, x2 (N,2), as `geometry.sampson` has them."""
+    """Signed Sampson distances of several models, as in `geometry.sampson`.
+
+    Parameters
+    ----------
+    F : (M, 3, 3) float64
+        Models.
+    x1, x2 : (N, 2) float64
+        Matches.
+
+    Returns
+    -------
+    (M, N) float64
+    """
     r = np.empty((len(F), len(x1)))
     for m in range(len(F)):
         _sampson_of_one(F[m], x1, x2, r[m])
@@ -453,6 +449,7 @@ def sampson_of_models(F, x1, x2):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sampson_of_one(F, x1, x2, r):
+    """r (N,) of one model."""
     a, b, c = F[0, 0], F[0, 1], F[0, 2]
     d, e, f = F[1, 0], F[1, 1], F[1, 2]
     g, h, i = F[2, 0], F[2, 1], F[2, 2]
@@ -464,11 +461,61 @@ def _sampson_of_one(F, x1, x2, r):
         r[n] = (p * s + q * t + g * u + h * v + i) / np.sqrt(max(square, 1e-300))
 
 
-# --------------------------------------------------------------------------------------------------- least squares
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sampson_slope(F, u1, v1, u2, v2, slope):
+    """r = e / n of one match, and slope = dr/dF (3, 3) -> r, 1 / n, r / n, l1, l2.
+
+    e = h2^T F h1, h = (u, v, 1), n = |grad e|, l2 = F h1 and l1 = F^T h2 (first two coordinates):
+    dr/dF = (h2 / n - r l2 / n^2) h1^T - h2 (r l1 / n^2)^T.
+    """
+    l2x, l2y = F[0, 0] * u1 + F[0, 1] * v1 + F[0, 2], F[1, 0] * u1 + F[1, 1] * v1 + F[1, 2]
+    l1x, l1y = F[0, 0] * u2 + F[1, 0] * v2 + F[2, 0], F[0, 1] * u2 + F[1, 1] * v2 + F[2, 1]
+    e = l2x * u2 + l2y * v2 + F[2, 0] * u1 + F[2, 1] * v1 + F[2, 2]
+    per_n = 1 / np.sqrt(max(l2x * l2x + l2y * l2y + l1x * l1x + l1y * l1y, 1e-300))
+    r_per_n = e * per_n * per_n
+    mx, my = (u2 - r_per_n * l2x) * per_n, (v2 - r_per_n * l2y) * per_n  # h2 / n - r l2 / n^2
+    sx, sy = r_per_n * per_n * l1x, r_per_n * per_n * l1y  # r l1 / n^2
+    slope[0, 0], slope[0, 1], slope[0, 2] = mx * u1 - u2 * sx, mx * v1 - u2 * sy, mx
+    slope[1, 0], slope[1, 1], slope[1, 2] = my * u1 - v2 * sx, my * v1 - v2 * sy, my
+    slope[2, 0], slope[2, 1], slope[2, 2] = per_n * u1 - sx, per_n * v1 - sy, per_n
+    return e * per_n, per_n, r_per_n, (l1x, l1y), (l2x, l2y)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _turn(w):
+def _along(slope, dF, J, n):
+    """J[n, k] = sum of dr/dF * dF/dk for each of the first parameters."""
+    for k in range(len(dF)):
+        dr = 0.0
+        for y in range(3):
+            for x in range(3):
+                dr += slope[y, x] * dF[k, y, x]
+        J[n, k] = dr
+
+
+# -------------------------------------------------------------------------------------------------- pose and lens
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _times(A, B):
+    """A B of (3, 3) matrices."""
+    C = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            C[i, j] = A[i, 0] * B[0, j] + A[i, 1] * B[1, j] + A[i, 2] * B[2, j]
+    return C
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross(t):
+    """[t]x."""
+    W = np.zeros((3, 3))
+    W[0, 1], W[0, 2], W[1, 2] = -t[2], t[1], -t[0]
+    W[1, 0], W[2, 0], W[2, 1] = t[2], -t[1], t[0]
+    return W
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rotation(w):
     """R = exp([w]x), by Rodrigues."""
     angle = np.sqrt(w[0] ** 2 + w[1] ** 2 + w[2] ** 2)
     a = np.sin(angle) / angle if angle > 1e-12 else 1.0
@@ -483,7 +530,7 @@ def _turn(w):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def tangent_basis(t):
-    """Two unit vectors (2,3) across the unit vector t and each other."""
+    """Two unit vectors perpendicular to the unit vector t (3,) and to each other, (2, 3)."""
     out = np.empty((2, 3))
     k = 0
     for i in range(1, 3):
@@ -509,7 +556,7 @@ def _in_pixels(E, g1, g2):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _straighten(x, y, k1, k2, focal):
+def _undistort(x, y, k1, k2, focal):
     """x, y px about the principal point -> ideal x, y (px), q = |x_u|^2 / focal^2, |x_u| / |x_d|, d|x_u| / d|x_d|.
 
     The radius by Newton's method on r_u (1 + k1 r_u^2 + k2 r_u^4) = r_d.
@@ -532,13 +579,27 @@ def _straighten(x, y, k1, k2, focal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def residuals_of_view(R, t, z, focals, x1, x2, r):
-    """r (N,): Sampson distances, px, of the pose R, t with lens parameters z (10,); x1, x2 (N,2) px, centred."""
+def sampson_residuals_kernel(R, t, z, focals, x1, x2, r):
+    """r = e / n: Sampson distances of one pose and lens, written into r (N,), px.
+
+    Parameters
+    ----------
+    R, t : (3, 3), (3,) float64
+        Pose.
+    z : (10,) float64
+        Lens parameters, as in `epipolar.LensModel`.
+    focals : (2,) float64
+        px.
+    x1, x2 : (N, 2) float64
+        px about the principal points.
+    r : (N,) float64
+        Output.
+    """
     g1, g2 = np.exp(-z[0]) / focals[0], np.exp(-z[5]) / focals[1]
     F = _in_pixels(_times(_cross(t), R), g1, g2)
     for n in range(len(x1)):
-        u1, v1, _, _, _ = _straighten(x1[n, 0] - z[1], x1[n, 1] - z[2], z[3], z[4], focals[0])
-        u2, v2, _, _, _ = _straighten(x2[n, 0] - z[6], x2[n, 1] - z[7], z[8], z[9], focals[1])
+        u1, v1, _, _, _ = _undistort(x1[n, 0] - z[1], x1[n, 1] - z[2], z[3], z[4], focals[0])
+        u2, v2, _, _, _ = _undistort(x2[n, 0] - z[6], x2[n, 1] - z[7], z[8], z[9], focals[1])
         p, q = F[0, 0] * u1 + F[0, 1] * v1 + F[0, 2], F[1, 0] * u1 + F[1, 1] * v1 + F[1, 2]
         k, l = F[0, 0] * u2 + F[1, 0] * v2 + F[2, 0], F[0, 1] * u2 + F[1, 1] * v2 + F[2, 1]
         e = p * u2 + q * v2 + F[2, 0] * u1 + F[2, 1] * v1 + F[2, 2]
@@ -546,17 +607,50 @@ def residuals_of_view(R, t, z, focals, x1, x2, r):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sampson_jacobian_kernel(R, t, z, focals, x1, x2, spread, r, J):
-    """r (N,) as above and J (N,5+q) = dr/d(w, s, p): R <- exp([w]x) R, t <- t + s tangents, z <- z + spread p.
+def sampson_jacobian_kernel(R, t, z, focals, x1, x2, basis, r, J):
+    """J = dr/d(w, s, p) under R <- exp([w]x) R, t <- t + s tangents, z <- z + basis p.
 
-    With e = h2^T F h1, n = |grad e|, l2 = F h1, l1 = F^T h2 (first two coordinates), r = e / n:
-    dr/dF = (h2 / n - r l2 / n^2) h1^T - h2 (r l1 / n^2)^T, and F is linear in everything but the distortion and the
-    principal point, which move the points instead: dr/du1 = l1 / n - r F^T l2 / n^2.
+    F is linear in everything but the principal point and the distortion, which move the points instead:
+    dr/du1 = l1 / n - r F^T l2 / n^2 (`_sampson_slope` has the letters).
+
+    Parameters
+    ----------
+    R, t, z, focals, x1, x2
+        As in `sampson_residuals_kernel`.
+    basis : (10, q) float64
+        Free combinations of the lens parameters.
+    r, J : (N,), (N, 5 + q) float64
+        Outputs.
     """
     g1, g2 = np.exp(-z[0]) / focals[0], np.exp(-z[5]) / focals[1]
+    F, dF = _in_pixels(_times(_cross(t), R), g1, g2), _pose_slopes(R, t, g1, g2)
+    slope, lens = np.empty((3, 3)), np.empty(10)
+    for n in range(len(x1)):
+        ideal1 = _undistort(x1[n, 0] - z[1], x1[n, 1] - z[2], z[3], z[4], focals[0])
+        ideal2 = _undistort(x2[n, 0] - z[6], x2[n, 1] - z[7], z[8], z[9], focals[1])
+        r[n], per_n, r_per_n, l1, l2 = _sampson_slope(F, ideal1[0], ideal1[1], ideal2[0], ideal2[1], slope)
+        _along(slope, dF, J, n)
+        if basis.shape[1] == 0:
+            continue
+        _focal_slopes(slope, F, lens)
+        dr_du1 = (l1[0] - r_per_n * (l2[0] * F[0, 0] + l2[1] * F[1, 0])) * per_n
+        dr_dv1 = (l1[1] - r_per_n * (l2[0] * F[0, 1] + l2[1] * F[1, 1])) * per_n
+        _lens_slopes(dr_du1, dr_dv1, ideal1, focals[0], lens, 0)
+        dr_du2 = (l2[0] - r_per_n * (l1[0] * F[0, 0] + l1[1] * F[0, 1])) * per_n
+        dr_dv2 = (l2[1] - r_per_n * (l1[0] * F[1, 0] + l1[1] * F[1, 1])) * per_n
+        _lens_slopes(dr_du2, dr_dv2, ideal2, focals[1], lens, 5)
+        for k in range(basis.shape[1]):
+            dr = 0.0
+            for m in range(10):
+                dr += lens[m] * basis[m, k]
+            J[n, 5 + k] = dr
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pose_slopes(R, t, g1, g2):
+    """dF/d(w, s) (5, 3, 3) of F = diag(g2, g2, 1) [t]x R diag(g1, g1, 1)."""
     tangents = tangent_basis(t)
-    F = _in_pixels(_times(_cross(t), R), g1, g2)
-    dE, axis = np.empty((5, 3, 3)), np.zeros(3)
+    dF, axis = np.empty((5, 3, 3)), np.zeros(3)
     for k in range(5):
         for i in range(3):
             axis[i] = tangents[k - 3, i] if k > 2 else 1.0 if i == k else 0.0
@@ -564,52 +658,126 @@ def sampson_jacobian_kernel(R, t, z, focals, x1, x2, spread, r, J):
         part = _in_pixels(turned if k > 2 else _times(_cross(t), turned), g1, g2)
         for i in range(3):
             for j in range(3):
-                dE[k, i, j] = part[i, j]
-    q = spread.shape[1]
-    slope, lens = np.empty((3, 3)), np.empty(10)
-    for n in range(len(x1)):
-        u1, v1, q1, scale1, rise1 = _straighten(x1[n, 0] - z[1], x1[n, 1] - z[2], z[3], z[4], focals[0])
-        u2, v2, q2, scale2, rise2 = _straighten(x2[n, 0] - z[6], x2[n, 1] - z[7], z[8], z[9], focals[1])
-        a, b = F[0, 0] * u1 + F[0, 1] * v1 + F[0, 2], F[1, 0] * u1 + F[1, 1] * v1 + F[1, 2]
-        c, d = F[0, 0] * u2 + F[1, 0] * v2 + F[2, 0], F[0, 1] * u2 + F[1, 1] * v2 + F[2, 1]
-        e = a * u2 + b * v2 + F[2, 0] * u1 + F[2, 1] * v1 + F[2, 2]
-        i = 1 / np.sqrt(max(a * a + b * b + c * c + d * d, 1e-300))
-        r[n] = e * i
-        f = e * i * i  # r / n
-        m0, m1 = (u2 - f * a) * i, (v2 - f * b) * i
-        s0, s1 = f * i * c, f * i * d
-        slope[0, 0], slope[0, 1], slope[0, 2] = m0 * u1 - u2 * s0, m0 * v1 - u2 * s1, m0
-        slope[1, 0], slope[1, 1], slope[1, 2] = m1 * u1 - v2 * s0, m1 * v1 - v2 * s1, m1
-        slope[2, 0], slope[2, 1], slope[2, 2] = i * u1 - s0, i * v1 - s1, i
-        for k in range(5):
-            dr = 0.0
-            for y in range(3):
-                for x in range(3):
-                    dr += slope[y, x] * dE[k, y, x]
-            J[n, k] = dr
-        if q == 0:
-            continue
-        by1 = by2 = 0.0  # focal: the columns, and the rows, of F shrink
-        for y in range(3):
-            for x in range(2):
-                by1 -= slope[y, x] * F[y, x]
-                by2 -= slope[x, y] * F[x, y]
-        lens[0], lens[5] = by1, by2
-        g0, g3 = (c - f * (a * F[0, 0] + b * F[1, 0])) * i, (d - f * (a * F[0, 1] + b * F[1, 1])) * i
-        along = g0 * u1 + g3 * v1
-        radial = along * (rise1 - scale1) / max(q1 * focals[0] ** 2, 1e-300)
-        lens[1], lens[2] = -g0 * scale1 - u1 * radial, -g3 * scale1 - v1 * radial
-        lens[3], lens[4] = -along * q1 * rise1, -along * q1 * q1 * rise1
-        g0, g3 = (a - f * (c * F[0, 0] + d * F[0, 1])) * i, (b - f * (c * F[1, 0] + d * F[1, 1])) * i
-        along = g0 * u2 + g3 * v2
-        radial = along * (rise2 - scale2) / max(q2 * focals[1] ** 2, 1e-300)
-        lens[6], lens[7] = -g0 * scale2 - u2 * radial, -g3 * scale2 - v2 * radial
-        lens[8], lens[9] = -along * q2 * rise2, -along * q2 * q2 * rise2
-        for k in range(q):
-            dr = 0.0
-            for m in range(10):
-                dr += lens[m] * spread[m, k]
-            J[n, 5 + k] = dr
+                dF[k, i, j] = part[i, j]
+    return dF
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _focal_slopes(slope, F, lens):
+    """dr/d(log focal) of both lenses into lens[0] and lens[5]: a longer focal shrinks columns or rows of F."""
+    by1 = by2 = 0.0
+    for y in range(3):
+        for x in range(2):
+            by1 -= slope[y, x] * F[y, x]
+            by2 -= slope[x, y] * F[x, y]
+    lens[0], lens[5] = by1, by2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lens_slopes(dr_du, dr_dv, ideal, focal, lens, first):
+    """dr/d(centre x, centre y, k1, k2) of one lens into lens[first + 1 ...]; ideal: as `_undistort` returns it."""
+    u, v, q, scale, rise = ideal
+    along = dr_du * u + dr_dv * v
+    radial = along * (rise - scale) / max(q * focal**2, 1e-300)
+    lens[first + 1], lens[first + 2] = -dr_du * scale - u * radial, -dr_dv * scale - v * radial
+    lens[first + 3], lens[first + 4] = -along * q * rise, -along * q * q * rise
+
+
+# ------------------------------------------------------------------------------------- robust damped least squares
+
+
+class PoseProblem(NamedTuple):
+    """Pose and lens; state: R by rows, t, p (12 + q,). Cost: sum of rho(r) + sum of weights p^2 / 2.
+
+    rho: `epipolar.soft_truncated`.  focals (2,), x1, x2 (N, 2), basis (10, q): as in `sampson_jacobian_kernel`.
+    weights: (q,) 1 / variance of the prior of p.  sigma, cut: px.
+    """
+
+    focals: np.ndarray
+    x1: np.ndarray
+    x2: np.ndarray
+    basis: np.ndarray
+    weights: np.ndarray
+    sigma: float
+    cut: float
+
+
+class RankTwoProblem(NamedTuple):
+    """F = U diag(cos a, sin a, 0) V^T; state: U and V^T by rows, a (19,). Cost: sum of rho(r).
+
+    x1, x2: (N, 2) normalised pixels.  rho: `epipolar.soft_truncated`.  sigma, cut: in units of x.
+
+    References: Bartoli and Sturm, Nonlinear estimation of the fundamental matrix with minimal parameters, 2004.
+    """
+
+    x1: np.ndarray
+    x2: np.ndarray
+    sigma: float
+    cut: float
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _minimise(problem, state, unknowns, max_steps):
+    """Levenberg-Marquardt with the weights of the robust loss anew in each step; state in place -> its cost.
+
+    The kernel's twin of `least_squares.minimise`: `_cost`, `_linearise` and `_move` are those of the problem's type.
+    """
+    r, J = np.empty(len(problem.x1)), np.empty((len(problem.x1), unknowns))
+    A, b, trial = np.empty((unknowns, unknowns)), np.empty(unknowns), np.empty(len(state))
+    cost, damping, improved = _cost(problem, state, r), 1e-3, True
+    for _ in range(max_steps):
+        if improved:
+            _linearise(problem, state, r, J, A, b)
+        _move(problem, state, _damped_step(A, b, damping), trial)
+        new_cost = _cost(problem, trial, r)
+        improved = new_cost < cost
+        if improved:
+            gain, cost, damping = cost - new_cost, new_cost, damping / 10
+            for i in range(len(state)):
+                state[i] = trial[i]
+            if gain <= 1e-9 * cost:
+                break
+        else:
+            damping *= 10
+            if damping > 1e4:
+                break
+    return cost
+
+
+def _cost(problem, state, r):
+    """The cost at the state; r (N,) is overwritten."""
+    raise NotImplementedError
+
+
+def _linearise(problem, state, r, J, A, b):
+    """A = J^T W J + prior and b = J^T W r + prior at the state; r, J, A, b are overwritten."""
+    raise NotImplementedError
+
+
+def _move(problem, state, step, moved):
+    """The state after the step, written into `moved`."""
+    raise NotImplementedError
+
+
+@overload(_cost)
+def _cost_of(problem, state, r):
+    if problem.instance_class is PoseProblem:
+        return lambda problem, state, r: _pose_cost(problem, state, r)
+    return lambda problem, state, r: _rank2_cost(problem, state, r)
+
+
+@overload(_linearise)
+def _linearise_of(problem, state, r, J, A, b):
+    if problem.instance_class is PoseProblem:
+        return lambda problem, state, r, J, A, b: _pose_linearise(problem, state, r, J, A, b)
+    return lambda problem, state, r, J, A, b: _rank2_linearise(problem, state, r, J, A, b)
+
+
+@overload(_move)
+def _move_of(problem, state, step, moved):
+    if problem.instance_class is PoseProblem:
+        return lambda problem, state, step, moved: _pose_move(state, step, moved)
+    return lambda problem, state, step, moved: _rank2_move(state, step, moved)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -680,141 +848,128 @@ def _damped_step(A, b, damping):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def adjust_views(R, t, p, focals, x1, x2, spread, precision, sigma, cut, steps, cost):
-    """Levenberg and Marquardt's method on each start R (M,3,3), t (M,3), p (M,q), in place; cost (M,) of the results.
+def _matrix(state, first):
+    """The (3, 3) matrix that starts at state[first]."""
+    M = np.empty((3, 3))
+    for i in range(9):
+        M[i // 3, i % 3] = state[first + i]
+    return M
 
-    Least sum of rho(r) + sum of precision p^2 / 2, rho and its weights as in `epipolar.soft_truncated`.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _store(M, state, first):
+    """Write a (3, 3) matrix into the state, from state[first] on."""
+    for i in range(9):
+        state[first + i] = M[i // 3, i % 3]
+
+
+# --------------------------------------------------------------------------------------------- problem: pose and lens
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def adjust_poses(problem, R, t, p, max_steps, cost):
+    """Minimise the cost of a `PoseProblem` from each start, in place.
+
+    Parameters
+    ----------
+    problem : PoseProblem
+        Matches, lens, loss.
+    R, t, p : (M, 3, 3), (M, 3), (M, q) float64
+        Starts, overwritten by the results.
+    max_steps : int
+        Steps of each at most.
+    cost : (M,) float64
+        Output.
     """
     q = p.shape[1]
-    r, J = np.empty(len(x1)), np.empty((len(x1), 5 + q))
-    A, b, turn = np.empty((5 + q, 5 + q)), np.empty(5 + q), np.empty(3)
-    own_R, own_t, own_p = np.empty((3, 3)), np.empty(3), np.empty(q)
-    new_t, new_p, z = np.empty(3), np.empty(q), np.empty(10)
+    state = np.empty(12 + q)
     for m in range(len(R)):
+        _store(R[m], state, 0)
         for i in range(3):
-            own_t[i] = t[m, i]
-            for j in range(3):
-                own_R[i, j] = R[m, i, j]
+            state[9 + i] = t[m, i]
         for k in range(q):
-            own_p[k] = p[m, k]
-        _spread_out(spread, own_p, z)
-        residuals_of_view(own_R, own_t, z, focals, x1, x2, r)
-        own, damping, fresh = _loss(r, sigma, cut) + _prior(own_p, precision), 1e-3, True
-        tangents = tangent_basis(own_t)
-        for _ in range(steps):
-            if fresh:
-                tangents = tangent_basis(own_t)
-                _spread_out(spread, own_p, z)
-                sampson_jacobian_kernel(own_R, own_t, z, focals, x1, x2, spread, r, J)
-                _normal_equations(r, J, sigma, cut, A, b)
-                for k in range(q):
-                    A[5 + k, 5 + k] += precision[k]
-                    b[5 + k] += own_p[k] * precision[k]
-            step = _damped_step(A, b, damping)
-            length = 0.0
-            for i in range(3):
-                turn[i] = step[i]
-                new_t[i] = own_t[i] + step[3] * tangents[0, i] + step[4] * tangents[1, i]
-                length += new_t[i] ** 2
-            for i in range(3):
-                new_t[i] /= np.sqrt(length)
-            for k in range(q):
-                new_p[k] = own_p[k] + step[5 + k]
-            new_R = _times(_turn(turn), own_R)
-            _spread_out(spread, new_p, z)
-            residuals_of_view(new_R, new_t, z, focals, x1, x2, r)
-            new = _loss(r, sigma, cut) + _prior(new_p, precision)
-            fresh = new < own
-            if fresh:
-                gain, own, damping = own - new, new, damping / 10
-                own_R = new_R
-                for i in range(3):
-                    own_t[i] = new_t[i]
-                for k in range(q):
-                    own_p[k] = new_p[k]
-                if gain <= 1e-9 * own:
-                    break
-            else:
-                damping *= 10
-                if damping > 1e4:
-                    break
-        cost[m] = own
+            state[12 + k] = p[m, k]
+        cost[m] = _minimise(problem, state, 5 + q, max_steps)
         for i in range(3):
-            t[m, i] = own_t[i]
+            t[m, i] = state[9 + i]
             for j in range(3):
-                R[m, i, j] = own_R[i, j]
+                R[m, i, j] = state[3 * i + j]
         for k in range(q):
-            p[m, k] = own_p[k]
+            p[m, k] = state[12 + k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _spread_out(spread, p, z):
-    """z = spread p."""
+def _lens_of(problem, state):
+    """z = basis p (10,)."""
+    z = np.zeros(10)
     for i in range(10):
-        z[i] = 0.0
-        for k in range(len(p)):
-            z[i] += spread[i, k] * p[k]
+        for k in range(len(state) - 12):
+            z[i] += problem.basis[i, k] * state[12 + k]
+    return z
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _prior(p, precision):
-    cost = 0.0
-    for k in range(len(p)):
-        cost += 0.5 * precision[k] * p[k] ** 2
-    return cost
+def _pose_cost(problem, state, r):
+    z = _lens_of(problem, state)
+    sampson_residuals_kernel(_matrix(state, 0), state[9:12], z, problem.focals, problem.x1, problem.x2, r)
+    prior = 0.0
+    for k in range(len(state) - 12):
+        prior += 0.5 * problem.weights[k] * state[12 + k] ** 2
+    return _loss(r, problem.sigma, problem.cut) + prior
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def adjust_fundamental(U, Vt, x1, x2, angle, sigma, cut, steps):
-    """F = U diag(cos angle, sin angle, 0) V^T of least sum of rho(r), from a start: U and V turn, as does the angle.
+def _pose_linearise(problem, state, r, J, A, b):
+    R, t, z = _matrix(state, 0), state[9:12], _lens_of(problem, state)
+    sampson_jacobian_kernel(R, t, z, problem.focals, problem.x1, problem.x2, problem.basis, r, J)
+    _normal_equations(r, J, problem.sigma, problem.cut, A, b)
+    for k in range(len(state) - 12):
+        A[5 + k, 5 + k] += problem.weights[k]
+        b[5 + k] += state[12 + k] * problem.weights[k]
 
-    x1, x2: (N,2) normalised pixels.  rho: `epipolar.soft_truncated`.
-    Source: Bartoli and Sturm, Nonlinear estimation of the fundamental matrix with minimal parameters, 2004.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pose_move(state, step, moved):
+    tangents = tangent_basis(state[9:12])
+    length = 0.0
+    for i in range(3):
+        moved[9 + i] = state[9 + i] + step[3] * tangents[0, i] + step[4] * tangents[1, i]
+        length += moved[9 + i] ** 2
+    for i in range(3):
+        moved[9 + i] /= np.sqrt(length)
+    for k in range(len(state) - 12):
+        moved[12 + k] = state[12 + k] + step[5 + k]
+    _store(_times(_rotation(step), _matrix(state, 0)), moved, 0)
+
+
+# ------------------------------------------------------------------------------- problem: matrix of rank 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def adjust_fundamental(problem, U, Vt, angle, max_steps):
+    """F = U diag(cos angle, sin angle, 0) V^T of least cost (`RankTwoProblem`), from a start.
+
+    Parameters
+    ----------
+    problem : RankTwoProblem
+        Matches, loss.
+    U, Vt : (3, 3) float64
+        Orthogonal.
+    angle : float
+        rad.
+    max_steps : int
+        Steps at most.
+
+    Returns
+    -------
+    (3, 3) float64
     """
-    r, J = np.empty(len(x1)), np.empty((len(x1), 7))
-    A, b, dF, turn = np.empty((7, 7)), np.empty(7), np.empty((7, 3, 3)), np.zeros(3)
-    F = _times(U, _times(_diagonal(np.cos(angle), np.sin(angle)), Vt))
-    _sampson_of_one(F, x1, x2, r)
-    own, damping, fresh = _loss(r, sigma, cut), 1e-3, True
-    for _ in range(steps):
-        if fresh:
-            D, dD = _diagonal(np.cos(angle), np.sin(angle)), _diagonal(-np.sin(angle), np.cos(angle))
-            for k in range(7):
-                for i in range(3):
-                    turn[i] = 1.0 if i == k % 3 else 0.0
-                W = _cross(turn)
-                if k < 3:
-                    part = _times(_times(U, W), _times(D, Vt))
-                elif k < 6:
-                    part = _times(_times(U, D), _times(W, Vt))
-                else:
-                    part = _times(U, _times(dD, Vt))
-                for i in range(3):
-                    for j in range(3):
-                        dF[k, i, j] = part[i, j]
-            _rows_of_fundamental(F, dF, x1, x2, r, J)
-            _normal_equations(r, J, sigma, cut, A, b)
-        step = _damped_step(A, b, damping)
-        for i in range(3):
-            turn[i] = step[i]
-        new_U = _times(U, _turn(turn))
-        for i in range(3):
-            turn[i] = step[3 + i]
-        new_Vt, turned = _times(_turn(turn), Vt), angle + step[6]
-        new_F = _times(new_U, _times(_diagonal(np.cos(turned), np.sin(turned)), new_Vt))
-        _sampson_of_one(new_F, x1, x2, r)
-        new = _loss(r, sigma, cut)
-        fresh = new < own
-        if fresh:
-            gain, own, damping = own - new, new, damping / 10
-            U, Vt, F, angle = new_U, new_Vt, new_F, turned
-            if gain <= 1e-9 * own:
-                break
-        else:
-            damping *= 10
-            if damping > 1e4:
-                break
-    return F
+    state = np.empty(19)
+    _store(U, state, 0)
+    _store(Vt, state, 9)
+    state[18] = angle
+    _minimise(problem, state, 7, max_steps)
+    return _rank2_matrix(state)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -825,23 +980,52 @@ def _diagonal(a, b):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rows_of_fundamental(F, dF, x1, x2, r, J):
-    slope = np.empty((3, 3))
+def _rank2_matrix(state):
+    """F of the state."""
+    D = _diagonal(np.cos(state[18]), np.sin(state[18]))
+    return _times(_matrix(state, 0), _times(D, _matrix(state, 9)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rank2_cost(problem, state, r):
+    _sampson_of_one(_rank2_matrix(state), problem.x1, problem.x2, r)
+    return _loss(r, problem.sigma, problem.cut)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rank2_linearise(problem, state, r, J, A, b):
+    F, dF, slope = _rank2_matrix(state), _rank2_slopes(state), np.empty((3, 3))
+    x1, x2 = problem.x1, problem.x2
     for n in range(len(x1)):
-        u1, v1, u2, v2 = x1[n, 0], x1[n, 1], x2[n, 0], x2[n, 1]
-        a, b = F[0, 0] * u1 + F[0, 1] * v1 + F[0, 2], F[1, 0] * u1 + F[1, 1] * v1 + F[1, 2]
-        c, d = F[0, 0] * u2 + F[1, 0] * v2 + F[2, 0], F[0, 1] * u2 + F[1, 1] * v2 + F[2, 1]
-        e = a * u2 + b * v2 + F[2, 0] * u1 + F[2, 1] * v1 + F[2, 2]
-        i = 1 / np.sqrt(max(a * a + b * b + c * c + d * d, 1e-300))
-        r[n] = e * i
-        f = e * i * i
-        m0, m1, s0, s1 = (u2 - f * a) * i, (v2 - f * b) * i, f * i * c, f * i * d
-        slope[0, 0], slope[0, 1], slope[0, 2] = m0 * u1 - u2 * s0, m0 * v1 - u2 * s1, m0
-        slope[1, 0], slope[1, 1], slope[1, 2] = m1 * u1 - v2 * s0, m1 * v1 - v2 * s1, m1
-        slope[2, 0], slope[2, 1], slope[2, 2] = i * u1 - s0, i * v1 - s1, i
-        for k in range(len(dF)):
-            dr = 0.0
-            for y in range(3):
-                for x in range(3):
-                    dr += slope[y, x] * dF[k, y, x]
-            J[n, k] = dr
+        r[n] = _sampson_slope(F, x1[n, 0], x1[n, 1], x2[n, 0], x2[n, 1], slope)[0]
+        _along(slope, dF, J, n)
+    _normal_equations(r, J, problem.sigma, problem.cut, A, b)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rank2_slopes(state):
+    """dF (7, 3, 3) by the turns of U, of V and by the angle."""
+    U, Vt, angle = _matrix(state, 0), _matrix(state, 9), state[18]
+    D, dD = _diagonal(np.cos(angle), np.sin(angle)), _diagonal(-np.sin(angle), np.cos(angle))
+    dF, axis = np.empty((7, 3, 3)), np.zeros(3)
+    for k in range(7):
+        for i in range(3):
+            axis[i] = 1.0 if i == k % 3 else 0.0
+        W = _cross(axis)
+        if k < 3:
+            part = _times(_times(U, W), _times(D, Vt))
+        elif k < 6:
+            part = _times(_times(U, D), _times(W, Vt))
+        else:
+            part = _times(U, _times(dD, Vt))
+        for i in range(3):
+            for j in range(3):
+                dF[k, i, j] = part[i, j]
+    return dF
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rank2_move(state, step, moved):
+    _store(_times(_matrix(state, 0), _rotation(step)), moved, 0)
+    _store(_times(_rotation(step[3:6]), _matrix(state, 9)), moved, 9)
+    moved[18] = state[18] + step[6]

@@ -290,7 +290,7 @@ def test_fundamental_matrix_of_few_right_matches_no_worse_than_opencv():
 
 
 def test_refinement_of_the_fundamental_matrix_goes_downhill_to_the_truth():
-    from stereo3d.posefit import adjust_fundamental
+    from stereo3d.posefit import RankTwoProblem, adjust_fundamental
 
     matches, rig = synthetic.random_two_view(80, seed=6, motion="converging")
     T = np.array([[1 / 800, 0, -1], [0, 1 / 800, -0.75], [0, 0, 1]])
@@ -300,7 +300,7 @@ def test_refinement_of_the_fundamental_matrix_goes_downhill_to_the_truth():
     U, s, Vt = np.linalg.svd(truth / np.linalg.norm(truth))
     U, Vt = (np.ascontiguousarray(g.rotation_from_vector(rng.normal(0, 0.02, 3)) @ A) for A in (U, Vt))
     start = U @ np.diag([*s[:2], 0]) @ Vt
-    F = adjust_fundamental(U, Vt, y1, y2, np.arctan2(s[1], s[0]), 0.01, 0.1, 40)
+    F = adjust_fundamental(RankTwoProblem(y1, y2, 0.01, 0.1), U, Vt, np.arctan2(s[1], s[0]), 40)
     assert np.abs(g.sampson(start, y1, y2)).max() > 1e-3
     assert np.abs(g.sampson(F, y1, y2)).max() < 1e-9 and apart(F, truth) < 1e-7
 
@@ -394,9 +394,9 @@ def test_several_starts_at_once_are_those_one_by_one():
     R = np.stack([g.rotation_from_vector(v) for v in rng.normal(0, 0.02, (4, 3))]) @ rig.R
     t, p = np.tile(rig.t, (4, 1)), np.zeros((4, 0))
     alone = epipolar.pose_alone([1200.0, 1200.0])
-    together = epipolar.adjust(R, t, p, x1, x2, alone, sigma=1.0, cut=5.0)
+    together = epipolar.adjust(R, t, p, x1, x2, alone, loss=epipolar.RobustLoss(1.0, 5.0))
     for k in range(4):
-        single = epipolar.adjust(R[k : k + 1], t[k : k + 1], p[:1], x1, x2, alone, sigma=1.0, cut=5.0)
+        single = epipolar.adjust(R[k : k + 1], t[k : k + 1], p[:1], x1, x2, alone, loss=epipolar.RobustLoss(1.0, 5.0))
         assert np.abs(single[0] - together[0][k]).max() < 1e-6 and np.abs(single[1] - together[1][k]).max() < 1e-5
     start = epipolar.soft_truncated(epipolar.sampson_residuals(R, t, p, x1, x2, alone), 1.0, 5.0)[0].sum(1)
     assert (together[3] <= start * (1 + 1e-12)).all() and together[3][0] < 0.1 * start[0]

@@ -19,14 +19,13 @@ PACKAGE = ROOT / "stereo3d"
 # A module imports only from layers above its own line, never from its neighbours.
 LAYERS = (
     ("errors",),
-    ("records", "resources"),
+    ("records", "least_squares", "resources"),
     ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast", "rays"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),
     (
         "chessboard",
         "features",
         "epipolar",
-        "diagnosis",
         "rectification",
         "disparity",
         "fusion",
@@ -34,6 +33,7 @@ LAYERS = (
         "mesh",
         "preview",
     ),
+    ("diagnosis",),
     ("pipeline",),
     ("stage_files", "doctor"),
     ("report", "compiling"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stereo3d.ransac import ransac
+from stereo3d.ransac import RobustProblem, ransac, truncated_squares
 
 TRUE = np.array([0.7, 12.0])
 SIGMA = 0.3
@@ -29,8 +29,8 @@ def line(data, calls=None, **options):
     def residuals(models, which):
         return data[which, 1] - models[:, :1] * data[which, 0] - models[:, 1:]
 
-    options = {"threshold": 1.0} | options
-    return ransac(len(data), 2, propose, residuals, **options)
+    problem = RobustProblem(len(data), 2, propose, residuals, options.pop("refine", None))
+    return ransac(problem, **{"threshold": 1.0} | options)
 
 
 def least_squares(data):
@@ -109,7 +109,7 @@ def test_goes_on_where_the_first_models_agree_with_nothing():
     def residuals(models, which):
         return data[which, 1] - models[:, :1] * data[which, 0] - models[:, 1:]
 
-    found = ransac(200, 2, propose, residuals, threshold=1.0)
+    found = ransac(RobustProblem(200, 2, propose, residuals), threshold=1.0)
     assert found.inliers.mean() > 0.5 and found.samples >= 4 * 64
 
 
@@ -117,7 +117,11 @@ def test_none_where_nothing_can_be_proposed():
     data, _ = points(20, 1.0, seed=9)
     assert line(data[:1]) is None
     assert line(data[:2]).inliers.all()
-    empty = ransac(9, 2, lambda s: np.zeros((0, 2)), lambda m, w: np.zeros((len(m), 9)), threshold=1, max_samples=128)
+    empty = ransac(
+        RobustProblem(9, 2, lambda s: np.zeros((0, 2)), lambda m, w: np.zeros((len(m), 9))),
+        threshold=1,
+        max_samples=128,
+    )
     assert empty is None
 
 
@@ -134,7 +138,7 @@ def test_models_that_are_nan_lose():
     def residuals(models, which):
         return data[which, 1] - models[:, :1] * data[which, 0] - models[:, 1:]
 
-    found = ransac(200, 2, propose, residuals, threshold=1.0)
+    found = ransac(RobustProblem(200, 2, propose, residuals), threshold=1.0)
     assert np.isfinite(found.model).all() and found.inliers[good].mean() > 0.9
 
 
@@ -158,3 +162,39 @@ def test_candidates_are_the_best_models_met_best_first():
     assert (np.diff(costs) >= 0).all() and costs[0] == found.cost
     assert np.array_equal(found.candidates[0], found.model)
     assert len(line(data).candidates) == 1
+
+
+def test_infinite_and_huge_residuals_cost_one_without_a_warning():
+    r = np.array([0.0, 0.5, -0.5, 1.0, 2.0, 1e200, -np.inf, np.finfo(float).max, np.nan])
+    with np.errstate(all="raise"):
+        for threshold in (1.0, 0.01):
+            cost = truncated_squares(r * threshold, threshold)
+            assert np.allclose(cost, [0, 0.25, 0.25, 1, 1, 1, 1, 1, 1], rtol=1e-15)
+        found = line(points(50, 1.0, seed=1)[0] * [1, 1e180], threshold=1e-3)
+    assert 0 <= found.cost <= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": 0},
+        {"threshold": -1.0},
+        {"threshold": np.nan},
+        {"threshold": np.inf},
+        {"confidence": 2},
+        {"confidence": -0.1},
+        {"confidence": np.nan},
+        {"max_samples": 0},
+        {"batch": 0},
+        {"keep": 0},
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(options):
+    ((name, _),) = options.items()
+    with pytest.raises(ValueError, match=name):
+        line(points(50, 1.0, seed=1)[0], **options)
+
+
+def test_a_confidence_of_one_draws_all_samples():
+    data, _ = points(50, 0.8, seed=1)
+    assert line(data, confidence=1.0, max_samples=200).samples == 200

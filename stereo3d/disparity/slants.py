@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import resources
-from ..ransac import ransac
+from ..ransac import RobustProblem, ransac
 from ..records import DisparityMap, RectifiedPair
 from .reach import reduced
 
@@ -180,7 +180,8 @@ def _plane(small: RectifiedPair, lost, rows: slice, slope: float, d_range, share
         near = points[inliers]
         return np.linalg.lstsq(np.column_stack([near[:, :2], np.ones(len(near))]), near[:, 2])[0]
 
-    found = ransac(len(points), 3, through, off, threshold=NEAR, refine=fitted, max_samples=TRIALS)
+    problem = RobustProblem(len(points), 3, through, off, fitted)
+    found = ransac(problem, threshold=NEAR, max_samples=TRIALS)
     if found is None:
         return 0, None
     near, b = points[found.inliers], float(found.model[1])
