@@ -1,10 +1,11 @@
 # make demo   set up, then from the two photos in data/demo to out/demo.obj with its texture and a preview
 # make test   set up, then lint and the whole test suite (real photographs too where STEREO3D_DATA names their folder)
+# make types  the type checker over the package
 # make docs   the documentation site with the executed notebooks -> out/site/index.html
 # make setup  set up only; make clean  take away what was made, but for .venv
 # PYTHON=... chooses the interpreter (3.11 or newer) of a new .venv.
 
-.PHONY: demo test docs setup clean
+.PHONY: demo test types docs setup clean
 
 demo:
 	@./setup.sh
@@ -14,6 +15,10 @@ test:
 	@./setup.sh test
 	.venv/bin/ruff check
 	.venv/bin/python -m pytest -n 2 --dist worksteal
+
+types:
+	@./setup.sh test
+	.venv/bin/basedpyright --level error
 
 docs:
 	@./setup.sh test

@@ -1,0 +1,74 @@
+"""Names that `import stereo3d` offers, for type checkers and editors; `__init__.py` loads them on first use."""
+
+# A test keeps this list equal to `_HOME` of `__init__.py`.
+from .calibration import camera_for, fit_rig, read_rig, write_camera, write_rig
+from .chessboard import Board, calibrate_camera, calibrate_rig, find_corners
+from .diagnosis import diagnose
+from .disparity import MATCHERS, compute_disparities, compute_disparity
+from .epipolar import eight_point, estimate_two_view, five_point, seven_point
+from .errors import StereoError
+from .export import WRITERS, write_mesh, write_points
+from .features import DETECTORS, detect_features, match_features
+from .geometry import absolute_orientation, relative_orientation, triangulate_points
+from .mesh import MESHERS, build_mesh, texture_mesh
+from .photos import read_photo
+from .pipeline import Config, Result, reconstruct
+from .records import Camera, DisparityMap, Features, Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
+from .rectification import disparity_range, rectify
+from .report import write_report, write_view
+from .triangulation import triangulate
+
+__version__: str
+
+__all__ = [
+    "Board",
+    "Camera",
+    "Config",
+    "DETECTORS",
+    "DisparityMap",
+    "Features",
+    "Finding",
+    "MATCHERS",
+    "MESHERS",
+    "Matches",
+    "Mesh",
+    "Photo",
+    "RectifiedPair",
+    "Result",
+    "Rig",
+    "StereoError",
+    "TwoView",
+    "WRITERS",
+    "absolute_orientation",
+    "build_mesh",
+    "calibrate_camera",
+    "calibrate_rig",
+    "camera_for",
+    "compute_disparities",
+    "compute_disparity",
+    "detect_features",
+    "diagnose",
+    "disparity_range",
+    "eight_point",
+    "estimate_two_view",
+    "find_corners",
+    "fit_rig",
+    "five_point",
+    "match_features",
+    "read_photo",
+    "read_rig",
+    "reconstruct",
+    "rectify",
+    "relative_orientation",
+    "seven_point",
+    "texture_mesh",
+    "triangulate",
+    "triangulate_points",
+    "write_camera",
+    "write_mesh",
+    "write_points",
+    "write_report",
+    "write_rig",
+    "write_view",
+    "__version__",
+]
