@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stereo3d"
 
 # A folder, or a file directly in the package, imports only from lines above its own, never from its own line.
 LAYERS = (
+    ("__init__",),  # loads its names on first use and imports nothing
     ("errors",),
     ("geometry",),
     ("records", "options", "resources"),
@@ -20,7 +21,7 @@ LAYERS = (
     ("output",),
     ("install",),
     ("cli",),
-    ("__init__", "__main__"),
+    ("__main__",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
