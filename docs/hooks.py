@@ -1,9 +1,10 @@
-"""What mkdocs is told beyond mkdocs.yml: the README as first page, the notebooks executed, the options out of the code.
+"""Pages that mkdocs generates: the README as first page, the executed notebooks, the options, the library's API.
 
-The tests execute the notebooks through `execute` as well and leave them in out/notebooks; those that still fit the code
-are taken from there.
+The tests execute the notebooks through `execute` too and store the results in out/notebooks. The site reuses a stored
+result if neither the notebook nor the package has changed since.
 """
 
+import ast
 import base64
 import hashlib
 import html
@@ -15,20 +16,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 STORE = ROOT / "out" / "notebooks"
-EM = 14.5  # px of a formula laid out at 16 px to one em of the text, whose letters are larger
+PACKAGE = ROOT / "stereo3d"
+EM = 14.5  # px of a formula set at 16 px per em of the surrounding text, whose letters are larger
 
 # ------------------------------------------------------------------------------------------------------- notebooks
 
 
 def execute(path: Path, *more: str):
-    """The notebook, run in its own folder as a reader would; `more`: cells to run after its last."""
+    """Run a notebook in its own folder, as a reader would; `more` holds the source of cells to append."""
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in more]
     names = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
-    with tempfile.TemporaryDirectory() as folder:  # nothing is left in anybody's home
+    with tempfile.TemporaryDirectory() as folder:  # leave nothing in the user's home
         before = {name: os.environ.get(name) for name in names}
         os.environ.update({name: os.path.join(folder, name) for name in names})
         try:
@@ -41,26 +43,26 @@ def execute(path: Path, *more: str):
 
 
 def key_of(path: Path) -> str:
-    """What the outcome of a notebook depends on: itself and the package."""
+    """Hash of what the outcome of a notebook depends on: its own bytes and the package's source."""
     digest = hashlib.sha256(path.read_bytes())
-    for source in sorted((ROOT / "stereo3d").rglob("*.py")):
+    for source in sorted(PACKAGE.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
 def store(path: Path, notebook) -> None:
-    """Keep the executed notebook for the site."""
+    """Store an executed notebook for the site."""
     import nbformat
 
     notebook.metadata["outcome_of"] = key_of(path)
     STORE.mkdir(parents=True, exist_ok=True)
-    beside = STORE / f".{path.name}.{os.getpid()}"
-    nbformat.write(notebook, beside)
-    beside.replace(STORE / path.name)
+    temporary = STORE / f".{path.name}.{os.getpid()}"
+    nbformat.write(notebook, temporary)
+    temporary.replace(STORE / path.name)
 
 
 def executed(path: Path):
-    """The executed notebook: the stored one where it is of this very notebook and package."""
+    """Return the executed notebook: the stored one if it is up to date, else run it now and store it."""
     import nbformat
 
     if (STORE / path.name).is_file():
@@ -73,7 +75,7 @@ def executed(path: Path):
 
 
 def page_of(notebook, name: str) -> tuple[str, dict[str, bytes]]:
-    """A notebook as Markdown, and its pictures by their path beside the page."""
+    """Convert a notebook to Markdown; return it with its pictures, {path relative to the page's folder: PNG}."""
     parts, pictures = [], {}
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
@@ -94,11 +96,12 @@ def page_of(notebook, name: str) -> tuple[str, dict[str, bytes]]:
 # -------------------------------------------------------------------------------------------------------- formulas
 
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.S | re.M)
+WITH_FORMULAS = ("notebooks/", "mathematics", "glossary")
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(?! )([^$]+?)(?<! )\$", re.S)
 
 
 def drawn(tex: str, display: bool) -> str:
-    """LaTeX as inline SVG in the colour and size of the text, its source as the text that is read aloud."""
+    """Draw LaTeX as inline SVG in the colour and size of the text; screen readers get the source."""
     import ziamath
 
     ziamath.config.svg2 = False
@@ -112,7 +115,7 @@ def drawn(tex: str, display: bool) -> str:
 
 
 def without_formulas(markdown: str) -> tuple[str, dict[str, str]]:
-    """Markdown with a word in the place of each formula, and what each of these words stands for."""
+    """Replace each formula of a Markdown text by a placeholder word; return the text and {placeholder: drawing}."""
     found = {}
 
     def replace(match):
@@ -133,19 +136,19 @@ def without_formulas(markdown: str) -> tuple[str, dict[str, str]]:
 
 
 def readme() -> str:
-    """The README as the first page: what it says of the notebooks leads to them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Return the README with its names of notebooks and of pages in docs/ turned into links within the site."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
     return re.sub(r"`(notebooks/(\w+))\.ipynb`", r"[\2](\1.md)", text)
 
 
 def list_of_notebooks() -> str:
     import nbformat
 
-    words = (
-        "Short text, an equation, a cell that shows it, a picture, a check against the truth. They lie in `notebooks/` "
-        "and are executed with their pictures whenever the tests are run."
+    introduction = (
+        "Each section has a short text, an equation, a cell that computes it, a picture and a check against the truth. "
+        "The notebooks are in `notebooks/`; the tests execute all of them."
     )
-    lines = ["# Notebooks", "", words, ""]
+    lines = ["# Notebooks", "", introduction, ""]
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         title, _, rest = cells[0].source.partition("\n")
@@ -155,7 +158,7 @@ def list_of_notebooks() -> str:
 
 
 def options_page() -> str:
-    """The command line's own tables, and the options of every method that -O takes, read from the signatures."""
+    """List the options of every command, and those of every method that -O sets, as read from the signatures."""
     import click
 
     from stereo3d.cli import cli
@@ -164,7 +167,7 @@ def options_page() -> str:
     from stereo3d.mesh import MESHERS
     from stereo3d.pipeline import stage_options
 
-    lines = ["# Options", "", "Everything here is read from the code.", ""]
+    lines = ["# Options", "", "This page is generated from the code.", ""]
     for name, command in cli.commands.items():
         members = command.commands.items() if isinstance(command, click.Group) else [("", command)]
         for member, one in members:
@@ -192,9 +195,98 @@ def options_page() -> str:
     return "\n".join(lines)
 
 
+# Order and titles of the pages of the library: the order of a run, then what serves all stages. What is not listed here
+# follows in alphabetical order under its own name.
+TITLES = {
+    "pipeline": "The whole run",
+    "records": "Records and conventions",
+    "images": "Photos",
+    "cameras": "Cameras and calibration",
+    "features": "Features and matches",
+    "two_view": "Two-view geometry",
+    "diagnosis": "Diagnosis",
+    "rectification": "Rectification",
+    "disparity": "Disparity",
+    "triangulation": "Triangulation",
+    "mesh": "Mesh",
+    "io": "Files",
+    "output": "Report and outputs",
+    "geometry": "Geometry",
+    "synthetic": "Scenes with exact truth",
+    "evaluation": "Evaluation",
+    "options": "Options",
+    "errors": "Errors",
+}
+NOT_IN_API = {"cli", "__main__"}  # the page of options describes the command line
+
+
+def has_public_definition(path: Path) -> bool:
+    """Whether a file defines a function or class whose name has no leading underscore."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return any(isinstance(node, kinds) and not node.name.startswith("_") for node in body)
+
+
+def api_modules() -> dict[str, list[str]]:
+    """{page: dotted names of the modules on it}: one page for each folder and each single file of the package.
+
+    A folder comes first, then its modules that define something public, those of its subfolders included.
+    """
+    pages: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda p: (p.parent, p.stem != "__init__", p.stem)):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] in {*NOT_IN_API, "__init__"}:
+            continue
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        elif not has_public_definition(path):
+            continue
+        pages.setdefault(parts[0], []).append(".".join(("stereo3d", *parts)))
+    first = [name for name in TITLES if name in pages]
+    return {name: pages[name] for name in (*first, *sorted(set(pages) - set(first)))}
+
+
+def api_page(name: str, modules: list[str]) -> str:
+    """Return the Markdown of one page of the library: a heading, and a mkdocstrings block for each module."""
+    lines = [f"# {TITLES.get(name, name)}", ""]
+    for module in modules:
+        lines += [f"::: {module}", ""]
+        init = PACKAGE.joinpath(*module.split(".")[1:], "__init__.py")
+        if init.is_file() and not has_public_definition(init):  # only its docstring: the names are documented below
+            lines[-1:] = ["    options:", "      members: false", ""]
+    return "\n".join(lines)
+
+
+def api_index() -> str:
+    """Return docs/api/index.md with the list of pages appended."""
+    lines = [(ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8"), "## Pages", ""]
+    for name, modules in api_modules().items():
+        path = PACKAGE / name / "__init__.py" if (PACKAGE / name).is_dir() else PACKAGE / f"{name}.py"
+        summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        lines.append(f"- [{TITLES.get(name, name)}]({name}.md) (`{modules[0]}`): {summary}")
+    return "\n".join(lines) + "\n"
+
+
+def titles_in(folder: Path) -> dict[str, str]:
+    """{file name: first heading} of the Markdown pages in a folder, its index first."""
+    paths = sorted(folder.glob("*.md"), key=lambda path: (path.stem != "index", path.stem))
+    return {path.name: path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for path in paths}
+
+
 # ------------------------------------------------------------------------------------------------ called by mkdocs
 
 _formulas: dict[str, dict[str, str]] = {}
+
+
+def on_config(config):
+    """Fill the parts of the navigation that list generated pages or whole folders."""
+    pages = {
+        "Library": ["api/index.md", *({TITLES.get(name, name): f"api/{name}.md"} for name in api_modules())],
+        "Decisions": [{title: f"decisions/{name}"} for name, title in titles_in(ROOT / "docs" / "decisions").items()],
+        "Notebooks": ["notebooks/index.md", *(f"notebooks/{p.stem}.md" for p in sorted(NOTEBOOKS.glob("*.ipynb")))],
+    }
+    config.nav = [{name: pages.get(name, there) for name, there in entry.items()} for entry in config.nav]
+    return config
 
 
 def on_files(files, config):
@@ -207,6 +299,10 @@ def on_files(files, config):
     for picture in set(re.findall(r"\]\((data/[^)]+)\)", readme())):
         add(picture, (ROOT / picture).read_bytes())
     add("options.md", options_page())
+    files.remove(files.get_file_from_path("api/index.md"))
+    add("api/index.md", api_index())
+    for name, modules in api_modules().items():
+        add(f"api/{name}.md", api_page(name, modules))
     add("notebooks/index.md", list_of_notebooks())
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         page, pictures = page_of(executed(path), path.stem)
@@ -217,7 +313,7 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    if not page.file.src_uri.startswith("notebooks/"):
+    if not page.file.src_uri.startswith(WITH_FORMULAS):
         return markdown
     markdown, _formulas[page.file.src_uri] = without_formulas(markdown)
     return markdown

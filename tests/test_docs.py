@@ -1,9 +1,10 @@
-"""What the documentation site is made of: docstrings laid out, notebooks and formulas as pages, every module on a page.
+"""The documentation site: every module on a page, notebooks and formulas as pages, docstrings that the site can parse.
 
-The whole site is built by `make docs`, where a warning is an error.
+`make docs` builds the whole site; there a warning is an error.
 """
 
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -13,76 +14,89 @@ import pytest
 import stereo3d
 
 ROOT = Path(__file__).resolve().parents[1]
-# kernels, and what the page of options tells
-INTERNAL = {
-    "cli",
-    "compiling",
-    "digits",
-    "neighbours",
-    "patchfit",
-    "posefit",
-    "raycast",
-    "rays",
-    "warmup",
-    "__init__",
-    "__main__",
-}
 
 
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture(scope="module")
-def hooks():
-    return load("hooks")
+def test_every_module_is_on_one_page_of_the_library(hooks):
+    shown = [module for modules in hooks.api_modules().values() for module in modules]
+    assert len(shown) == len(set(shown))
+    for path in (ROOT / "stereo3d").rglob("*.py"):
+        parts = path.relative_to(ROOT / "stereo3d").with_suffix("").parts
+        if parts[0] not in {"cli", "__init__", "__main__"} and hooks.has_public_definition(path):
+            assert ".".join(("stereo3d", *parts)).removesuffix(".__init__") in shown
+    pages = hooks.api_modules()
+    for module in stereo3d._HOME.values():
+        assert module.split(".")[0] in pages
 
 
-def test_every_module_and_page_has_its_place():
-    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    pages = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.md")}
-    for name in pages:
-        assert f"api/{name}" in nav
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert f"notebooks/{path.stem}.md" in nav
-    shown = set(re.findall(r"^::: stereo3d\.([\w.]+)$", "\n".join(pages.values()), re.M))
-    there = {path.stem for path in (ROOT / "stereo3d").glob("*.py")} - INTERNAL
-    assert there <= shown, there - shown
-    assert set(stereo3d._HOME.values()) <= shown
+def test_a_folder_that_only_imports_shows_its_docstring_alone(hooks, tmp_path, monkeypatch):
+    for name, source in {
+        "mesh/__init__.py": '"""Meshes."""\nfrom .build import f',
+        "mesh/build.py": "def f(): ...",
+        "mesh/_hidden.py": "def _g(): ...",
+        "mesh/meshers/__init__.py": '"""Two meshers."""',
+        "mesh/meshers/grid.py": "class A: ...",
+        "__init__.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    monkeypatch.setattr(hooks, "PACKAGE", tmp_path)
+    modules = ["stereo3d.mesh", "stereo3d.mesh.build", "stereo3d.mesh.meshers", "stereo3d.mesh.meshers.grid"]
+    assert hooks.api_modules() == {"mesh": modules}
+    page = hooks.api_page("mesh", modules)
+    assert page.startswith("# Mesh\n") and page.count("members: false") == 2
+    assert "::: stereo3d.mesh.build\n\n::: stereo3d.mesh.meshers\n    options:" in page
 
 
-def test_a_docstring_becomes_a_list_and_paragraphs():
-    pytest.importorskip("griffe")
-    text = """F of x2^T F x1 = 0 from N >= 8 matches.
-
-    x1, x2: (N,2) px.  weights: (N,) of the
-    equations.  Returns (3,3) of unit norm.  Raises ValueError for N < 8.
-    Source: Longuet-Higgins 1981.""".replace("\n    ", "\n")
-    assert load("docstrings").laid_out(text, {"x1", "x2", "weights"}).split("\n\n") == [
-        "F of x2^T F x1 = 0 from N >= 8 matches.",
-        "- `x1`, `x2` : (N,2) px.\n- `weights` : (N,) of the equations.",
-        "**Returns** (3,3) of unit norm.",
-        "**Raises** ValueError for N < 8.",
-        "**Source:** Longuet-Higgins 1981.",
-    ]
+def test_every_decision_and_notebook_is_in_the_navigation(hooks):
+    config = type(
+        "Config", (), {"nav": [{"Decisions": "decisions/index.md"}, {"Notebooks": ""}, {"Home": "index.md"}]}
+    )()
+    decisions, notebooks, home = hooks.on_config(config).nav
+    pages = [next(iter(entry.values())) for entry in decisions["Decisions"]]
+    assert pages[0] == "decisions/index.md" and home == {"Home": "index.md"}
+    assert sorted(pages) == sorted(f"decisions/{path.name}" for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert len(notebooks["Notebooks"]) == 1 + len(list((ROOT / "notebooks").glob("*.ipynb")))
 
 
-def test_what_is_no_parameter_stays_prose_and_code_stays_code():
-    pytest.importorskip("griffe")
-    laid_out = load("docstrings").laid_out
-    assert laid_out("Verdict: good.\nOne line,\ntwo lines.", {"x"}) == "Verdict: good. One line, two lines."
-    code = "    pair = render(1)\n    show(pair)"
-    assert laid_out(f"Before.\n\n{code}\n\nAfter.", set()).split("\n\n") == ["Before.", code, "After."]
+def test_the_index_of_decisions_links_every_page():
+    folder = ROOT / "docs" / "decisions"
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (folder / "index.md").read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(path.name for path in folder.glob("*.md") if path.stem != "index")
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = [term.lower() for term in re.findall(r"(?m)^\*\*(.+?)\*\*", text)]
+    assert len(terms) >= 50 and terms == sorted(terms) and len(terms) == len(set(terms))
 
 
 @pytest.mark.parametrize("name", sorted(stereo3d._HOME))
-def test_every_public_function_tells_shapes_or_what_it_takes(name):
-    """Of each parameter that is an array, its shape stands in the docstring."""
-    import inspect
+def test_a_numpydoc_docstring_names_parameters_that_exist(name):
+    griffe = pytest.importorskip("griffe")
+    thing = getattr(stereo3d, name)
+    if not callable(thing):
+        return
+    known = {parameter.lstrip("*") for parameter in inspect.signature(thing).parameters}
+    if inspect.isclass(thing):
+        known |= set(dir(thing)) | set(getattr(thing, "__dataclass_fields__", ()))
+    for section in griffe.Docstring(inspect.getdoc(thing) or "").parse("numpy", warnings=False):
+        if section.kind.value in ("parameters", "attributes"):
+            for parameter in section.value:
+                assert parameter.name.lstrip("*") in known, f"{name}: {parameter.name}"
 
+
+@pytest.mark.parametrize("name", sorted(stereo3d._HOME))
+def test_every_public_function_states_the_shapes_of_its_arrays(name):
+    """The docstring states the shape of each parameter that is an array."""
     thing = getattr(stereo3d, name)
     if not inspect.isfunction(thing):
         return
