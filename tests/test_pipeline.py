@@ -28,7 +28,7 @@ from stereo3d.geometry import hom, project, scale_K, undistort
 from stereo3d.mesh import MESHERS, build_mesh
 from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct, until_rectified
 from stereo3d.records import Camera, Finding, Photo, Rig
-from stereo3d.triangulation import WORST, point_map, triangulate
+from stereo3d.triangulation import MAX_RELATIVE_SIGMA, point_map, triangulate
 
 SIZE = (480, 360)
 # Median depth error in px of disparity. Interpolation between whole disparities is good to a tenth of a pixel;
@@ -574,7 +574,7 @@ def test_forward_motion_is_reconstructed_and_told(forward_pair):
     far = np.hypot(*(x - epipole).T) > n["blind_px"]
     kept = np.isfinite(result.points[..., 2])[known]
     assert kept[far].mean() > 0.9 and kept[~far].mean() < 0.6
-    assert np.quantile(error[kept], 0.99) < WORST and np.median(error[~kept]) > 5 * np.median(error[kept])
+    assert np.quantile(error[kept], 0.99) < MAX_RELATIVE_SIGMA and np.median(error[~kept]) > 5 * np.median(error[kept])
     assert np.median(error[far]) < 0.01
     assert np.median(error[~far]) > 2 * np.median(error[far]), "a warning of what is no worse would mean nothing"
 

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "stereo3d"
 
 # A module imports only from layers above its own line, never from its neighbours.
 LAYERS = (
-    ("errors",),
+    ("errors", "scene_tables"),
     ("records", "least_squares", "resources"),
     ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast", "rays"),
     ("photos", "calibration", "synthetic", "evaluate", "export"),

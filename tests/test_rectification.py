@@ -14,8 +14,9 @@ from stereo3d.geometry import fundamental_from_pose, hom, project, rotation_from
 from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
 from stereo3d.rectification import (
     _invert,
-    _photo_map,
     disparity_range,
+    huber_fit,
+    photo_map,
     rectified_positions,
     rectify,
     row_errors,
@@ -286,7 +287,7 @@ def test_a_map_shows_the_ray_of_every_pixel_or_nothing(turn, dist):
     """A canvas far wider than the photo: neither what lies behind nor what the lens model folds back is shown."""
     camera = Camera(np.array([[100.0, 0, 55.5], [0, 100, 39.5], [0, 0, 1]]), (112, 80), np.array(dist))
     Q = rotation_from_vector(np.radians(turn))
-    xy = _photo_map(camera, Q, lambda rows: (-6 + np.arange(480) / 40, -4 + rows / 40, 1.0), (480, 320))
+    xy = photo_map(camera, Q, lambda rows: (-6 + np.arange(480) / 40, -4 + rows / 40, 1.0), (480, 320))
     u, v = np.meshgrid(-6 + np.arange(480) / 40, -4 + np.arange(320) / 40)
     rays = np.stack([u, v, np.ones_like(u)], -1) @ Q
     known = np.isfinite(xy[..., 0])
@@ -686,3 +687,45 @@ def test_a_rectification_that_there_is_not():
         with pytest.raises(StereoError, match=f"max_size cannot be {size}. It is int at least 1") as caught:
             rectify(photo, photo, view, max_size=size)
         assert caught.value.code == "bad_option"
+
+
+@pytest.mark.parametrize("options", [{"margin": -0.1}, {"margin": np.nan}, {"least": -1}, {"least": 2.5}])
+def test_options_of_the_range_out_of_bounds_are_refused(slanted_pair, options):
+    """A margin of -3 once gave an empty range, lo > hi."""
+    pair = rectify(slanted_pair.left, slanted_pair.right, view_of(slanted_pair))
+    x = np.array([[100.0, 100.0], [150.0, 120.0]])
+    with pytest.raises(StereoError, match=next(iter(options))) as caught:
+        disparity_range(pair, x, x - [5, 0], **options)
+    assert caught.value.code == "bad_option"
+
+
+def test_the_number_of_places_is_at_least_one(handheld_pair):
+    m = matched(handheld_pair)
+    pair = rectify(handheld_pair.left, handheld_pair.right, view_of(handheld_pair), max_size=160)
+    with pytest.raises(StereoError, match="places"):
+        row_errors(pair, m.x1, m.x2, places=0)
+
+
+@pytest.mark.parametrize("fixture", ["handheld_pair", "forward_pair"])
+def test_one_unknown_match_changes_nothing_for_the_others(request, fixture):
+    """A match of NaN, as `undistort` returns beyond the lens's field, counts as none: canvas, rows, drift and range."""
+    scene = request.getfixturevalue(fixture)
+    m = matched(scene)
+    x1, x2 = m.x1, m.x2
+    spoilt = np.concatenate([x1, [[np.nan, 5.0]]]), np.concatenate([x2, [[5.0, 5.0]]])
+    pair = rectify(scene.left, scene.right, view_of(scene), max_size=160, inlier_x=(x1, x2))
+    again = rectify(scene.left, scene.right, view_of(scene), max_size=160, inlier_x=spoilt)
+    assert np.array_equal(pair.map1, again.map1, equal_nan=True) and np.array_equal(pair.left, again.left)
+    assert pair.drift == again.drift and abs(pair.rows["median_px"] - again.rows["median_px"]) < 0.02
+    assert disparity_range(pair, x1, x2) == disparity_range(pair, *spoilt)
+
+
+def test_a_robust_fit_ignores_wrong_values():
+    """Oracle: least squares on the clean rows; a fifth of the values are off by 50 deviations."""
+    rng = np.random.default_rng(0)
+    B = rng.normal(size=(500, 3))
+    r = B @ [2.0, -1.0, 0.5] + rng.normal(0, 0.01, 500)
+    clean = np.linalg.lstsq(B[100:], r[100:], rcond=None)[0]
+    r[:100] += 0.5
+    np.testing.assert_allclose(huber_fit(B, r), clean, atol=0.005)
+    assert np.abs(np.linalg.lstsq(B, r, rcond=None)[0] - clean).max() > 0.005

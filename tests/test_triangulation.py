@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from stereo3d import synthetic
+from stereo3d.errors import StereoError
 from stereo3d.geometry import fold_radius, fundamental_from_pose, hom, project, rotation_from_vector, undistort
+from stereo3d.rays import sample_map
 from stereo3d.rays import undistort as undistort_kernel
 from stereo3d.records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
 from stereo3d.rectification import rectified_positions, rectify
-from stereo3d.triangulation import MATCH_SIGMA, point_map, triangulate
+from stereo3d.triangulation import MATCH_SIGMA, along_the_ray, point_map, triangulate, triangulate_between
 
 SIZE = (200, 150)
 K = np.array([[210.0, 0, 99.5], [0, 210, 74.5], [0, 0, 1]])
@@ -109,6 +111,54 @@ def test_shapes_must_agree():
     pair, view = by_hand()
     with pytest.raises(ValueError, match=r"\(48, 60\).*\(48, 64\)"):
         triangulate(np.zeros((48, 60)), pair, view)
+
+
+def test_options_out_of_bounds_are_refused():
+    pair, view = by_hand()
+    disparity = np.full((48, 64), 9.0)
+    for beyond in (-1, 2.5, "far", np.nan):
+        with pytest.raises(StereoError, match="beyond") as caught:
+            triangulate(disparity, pair, view, beyond=beyond)
+        assert caught.value.code == "bad_option"
+    with pytest.raises(ValueError, match="negative.*-0.5 px"):
+        triangulate(disparity, pair, view, disparity_sigma=-0.5)
+
+
+def test_one_unknown_match_does_not_lose_the_others():
+    """NaN in one match, or in one point, leaves the results of the others as they were."""
+    pair, view = by_hand()
+    between = (np.array([20.5, 30.25, 40.0]), np.array([3, 4, 5]), np.array([8.0, 9.0, 10.0]), np.full(3, 0.1))
+    expected = triangulate_between(between, pair, view)
+    for k in (0, 2):  # column, disparity
+        spoilt = [values.copy() for values in between]
+        spoilt[k][1] = np.nan
+        found = triangulate_between(spoilt, pair, view)
+        assert np.array_equal(found.points, expected.points[[0, 2]]) and np.array_equal(
+            found.after, expected.after[[0, 2]]
+        )
+    X = np.array([[0.1, 0.2, 2.0], [-0.3, 0.1, 3.0], [0.2, -0.1, 4.0]])
+    spoilt = np.insert(X, 1, np.nan, axis=0)
+    arguments = view, 1e-6 * np.eye(5), np.eye(3)[1:]
+    sigma = along_the_ray(spoilt, *arguments)
+    assert np.isnan(sigma[1]) and np.array_equal(sigma[[0, 2, 3]], along_the_ray(X, *arguments))
+
+
+def test_the_map_is_sampled_linearly_and_continued_projectively():
+    """Oracle: np.interp inside; outside the projective map t(u) = (2 u + 1) / (1 + 0.01 u) that the row holds."""
+    u = np.arange(60.0)
+    row = np.stack([(2 * u + 1) / (1 + 0.01 * u), 0.5 * (2 * u + 1) / (1 + 0.01 * u)], -1)
+    xy = np.full((2, 60, 2), np.nan, np.float32)
+    xy[1, 10:50] = row[10:50]
+    columns = np.array([10.0, 10.5, 33.25, 49.0])
+    inside = sample_map(xy, np.ones(4, np.int64), columns, 0)
+    expected = np.stack([np.interp(columns, u, xy[1, :, k].astype(float)) for k in range(2)], -1)
+    np.testing.assert_allclose(inside, expected, rtol=1e-12)
+    outside = np.array([2.0, 7.5, 52.5, 57.0, 70.0, -5.0])
+    found = sample_map(xy, np.ones(6, np.int64), outside, 9)
+    truth = (2 * outside + 1) / (1 + 0.01 * outside)
+    np.testing.assert_allclose(found[:4], np.stack([truth, 0.5 * truth], -1)[:4], atol=1e-3)  # single precision
+    assert np.isnan(found[4:]).all()
+    assert np.isnan(sample_map(xy, np.zeros(4, np.int64), columns, 9)).all()
 
 
 # -------------------------------------------------------------------------------------------- scenes with truth
