@@ -762,7 +762,7 @@ def resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
     picture = cv2.remap(  # pyright: ignore[reportCallIssue, reportArgumentType]
         pixels,
         grid.astype(np.float32),
-        None,
+        None,  # pyright: ignore[reportArgumentType]
         interpolation=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
