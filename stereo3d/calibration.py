@@ -13,7 +13,7 @@ import numpy as np
 from .errors import StereoError
 from .files import replacing
 from .geometry import rotation_from_quaternion, rotation_from_vector, scale_K
-from .records import NO_ROTATION, Camera, Photo, Rig
+from .records import MAX_ROTATION_ERROR, Camera, Photo, Rig
 
 log = logging.getLogger(__name__)
 
@@ -406,15 +406,16 @@ def _distortion(dist, name: str) -> np.ndarray:
 
 
 def _rotation(R) -> np.ndarray:
-    """The rotation nearest to R, which must be one to `NO_ROTATION`; a rotation vector is taken too."""
+    """The rotation nearest to R, which must be one to `MAX_ROTATION_ERROR`; a rotation vector is taken too."""
     R = _array(R, "R")
     if R.size == 3:
         return rotation_from_vector(R.ravel())
     R = _matrix(R, (3, 3), "R")
     off = float(np.abs(R @ R.T - np.eye(3)).max())
-    if off > NO_ROTATION:
+    if off > MAX_ROTATION_ERROR:
         raise _bad(
-            f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, allowed is {NO_ROTATION:g}",
+            f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, "
+            f"allowed is {MAX_ROTATION_ERROR:g}",
             "Check its numbers.",
             off=off,
         )

@@ -10,22 +10,22 @@ import os
 import re
 import struct
 import zlib
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from .errors import StereoError
 from .files import replacing
 from .geometry import vertex_normals
-from .records import Mesh
+from .records import Mesh, TexturedPart
 
 __all__ = [
     "AXES",
     "PICTURES",
     "WRITERS",
-    "check_writable",
     "colourise",
     "write_disparity_png",
     "write_mesh",
@@ -116,8 +116,6 @@ def write_mesh(
         raise StereoError("bad_option", f"there is no texture format {texture!r}.", f"Use {' or '.join(TEXTURES)}.")
     if mesh.texture is not None and mesh.uv is None:
         raise ValueError("write_mesh: a texture without uv")
-    if mesh.second is not None and (mesh.texture is None or mesh.uv2 is None or mesh.texture2 is None):
-        raise ValueError("write_mesh: faces of the second photo need texture, uv2 and texture2")
     return writer(
         path,
         mesh,
@@ -145,33 +143,7 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
         )
 
 
-def check_writable(path: str | os.PathLike, *, suffixes: tuple[str, ...] | None = None) -> None:
-    """Before any work: is `path` of a known suffix and can it be made? Writes nothing.
-
-    suffixes: those allowed; None: those of `WRITERS`. Raises StereoError("unknown_format" | "unwritable").
-    """
-    path = Path(path)
-    _check_suffix(path, tuple(WRITERS) if suffixes is None else suffixes)
-    try:
-        for target in (path, *companions(path)) if path.suffix.lower() == ".obj" else (path,):
-            if target.is_dir():
-                raise StereoError("unwritable", f"cannot write {target}: it is a folder.", "Name a file.")
-            with suppress(FileNotFoundError, NotADirectoryError):
-                target.lstat()  # a name the system cannot take is refused here
-        folder = path.absolute().parent
-        while not folder.exists():
-            folder = folder.parent
-    except (OSError, ValueError) as error:
-        raise StereoError("unwritable", f"cannot write {str(path)!r}: {error}.", "Choose another name.") from error
-    if not folder.is_dir():
-        raise StereoError("unwritable", f"cannot write {path}: {folder} is not a folder.", "Choose another folder.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StereoError(
-            "unwritable", f"cannot write {path}: no right to write in {folder}.", "Choose a folder that is writable."
-        )
-
-
-def companions(path: str | os.PathLike, texture: str = "jpg") -> tuple[Path, Path, Path]:
+def companions(path: str | os.PathLike, texture: str = "jpg", photos: int = 2) -> tuple[Path, ...]:
     """What belongs to an OBJ, in its folder: STEM.mtl, STEM_texture.jpg and, of the second photo, STEM_texture2.jpg.
 
     `mtllib` takes several names parted by spaces and many readers take ASCII only, so a stem with other characters than
@@ -183,7 +155,8 @@ def companions(path: str | os.PathLike, texture: str = "jpg") -> tuple[Path, Pat
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", stem):
         safe = re.sub(r"[^A-Za-z0-9_.+-]+", "_", stem).strip("_.+-") or "model"
         stem = f"{safe[:80]}-{zlib.crc32(os.fsencode(stem)):08x}"
-    names = f"{stem}.mtl", f"{stem}_texture.{texture}", f"{stem}_texture2.{texture}"
+    numbers = [name.removeprefix("photo") for name in _material_names(photos)]
+    names = [f"{stem}.mtl", *(f"{stem}_texture{number}.{texture}" for number in numbers)]
     return tuple(path.with_name(name) for name in names)
 
 
@@ -290,50 +263,64 @@ def _encode(suffix: str, picture: np.ndarray, quality: int) -> bytes:
 # ----------------------------------------------------------------------------------------------- writers
 
 
+def _material_names(count: int) -> list[str]:
+    """Return names for the photos: photo, photo2, photo3, ..."""
+    return [f"photo{k or ''}" for k in [0, *range(2, count + 1)][:count]]
+
+
 def _write_obj(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
-    """OBJ + MTL + picture. Kd 1, no Ka, no Ks: the texture as it is, under whatever light the viewer has."""
+    """Write OBJ, MTL and pictures. Kd 1, no Ka, no Ks: the texture as it is, under whatever light the viewer has."""
     from .digits import lines
 
-    material, *textures = companions(path, style.texture)
-    parts = [] if mesh.texture is None else [("photo", mesh.texture, textures[0])]
-    if mesh.second is not None:
-        parts.append(("photo2", mesh.texture2, textures[1]))
-    with ExitStack() as stack:  # leaves in reverse: the OBJ, named first, is put in place last
+    parts = mesh.textured_parts()
+    material, *textures = companions(path, style.texture, photos=len(parts))
+    with ExitStack() as stack:  # leaves in reverse: the OBJ, opened first, is put in place last
         obj = stack.enter_context(replacing(path))
         if parts:
             mtl = stack.enter_context(replacing(material))
-            words = ["# stereo3d"]
-            for name, picture, target in parts:
-                stack.enter_context(replacing(target)).write_bytes(_encode(target.suffix, picture, style.quality))
-                words += [f"newmtl {name}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "d 1", "illum 1"]
-                words.append(f"map_Kd {target.name}")
-            mtl.write_text("\n".join(words) + "\n", encoding="ascii")
+            for part, target in zip(parts, textures, strict=True):
+                picture = _encode(target.suffix, part.texture, style.quality)
+                stack.enter_context(replacing(target)).write_bytes(picture)
+            mtl.write_text(_mtl_text(textures), encoding="ascii")
         with open(obj, "wb") as f:
             header = ["# stereo3d", *(f"# {line}" for line in style.comments)]
             header += [f"mtllib {material.name}"] if parts else []
             f.write("\n".join([*header, f"o {style.name.replace(' ', '_')}", ""]).encode("utf-8"))
             f.writelines(lines("v ", style.turned(mesh.vertices), "  \n"))
-            corners = mesh.faces.astype(np.int64) + 1
-            groups = [(None, slice(None), mesh.uv)]
-            if parts:
-                groups = [("photo", slice(None) if mesh.second is None else ~mesh.second, mesh.uv)]
-            if mesh.second is not None:
-                groups.append(("photo2", mesh.second, mesh.uv2))
-            places = 0
-            for material_name, which, uv in groups:
-                table, between = corners[which], "  \n"
-                if uv is not None:
-                    place = table
-                    if mesh.second is not None:  # each photo's places for its own corners alone
-                        used, place = np.unique(table, return_inverse=True)
-                        uv, place = uv[used - 1], place.reshape(table.shape) + places + 1
-                    places += len(uv)
-                    f.writelines(lines("vt ", uv, " \n"))
-                    table, between = np.stack([table, place], -1).reshape(-1, 6), "/ / /\n"
-                if material_name:
-                    f.write(f"usemtl {material_name}\n".encode())
-                f.writelines(lines("f ", table, between))
-    return [path, material, *(target for _, _, target in parts)] if parts else [path]
+            _write_obj_faces(f, mesh, parts)
+    return [path, material, *textures] if parts else [path]
+
+
+def _mtl_text(textures: list[Path]) -> str:
+    rows = ["# stereo3d"]
+    for name, texture in zip(_material_names(len(textures)), textures, strict=True):
+        rows += [f"newmtl {name}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "d 1", "illum 1", f"map_Kd {texture.name}"]
+    return "\n".join(rows) + "\n"
+
+
+def _write_obj_faces(f: IO[bytes], mesh: Mesh, parts: tuple[TexturedPart, ...]) -> None:
+    """Write the `vt`, `usemtl` and `f` lines, one group for each photo."""
+    from .digits import lines
+
+    corners = mesh.faces.astype(np.int64) + 1  # OBJ counts from 1
+    if len(parts) < 2:  # vertex k has texture coordinate k
+        groups = [(mesh.uv, corners, corners)]
+    else:
+        groups, count = [], 0
+        for part in parts:  # each photo has coordinates for its own corners alone
+            v = corners[part.faces]
+            used, vt = np.unique(v, return_inverse=True)
+            groups.append((part.uv[used - 1], v, vt.reshape(v.shape) + count + 1))
+            count += len(used)
+    for name, (uv, v, vt) in zip(_material_names(len(groups)), groups, strict=True):
+        if uv is not None:
+            f.writelines(lines("vt ", uv, " \n"))
+        if parts:
+            f.write(f"usemtl {name}\n".encode())
+        if uv is None:
+            f.writelines(lines("f ", v, "  \n"))
+        else:
+            f.writelines(lines("f ", np.stack([v, vt], -1).reshape(-1, 6), "/ / /\n"))
 
 
 def _write_ply_mesh(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
@@ -353,22 +340,37 @@ def _write_ply_mesh(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
 
 
 def vertex_colours(mesh: Mesh) -> np.ndarray:
-    """(V,3) u8: the texel at each vertex, of the second photo where no face of the first uses the vertex."""
+    """Return the texel nearest to each vertex, of the first photo that a face at the vertex shows.
 
-    def texel(texture, uv):
-        height, width = texture.shape[:2]
-        x = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-        y = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
-        return texture[y, x]
+    Parameters
+    ----------
+    mesh : Mesh
+        With a texture.
 
-    if mesh.second is None:
-        return texel(mesh.texture, mesh.uv)
-    first = np.zeros(len(mesh.vertices), bool)
-    first[mesh.faces[~mesh.second]] = True
-    rgb = np.empty((len(first), 3), np.uint8)
-    rgb[first] = texel(mesh.texture, mesh.uv[first])
-    rgb[~first] = texel(mesh.texture2, mesh.uv2[~first])
+    Returns
+    -------
+    (V, 3) uint8
+        RGB.
+    """
+    first, *others = mesh.textured_parts()
+    rgb = _texels(first.texture, first.uv)
+    unseen = np.ones(len(rgb), bool)
+    unseen[mesh.faces[first.faces]] = False
+    for part in others:
+        here = np.zeros(len(rgb), bool)
+        here[mesh.faces[part.faces]] = True
+        here &= unseen
+        rgb[here] = _texels(part.texture, part.uv[here])
+        unseen &= ~here
     return rgb
+
+
+def _texels(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Texels (N, 3) that hold the points uv (N, 2)."""
+    height, width = texture.shape[:2]
+    x = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
+    y = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
+    return texture[y, x]
 
 
 def _write_ply(f, columns: dict[str, np.ndarray], faces: np.ndarray | None, comments: list[str]) -> None:
@@ -390,57 +392,82 @@ def _write_ply(f, columns: dict[str, np.ndarray], faces: np.ndarray | None, comm
         f.write(lists)
 
 
-def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
-    """glTF 2.0 binary (Khronos 2021): a JSON chunk and one of bytes. Unlit where the viewer knows how, else matt."""
-    blobs, views, accessors = [], [], []
+# Constants of glTF 2.0, sections 5.1 and 5.11: types of numbers, and what a buffer view holds.
+FLOAT = 5126
+UNSIGNED_INT = 5125
+ARRAY_BUFFER = 34962
+ELEMENT_ARRAY_BUFFER = 34963
+# mipmaps, clamped at the border
+SAMPLER = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
 
-    def add(data: bytes, **view) -> int:
-        views.append({"buffer": 0, "byteOffset": sum(map(len, blobs)), "byteLength": len(data), **view})
-        blobs.append(data + b"\0" * (-len(data) % 4))
-        return len(views) - 1
 
-    def accessor(a: np.ndarray, kind: str, component: int, target: int, **more) -> int:
-        accessors.append(
-            {
-                "bufferView": add(a.tobytes(), target=target),
-                "componentType": component,
-                "count": a.size if kind == "SCALAR" else len(a),
-                "type": kind,
-                **more,
-            }
-        )
-        return len(accessors) - 1
+class _GlbBuffer:
+    """The binary chunk of a GLB file with the views and accessors that describe it."""
 
-    FLOAT, UINT, VERTICES, INDICES = 5126, 5125, 34962, 34963
+    def __init__(self) -> None:
+        self.blobs: list[bytes] = []
+        self.views: list[dict] = []
+        self.accessors: list[dict] = []
 
-    def primitive(vertices, faces, uv, material: int) -> dict:
-        xyz = style.turned(vertices).astype("<f4")
+    def add(self, data: bytes, **view: int) -> int:
+        """Append bytes, padded to four; returns the index of their buffer view."""
+        offset = sum(map(len, self.blobs))
+        self.views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(data), **view})
+        self.blobs.append(data + b"\0" * (-len(data) % 4))
+        return len(self.views) - 1
+
+    def add_array(self, a: np.ndarray, kind: str, component: int, target: int, **more: list) -> int:
+        """Append an array; returns the index of its accessor."""
+        view = self.add(a.tobytes(), target=target)
+        count = a.size if kind == "SCALAR" else len(a)
+        self.accessors.append({"bufferView": view, "componentType": component, "count": count, "type": kind, **more})
+        return len(self.accessors) - 1
+
+    def add_triangles(self, xyz: np.ndarray, faces: np.ndarray, uv: np.ndarray | None, material: int) -> dict:
+        """Append a triangle mesh; returns its glTF primitive."""
+        xyz = xyz.astype("<f4")
         bounds = {"min": xyz.min(0).tolist(), "max": xyz.max(0).tolist()}
-        attributes = {"POSITION": accessor(xyz, "VEC3", FLOAT, VERTICES, **bounds)}
+        attributes = {"POSITION": self.add_array(xyz, "VEC3", FLOAT, ARRAY_BUFFER, **bounds)}
         if uv is not None:  # glTF's uv starts at the top left
             uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype("<f4")
-            attributes["TEXCOORD_0"] = accessor(uv, "VEC2", FLOAT, VERTICES)
-        corners = accessor(faces.ravel().astype("<u4"), "SCALAR", UINT, INDICES)
+            attributes["TEXCOORD_0"] = self.add_array(uv, "VEC2", FLOAT, ARRAY_BUFFER)
+        corners = self.add_array(faces.ravel().astype("<u4"), "SCALAR", UNSIGNED_INT, ELEMENT_ARRAY_BUFFER)
         return {"attributes": attributes, "indices": corners, "material": material}
 
-    def of_photo(which: np.ndarray, uv, material: int) -> dict:
-        used, faces = np.unique(mesh.faces[which], return_inverse=True)
-        return primitive(mesh.vertices[used], faces, uv[used], material)
 
-    if mesh.second is None:
-        primitives = [primitive(mesh.vertices, mesh.faces, mesh.uv, 0)]
+def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
+    """Write glTF 2.0 binary (Khronos 2021): a JSON chunk, then a binary one. Unlit where the viewer can, else matt."""
+    buffer = _GlbBuffer()
+    tree = _gltf_tree(buffer, mesh, style)
+    body = b"".join(buffer.blobs)
+    tree |= {"bufferViews": buffer.views, "accessors": buffer.accessors, "buffers": [{"byteLength": len(body)}]}
+    text = json.dumps(tree, ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 4)
+    with replacing(path) as temporary, open(temporary, "wb") as f:
+        f.write(struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(body)))
+        f.write(struct.pack("<I4s", len(text), b"JSON") + text)
+        f.write(struct.pack("<I4s", len(body), b"BIN\0") + body)
+    return [path]
+
+
+def _gltf_tree(buffer: _GlbBuffer, mesh: Mesh, style: _Style) -> dict:
+    """Fill the buffer and return the glTF document, without the description of the buffer itself."""
+    parts = mesh.textured_parts()
+    if len(parts) < 2:
+        primitives = [buffer.add_triangles(style.turned(mesh.vertices), mesh.faces, mesh.uv, 0)]
     else:
-        groups = (~mesh.second, mesh.uv), (mesh.second, mesh.uv2)
-        primitives = [of_photo(which, uv, k) for k, (which, uv) in enumerate(groups) if which.any()]
-    kind = "image/jpeg" if style.texture == "jpg" else "image/png"
-    pictures = [p for p in (mesh.texture, mesh.texture2 if mesh.second is not None else None) if p is not None]
+        primitives = []
+        for k, part in enumerate(parts):
+            used, faces = np.unique(mesh.faces[part.faces], return_inverse=True)
+            if len(used):
+                primitives.append(buffer.add_triangles(style.turned(mesh.vertices[used]), faces, part.uv[used], k))
     materials = [
         {
-            "name": f"photo{k + 1 if k else ''}",
+            "name": name,
             "doubleSided": True,
             "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1},
         }
-        for k in range(max(1, len(pictures)))
+        for name in _material_names(max(1, len(parts)))
     ]
     tree = {
         "asset": {
@@ -454,25 +481,17 @@ def _write_glb(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
         "meshes": [{"name": style.name, "primitives": primitives}],
         "materials": materials,
     }
-    if pictures:
+    if parts:
         tree["extensionsUsed"] = ["KHR_materials_unlit"]
         for k, material in enumerate(materials):
             material["extensions"] = {"KHR_materials_unlit": {}}
             material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": k}
-        tree["textures"] = [{"source": k, "sampler": 0} for k in range(len(pictures))]
-        tree["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}]  # mipmaps; clamp
-        tree["images"] = [
-            {"bufferView": add(_encode(f".{style.texture}", p, style.quality)), "mimeType": kind} for p in pictures
-        ]
-    body = b"".join(blobs)
-    tree |= {"bufferViews": views, "accessors": accessors, "buffers": [{"byteLength": len(body)}]}
-    text = json.dumps(tree, ensure_ascii=False).encode("utf-8")
-    text += b" " * (-len(text) % 4)
-    with replacing(path) as temporary, open(temporary, "wb") as f:
-        f.write(struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(body)))
-        f.write(struct.pack("<I4s", len(text), b"JSON") + text)
-        f.write(struct.pack("<I4s", len(body), b"BIN\0") + body)
-    return [path]
+        tree["textures"] = [{"source": k, "sampler": 0} for k in range(len(parts))]
+        tree["samplers"] = [SAMPLER]
+        kind = "image/jpeg" if style.texture == "jpg" else "image/png"
+        pictures = [_encode(f".{style.texture}", part.texture, style.quality) for part in parts]
+        tree["images"] = [{"bufferView": buffer.add(picture), "mimeType": kind} for picture in pictures]
+    return tree
 
 
 def _write_stl(path: Path, mesh: Mesh, style: _Style) -> list[Path]:

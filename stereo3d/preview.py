@@ -3,7 +3,7 @@
 import numpy as np
 
 from .geometry import project, rotation_from_vector, scale_K, vertex_normals
-from .records import Camera, Mesh
+from .records import Camera, Mesh, TexturedPart
 from .resources import load_open3d
 
 __all__ = ["VIEWS", "bilinear", "preview", "render"]
@@ -42,11 +42,10 @@ def render(
     vertices = mesh.vertices @ R.T + t  # into this camera first: Embree counts in f32
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    textured = mesh.texture is not None and mesh.uv is not None and shading != "clay"
-    normals = None if shading == "texture" and textured else vertex_normals(mesh.vertices, mesh.faces) @ R.T
+    parts = mesh.textured_parts() if shading != "clay" else ()
+    normals = None if shading == "texture" and parts else vertex_normals(mesh.vertices, mesh.faces) @ R.T
     width, height = size
-    texture = _reduced(mesh.texture, mesh.uv, mesh, vertices, K) if textured else None
-    texture2 = _reduced(mesh.texture2, mesh.uv2, mesh, vertices, K) if textured and mesh.second is not None else None
+    textures = [(part, _reduced(part, mesh.faces, vertices, K)) for part in parts]
     K2 = scale_K(K, 2.0)
     out = np.empty((height, width, 3), np.uint8)
     rows = max(1, 400_000 // (4 * width))  # of rays at a time, to bound the memory
@@ -58,7 +57,7 @@ def render(
         direction = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
         rays = np.concatenate([np.zeros_like(direction), direction], -1)
         hit = scene.cast_rays(open3d.core.Tensor(rays))
-        colour = _shade(mesh, texture, texture2, normals, hit, direction, background)
+        colour = _shade(mesh.faces, textures, normals, hit, direction, background)
         out[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(np.uint8)
     return out
 
@@ -101,51 +100,54 @@ def _orbit(mesh: Mesh, K, size, yaw: float, pitch: float) -> tuple[np.ndarray, n
     return R, np.array([0, 0, back]) - R @ centre
 
 
-def _reduced(texture: np.ndarray, uv: np.ndarray, mesh: Mesh, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """The texture (H,W,3) f32, made smaller by averaging where it has more than one texel to a ray: nothing flickers.
+def _reduced(part: TexturedPart, faces: np.ndarray, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """The texture (H,W,3) f32, averaged down where it has more than one texel to a ray: nothing flickers.
 
     vertices: (V,3) in the camera that looks. Texels and rays are counted over the faces in front of it.
     """
     import cv2
 
-    texture = texture.astype(np.float32)
+    texture = part.texture.astype(np.float32)
     height, width = texture.shape[:2]
-    faces = mesh.faces
-    if mesh.second is not None:
-        faces = faces[mesh.second == (uv is mesh.uv2)]
+    faces = faces[part.faces]
     faces = faces[(vertices[faces, 2] > 1e-6 * np.abs(vertices).max()).all(1)]
     if len(faces) == 0:
         return texture
     x = project(vertices, K)
 
-    def area(p):
+    def area(p: np.ndarray) -> float:
         a, b, c = (p[faces[:, k]] for k in range(3))
         return np.abs((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])).sum()
 
-    factor = np.sqrt(4 * area(x) / max(area(uv * [width, height]), 1e-12))  # four rays a pixel
+    factor = np.sqrt(4 * area(x) / max(area(part.uv * [width, height]), 1e-12))  # four rays a pixel
     if factor >= 1:
         return texture
     small = (max(1, round(width * factor)), max(1, round(height * factor)))
     return cv2.resize(src=texture, dsize=small, interpolation=cv2.INTER_AREA)
 
 
-def _shade(mesh, texture, texture2, normals, hit, direction, background) -> np.ndarray:
-    """Colour (..., 3) f32 of each ray; direction (..., 3) in the frame of the normals."""
+def _shade(
+    faces: np.ndarray,
+    parts: list[tuple[TexturedPart, np.ndarray]],
+    normals: np.ndarray | None,
+    hit: dict,
+    direction: np.ndarray,
+    background: tuple[int, int, int],
+) -> np.ndarray:
+    """Colour (..., 3) f32 of each ray; direction (..., 3) in the frame of the normals, parts with reduced textures."""
     primitive = hit["primitive_ids"].numpy()
     colour = np.empty(primitive.shape + (3,), np.float32)
     colour[:] = background
     seen = np.isfinite(hit["t_hit"].numpy())
-    corners = mesh.faces[primitive[seen]]
+    face = primitive[seen]
+    corners = faces[face]
     bary = hit["primitive_uvs"].numpy()[seen].astype(float)
     bary = np.column_stack([1 - bary.sum(1), bary])
     towards = direction[seen]
-    if texture is None:
-        here = np.broadcast_to(CLAY, (len(corners), 3))
-    else:
-        here = bilinear(texture, np.einsum("nk,nki->ni", bary, mesh.uv[corners]))
-        if texture2 is not None:
-            other = mesh.second[primitive[seen]]
-            here[other] = bilinear(texture2, np.einsum("nk,nki->ni", bary[other], mesh.uv2[corners[other]]))
+    here = np.tile(CLAY, (len(corners), 1)).astype(float)
+    for part, texture in parts:
+        shown = part.faces[face]
+        here[shown] = bilinear(texture, np.einsum("nk,nki->ni", bary[shown], part.uv[corners[shown]]))
     if normals is not None:  # Lambert's cosine with the lamp at the camera, a quarter of it everywhere
         n = np.einsum("nk,nki->ni", bary, normals[corners])
         cosine = np.abs(np.einsum("ni,ni->n", n, towards))

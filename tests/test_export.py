@@ -18,7 +18,6 @@ from stereo3d.evaluate import read_mesh
 from stereo3d.export import (
     AXES,
     WRITERS,
-    check_writable,
     colourise,
     companions,
     write_disparity_png,
@@ -29,7 +28,7 @@ from stereo3d.export import (
 from stereo3d.geometry import scale_K
 from stereo3d.mesh import build_mesh, texture_mesh
 from stereo3d.preview import render
-from stereo3d.records import Mesh
+from stereo3d.records import Mesh, TexturedPart
 
 FLIP = np.array([1, -1, -1])
 NAMES = ["out", "my scene", "modèle", "写真", "a#b", "-x", "two.dots", "x" * 120]
@@ -58,7 +57,7 @@ def two_photos(n=12):
     other = np.stack([255 - 3 * x - 2 * y, 2 * x + 2 * y, 5 * y], -1).astype(np.uint8)
     sigma = mesh.sigma.copy()
     sigma[[3, 40, 77]] = np.nan
-    return replace(mesh, sigma=sigma, second=second, uv2=mesh.uv[:, ::-1] * 0.9 + 0.05, texture2=other)
+    return replace(mesh, sigma=sigma, overlays=(TexturedPart(second, mesh.uv[:, ::-1] * 0.9 + 0.05, other),))
 
 
 def parse_obj(path):
@@ -146,16 +145,15 @@ def test_two_photos_in_an_obj_by_the_letter(tmp_path):
     materials = parse_mtl(tmp_path / words["mtllib"])
     assert list(groups) == list(materials) and len(groups) == 2
     assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
-    for (name, f), which, uv, image in zip(
-        groups.items(), (~mesh.second, mesh.second), (mesh.uv, mesh.uv2), (mesh.texture, mesh.texture2), strict=True
-    ):
+    second = mesh.overlays[0].faces
+    for (name, f), which, part in zip(groups.items(), (~second, second), mesh.textured_parts(), strict=True):
         assert np.array_equal(f[..., 0], mesh.faces[which])
-        assert np.allclose(vt[f[..., 1]], uv[mesh.faces[which]], rtol=1e-8, atol=0)
-        assert np.array_equal(picture(tmp_path / materials[name]["map_Kd"]), image)  # PNG loses nothing
+        assert np.allclose(vt[f[..., 1]], part.uv[mesh.faces[which]], rtol=1e-8, atol=0)
+        assert np.array_equal(picture(tmp_path / materials[name]["map_Kd"]), part.texture)  # PNG loses nothing
     assert ((vt >= 0) & (vt <= 1)).all()
     assert np.array_equal(np.unique(np.concatenate([f[..., 1].ravel() for f in groups.values()])), np.arange(len(vt)))
     read = read_mesh(written[0])
-    assert np.isnan(read.uv[read.faces]).all((1, 2)).sum() == mesh.second.sum()
+    assert np.isnan(read.uv[read.faces]).all((1, 2)).sum() == second.sum()
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".glb"])
@@ -166,28 +164,28 @@ def test_two_photos_in_trimesh(tmp_path, suffix):
     parts = trimesh.load_scene(path, process=False).dump()
     parts = sorted(parts, key=lambda part: part.visual.material.name)
     assert [part.visual.material.name for part in parts] == ["photo", "photo2"]
-    for part, which, uv, image in zip(
-        parts, (~mesh.second, mesh.second), (mesh.uv, mesh.uv2), (mesh.texture, mesh.texture2), strict=True
-    ):
+    second = mesh.overlays[0].faces
+    for part, which, ours in zip(parts, (~second, second), mesh.textured_parts(), strict=True):
         assert np.allclose(part.triangles, (mesh.vertices * FLIP)[mesh.faces[which]], rtol=1e-6, atol=1e-12)
-        assert np.allclose(part.visual.uv[part.faces], uv[mesh.faces[which]], atol=1e-6)
+        assert np.allclose(part.visual.uv[part.faces], ours.uv[mesh.faces[which]], atol=1e-6)
         material = part.visual.material
         got = material.baseColorTexture if suffix == ".glb" else material.image
-        assert np.abs(np.asarray(got.convert("RGB")).astype(int) - image).max() <= 8
+        assert np.abs(np.asarray(got.convert("RGB")).astype(int) - ours.texture).max() <= 8
 
 
 def test_two_photos_in_open3d(tmp_path):
     open3d = pytest.importorskip("open3d")
     mesh = two_photos()
     read = open3d.io.read_triangle_mesh(str(write_mesh(tmp_path / "a.obj", mesh)[0]), enable_post_processing=True)
-    order = np.argsort(mesh.second, kind="stable")
+    (second,) = mesh.overlays
+    order = np.argsort(second.faces, kind="stable")
     corners = np.asarray(read.vertices)[np.asarray(read.triangles)]
     assert np.allclose(corners, (mesh.vertices * FLIP)[mesh.faces[order]], rtol=1e-6, atol=1e-12)
-    uv = np.where(mesh.second[:, None, None], mesh.uv2[mesh.faces], mesh.uv[mesh.faces])[order]
+    uv = np.where(second.faces[:, None, None], second.uv[mesh.faces], mesh.uv[mesh.faces])[order]
     assert np.allclose(np.asarray(read.triangle_uvs).reshape(-1, 3, 2), uv, atol=1e-6)
     used = np.asarray(read.triangle_material_ids)
     pictures = [np.asarray(read.textures[k])[::-1, :, :3].astype(int) for k in (used[0], used[-1])]
-    for got, image in zip(pictures, (mesh.texture, mesh.texture2), strict=True):
+    for got, image in zip(pictures, (mesh.texture, second.texture), strict=True):
         assert got.shape == image.shape and np.abs(got - image).max() <= 8
 
 
@@ -250,9 +248,10 @@ def test_colours_of_a_ply_with_two_photos_and_what_was_filled(tmp_path):
     raw = np.asarray(read.metadata["_ply_raw"]["vertex"]["data"]["sigma"]).ravel()
     assert np.array_equal(np.flatnonzero(np.isnan(raw)), [3, 40, 77])
     plain = read.visual.vertex_colors[:, :3]
-    only_second = np.setdiff1d(mesh.faces[mesh.second], mesh.faces[~mesh.second])
-    H, W = mesh.texture2.shape[:2]
-    at = mesh.texture2[((1 - mesh.uv2[:, 1]) * H).astype(int), (mesh.uv2[:, 0] * W).astype(int)]
+    (second,) = mesh.overlays
+    only_second = np.setdiff1d(mesh.faces[second.faces], mesh.faces[~second.faces])
+    H, W = second.texture.shape[:2]
+    at = second.texture[((1 - second.uv[:, 1]) * H).astype(int), (second.uv[:, 0] * W).astype(int)]
     assert np.array_equal(plain[only_second], at[only_second])
     marked = trimesh.load(write_mesh(tmp_path / "b.ply", mesh, mark_filled=True)[0], process=False)
     marked = marked.visual.vertex_colors[:, :3]
@@ -455,11 +454,10 @@ def test_points_come_back(tmp_path):
 
 
 def test_an_unknown_suffix_names_those_there_are(tmp_path):
-    for write in (lambda p: write_mesh(p, sheet()), check_writable):
-        for name in ("a.fbx", "a", ".obj"):
-            with pytest.raises(StereoError, match=".obj, .ply, .glb, .stl") as caught:
-                write(tmp_path / name)
-            assert caught.value.code == "unknown_format"
+    for name in ("a.fbx", "a", ".obj"):
+        with pytest.raises(StereoError, match=".obj, .ply, .glb, .stl") as caught:
+            write_mesh(tmp_path / name, sheet())
+        assert caught.value.code == "unknown_format"
     with pytest.raises(StereoError, match=".png"):
         write_picture(tmp_path / "a.gif", np.zeros((2, 2, 3), np.uint8))
     for wrong, word in (({"quality": 0}, "quality"), ({"texture": "gif"}, "gif"), ({"axes": "x-up"}, "y-up")):
@@ -468,29 +466,6 @@ def test_an_unknown_suffix_names_those_there_are(tmp_path):
     with pytest.raises(StereoError, match="glTF"):
         write_mesh(tmp_path / "a.glb", sheet(), axes="z-up")
     assert not list(tmp_path.iterdir())
-
-
-def test_check_writable_says_no_before_any_work(tmp_path):
-    (tmp_path / "folder.obj").mkdir()
-    (tmp_path / "b.mtl").mkdir()
-    (tmp_path / "file").write_text("")
-    for bad in ("folder.obj", "b.obj", "file/a.obj", "file/deeper/a.obj", "x" * 300 + ".obj", "nul\0.obj"):
-        with pytest.raises(StereoError) as caught:
-            check_writable(tmp_path / bad)
-        assert caught.value.code == "unwritable", bad
-    before = files_in(tmp_path)
-    for good in ("a.obj", "new/deep/a.glb", "ü ß.ply"):
-        check_writable(tmp_path / good)
-    check_writable(tmp_path / "a.png", suffixes=(".png", ".jpg"))
-    assert files_in(tmp_path) == before and not (tmp_path / "new").exists()
-
-
-def test_check_writable_asks_the_system(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(os, "access", lambda path, mode: asked.append(Path(path)))
-    with pytest.raises(StereoError, match="right") as caught:
-        check_writable(tmp_path / "new" / "a.obj")
-    assert caught.value.code == "unwritable" and asked == [tmp_path]
 
 
 # ------------------------------------------------------------------------------------------------ pictures

@@ -654,17 +654,18 @@ def test_what_only_the_second_photo_sees_well_comes_from_it_in_the_colours_of_th
     textured = texture_mesh(mesh, left, camera, second=right, view=view)
     centre = textured.vertices[textured.faces].mean(1)
     on_side = np.abs(centre[:, 0] - 0.36 - (centre[:, 2] - 4) * 0.14 / 2.6) < 1e-3
-    assert textured.second[on_side].mean() > 0.8 and textured.second[~on_side].mean() < 0.02  # behind it
-    used = np.unique(textured.faces[textured.second])
-    assert ((textured.uv2[used] >= 0) & (textured.uv2[used] <= 1)).all()
+    (second,) = textured.overlays
+    assert second.faces[on_side].mean() > 0.8 and second.faces[~on_side].mean() < 0.02  # behind it
+    used = np.unique(textured.faces[second.faces])
+    assert ((second.uv[used] >= 0) & (second.uv[used] <= 1)).all()
     assert ((textured.uv >= 0) & (textured.uv <= 1)).all()
-    colour = bilinear(textured.texture2.astype(float), textured.uv2[used])
+    colour = bilinear(second.texture.astype(float), second.uv[used])
     true = paint(textured.vertices[used])
     inner = (np.abs(textured.vertices[used, 1]) < 0.95) & (textured.vertices[used, 2] < 6.4)
     assert np.median(np.abs(colour - true)[inner]) < 3  # of 256; without the gain it is some 30
     assert np.median(np.abs(colour - true * [0.7, 0.8, 0.65])[inner]) > 15
     plain = texture_mesh(mesh, left, camera)
-    assert plain.second is None and plain.texture2 is None
+    assert plain.overlays == ()
 
 
 def test_rendered_from_the_first_camera_the_texture_is_the_photo():

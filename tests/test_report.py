@@ -18,7 +18,7 @@ from stereo3d.export import colourise, write_mesh
 from stereo3d.geometry import fundamental_from_pose, hom, project, undistort
 from stereo3d.pipeline import Config
 from stereo3d.preview import bilinear
-from stereo3d.records import Camera, Finding, Mesh, Photo
+from stereo3d.records import Camera, Finding, Mesh, Photo, TexturedPart
 from stereo3d.rectification import rectify
 from stereo3d.report import page, repeat_command, scene, stages, write_report, write_view
 
@@ -517,11 +517,12 @@ def test_a_mesh_of_two_photos_becomes_two_parts_each_with_its_own(pair, result):
     mesh = ball(60)
     second = mesh.vertices[mesh.faces].mean(1)[:, 0] > 0.3
     view = replace(result.view, rig=pair.rig, R=pair.rig.R, t=pair.rig.t)
-    mesh = replace(mesh, second=second, uv2=mesh.uv[:, ::-1], texture=pair.left.pixels, texture2=pair.right.pixels)
+    other = TexturedPart(second, mesh.uv[:, ::-1], pair.right.pixels)
+    mesh = replace(mesh, texture=pair.left.pixels, overlays=(other,))
     whole = scene.parts_of_result(replace(result, mesh=mesh, view=view))
     assert [len(p.mesh.faces) for p in whole] == [(~second).sum(), second.sum()]
     assert whole[0].mesh.texture is pair.left.pixels and whole[1].mesh.texture is pair.right.pixels
-    assert set(map(tuple, whole[1].mesh.uv)) <= set(map(tuple, mesh.uv2))
+    assert set(map(tuple, whole[1].mesh.uv)) <= set(map(tuple, other.uv))
     light = scene.parts_of_result(replace(result, mesh=mesh, view=view), faces=2000)
     assert sum(len(p.mesh.faces) for p in light) <= 2000 and len(light) == 2
     for part, camera, R, t in zip(

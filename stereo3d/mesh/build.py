@@ -164,6 +164,7 @@ def compact(mesh: Mesh) -> Mesh:
     new = np.cumsum(used, dtype=np.int32) - 1
     pick = {
         name: None if (a := getattr(mesh, name)) is None else np.ascontiguousarray(a[used])
-        for name in ("vertices", "uv", "sigma", "uv2")
+        for name in ("vertices", "uv", "sigma")
     }
-    return replace(mesh, faces=new[mesh.faces].astype(np.int32), **pick)
+    overlays = tuple(replace(part, uv=np.ascontiguousarray(part.uv[used])) for part in mesh.overlays)
+    return replace(mesh, faces=new[mesh.faces].astype(np.int32), overlays=overlays, **pick)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..geometry import all_channels, norms, project
-from ..records import Camera, Mesh, Photo, TwoView
+from ..records import Camera, Mesh, Photo, TexturedPart, TwoView
 from .build import compact
 
 GRAZING = 0.35  # cosine to the first photo's line of sight under which the second may do better (70 degrees)
@@ -29,8 +29,8 @@ def texture_mesh(
 
     second: the other photo, taken by camera 2 of `view`. Faces that the first sees at a grazing angle, or not at all
     because others stand before them, show it where it has more than twice as many pixels of them and sees them freely
-    (`Mesh.second`). texture2 is that photo with its colours brought to those of the first by a gain for each channel,
-    a polynomial of second order over the picture, fitted to the vertices that both see.
+    (`Mesh.overlays`). Its colours are brought to those of the first by a gain for each channel, a polynomial of second
+    order over the picture, fitted to the vertices that both see.
 
     Raises StereoError("empty_mesh") where no face is seen; ValueError where camera and photo differ in proportions.
     """
@@ -80,7 +80,8 @@ def _with_second(mesh: Mesh, photo: Photo, camera: Camera, other: Photo, view: T
     if area[wanted].sum() < LEAST_SHARE * area.sum():
         return mesh
     uv2 = np.clip(np.nan_to_num(_uv(second.x, camera2.size), nan=0.0), 0, 1)
-    return replace(mesh, second=wanted, uv2=uv2, texture2=_brought(other, _gain(first, second, photo, other)))
+    picture = _brought(other, _gain(first, second, photo, other))
+    return replace(mesh, overlays=(TexturedPart(wanted, uv2, picture),))
 
 
 class _Sight:

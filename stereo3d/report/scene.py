@@ -29,31 +29,33 @@ class Part:
 
 
 def parts_of_result(result: Result, faces: int = FACES) -> list[Part]:
-    """The mesh of a run, simplified to at most `faces` faces, as parts: one for each photo that it shows."""
-    mesh, rig = simplified(result.mesh, faces, perspective=True), result.view.rig
-    if mesh is not result.mesh:  # the vertices have moved: where do the photos show them now?
-        uv = _photo_places(mesh.vertices, rig.cam1)
-        uv2 = None if mesh.uv2 is None else _photo_places(mesh.vertices, rig.cam2, result.view.R, result.view.t)
-        mesh = replace(mesh, uv=None if mesh.uv is None else uv, uv2=uv2)
+    """Return the mesh of a run, simplified to at most `faces` faces, as one part for each photo that it shows."""
+    mesh, view = simplified(result.mesh, faces, perspective=True), result.view
+    if mesh is not result.mesh and mesh.uv is not None:  # the vertices have moved, and so have their pixels
+        uv = _photo_uv(mesh.vertices, view.rig.cam1)
+        overlays = tuple(
+            replace(part, uv=_photo_uv(mesh.vertices, view.rig.cam2, view.R, view.t)) for part in mesh.overlays
+        )
+        mesh = replace(mesh, uv=uv, overlays=overlays)
     precision = None
     if mesh.sigma is not None:
         precision = mesh.sigma / np.linalg.norm(mesh.vertices, axis=1)
     return _by_texture(Part(mesh, confidence=_confidence(result, mesh.vertices), precision=precision))
 
 
-def _photo_places(X: np.ndarray, camera: Camera, R=None, t=None) -> np.ndarray:
+def _photo_uv(X: np.ndarray, camera: Camera, R: np.ndarray | None = None, t: np.ndarray | None = None) -> np.ndarray:
     uv = (project(X, camera.K, R, t, camera.dist) + 0.5) / camera.size
     return np.clip(np.column_stack([uv[:, 0], 1 - uv[:, 1]]), 0, 1)
 
 
 def _by_texture(part: Part) -> list[Part]:
-    """The faces of the first photo and those of the second apart, each with the vertices it uses."""
+    """Split a mesh into one part for each photo, each with the vertices it uses."""
     mesh = part.mesh
-    if mesh.second is None:
+    if not mesh.overlays:
         return [part]
     parts = []
-    for which, uv, texture in ((~mesh.second, mesh.uv, mesh.texture), (mesh.second, mesh.uv2, mesh.texture2)):
-        used, faces = np.unique(mesh.faces[which], return_inverse=True)
+    for shown in mesh.textured_parts():
+        used, faces = np.unique(mesh.faces[shown.faces], return_inverse=True)
         if len(used):
             kept = {
                 name: None if getattr(part, name) is None else getattr(part, name)[used]
@@ -61,7 +63,7 @@ def _by_texture(part: Part) -> list[Part]:
             }
             sigma = None if mesh.sigma is None else mesh.sigma[used]
             faces = faces.reshape(-1, 3).astype(np.int32)
-            parts.append(Part(Mesh(mesh.vertices[used], faces, uv[used], texture, sigma), **kept))
+            parts.append(Part(Mesh(mesh.vertices[used], faces, shown.uv[used], shown.texture, sigma), **kept))
     return parts
 
 
@@ -82,12 +84,22 @@ def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
 
 
 def simplified(mesh: Mesh, faces: int, *, perspective: bool = False) -> Mesh:
-    """The mesh with at most `faces` faces, by `decimate.collapse`; uv and sigma are those of a given vertex nearby.
+    """Return the mesh with at most `faces` faces, by `decimate.collapse`; uv and sigma are those of a nearby vertex.
 
-    perspective: what counts is how far the surface moves in (x/z, y/z, ln z), as camera 1 sees it; else in space.
+    Parameters
+    ----------
+    mesh : Mesh
+    faces : int
+    perspective : bool
+        Measure how far the surface moves in (x/z, y/z, ln z), as camera 1 sees it, instead of in space.
     """
+    return _simplified(mesh, faces, perspective)[0]
+
+
+def _simplified(mesh: Mesh, faces: int, perspective: bool) -> tuple[Mesh, np.ndarray | slice]:
+    """The mesh of `simplified`, and the index of the given vertex that each of its vertices takes its values from."""
     if len(mesh.faces) <= faces:
-        return mesh
+        return mesh, slice(None)
     X = mesh.vertices
     if perspective:
         X = np.column_stack([X[:, :2] / X[:, 2:], np.log(X[:, 2])])
@@ -100,11 +112,15 @@ def simplified(mesh: Mesh, faces: int, *, perspective: bool = False) -> Mesh:
     if perspective:
         z = np.exp(X[:, 2:])
         X = np.hstack([X[:, :2] * z, z])
-    given = {
-        name: None if getattr(mesh, name) is None else getattr(mesh, name)[source] for name in ("uv", "sigma", "uv2")
-    }
-    second = None if mesh.second is None else mesh.second[alive]
-    return replace(mesh, vertices=X, faces=corners.reshape(-1, 3).astype(np.int32), second=second, **given)
+    light = replace(
+        mesh,
+        vertices=X,
+        faces=corners.reshape(-1, 3).astype(np.int32),
+        uv=None if mesh.uv is None else mesh.uv[source],
+        sigma=None if mesh.sigma is None else mesh.sigma[source],
+        overlays=tuple(replace(part, faces=part.faces[alive], uv=part.uv[source]) for part in mesh.overlays),
+    )
+    return light, source
 
 
 def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part], str, int]:
@@ -140,11 +156,9 @@ def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part]
 
 
 def _lighter(part: Part, faces: int) -> Part:
-    """A part of a file simplified; its colours ride along in the place of sigma."""
-    if part.colour is None:
-        return replace(part, mesh=simplified(part.mesh, faces))
-    carried = simplified(replace(part.mesh, sigma=part.colour), faces)
-    return replace(part, mesh=replace(carried, sigma=None), colour=carried.sigma)
+    """Simplify a part of a file; each vertex keeps the colour of a given one nearby."""
+    mesh, source = _simplified(part.mesh, faces, perspective=False)
+    return replace(part, mesh=mesh, colour=None if part.colour is None else part.colour[source])
 
 
 def _part(geometry) -> Part:
