@@ -27,7 +27,7 @@ from .geometry import (
     triangulate_points,
     undistort,
 )
-from .options import Between, check_options, options_of
+from .options import Range, check_options, options_of
 from .ransac import Estimate, RobustProblem, ransac, truncated_squares
 from .records import Camera, Matches, Rig, TwoView
 
@@ -1044,8 +1044,8 @@ def estimate_two_view(
     matches: Matches,
     rig: Rig,
     *,
-    threshold: Annotated[float, Between(0.01, 1000)] = 1.5,
-    confidence: Annotated[float, Between(0.5, 1)] = 0.9999,
+    threshold: Annotated[float, Range(0.01, 1000)] = 1.5,
+    confidence: Annotated[float, Range(0.5, 1)] = 0.9999,
     seed: int = 0,
 ) -> TwoView:
     """X2 = R X1 + t, x2^T F x1 = 0 in ideal pixels: the relative pose of the two photos.

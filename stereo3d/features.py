@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import StereoError
 from .geometry import hom, ideal_pixels
-from .options import Between, check_options, choose, options_of
+from .options import Range, check_options, choose, options_of
 from .records import Features, Matches, Photo, TwoView
 
 # Along epipolar lines: how far beside the line, px of the picture reduced to `max_size`, and the ratio of distances.
@@ -20,9 +20,9 @@ GUIDE_PX, GUIDE_RATIO = 2.0, 0.9
 def sift(
     grey: np.ndarray,
     *,
-    features: Annotated[int, Between(100, 1_000_000)] = 10000,
-    contrast: Annotated[float, Between(0, 1)] = 0.01,
-    edge: Annotated[float, Between(1, 1000)] = 10.0,
+    features: Annotated[int, Range(100, 1_000_000)] = 10000,
+    contrast: Annotated[float, Range(0, 1)] = 0.01,
+    edge: Annotated[float, Range(1, 1000)] = 10.0,
 ):
     """RootSIFT: SIFT descriptors (Lowe 2004), L1-normalised, square root (Arandjelovic and Zisserman 2012).
 
@@ -48,8 +48,8 @@ def sift(
 def orb(
     grey: np.ndarray,
     *,
-    features: Annotated[int, Between(100, 1_000_000)] = 10000,
-    fast_threshold: Annotated[int, Between(1, 255)] = 10,
+    features: Annotated[int, Range(100, 1_000_000)] = 10000,
+    fast_threshold: Annotated[int, Range(1, 255)] = 10,
 ):
     """ORB (Rublee, Rabaud, Konolige and Bradski 2011): oriented FAST corners, rotated BRIEF, 256 bits.
 
@@ -70,10 +70,10 @@ def orb(
 def asift(
     grey: np.ndarray,
     *,
-    features: Annotated[int, Between(100, 1_000_000)] = 30000,
-    contrast: Annotated[float, Between(0, 1)] = 0.03,
-    edge: Annotated[float, Between(1, 1000)] = 10.0,
-    tilts: Annotated[int, Between(0, 5)] = 4,
+    features: Annotated[int, Range(100, 1_000_000)] = 30000,
+    contrast: Annotated[float, Range(0, 1)] = 0.03,
+    edge: Annotated[float, Range(1, 1000)] = 10.0,
+    tilts: Annotated[int, Range(0, 5)] = 4,
 ):
     """RootSIFT on the picture and on views of it from aside (affine simulation), for wide baselines.
 
@@ -118,7 +118,7 @@ DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 
 
 def detect_features(
-    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Between(1)] = 1600, **options
+    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = 1600, **options
 ) -> Features:
     """Features of a photo, found on it reduced to the longer side `max_size` px; places in pixels of the photo.
 
@@ -138,8 +138,8 @@ def match_features(
     right: Photo,
     *,
     method: str = "sift",
-    max_size: Annotated[int, Between(1)] = 1600,
-    ratio: Annotated[float, Between(0.1, 1.0)] = 0.8,
+    max_size: Annotated[int, Range(1)] = 1600,
+    ratio: Annotated[float, Range(0.1, 1.0)] = 0.8,
     refine: bool = True,
     found: tuple[Features, Features] | None = None,
     view: TwoView | None = None,

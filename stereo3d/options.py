@@ -2,7 +2,7 @@
 
 A method is a plain function whose keyword-only parameters with defaults are its options:
 
-    def sgm(left, right, lo, hi, *, p1: Annotated[int, Between(1, 100)] = 12, census: Literal["5x7", "7x9"] = "5x7")
+    def sgm(left, right, lo, hi, *, p1: Annotated[int, Range(1, 100)] = 12, census: Literal["5x7", "7x9"] = "5x7")
 """
 
 import inspect
@@ -17,7 +17,7 @@ from .errors import StereoError
 
 
 @dataclass(frozen=True)
-class Between:
+class Range:
     """Bounds of a number, both ends allowed."""
 
     low: float = -math.inf
@@ -37,7 +37,7 @@ class Option:
     default: Any
     kind: type
     choices: tuple = ()
-    bounds: Between | None = None
+    bounds: Range | None = None
     optional: bool = False
 
     def describe(self) -> str:
@@ -67,14 +67,14 @@ def options_of(*functions: Callable, leave_out: tuple[str, ...] = ()) -> dict[st
 def _option(name, default, hint) -> Option:
     bounds, choices, optional = None, (), default is None
     if typing.get_origin(hint) is typing.Annotated:
-        bounds = next((m for m in hint.__metadata__ if isinstance(m, Between)), None)
+        bounds = next((m for m in hint.__metadata__ if isinstance(m, Range)), None)
         hint = hint.__origin__
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         kinds = [k for k in typing.get_args(hint) if k is not type(None)]
         optional = len(kinds) < len(typing.get_args(hint))
         hint = kinds[0]
         if typing.get_origin(hint) is typing.Annotated:
-            bounds = next((m for m in hint.__metadata__ if isinstance(m, Between)), bounds)
+            bounds = next((m for m in hint.__metadata__ if isinstance(m, Range)), bounds)
             hint = hint.__origin__
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)

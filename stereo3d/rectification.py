@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import StereoError
 from .geometry import all_channels, distort, essential_from_pose, hom, project, undistort
-from .options import Between, check_options, options_of
+from .options import Range, check_options, options_of
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView
 
 Kind = Literal["auto", "planar", "polar"]
@@ -60,7 +60,7 @@ def rectify(
     *,
     kind: Kind = "auto",
     straighten: bool = True,
-    max_size: Annotated[int, Between(1)] = 1600,
+    max_size: Annotated[int, Range(1)] = 1600,
     inlier_x: Inliers | None = None,
 ) -> RectifiedPair:
     """Resample both photos, once, so that corresponding epipolar lines are equal rows.
@@ -181,7 +181,7 @@ def _keep_better_rows(bent: RectifiedPair, straight: RectifiedPair, inlier_x: In
 
 
 def row_errors(
-    pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, *, places: Annotated[int, Between(1)] = 400
+    pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, *, places: Annotated[int, Range(1)] = 400
 ) -> dict[str, Any]:
     """Measure |dv|, the misalignment of corresponding rows of the two pictures, px.
 
@@ -234,8 +234,8 @@ def disparity_range(
     x1: np.ndarray,
     x2: np.ndarray,
     *,
-    margin: Annotated[float, Between(0, 100)] = 0.25,
-    least: Annotated[int, Between(0, 10_000)] = 8,
+    margin: Annotated[float, Range(0, 100)] = 0.25,
+    least: Annotated[int, Range(0, 10_000)] = 8,
 ) -> tuple[int, int]:
     """Estimate the disparity search range (lo, hi), whole px, from inlier matches.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from .geometry import essential_from_pose, fold_radius, intersect_rays, norms, rotation_from_vector, undistort
-from .options import Between, check_options, options_of
+from .options import Range, check_options, options_of
 from .records import Camera, DisparityMap, PointsBetween, RectifiedPair, TwoView
 
 STRIP_ROWS = 32  # rows triangulated at a time: their arrays stay in the processor's cache
@@ -30,7 +30,7 @@ def triangulate(
     view: TwoView,
     *,
     disparity_sigma: float | np.ndarray | None = None,
-    beyond: Annotated[int, Between(0)] = 0,
+    beyond: Annotated[int, Range(0)] = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """X = z d1, sigma = |dz/dd| sigma_d |d1|: points of a disparity map and their standard deviation along the ray.
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stereo3d.errors import CODES, EXIT_USAGE, StereoError
-from stereo3d.options import Between, check_options, choose, options_of
+from stereo3d.options import Range, check_options, choose, options_of
 
 
 def method(
@@ -22,12 +22,12 @@ def method(
     name: str = "x",
     census: Literal["5x7", "7x9"] = "5x7",
     size: Literal[3, 5, 7] = 5,
-    share: Annotated[float, Between(0, 1)] = 0.5,
-    levels: Annotated[int, Between(1)] = 3,
-    most: Annotated[float, Between(high=9)] = 4.0,
+    share: Annotated[float, Range(0, 1)] = 0.5,
+    levels: Annotated[int, Range(1)] = 3,
+    most: Annotated[float, Range(high=9)] = 4.0,
     limit: float | None = None,
-    cap: Annotated[int, Between(2, 8)] | None = 4,
-    far: Annotated[float | None, Between(0, 10)] = None,
+    cap: Annotated[int, Range(2, 8)] | None = 4,
+    far: Annotated[float | None, Range(0, 10)] = None,
     kind: Literal["a", "b"] | None = None,
 ):
     return left
@@ -61,8 +61,8 @@ def test_the_options_are_the_keywords_with_defaults():
     assert kinds["census"] is str and kinds["size"] is int and kinds["share"] is float and kinds["levels"] is int
     assert kinds["limit"] is float and kinds["cap"] is int and kinds["far"] is float and kinds["kind"] is str
     assert {n for n, o in OPTIONS.items() if o.optional} == {"limit", "cap", "far", "kind"}
-    assert OPTIONS["share"].bounds == Between(0, 1)
-    assert OPTIONS["cap"].bounds == Between(2, 8) and OPTIONS["far"].bounds == Between(0, 10)
+    assert OPTIONS["share"].bounds == Range(0, 1)
+    assert OPTIONS["cap"].bounds == Range(2, 8) and OPTIONS["far"].bounds == Range(0, 10)
     assert OPTIONS["census"].choices == ("5x7", "7x9")
     assert OPTIONS["count"].default == 12 and OPTIONS["limit"].default is None
 

@@ -15,7 +15,7 @@ import numpy as np
 from .. import resources
 from ..errors import StereoError
 from ..geometry import all_channels
-from ..options import Between, check_options, choose, options_of
+from ..options import Range, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
 from .bands import backwards, mirrored
 from .methods import MATCHERS, QUALITIES, Found, volume_bytes
@@ -39,8 +39,8 @@ def compute_disparity(
     method: str = "planes",
     dense: bool = False,
     threads: int | None = None,
-    tolerance: Annotated[float, Between(0, 100)] = 1.0,
-    speckle: Annotated[int, Between(0)] = 100,
+    tolerance: Annotated[float, Range(0, 100)] = 1.0,
+    speckle: Annotated[int, Range(0)] = 100,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """d with left(x, y) ~ right(x - d, y), d in d_range, and how sure each is: the left one of `compute_disparities`.
@@ -59,8 +59,8 @@ def compute_disparities(
     method: str = "planes",
     dense: bool = False,
     threads: int | None = None,
-    tolerance: Annotated[float, Between(0, 100)] = 1.0,
-    speckle: Annotated[int, Between(0)] = 100,
+    tolerance: Annotated[float, Range(0, 100)] = 1.0,
+    speckle: Annotated[int, Range(0)] = 100,
     max_memory: float | None = None,
     **options,
 ) -> tuple[DisparityMap, DisparityMap]:

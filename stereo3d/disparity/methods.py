@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from ..errors import StereoError
-from ..options import Between
+from ..options import Range
 from .bands import in_bands, mirrored
 from .sizes import EFFORTS, planes_bytes
 
@@ -57,11 +57,11 @@ def planes(
     lo: int,
     hi: int,
     *,
-    slope: Annotated[float, Between(0.1, 1000)] = 21.0,
-    jump: Annotated[float, Between(0.1, 1000)] = 12.0,
-    contrast: Annotated[float, Between(0, 100)] = 8.0,
-    fall: Annotated[float, Between(0.1, 255)] = 10.0,
-    limit: Annotated[float, Between(1, 34)] = 14.0,
+    slope: Annotated[float, Range(0.1, 1000)] = 21.0,
+    jump: Annotated[float, Range(0.1, 1000)] = 12.0,
+    contrast: Annotated[float, Range(0, 100)] = 8.0,
+    fall: Annotated[float, Range(0.1, 255)] = 10.0,
+    limit: Annotated[float, Range(1, 34)] = 14.0,
     threads: int = 1,
     seen: tuple | None = None,
 ):
@@ -127,10 +127,10 @@ def sgm(
     hi: int,
     *,
     window: Literal["5x7", "7x9"] = "7x9",
-    p1: Annotated[int, Between(1, 1000)] = 24,
-    contrast: Annotated[float, Between(0, 100)] = 8.0,
-    fall: Annotated[float, Between(0.1, 255)] = 10.0,
-    refine: Annotated[int, Between(0, 15)] = 2,
+    p1: Annotated[int, Range(1, 1000)] = 24,
+    contrast: Annotated[float, Range(0, 100)] = 8.0,
+    fall: Annotated[float, Range(0.1, 255)] = 10.0,
+    refine: Annotated[int, Range(0, 15)] = 2,
     threads: int = 1,
 ):
     """Census transform, Hamming distance, semi-global aggregation along eight paths, winner-takes-all, refinement.
@@ -172,8 +172,8 @@ def block(
     hi: int,
     *,
     cost: Literal["census", "zncc", "sad", "ssd"] = "census",
-    radius: Annotated[int, Between(1, 20)] = 4,
-    uniqueness: Annotated[float, Between(0, 1)] = 0.0,
+    radius: Annotated[int, Range(1, 20)] = 4,
+    uniqueness: Annotated[float, Range(0, 1)] = 0.0,
     unbiased: bool = True,
     threads: int = 1,
 ):
@@ -235,8 +235,8 @@ def sgbm(
     *,
     mode: Literal["sgbm", "hh", "3way", "hh4"] = "sgbm",
     block_size: Literal[1, 3, 5, 7, 9, 11] = 5,
-    prefilter_cap: Annotated[int, Between(1, 127)] = 63,
-    uniqueness: Annotated[int, Between(0, 99)] = 0,
+    prefilter_cap: Annotated[int, Range(1, 127)] = 63,
+    uniqueness: Annotated[int, Range(0, 99)] = 0,
     threads: int = 1,
 ):
     """OpenCV's StereoSGBM (Birchfield-Tomasi cost, semi-global aggregation), its habits kept inside.

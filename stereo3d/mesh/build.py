@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..geometry import all_channels, norms
-from ..options import Between, check_options, choose, options_of
+from ..options import Range, check_options, choose, options_of
 from ..records import Mesh, PointsBetween
 from .methods import MESHERS, Sheet
 
@@ -30,11 +30,11 @@ def build_mesh(
     sigma: np.ndarray | None = None,
     between: PointsBetween | None = None,
     method: str = "grid",
-    faces: Annotated[int, Between(0)] = 500_000,
-    max_angle: Annotated[float, Between(0, 90)] = 80.0,
-    holes: Annotated[float, Between(0, 1)] = 0.0075,
+    faces: Annotated[int, Range(0)] = 500_000,
+    max_angle: Annotated[float, Range(0, 90)] = 80.0,
+    holes: Annotated[float, Range(0, 1)] = 0.0075,
     close: bool = False,
-    islands: Annotated[float, Between(0, 1)] = 0.002,
+    islands: Annotated[float, Range(0, 1)] = 0.002,
     smooth: bool = True,
     **options,
 ) -> Mesh:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..geometry import all_channels, norms
-from ..options import Between
+from ..options import Range
 from ..records import Mesh, PointsBetween
 from ..resources import load_open3d
 
@@ -122,8 +122,8 @@ def grid(
     sheet: Sheet,
     faces: int,
     *,
-    tolerance: Annotated[float, Between(0, 100)] = TOLERANCE_PX,
-    step: Annotated[int, Between(0, 10_000)] = 0,
+    tolerance: Annotated[float, Range(0, 100)] = TOLERANCE_PX,
+    step: Annotated[int, Range(0, 10_000)] = 0,
 ) -> Mesh:
     """Triangles over the pixels of the point map, few where it is flat, cut where the surface tears.
 
@@ -211,10 +211,10 @@ def poisson(
     sheet: Sheet,
     faces: int,
     *,
-    tolerance: Annotated[float, Between(0, 100)] = TOLERANCE_PX,
-    depth: Annotated[int, Between(0, 12)] = 0,
-    seconds: Annotated[float, Between(0.01, 10_000)] = 3.0,
-    support: Annotated[float, Between(0.5, 100)] = 1.5,
+    tolerance: Annotated[float, Range(0, 100)] = TOLERANCE_PX,
+    depth: Annotated[int, Range(0, 12)] = 0,
+    seconds: Annotated[float, Range(0.01, 10_000)] = 3.0,
+    support: Annotated[float, Range(0.5, 100)] = 1.5,
 ) -> Mesh:
     """Screened Poisson reconstruction, trimmed to what the photos saw.
 
