@@ -72,9 +72,11 @@ def test_every_exit_code_is_named():
         assert re.search(rf"^\| {code} \|", README, flags=re.M), code
 
 
-def test_every_module_is_in_the_picture():
+def test_every_folder_and_single_module_is_in_the_picture():
     picture = README.split("## Architecture")[1].split("**A matcher")[0]
-    for path in (ROOT / "stereo3d").glob("*.py"):
+    package = ROOT / "stereo3d"
+    there = [*package.glob("*.py"), *(path.parent for path in package.glob("*/__init__.py"))]
+    for path in there:
         if not path.stem.startswith("__"):
             assert re.search(rf"\b{path.stem}\b", picture), path.stem
     tables = {"MATCHERS": MATCHERS, "MESHERS": MESHERS, "DETECTORS": DETECTORS, "WRITERS": WRITERS}
