@@ -234,7 +234,8 @@ def in_a_new_process(side, *arguments):
 
 def scores_of(obj: Path, depth, camera) -> dict:
     from stereo3d.errors import StereoError
-    from stereo3d.evaluate import mesh_scores, read_mesh
+    from stereo3d.evaluate import mesh_scores
+    from stereo3d.io.read_mesh import read_mesh
 
     try:
         return mesh_scores(read_mesh(obj), depth, camera)

@@ -472,10 +472,11 @@ def eval_mesh(mesh, depth, cameras, view, threshold, align, as_json):
     """MESH against the true depth of the first photo: accuracy, completeness, F-score, depth error."""
     from . import evaluate as ev
     from .files import read_map
+    from .io.read_mesh import read_mesh
 
     camera, _, _ = ev.read_truth_camera(cameras, view)
     true = read_map(depth, unknown=[0])
-    _print_scores(ev.mesh_scores(ev.read_mesh(mesh), true, camera, threshold=threshold, align=align), as_json)
+    _print_scores(ev.mesh_scores(read_mesh(mesh), true, camera, threshold=threshold, align=align), as_json)
 
 
 @evaluate.command("pose")

@@ -1,7 +1,9 @@
-"""StereoError: the input cannot give what was asked. It carries a code, numbers and a remedy.
+"""StereoError: the input cannot give the result. It carries a code, numbers and a remedy.
 
 Misuse in code (a wrong shape, an array of the wrong kind) raises ValueError instead.
 """
+
+from typing import Any
 
 # Exit status of the command line, by kind of failure. Success is 0, a wrong command line 2 (click's own), Ctrl-C 130.
 EXIT_USAGE = 2
@@ -40,12 +42,21 @@ CODES = {
 
 
 class StereoError(Exception):
-    """What failed, measured how, and what to do about it.
+    """A failure with the numbers that show it and a remedy.
 
-    code: one of `CODES`; message: what, with its numbers; advice: the remedy; numbers: the measured values by name.
+    Attributes
+    ----------
+    code : str
+        One of `CODES`.
+    message : str
+        What failed, with its numbers.
+    advice : str
+        The remedy.
+    numbers : dict
+        The measured values by name.
     """
 
-    def __init__(self, code: str, message: str, advice: str = "", **numbers):
+    def __init__(self, code: str, message: str, advice: str = "", **numbers: Any) -> None:
         if code not in CODES:
             raise ValueError(f"unknown error code {code!r}; known: {', '.join(CODES)}")
         super().__init__(message)
@@ -54,9 +65,18 @@ class StereoError(Exception):
         self.advice = advice
         self.numbers = numbers
 
+    def __reduce__(self) -> tuple:
+        """Support pickle, which carries an error from a worker process to its parent."""
+        return _rebuild, (type(self), self.code, self.message, self.advice, self.numbers), self.__dict__
+
     @property
     def exit_code(self) -> int:
+        """Exit status of the command line."""
         return CODES[self.code]
 
     def __str__(self) -> str:
         return f"{self.message} {self.advice}".strip()
+
+
+def _rebuild(cls: type[StereoError], code: str, message: str, advice: str, numbers: dict) -> StereoError:
+    return cls(code, message, advice, **numbers)

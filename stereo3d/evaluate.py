@@ -5,7 +5,6 @@ Shares named bad, coverage or `*_percent` are in %; precision, completeness and 
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -316,7 +315,7 @@ def mesh_scores(
 
     told = _within_sigma(mesh, depth, K, camera.dist, jump) if mesh.sigma is not None else {}
     vertices, faces, uv = _used_part(mesh)
-    pixels = _visible_pixels(vertices, K, camera.dist)
+    pixels = projected_pixels(vertices, K, camera.dist)
     if uv is not None:
         pixels = np.where(np.isfinite(uv), _pixels_of_uv(uv, width, height), pixels)
     z_true = _depth_at(depth, pixels, jump)
@@ -409,7 +408,7 @@ def _within_sigma(mesh: Mesh, depth: np.ndarray, K: np.ndarray, dist: np.ndarray
     area = np.bincount(np.asarray(mesh.faces).ravel(), np.repeat(area, 3), len(vertices))
     known = np.isfinite(mesh.sigma) & (vertices[:, 2] > 0) & (area > 0)
     X, sigma, area = vertices[known], mesh.sigma[known], area[known]
-    pixels = _pixels_of_uv(mesh.uv[known], *depth.shape[::-1]) if mesh.uv is not None else _visible_pixels(X, K, dist)
+    pixels = _pixels_of_uv(mesh.uv[known], *depth.shape[::-1]) if mesh.uv is not None else projected_pixels(X, K, dist)
     z = _depth_at(depth, pixels, jump)
     seen = np.isfinite(z)
     if not seen.any():
@@ -465,7 +464,7 @@ def _pixels_of_uv(uv: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.stack([uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5], axis=-1)
 
 
-def _visible_pixels(X: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
+def projected_pixels(X: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
     x = np.full((len(X), 2), np.nan)
     front = X[:, 2] > 0
     x[front] = project(X[front], K, dist=dist)
@@ -697,151 +696,6 @@ def _mirror_test(fit: tuple, a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: 
         "mirrored_median_percent": float(mirrored[0]),
         "mirrored_p90_percent": float(mirrored[-1]),
     }
-
-
-# ---------------------------------------------------------------------------------------------- mesh reading
-
-
-def read_mesh(path: str | os.PathLike) -> Mesh:
-    """A mesh from .obj, .ply, .glb or .stl, turned back into the camera's axes.
-
-    A file of ours tells the matrix from camera 1 to its axes; without it (x, y, z) = (x_file, -y_file, -z_file). UV is
-    kept where the file has it, NaN where it is a place in the second photo; a vertex that an OBJ uses with several `vt`
-    becomes several. Polygons are cut into fans. No texture is read.
-    Raises StereoError("file_missing" | "file_unreadable" | "unknown_format" | "empty_mesh").
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".obj", ".ply", ".glb", ".stl"):
-        raise StereoError(
-            "unknown_format",
-            f"{path}: no reader for meshes in {suffix or 'files without suffix'}.",
-            "Use .obj, .ply, .glb or .stl.",
-        )
-    if not path.is_file():
-        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
-    try:
-        data = path.read_bytes()
-        if not data:
-            raise StereoError("empty_mesh", f"{path}: the file is empty (0 bytes).", "Write the mesh again.")
-        vertices, faces, uv = _read_obj(data) if suffix == ".obj" else _read_by_trimesh(path)
-        if len(faces) and not (0 <= faces.min() and faces.max() < len(vertices)):
-            raise ValueError(f"a face names vertex {faces.max() + 1} of {len(vertices)}")
-        if not np.isfinite(vertices).all() or (uv is not None and np.isinf(uv).any()):
-            raise ValueError("a coordinate is not finite")
-        vertices = vertices @ _axes_told(data)  # row vectors: X R is R^-1 X
-    except StereoError:
-        raise
-    except Exception as error:  # trimesh raises whatever its parsers meet in a broken file
-        raise StereoError("file_unreadable", f"{path}: not a readable mesh ({error}).", "Check the file.") from error
-    if len(faces) == 0:
-        raise StereoError(
-            "empty_mesh",
-            f"{path}: {len(vertices)} vertices and no face.",
-            "A point cloud cannot be measured as a mesh.",
-        )
-    return Mesh(vertices, faces.astype(np.int32), uv)
-
-
-def _axes_told(data: bytes) -> np.ndarray:
-    """The rotation (3,3) from the frame of camera 1 to the file's axes, from the head of one of our files."""
-    told = re.search(rb"from camera 1: ((?:[-+0-9.e]+ ){8}[-+0-9.e]+)", data[:4096])
-    if told is None:
-        return np.diag([1.0, -1, -1])
-    R = np.array([float(x) for x in told[1].split()]).reshape(3, 3)
-    if not np.allclose(R @ R.T, np.eye(3), atol=1e-6):
-        raise ValueError("its axes are no rotation of the camera's")
-    return R
-
-
-def _read_obj(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Vertices (V,3), faces (M,3) and UV (V,2) | None of an OBJ; raises ValueError for anything that is not plain."""
-    lines = {b"v": [], b"vt": [], b"f": []}
-    first_of_second = None  # faces from here on show the second photo
-    for line in data.splitlines():
-        if line[:1] in (b"v", b"f") or line[:1].isspace() and line.strip():
-            word, *rest = line.split(None, 1)
-            if word in lines:
-                lines[word].append(rest[0] if rest else b"")
-        elif line == b"usemtl photo2":
-            first_of_second = len(lines[b"f"])
-    vertices = _table(lines[b"v"], "v", 3, float)
-    second = _obj_corners(lines[b"f"][first_of_second:] if first_of_second is not None else [])
-    corners = np.concatenate([_obj_corners(lines[b"f"][:first_of_second]), second])
-    if len(corners) and corners.min() < 0:
-        raise ValueError("a face with an index below 1 (relative indices are not read)")
-    v, vt = corners[..., 0] - 1, corners[..., 1] - 1
-    if v.size and (v.min() < 0 or v.max() >= len(vertices)):
-        raise ValueError(f"faces name vertices {v.min() + 1} to {v.max() + 1} of 1 to {len(vertices)}")
-    if not np.any(vt >= 0):
-        return vertices, v, None
-    texture = _table(lines[b"vt"], "vt", 2, float)
-    if vt.min() < 0 or vt.max() >= len(texture):
-        raise ValueError(
-            f"faces name texture coordinates {vt.min() + 1} (0: none) to {vt.max() + 1} of 1 to {len(texture)}"
-        )
-    if not np.isfinite(texture).all():
-        raise ValueError("a texture coordinate is not finite")
-    texture[vt[len(vt) - len(second) :]] = np.nan
-    if len(texture) == len(vertices) and np.array_equal(v, vt):
-        return vertices, v, texture
-    pairs, faces = np.unique(v.astype(np.int64) * len(texture) + vt, return_inverse=True)
-    return vertices[pairs // len(texture)], faces.reshape(v.shape), texture[pairs % len(texture)]
-
-
-def _table(rows: list[bytes], what: str, columns: int, dtype) -> np.ndarray:
-    """(N, columns) from rows of numbers, all of one length, of which the first columns are kept."""
-    if not rows:
-        return np.zeros((0, columns), dtype)
-    table = np.loadtxt(rows, dtype=dtype, ndmin=2, comments="#")
-    if len(table) != len(rows) or table.shape[1] < columns:
-        raise ValueError(f"{len(rows)} lines of {what!r} hold a table of {table.shape}")
-    return table[:, :columns]
-
-
-def _obj_corners(rows: list[bytes]) -> np.ndarray:
-    """(M,3,2): index of vertex and texture coordinate (0 = none) of each corner, counted from 1; fans of polygons."""
-    if not rows:
-        return np.zeros((0, 3, 2), dtype=int)
-    corners = rows[0].split()
-    slashes = corners[0].count(b"/") if corners else 0
-    plain = len(corners) == 3 and all(row.count(b"/") == 3 * slashes and b"//" not in row for row in rows)
-    if plain:
-        try:
-            table = np.loadtxt([row.replace(b"/", b" ") for row in rows], dtype=np.int64, ndmin=2, comments="#")
-        except ValueError:
-            table = np.zeros((0, 0))
-        if table.shape == (len(rows), 3 * (slashes + 1)):
-            corners = table.reshape(len(rows), 3, slashes + 1)
-            return corners[..., :2] if slashes else np.concatenate([corners, np.zeros_like(corners)], axis=-1)
-    triangles = []
-    for row in rows:
-        polygon = []
-        for corner in row.partition(b"#")[0].split():
-            parts = corner.split(b"/")
-            polygon.append((int(parts[0]), int(parts[1]) if len(parts) > 1 and parts[1] else 0))
-        if len(polygon) < 3:
-            raise ValueError(f"a face of {len(polygon)} corners")
-        triangles += [(polygon[0], polygon[i], polygon[i + 1]) for i in range(1, len(polygon) - 1)]
-    return np.array(triangles, dtype=np.int64)
-
-
-def _read_by_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    import trimesh
-
-    scene = trimesh.load_scene(path, process=False)
-    parts = [g for g in scene.dump() if isinstance(g, trimesh.Trimesh)]
-    if not parts:
-        return np.zeros((0, 3)), np.zeros((0, 3), dtype=int), None
-    uvs = [getattr(part.visual, "uv", None) for part in parts]
-    for k, part in enumerate(parts):
-        if uvs[k] is not None and getattr(getattr(part.visual, "material", None), "name", "") == "photo2":
-            uvs[k] = np.full_like(uvs[k], np.nan, dtype=float)  # places in the second photo
-    first = np.cumsum([0] + [len(part.vertices) for part in parts])
-    faces = np.concatenate([np.asarray(part.faces) + n for part, n in zip(parts, first[:-1], strict=True)])
-    vertices = np.concatenate([np.asarray(part.vertices, dtype=float) for part in parts])
-    uv = None if any(u is None for u in uvs) else np.concatenate([np.asarray(u, dtype=float) for u in uvs])
-    return vertices, faces, uv
 
 
 # -------------------------------------------------------------------------------------------------- readers

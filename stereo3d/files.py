@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from .errors import StereoError
 
 PNG_SCALE = 256.0  # a map in a 16-bit PNG holds round(256 value), 0 = unknown (KITTI's convention)
+MAP_NAMES = ("arr_0", "depth", "disparity")  # of the map in an .npz of several arrays
 
 
 _waiting: ContextVar[list | None] = ContextVar("_waiting", default=None)  # (temporary, target, path) of a `together`
@@ -134,12 +135,32 @@ def _clean(temporary: Path | None, made: list[Path]) -> None:
             folder.rmdir()
 
 
-def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=()) -> np.ndarray:
-    """A float map (H,W) f32 from .pfm, .npy, .npz (its only array, or `arr_0`, `depth`, `disparity`), .png, .tif.
+def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown: Iterable[float | str] = ()) -> np.ndarray:
+    """Return raw / scale of a float map on disk, NaN where it is unknown.
 
-    value = raw / scale; scale None: 256 for 16-bit PNG (with raw 0 unknown), else 1. Raw values listed in `unknown`
-    (numbers, "inf", "nan") become NaN, and so does anything not finite.
-    Raises StereoError("file_missing" | "file_unreadable" | "unknown_format").
+    Parameters
+    ----------
+    path : path
+        .pfm, .npy, .npz (its only array, or `arr_0`, `depth` or `disparity`), .png or .tif.
+    scale : float, optional
+        None: 256 for 16-bit PNG (where raw 0 is unknown, as in KITTI), else 1. The scale in the header of a PFM is not
+        applied: it states the unit of a radiance, and disparity maps that carry another than 1 (Middlebury 2014 has
+        1/255) hold px all the same.
+    unknown : iterable of number, "inf" or "nan"
+        Raw values that become NaN, besides everything that is not finite.
+
+    Returns
+    -------
+    (H, W) float32
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "file_unreadable" or "unknown_format".
+
+    References
+    ----------
+    Debevec, the PFM format: "PF" colour or "Pf" grey, width and height, then the scale, negative for little endian.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -156,23 +177,9 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
         if suffix == ".pfm":
             raw = _read_pfm(path)
         elif suffix in (".npy", ".npz"):
-            raw = np.load(path, allow_pickle=False)
-            if not isinstance(raw, np.ndarray):
-                with raw as archive:
-                    names = archive.files
-                    if len(names) > 1:
-                        names = [name for name in ("arr_0", "depth", "disparity") if name in names]
-                    raw = archive[names[0]]
+            raw = _read_numpy(path)
         else:
-            import cv2
-
-            raw = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-            if raw is None:
-                raise ValueError("not an image")
-            if raw.ndim == 3:
-                if raw.shape[2] < 3 or np.any(raw[..., 0] != raw[..., 1]) or np.any(raw[..., 0] != raw[..., 2]):
-                    raise ValueError("a colour picture, not a map of one value a pixel")
-                raw = raw[..., 0]
+            raw = _read_picture(path)
             if scale is None and suffix == ".png" and raw.dtype == np.uint16:
                 scale, unknown = PNG_SCALE, [*unknown, 0]
     except Exception as error:  # numpy, zipfile, zlib and OpenCV each have their own
@@ -187,8 +194,7 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
         )
     value = raw.astype(np.float32)
     bad = ~np.isfinite(value)
-    for u in unknown:
-        u = float(u)
+    for u in map(float, unknown):
         if np.isfinite(u):
             bad |= value == np.float32(u)
     value /= np.float32(scale or 1.0)
@@ -196,10 +202,51 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown=())
     return value
 
 
-def write_map(path: str | os.PathLike, value: np.ndarray) -> Path:
-    """Write a float map (H,W), NaN = unknown, by suffix: .pfm (f32, unknown = inf), .npy (f32), .png (16 bit).
+def _read_numpy(path: Path) -> np.ndarray:
+    stored = np.load(path, allow_pickle=False)
+    if isinstance(stored, np.ndarray):
+        return stored
+    with stored as archive:
+        names = list(archive.files)
+        known = [name for name in MAP_NAMES if name in names] if len(names) > 1 else names
+        if not known:
+            holds = ", ".join(names) if names else "no array"
+            raise ValueError(f"it holds {holds}; name the map {' or '.join(MAP_NAMES)}")
+        return archive[known[0]]
 
-    PNG holds round(256 value), so values of 1/512 .. 255.99; others raise StereoError("bad_range") and ask for .pfm.
+
+def _read_picture(path: Path) -> np.ndarray:
+    import cv2
+
+    raw = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise ValueError("not an image")
+    return _grey(raw) if raw.ndim == 3 else raw
+
+
+def _grey(raw: np.ndarray) -> np.ndarray:
+    """Return the one channel of (H,W,C) whose first three are equal; raises ValueError for a colour picture."""
+    if raw.shape[2] < 3 or any(
+        not np.array_equal(raw[..., 0], raw[..., k], equal_nan=raw.dtype.kind == "f") for k in (1, 2)
+    ):
+        raise ValueError("a colour picture, not a map of one value a pixel")
+    return raw[..., 0]
+
+
+def write_map(path: str | os.PathLike, value: np.ndarray) -> Path:
+    """Write a float map in the format of the suffix and return its path.
+
+    Parameters
+    ----------
+    path : path
+        .pfm (float32, unknown = inf), .npy (float32) or .png (16 bit: round(256 value), 0 = unknown).
+    value : (H, W) float
+        NaN unknown.
+
+    Raises
+    ------
+    StereoError
+        "bad_range" for values that a PNG cannot hold (below 1/512 or above 255.99), "unwritable", "unknown_format".
     """
     path = Path(path)
     value = np.asarray(value, dtype=np.float32)
@@ -247,8 +294,11 @@ def _read_pfm(path: Path) -> np.ndarray:
     channels = 3 if header[1] == b"PF" else 1
     width, height, scale = int(header[2]), int(header[3]), float(header[4])
     count = width * height * channels
-    body = data[header.end() :]
-    if len(body) < 4 * count:
-        raise ValueError(f"truncated: {len(body)} of {4 * count} bytes")
-    value = np.frombuffer(body, "<f4" if scale < 0 else ">f4", count).reshape(height, width, channels)[::-1]
-    return value[..., 0]
+    start = header.end()
+    surplus = len(data) - start - 4 * count
+    if surplus < 0:
+        raise ValueError(f"truncated: {len(data) - start} of {4 * count} bytes")
+    if not data[start : start + surplus].strip():  # the header ends in CR LF or a blank: the file's length shows it
+        start += surplus
+    value = np.frombuffer(data, "<f4" if scale < 0 else ">f4", count, start).reshape(height, width, channels)[::-1]
+    return value[..., 0] if channels == 1 else _grey(value)

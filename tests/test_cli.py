@@ -20,9 +20,10 @@ from stereo3d import cli, errors, export, pipeline, stage_files, synthetic
 from stereo3d.calibration import read_rig
 from stereo3d.disparity import MATCHERS, QUALITIES
 from stereo3d.errors import StereoError
-from stereo3d.evaluate import disparity_scores, mesh_scores, read_mesh
+from stereo3d.evaluate import disparity_scores, mesh_scores
 from stereo3d.features import DETECTORS
 from stereo3d.files import read_map
+from stereo3d.io.read_mesh import read_mesh
 from stereo3d.mesh import MESHERS
 from stereo3d.pipeline import Config
 

@@ -5,6 +5,7 @@ import os
 import struct
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stereo3d import digits, export, synthetic
+from stereo3d import digits, export, files, synthetic
 from stereo3d.errors import StereoError
-from stereo3d.evaluate import read_mesh
 from stereo3d.export import (
     AXES,
     WRITERS,
@@ -26,6 +26,7 @@ from stereo3d.export import (
     write_points,
 )
 from stereo3d.geometry import scale_K
+from stereo3d.io.read_mesh import read_mesh
 from stereo3d.mesh import build_mesh, texture_mesh
 from stereo3d.preview import render
 from stereo3d.records import Mesh, TexturedPart
@@ -111,6 +112,11 @@ def parse_mtl(path):
 def picture(path):
     cv2 = pytest.importorskip("cv2")
     return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def with_replace(function):
+    """`os` with another `replace` for one module alone: numba renames the files of its cache by os.replace too."""
+    return SimpleNamespace(**{**vars(os), "replace": function})
 
 
 def files_in(folder):
@@ -404,7 +410,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     if where == "rename":
-        monkeypatch.setattr(os, "replace", fail)
+        monkeypatch.setattr(files, "os", with_replace(fail))
     elif where == "_encode" and suffix in (".ply", ".stl"):
         monkeypatch.setattr(np if suffix == ".stl" else export, "cross" if suffix == ".stl" else "_colours", fail)
     elif where == "turned" and suffix == ".obj":  # half of the OBJ is out, its companions too
@@ -431,8 +437,8 @@ def test_a_mesh_without_a_triangle_is_not_written(tmp_path, suffix, points):
 
 
 def test_the_obj_takes_its_place_last(tmp_path, monkeypatch):
-    order, replace = [], os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (order.append(Path(b).suffix), replace(a, b)))
+    order = []
+    monkeypatch.setattr(files, "os", with_replace(lambda a, b: (order.append(Path(b).suffix), os.replace(a, b))))
     write_mesh(tmp_path / "a.obj", sheet())
     assert sorted(order) == [".jpg", ".mtl", ".obj"] and order[-1] == ".obj"
 

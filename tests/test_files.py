@@ -93,6 +93,7 @@ def test_npy_is_numpys(tmp_path, wave):
 
 @pytest.mark.parametrize(("order", "scale"), [("<f4", "-1.0"), (">f4", "1"), (">f4", "0.5"), ("<f4", "-0.003922")])
 def test_pfm_of_either_byte_order_runs_bottom_to_top(tmp_path, wave, order, scale):
+    """The scale gives the byte order alone: Middlebury 2014 writes -0.003922 before disparities in px."""
     path = tmp_path / "a.pfm"
     path.write_bytes(f"Pf\n5 7\n{scale}\n".encode() + wave[::-1].astype(order).tobytes())
     assert same(read_map(path), wave)
@@ -110,6 +111,31 @@ def test_pfm_whose_first_value_looks_like_space(tmp_path):
     path = tmp_path / "a.pfm"
     path.write_bytes(b"Pf 2 1 -1\n" + value.tobytes())
     assert same(read_map(path), value)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n", b" \n", b"\r"])
+def test_pfm_headers_of_any_line_end(tmp_path, wave, end):
+    """The length of the file shows where the header ends; a byte behind the numbers changes nothing."""
+    path = tmp_path / "a.pfm"
+    for tail in (b"", b"\n") if end == b"\n" else (b"",):
+        path.write_bytes(b"Pf" + end + b"5 7" + end + b"-1.0" + end + wave[::-1].astype("<f4").tobytes() + tail)
+        assert same(read_map(path), wave)
+
+
+def test_a_colour_pfm_is_refused_as_a_colour_png_is(tmp_path, wave):
+    colour = np.stack([wave, wave + 1, wave], -1)[::-1].astype("<f4")
+    (tmp_path / "a.pfm").write_bytes(b"PF\n5 7\n-1\n" + colour.tobytes())
+    with pytest.raises(StereoError, match="colour picture") as caught:
+        read_map(tmp_path / "a.pfm")
+    assert caught.value.code == "file_unreadable"
+
+
+@pytest.mark.parametrize(("names", "found"), [((), "no array"), (("left", "right"), "left, right")])
+def test_an_archive_without_a_map_says_what_it_holds(tmp_path, wave, names, found):
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, wave))
+    with pytest.raises(StereoError, match=f"holds {found}; name the map arr_0 or depth or disparity") as caught:
+        read_map(tmp_path / "a.npz")
+    assert caught.value.code == "file_unreadable"
 
 
 def test_png_and_tif_of_others(tmp_path):

@@ -21,7 +21,8 @@ LAYERS = (
     ("errors", "scene_tables"),
     ("records", "least_squares", "resources"),
     ("digits", "geometry", "files", "neighbours", "options", "patchfit", "posefit", "ransac", "raycast", "rays"),
-    ("photos", "calibration", "synthetic", "evaluate", "export"),
+    ("photos", "calibration", "synthetic", "export"),
+    ("io",),
     (
         "chessboard",
         "features",
@@ -32,6 +33,7 @@ LAYERS = (
         "triangulation",
         "mesh",
         "preview",
+        "evaluate",
     ),
     ("diagnosis",),
     ("pipeline",),

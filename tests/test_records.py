@@ -1,6 +1,8 @@
 """Records refuse what cannot be: each as one StereoError with the numbers that are wrong and a remedy."""
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -9,7 +11,18 @@ from stereo3d import estimate_two_view, reconstruct, synthetic
 from stereo3d.calibration import fit_rig
 from stereo3d.errors import StereoError
 from stereo3d.geometry import rotation_from_vector
-from stereo3d.records import Camera, Matches, Photo, Rig, TwoView
+from stereo3d.records import (
+    Camera,
+    DisparityMap,
+    Features,
+    Matches,
+    Mesh,
+    Photo,
+    RectifiedPair,
+    Rig,
+    TexturedPart,
+    TwoView,
+)
 
 SIZE = 640, 480
 K = np.array([[500.0, 0, 319.5], [0, 510, 239.5], [0, 0, 1]])
@@ -104,3 +117,82 @@ def test_what_can_be_is_taken_whatever_its_form():
     assert rig.R is R and rig.posed and not replace(rig, t=None).posed
     matches = Matches(np.arange(10.0).reshape(5, 2), np.zeros((5, 2)))
     assert matches.score is None and len(matches[1:3]) == 2 and matches[1:3].score is None
+
+
+# ----------------------------------------------------------------------------------------- shapes and types of arrays
+
+RGB = np.zeros((4, 6, 3), np.uint8)
+MAP = np.zeros((4, 6, 2), np.float32)
+FLAT = np.zeros((4, 6), np.float32)
+TRIANGLE = np.array([[0, 1, 2]], np.int32)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: Mesh(np.zeros((2, 2)), np.zeros(3)), r"Mesh.vertices must be \(any, 3\) float, got \(2, 2\)"),
+        (lambda: Mesh(np.eye(3), TRIANGLE.astype(float)), r"Mesh.faces must be \(any, 3\) int, got \(1, 3\) float64"),
+        (lambda: Mesh(np.eye(3), TRIANGLE + 1), "faces name vertices 1 to 3 of 0 to 2"),
+        (lambda: Mesh(np.eye(3).tolist(), TRIANGLE), "got list"),
+        (lambda: Mesh(np.eye(3), TRIANGLE, np.zeros((2, 2))), r"Mesh.uv must be \(3, 2\)"),
+        (lambda: Mesh(np.eye(3), TRIANGLE, texture=np.zeros((2, 2, 3))), "Mesh.texture must be .* uint8"),
+        (lambda: Mesh(np.eye(3), TRIANGLE, sigma=np.zeros((3, 1))), r"Mesh.sigma must be \(3,\)"),
+        (lambda: TexturedPart(np.ones(1), np.zeros((3, 2)), RGB), r"TexturedPart.faces must be \(any,\) bool"),
+        (
+            lambda: Mesh(
+                np.eye(3), TRIANGLE, np.zeros((3, 2)), RGB, None, (TexturedPart(np.ones(2, bool), MAP[0, :3], RGB),)
+            ),
+            r"overlay has faces \(2,\) .* the mesh 1 faces",
+        ),
+        (lambda: RectifiedPair(RGB[..., 0], RGB, MAP, MAP), "RectifiedPair.left must be .* uint8"),
+        (lambda: RectifiedPair(RGB, RGB[:, :5], MAP, MAP), r"RectifiedPair.map2 must be \(4, 5, 2\)"),
+        (lambda: DisparityMap(FLAT, FLAT[1:], FLAT), r"DisparityMap.confidence must be \(4, 6\)"),
+        (lambda: DisparityMap(FLAT > 0, FLAT, FLAT), "DisparityMap.disparity must be .* got .* bool"),
+        (lambda: Features(MAP[0], np.zeros((5, 8)), np.zeros((6, 2, 2))), r"Features.descriptors must be \(6, any\)"),
+    ],
+)
+def test_arrays_of_the_wrong_shape_or_type_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_every_face_belongs_to_one_textured_part():
+    faces = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]], np.int32)
+    other = TexturedPart(np.array([False, True, False]), np.ones((3, 2)), RGB)
+    mesh = Mesh(np.eye(3), faces, np.zeros((3, 2)), RGB, overlays=(other,))
+    assert [part.faces.tolist() for part in mesh.textured_parts()] == [[True, False, True], [False, True, False]]
+    assert Mesh(np.eye(3), faces, np.zeros((3, 2))).textured_parts() == ()
+    with pytest.raises(ValueError, match="overlays need a texture"):
+        replace(mesh, texture=None)
+
+
+def test_the_repr_is_short_and_prints_no_array():
+    camera = Camera(K, SIZE)
+    mesh = Mesh(np.random.default_rng(0).random((999, 3)), np.zeros((5, 3), np.int32), facts={"step": 2})
+    assert repr(mesh) == (
+        "Mesh(vertices=<999x3 float64>, faces=<5x3 int32>, uv=None, texture=None, sigma=None, overlays=(), "
+        "facts={'step': 2})"
+    )
+    assert "K=<3x3 float64>" in repr(Rig(camera, camera, np.eye(3), STEP)) and len(repr(Photo(PIXELS))) < 80
+
+
+# ------------------------------------------------------------------------------------------------------- StereoError
+
+
+def fail_on(n: int) -> int:
+    if n == 1:
+        raise StereoError("photo_unreadable", "b.jpg: 12 bytes.", "Check the file.", size=12)
+    return n
+
+
+def test_an_error_reaches_the_parent_of_a_worker_process():
+    """A plain Exception with more arguments than `args` cannot be unpickled, which breaks the whole pool."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(fail_on, n) for n in range(3)]
+        assert futures[0].result() == 0
+        with pytest.raises(StereoError) as caught:
+            futures[1].result()
+        assert futures[2].result() == 2  # the pool lives on
+    error = caught.value
+    assert (error.code, error.message, error.advice) == ("photo_unreadable", "b.jpg: 12 bytes.", "Check the file.")
+    assert error.numbers == {"size": 12} and error.exit_code == 3 and str(error) == "b.jpg: 12 bytes. Check the file."

@@ -1,13 +1,12 @@
 """Meshes made ready for the page: parts of one texture each, light enough, with their levels of confidence."""
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import StereoError
 from ..geometry import project
+from ..io.read_mesh import read_textured_mesh
 from ..mesh.decimate import collapse
 from ..pipeline import Result
 from ..records import Camera, Mesh
@@ -124,62 +123,27 @@ def _simplified(mesh: Mesh, faces: int, perspective: bool) -> tuple[Mesh, np.nda
 
 
 def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part], str, int]:
-    """The parts of a mesh file with their textures or colours, its unit ("" unknown), and how many faces it has.
+    """Return the parts of a mesh file in the axes of camera 1, its unit ("" unknown), and how many faces it has.
 
-    Any format that trimesh reads. The file's axes (y up) are turned to camera 1's.
-    Raises StereoError("file_missing" | "file_unreadable" | "empty_mesh").
+    Parameters
+    ----------
+    path : path
+        As for `io.read_mesh`.
+    faces : int
+        Largest number of faces; more are simplified.
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "file_unreadable", "unknown_format" or "empty_mesh".
     """
-    import trimesh
-
-    path = Path(path)
-    if not path.is_file():
-        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
-    if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
-        raise StereoError(
-            "unknown_format",
-            f"{path}: no reader for meshes in {path.suffix or 'files without suffix'}.",
-            "Use .obj, .ply, .glb or .stl.",
-        )
-    if not path.stat().st_size:
-        raise StereoError("empty_mesh", f"{path}: the file is empty (0 bytes).", "Write the mesh again.")
-    try:
-        found = [g for g in trimesh.load_scene(path, process=False).dump() if isinstance(g, trimesh.Trimesh)]
-        parts = [_part(g) for g in found if len(g.faces)]
-        if any(not np.isfinite(part.mesh.vertices).all() for part in parts):
-            raise ValueError("a coordinate is not finite")
-    except Exception as error:  # trimesh raises whatever its parsers meet in a broken file
-        raise StereoError("file_unreadable", f"{path}: not a readable mesh ({error}).", "Check the file.") from error
+    parts, unit = read_textured_mesh(path)
     total = sum(len(part.mesh.faces) for part in parts)
-    if total == 0:
-        raise StereoError("empty_mesh", f"{path}: no face in it.", "A point cloud is no mesh.")
-    return [_lighter(part, max(1, faces * len(part.mesh.faces) // total)) for part in parts], _unit(path), total
+    shown = [_lighter(Part(part.mesh, part.colour), max(1, faces * len(part.mesh.faces) // total)) for part in parts]
+    return shown, unit, total
 
 
 def _lighter(part: Part, faces: int) -> Part:
     """Simplify a part of a file; each vertex keeps the colour of a given one nearby."""
     mesh, source = _simplified(part.mesh, faces, perspective=False)
     return replace(part, mesh=mesh, colour=None if part.colour is None else part.colour[source])
-
-
-def _part(geometry) -> Part:
-    visual = geometry.visual
-    vertices = np.asarray(geometry.vertices, dtype=float) * [1, -1, -1]
-    faces = np.asarray(geometry.faces, dtype=np.int32)
-    uv, image, colour = getattr(visual, "uv", None), None, None
-    material = getattr(visual, "material", None)
-    for name in ("image", "baseColorTexture"):
-        image = image if image is not None else getattr(material, name, None)
-    if uv is None or image is None or len(uv) != len(vertices):
-        uv = image = None
-        if visual.kind == "vertex":
-            colour = np.asarray(visual.vertex_colors)[:, :3].astype(np.uint8)
-    texture = None if image is None else np.array(image.convert("RGB"))
-    return Part(Mesh(vertices, faces, None if uv is None else np.asarray(uv, dtype=float), texture), colour)
-
-
-def _unit(path: Path) -> str:
-    """The unit that our own writers put into a file's head; "" where there is none."""
-    with open(path, "rb") as f:
-        head = f.read(4096).decode("utf-8", "replace")
-    found = re.search(r'(?:^|\n)(?:#|comment) unit: ([^\n\r]+)|"unit":\s*"([^"]+)"', head)
-    return (found[1] or found[2]).strip() if found else ""

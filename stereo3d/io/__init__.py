@@ -1,0 +1,1 @@
+"""Files: reading meshes back into the axes of camera 1."""
