@@ -25,7 +25,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d.disparity import MATCHERS, compute_disparities, probability, select
+from stereo3d.disparity import MATCHERS, compute_disparities, select
+from stereo3d.disparity.precision import probability
 from stereo3d.evaluate import disparity_scores, read_scene
 from stereo3d.records import RectifiedPair
 

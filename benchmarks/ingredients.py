@@ -20,57 +20,58 @@ import numpy as np
 from disparity import rectified
 
 from stereo3d.disparity import compute_disparity, costs, planes, select, slanted
-from stereo3d.disparity.sizes import EFFORTS
+from stereo3d.disparity.sizes import BUDGETS
 from stereo3d.evaluate import disparity_scores, read_scene
 
 FIGURES = (("nonocc", "bad_1"), ("nonocc", "bad_0.5"), ("all", "bad_1"))
 
 
-def effort(**changes):
-    return patch.dict(EFFORTS, planes=replace(EFFORTS["planes"], **changes))
+def budget(**changes):
+    return patch.dict(BUDGETS, planes=replace(BUDGETS["planes"], **changes))
 
 
-def without_pieces(which: range):
-    """The pieces' planes are put in by scale, three fitted ones first, then two agreed ones."""
+def without_segments(which: range):
+    """Candidates without some planes of segments: three fitted ones come first, by scale, then two refined ones."""
 
-    class Fewer(planes.Choices):
-        pieces = 0
+    class Fewer(planes.Candidates):
+        segmentations = 0
 
-        def put_pieces(self, *arguments):
-            self.pieces += 1
-            if self.pieces - 1 not in which:
-                super().put_pieces(*arguments)
+        def put_segments(self, labels, planes, fallback):
+            self.segmentations += 1
+            if self.segmentations - 1 not in which:
+                super().put_segments(labels, planes, fallback)
 
-    return patch.object(planes, "Choices", Fewer)
+    return patch.object(planes, "Candidates", Fewer)
 
 
 def without_background():
-    """`next_choice` puts in the plane itself, its neighbourhood's, and then what lies behind."""
+    """`next_choice` adds the plane itself, its neighbourhood's, and third the background."""
     whole = planes.next_choice
 
-    class Fewer(planes.Choices):
+    class Fewer(planes.Candidates):
         planes_put = 0
 
-        def put(self, *plane):
+        def put(self, d, a, b):
             self.planes_put += 1
             if self.planes_put != 3:
-                super().put(*plane)
+                super().put(d, a, b)
 
-    def next_choice(*arguments):
-        with patch.object(planes, "Choices", Fewer):
-            return whole(*arguments)
+    def next_choice(view, other, energy):
+        with patch.object(planes, "Candidates", Fewer):
+            return whole(view, other, energy)
 
     return patch.object(planes, "next_choice", next_choice)
 
 
-def unbelieved():
-    whole = planes.belief
+def without_occlusions():
+    """The other view's disparities hide nothing."""
+    whole = planes.cross_view_state
 
-    def belief(*views):
-        d, state = whole(*views)
-        return d, np.minimum(state, np.uint8(slanted.SEEN))
+    def cross_view_state(view, other):
+        d, state = whole(view, other)
+        return slanted.CrossView(d, np.minimum(state, np.uint8(slanted.SEEN)))
 
-    return patch.object(planes, "belief", belief)
+    return patch.object(planes, "cross_view_state", cross_view_state)
 
 
 def blurred(sigma: float):
@@ -96,15 +97,15 @@ def level(d):
 VARIANTS = {
     "all of it": contextlib.nullcontext,
     "brightness rounded to 8 bits": lambda: patch.object(costs, "brightness", rounded),
-    "no planes fitted to pieces": lambda: without_pieces(range(3)),
-    "no planes by the pictures' agreement": lambda: without_pieces(range(3, 5)),
-    "no pieces at all": lambda: without_pieces(range(5)),
-    "no slant of the neighbourhood": lambda: patch.object(planes, "local_planes", level),
-    "the other view is not believed": unbelieved,
+    "no planes fitted to segments": lambda: without_segments(range(3)),
+    "no planes refined by the pictures": lambda: without_segments(range(3, 5)),
+    "no segments at all": lambda: without_segments(range(5)),
+    "no slope of the neighbourhood": lambda: patch.object(planes, "local_planes", level),
+    "no occlusions by the other view": without_occlusions,
     "no background behind the surroundings": without_background,
-    "no second round": lambda: effort(rounds=0),
-    "three rounds": lambda: effort(rounds=3),
-    "not sharpened": lambda: patch.object(planes, "sharpened", lambda *_: {}),
+    "no second round": lambda: budget(rounds=0),
+    "three rounds": lambda: budget(rounds=3),
+    "not sharpened": lambda: patch.object(planes, "sharpen", lambda view, *_: view),
     # what does not pay
     "brightness: Rec. 601 luma": lambda: weighted(77, 150, 29),
     "brightness: green alone": lambda: weighted(0, 256, 0),
@@ -114,9 +115,9 @@ VARIANTS = {
     "finer: 5 x 5 windows": lambda: patch.object(planes, "FINE_RADIUS", 2),
     "finer: 9 x 9 windows": lambda: patch.object(planes, "FINE_RADIUS", 4),
     "finer: by slopes of a grey level too": lambda: patch.object(select, "NOISE", 1.0),
-    "started at half the size": lambda: effort(pixels=100_000),
-    "the same, without a shift": lambda: effort(pixels=100_000, shifts=0),
-    "the same, with two shifts": lambda: effort(pixels=100_000, shifts=2),
+    "started at half the size": lambda: budget(max_pixels=100_000),
+    "the same, without a shift": lambda: budget(max_pixels=100_000, shifts=0),
+    "the same, with two shifts": lambda: budget(max_pixels=100_000, shifts=2),
 }
 
 

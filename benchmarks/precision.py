@@ -20,7 +20,7 @@ import numpy as np
 
 from stereo3d import synthetic
 from stereo3d.evaluate import mesh_scores, read_scene
-from stereo3d.pipeline import Config, matched, reconstruct, with_pose
+from stereo3d.pipeline import Config, match_pair, reconstruct, with_pose
 from stereo3d.records import Photo, RectifiedPair
 
 RENDERED = [(scene, noise) for scene in ("slanted", "sphere", "bars", "still_life") for noise in (0.0, 2.0, 6.0)]
@@ -40,7 +40,7 @@ def fused(left, right, truth):
     height, width = left.shape[:2]
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
     d_range = np.floor(np.nanmin(truth)) - 3, np.ceil(np.nanmax(truth)) + 3
-    return matched(RectifiedPair(left, right, grid, grid), d_range, Config())[0]
+    return match_pair(RectifiedPair(left, right, grid, grid), d_range, Config())[0]
 
 
 def show(name: str, off: np.ndarray, sigma: np.ndarray) -> float:

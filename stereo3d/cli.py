@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from .errors import EXIT_OUTPUT, EXIT_RESOURCES, EXIT_USAGE, StereoError
+from .options import DEFAULT_MATCHER
 
 EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
 
@@ -168,7 +169,7 @@ def cli():
 @click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT, their distance.")
 @click.option("--unit", metavar="UNIT", help="Unit of that length, such as m.")
 @click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
-@click.option("--matcher", type=MATCHER, default="planes", show_default=True, help="Dense matcher.")
+@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
 @click.option("--quality", type=QUALITY, help="Chooses the matcher: planes_fast, planes or planes_full.")
 @click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
 @click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
@@ -282,7 +283,7 @@ def reconstruct(
 @click.argument("right", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="The map: .pfm, .npy or 16-bit .png (256 d).")
 @click.option("--range", "d_range", type=float, nargs=2, metavar="LO HI", help="Disparity range, px; default: found.")
-@click.option("--matcher", type=MATCHER, default="planes", show_default=True, help="Dense matcher.")
+@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
 @click.option("-O", "options", multiple=True, metavar="NAME=VALUE", help="Option of the matcher.")
 @click.option("--dense", is_flag=True, help="Fill every pixel instead of leaving unsure ones unknown.")
 @click.option("--colour", type=FILE, metavar="PNG", help="Write the map as a colour picture too.")
@@ -294,7 +295,6 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     import numpy as np
 
     from . import pipeline
-    from .disparity import compute_disparity
     from .export import write_disparity_png
     from .files import together, try_writing, write_map
     from .photos import read_photo
@@ -313,7 +313,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in _options(options).items()}
     config = pipeline.Config(matcher=matcher, options=options)
     pair, found = pipeline.rectified_pair(read_photo(left), read_photo(right), d_range or None)
-    value, _ = compute_disparity(pair, found, method=matcher, dense=dense, **config.of("matcher"))
+    value = pipeline.match_pair(pair, found, config, dense=dense)[0].disparity
     known = np.isfinite(value)
     if not known.any():
         raise StereoError(

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from .errors import StereoError
 
+DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches
+
 
 @dataclass(frozen=True)
 class Range:

@@ -20,12 +20,13 @@ from .calibration import UNSTATED_UNIT, camera_for, fit_rig, original_size, read
 from .diagnosis import FOCAL_TILT, diagnose, focal_finding, photo_findings, pose_covariance, same_photo
 from .disparity import (
     MATCHERS,
+    add_steep_planes,
     compute_disparities,
-    find_slants,
+    fill_unknown,
+    find_steep_planes,
     matching_bytes,
     matching_work,
-    reach,
-    with_slants,
+    widen_range,
 )
 from .epipolar import MIN_INLIERS, estimate_two_view
 from .errors import StereoError
@@ -33,9 +34,21 @@ from .features import DETECTORS, detect_features, match_features
 from .fusion import fuse
 from .geometry import hom, rotation_angle_deg, scale_K, undistort
 from .mesh import MESHERS, build_mesh, texture_mesh
-from .options import check_options, choose, options_of
+from .options import DEFAULT_MATCHER, check_options, choose, options_of
 from .photos import read_photo
-from .records import Camera, DisparityMap, Finding, Matches, Mesh, Photo, PointsBetween, RectifiedPair, Rig, TwoView
+from .records import (
+    Camera,
+    DisparityMap,
+    Finding,
+    Matches,
+    Mesh,
+    Photo,
+    PointsBetween,
+    RectifiedPair,
+    Rig,
+    RightViewPixels,
+    TwoView,
+)
 from .rectification import disparity_range, rectify
 from .triangulation import along_the_ray, point_map, triangulate_between
 
@@ -84,7 +97,7 @@ class Config:
     """
 
     detector: str = "sift"
-    matcher: str = "planes"
+    matcher: str = DEFAULT_MATCHER
     mesher: str = "grid"
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = 1600
@@ -177,14 +190,14 @@ def _known_distance(given) -> tuple[tuple[float, float], tuple[float, float], fl
     return tuple(ends[0]), tuple(ends[1]), distance
 
 
-def stage_options(detector: str = "sift", matcher: str = "planes", mesher: str = "grid") -> dict[str, dict]:
+def stage_options(detector: str = "sift", matcher: str = DEFAULT_MATCHER, mesher: str = "grid") -> dict[str, dict]:
     """The options that -O takes, by stage, for the chosen methods: {"matcher": {"p1": Option, ...}, ...}."""
     run = RUN_PARAMETERS
     return {
         "detector": options_of(choose("detector", DETECTORS, detector), match_features, leave_out=run),
         "pose": options_of(estimate_two_view, leave_out=run),
         "rectify": options_of(rectify, leave_out=(*run, "inlier_x")),
-        "range": options_of(disparity_range, reach, find_slants, leave_out=run),
+        "range": options_of(disparity_range, widen_range, find_steep_planes, leave_out=run),
         "matcher": options_of(choose("matcher", MATCHERS, matcher), compute_disparities, leave_out=run),
         "mesher": options_of(choose("mesher", MESHERS, mesher), build_mesh, leave_out=(*run, "sigma")),
     }
@@ -269,7 +282,7 @@ def reconstruct(
     left, right, rig, matches, view, findings, pair, d_range = start
 
     with clock("disparity", matching_work(pair, d_range, config.matcher), config.matcher):
-        fused, more = matched(pair, d_range, config)
+        fused, more = match_pair(pair, d_range, config)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
         points, sigma = point_map(fused, pair, view)
@@ -400,16 +413,54 @@ def _until_rectified(left, right, rig: Rig | None, config: Config, clock: "_Cloc
     return left, right, rig, matches, view, findings, pair, d_range
 
 
-def matched(pair: RectifiedPair, d_range: tuple[float, float], config: Config) -> tuple[DisparityMap, tuple]:
-    """Both pictures' disparities by config.matcher, those of steep ground too, made one: what `fuse` returns."""
-    most = None if config.max_memory is None else config.max_memory * 2**30
-    options = {"method": config.matcher, "max_memory": most, **config.of("matcher")}
-    maps = compute_disparities(pair, d_range, **options)
+def match_pair(
+    pair: RectifiedPair, d_range: tuple[float, float], config: Config, *, dense: bool = False
+) -> tuple[DisparityMap, RightViewPixels]:
+    """Match a rectified pair: both pictures' maps by config.matcher, steep planes matched again, both maps fused.
+
+    Parameters
+    ----------
+    pair : RectifiedPair
+        Rectified pictures.
+    d_range : (float, float)
+        px.
+    config : Config
+        matcher, max_memory, and the options of the stages "matcher" and "range".
+    dense : bool
+        Fill the unknown pixels inside the photo: from the matcher's own dense map, or where the fusion rejected that,
+        from the farther side of the gap.
+
+    Returns
+    -------
+    fused : DisparityMap
+        Of the left picture; confidence 0 where filled.
+    between : RightViewPixels
+        Disparities between two of its pixels.
+    """
+    max_memory = None if config.max_memory is None else config.max_memory * 2**30
+    options = {"method": config.matcher, "max_memory": max_memory, **config.of("matcher")}
+    dense_maps = maps = compute_disparities(pair, d_range, dense=dense, **options)
+    if dense:
+        left, right = (_without_filled(found) for found in dense_maps)
+        maps = left, right
     wanted = {k: v for k, v in config.of("range").items() if k == "slants"}
-    slants = find_slants(pair, np.isfinite(maps[0].disparity), d_range, **wanted)
-    for slant in slants:
-        log.info("rows %d to %d, a surface of %.2g px a row: matched upright", slant.first, slant.last, slant.slope)
-    return fuse(*with_slants(maps, pair, slants, **options), swapped=pair.swapped)
+    planes = find_steep_planes(pair, np.isfinite(maps[0].disparity), d_range, **wanted)
+    for plane in planes:
+        log.info(
+            "rows %d to %d matched again: disparity changes by %.2g px a row", plane.first, plane.last, plane.slope
+        )
+    fused, between = fuse(*add_steep_planes(maps, pair, planes, **options), swapped=pair.swapped)
+    if dense:
+        filled = np.where(np.isfinite(maps[0].disparity), np.float32(np.nan), dense_maps[0].disparity)
+        disparity = np.where(np.isfinite(fused.disparity), fused.disparity, filled)
+        fused = replace(fused, disparity=fill_unknown(disparity, pair))
+    return fused, between
+
+
+def _without_filled(found: DisparityMap) -> DisparityMap:
+    """A dense map without its filled pixels, which have no sigma."""
+    known = np.isfinite(found.sigma)
+    return replace(found, disparity=np.where(known, found.disparity, np.float32(np.nan)))
 
 
 def rectified_pair(
@@ -461,7 +512,7 @@ def search_range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Co
     """The disparities to search: what the inliers x1, x2 (N,2) tell, and what a look at the reduced pair adds."""
     options = config.of("range")
     told = disparity_range(pair, x1, x2, **{k: v for k, v in options.items() if k not in ("widen", "slants")})
-    return reach(pair, told, widen=options.get("widen", True))
+    return widen_range(pair, told, widen=options.get("widen", True))
 
 
 def _stop_at_errors(findings: list[Finding], config: Config) -> None:

@@ -391,6 +391,36 @@ class DisparityMap(_Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class RightViewPixels(_Record):
+    """Disparities between two neighbouring left pixels of a row, which only the right picture resolves.
+
+    Sorted by rows, in each from left to right; between two left pixels in the order of the right picture.
+
+    Attributes
+    ----------
+    x : (N,) float64
+        px, fractional left column.
+    row : (N,) int64
+        px.
+    disparity : (N,) float64
+        px.
+    sigma : (N,) float32
+        px.
+    """
+
+    x: np.ndarray
+    row: np.ndarray
+    disparity: np.ndarray
+    sigma: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_array(self, "x", (None,), "f")
+        _check_array(self, "row", self.x.shape, "iu")
+        for name in ("disparity", "sigma"):
+            _check_array(self, name, self.x.shape, "f")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PointsBetween(_Record):
     """Points between two neighbouring pixels of a row of the point map, measured in the second photo.
 

@@ -1,6 +1,5 @@
 """Disparity -> point map, with its uncertainty."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from .geometry import essential_from_pose, fold_radius, intersect_rays, norms, rotation_from_vector, undistort
 from .options import Range, check_options, options_of
-from .records import Camera, DisparityMap, PointsBetween, RectifiedPair, TwoView
+from .records import Camera, DisparityMap, PointsBetween, RectifiedPair, RightViewPixels, TwoView
 
 STRIP_ROWS = 32  # rows triangulated at a time: their arrays stay in the processor's cache
 DISPARITY_STEP = 0.05  # px: step of the finite difference dz/dd
@@ -119,13 +118,13 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     return points, sigma
 
 
-def triangulate_between(between: Sequence[np.ndarray], pair: RectifiedPair, view: TwoView) -> PointsBetween:
+def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: TwoView) -> PointsBetween:
     """Triangulate the matches that `fusion.fuse` found between two pixels of a row.
 
     Parameters
     ----------
-    between : (x, row, disparity, sigma), each (N,)
-        A point's own photo pixel is map1 at its fractional column x of that row; disparity and sigma in px.
+    between : RightViewPixels
+        A point's own photo pixel is map1 at its fractional column x of its row.
     pair : RectifiedPair
         The rectified photos.
     view : TwoView
@@ -136,7 +135,7 @@ def triangulate_between(between: Sequence[np.ndarray], pair: RectifiedPair, view
     PointsBetween
         The points whose sigma is at most MAX_RELATIVE_SIGMA of their distance.
     """
-    x, row, disparity, match_sigma = (np.asarray(values) for values in between)
+    x, row, disparity, match_sigma = between.x, between.row, between.disparity, between.sigma
     known = np.isfinite(x) & np.isfinite(disparity)
     x, row, disparity, match_sigma = x[known], row[known], disparity[known], match_sigma[known]
     match_sigma = np.asarray(match_sigma, dtype=float) * row_spread(pair)[row, x.astype(int)]

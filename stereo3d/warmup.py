@@ -11,6 +11,8 @@ import json
 import signal
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +41,8 @@ def warm_up(tell: Callable[[str, Compiling], None] = lambda what, found: None, *
 def _matchers():
     """Every matcher with every choice of its options, and the larger sizes of those that start reduced."""
     from .disparity import MATCHERS, compute_disparities
-    from .disparity.methods import by_planes
-    from .disparity.sizes import Effort
+    from .disparity.methods import match_planes
+    from .disparity.sizes import Budget
     from .options import options_of
 
     pair, _ = _made_up()
@@ -48,7 +50,7 @@ def _matchers():
         choices = [{o.name: c} for o in options_of(matcher).values() for c in o.choices]
         for options in choices or [{}]:
             compute_disparities(pair, RANGE, method=name, dense=True, **options)
-    by_planes(Effort(6000, 10**8, 2, 2), pair.left, pair.right, *RANGE)
+    match_planes(Budget(6000, 10**8, 2, 2), pair.left, pair.right, *RANGE)
 
 
 def _photos_to_mesh():
@@ -109,9 +111,9 @@ def later_parts(matcher: str, mesher: str) -> list[list[str]]:
 
     So two processes meet in the middle, and neither compiles what the other is at.
     """
-    from .disparity.sizes import EFFORTS
+    from .disparity.sizes import BUDGETS
 
-    planes = ["choices", "pieces"] if matcher in EFFORTS else []
+    planes = ["choices", "pieces"] if matcher in BUDGETS else []
     return [[f"points {mesher}", *planes, f"disparity {matcher}"], ["pose", f"disparity {matcher}"]]
 
 
@@ -155,19 +157,19 @@ def _points_to_mesh(mesher: str):
         write_mesh(Path(folder) / "mesh.obj", mesh)
 
 
-def _views(turned):
+def _views(flip):
     """Both views of the made-up pair, as matching by planes has them in its midst, and a `step` of it on them."""
-    from .disparity import aggregate, planes
+    from .disparity import methods, planes
 
     pair, truth = _made_up()
-    energy = planes.Energy(*RANGE, 21.0, aggregate.by_contrast(12.0, 8.0, 10.0), 14.0, 14.0, 21.0)
-    views = planes.views_of(pair.left, pair.right, (None, None), truth.shape, 1, turned)
-    for view in views:
-        view.d, view.a, view.b = truth.copy(), np.zeros_like(truth), np.zeros_like(truth)
-        view.told = view.seen
+    energy, _ = methods.plane_energy(*RANGE)
+    views = [
+        replace(view, d=truth.copy(), a=np.zeros_like(truth), b=np.zeros_like(truth), supported=view.seen)
+        for view in planes.initial_views(pair.left, pair.right, (None, None), truth.shape, 1, flip)
+    ]
 
-    def step(function, *more, of_view=()):
-        planes.update(views, lambda *v: function(*v, energy, *more), 1, *of_view)
+    def step(function, *more, **options):
+        views[:] = planes.both_views(partial(function, **options), views, energy, 1, *more)
 
     return views, step
 
@@ -183,27 +185,29 @@ def _pose():
 def _choices():
     """Matching by planes, its last steps first."""
     from .disparity import planes
-    from .disparity.bands import mirrored
+    from .disparity.bands import flip_copy, flip_view
 
-    small, _ = _views(mirrored)
-    _, step = _views(planes.backwards)
-    step(planes.sharpened)
-    step(planes.believe)
-    step(planes.shift, *planes.SHIFTS[0])
-    step(planes.enlarge, of_view=(small,))
+    small, _ = _views(flip_copy)
+    _, step = _views(flip_view)
+    offsets, around = planes.SHIFTS[0]
+    step(planes.sharpen)
+    step(planes.keep_cross_view)
+    step(planes.shift_planes, offsets=offsets, steps=around)
+    step(planes.enlarge, small)
 
 
 def _pieces():
     """Matching by planes, its first steps, and of these too the last ones first."""
     from .disparity import planes, segments
-    from .disparity.bands import mirrored
+    from .disparity.bands import flip_copy
 
-    views, step = _views(mirrored)
+    views, step = _views(flip_copy)
     y, x = (a.ravel().astype(np.int32) for a in np.indices(views[0].d.shape))
-    for view in views:
-        view.pieces = 2 * ((np.zeros(view.d.shape, np.int32), 1, np.array([0, len(x)]), x, y),)
-    step(planes.agree)
-    step(planes.find_pieces, segments.SCALES[0])
+    pixels = segments.SegmentPixels(np.array([0, len(x)]), x, y)
+    whole = planes.Segmentation(np.zeros(views[0].d.shape, np.int32), 1, pixels)
+    views[:] = [replace(view, segmentations=(whole, whole)) for view in views]
+    step(planes.refine_planes)
+    step(planes.segment_image, scales=segments.SCALES[0])
     step(planes.first_choice)
 
 

@@ -1,10 +1,12 @@
 """compute_disparity and every matcher of MATCHERS against truth, exact symmetries, and bad input."""
 
+import ast
 import dataclasses
 import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,19 +16,23 @@ from hypothesis import strategies as st
 
 from stereo3d.disparity import (
     MATCHERS,
+    add_steep_planes,
     compute_disparities,
     compute_disparity,
-    find_slants,
+    fill_unknown,
+    find_steep_planes,
+    matching,
     methods,
-    reach,
-    with_slants,
+    slants,
+    widen_range,
 )
-from stereo3d.disparity.bands import mirrored
+from stereo3d.disparity.bands import flip_copy
 from stereo3d.errors import StereoError
 from stereo3d.evaluate import disparity_scores
-from stereo3d.records import RectifiedPair
+from stereo3d.records import DisparityMap, RectifiedPair
 
 METHODS = sorted(MATCHERS)
+NAN = np.float32(np.nan)
 
 
 def pair_of(left, right, swapped=False) -> RectifiedPair:
@@ -223,7 +229,7 @@ def test_any_range_that_holds_the_shift_finds_it(d, below, above, seed):
 def test_swapped_is_the_mirror_image(slanted_pair, method, dense):
     left, right = slanted_pair.left.pixels[:120], slanted_pair.right.pixels[:120]
     d, c = compute_disparity(pair_of(left, right), (8, 42), method=method, dense=dense)
-    mirror = pair_of(mirrored(left), mirrored(right), swapped=True)
+    mirror = pair_of(flip_copy(left), flip_copy(right), swapped=True)
     d_mirror, c_mirror = compute_disparity(mirror, (-42, -8), method=method, dense=dense)
     np.testing.assert_array_equal(-d_mirror[:, ::-1], d)
     np.testing.assert_array_equal(c_mirror[:, ::-1], c)
@@ -446,8 +452,8 @@ def test_right_map_is_the_left_map_of_the_mirrored_pair():
     left, right = flat_shift(6, width=160, margin=40)
     for method in ("sgm", "block"):
         d_right = MATCHERS[method](left, right, 0, 12).right
-        again = MATCHERS[method](mirrored(right), mirrored(left), 0, 12).left
-        agree = np.abs(d_right - mirrored(again))[:, 50:-50] <= 0.1
+        again = MATCHERS[method](flip_copy(right), flip_copy(left), 0, 12).left
+        agree = np.abs(d_right - flip_copy(again))[:, 50:-50] <= 0.1
         assert agree.mean() > 0.97
 
 
@@ -630,8 +636,8 @@ def test_sgm_is_better_than_opencv(shared_data, scene):
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_the_range_reaches_what_no_feature_told_of(swapped):
-    """Ground whose disparity grows by a pixel every second row; what was told is that of some middle rows."""
+def test_the_range_widens_to_ground_without_features(swapped):
+    """Ground whose disparity grows by a pixel every second row; the features' range is that of some middle rows."""
     rng = np.random.default_rng(3)
     rows, columns = 160, 320
     left = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
@@ -641,13 +647,13 @@ def test_the_range_reaches_what_no_feature_told_of(swapped):
         left, right, true = right, left, -true
     pair = pair_of(left, right, swapped)
     middle = tuple(sorted((int(true[60]), int(true[100]))))
-    lo, hi = reach(pair, middle)
+    lo, hi = widen_range(pair, middle)
     assert lo <= true.min() + 1 and hi >= true.max() - 1
     assert hi - lo < 2 * np.ptp(true)
-    assert reach(pair, middle, widen=False) == middle
-    assert reach(pair, (int(true.min()) - 5, int(true.max()) + 5)) == (true.min() - 5, true.max() + 5)
+    assert widen_range(pair, middle, widen=False) == middle
+    assert widen_range(pair, (int(true.min()) - 5, int(true.max()) + 5)) == (true.min() - 5, true.max() + 5)
     other = dataclasses.replace(pair, right=rng.integers(0, 256, right.shape, dtype=np.uint8))
-    assert reach(other, middle) == middle
+    assert widen_range(other, middle) == middle
 
 
 def steep_ground(swapped=False, ceiling=False):
@@ -662,7 +668,7 @@ def steep_ground(swapped=False, ceiling=False):
     if ceiling:
         left, right, true = (np.ascontiguousarray(a[::-1]) for a in (left, right, true))
     if swapped:  # seen in a mirror, with the nearer point to the right in the right picture
-        left, right, true = mirrored(left), mirrored(right), -true
+        left, right, true = flip_copy(left), flip_copy(right), -true
     at = u - true[:, None]
     return pair_of(left, right, swapped), true, (at >= 0) & (at < columns)
 
@@ -675,12 +681,14 @@ def test_steep_ground_is_matched_upright(method, swapped, ceiling):
     d_range = (int(true.min()) - 2, int(true.max()) + 2)
     maps = compute_disparities(pair, d_range, method=method)
     known = np.isfinite(maps[0].disparity)
-    found = find_slants(pair, known, d_range)
-    (slant,) = found
-    assert slant.slope == pytest.approx(np.sign(slant.slope) * 2.3, abs=0.02)
-    assert np.sign(slant.slope) == (-1 if swapped != ceiling else 1)
-    assert np.ptp(np.flatnonzero(steep.any(1))) < slant.last - slant.first < 130
-    for before, after, flip in zip(maps, with_slants(maps, pair, found, method=method), (False, True), strict=True):
+    found = find_steep_planes(pair, known, d_range)
+    (plane,) = found
+    assert plane.slope == pytest.approx(np.sign(plane.slope) * 2.3, abs=0.02)
+    assert np.sign(plane.slope) == (-1 if swapped != ceiling else 1)
+    assert np.ptp(np.flatnonzero(steep.any(1))) < plane.last - plane.first < 130
+    for before, after, flip in zip(
+        maps, add_steep_planes(maps, pair, found, method=method), (False, True), strict=True
+    ):
         if flip:  # the right picture's: its pixels see d of their own row too
             at = np.arange(pair.left.shape[1]) + true[:, None]
             where = (np.abs(np.gradient(true)) > 2)[:, None] & (at >= 0) & (at < pair.left.shape[1])
@@ -695,15 +703,99 @@ def test_steep_ground_is_matched_upright(method, swapped, ceiling):
         assert np.array_equal(after.confidence == 0, unknown) and np.array_equal(~np.isfinite(after.sigma), unknown)
 
 
-def test_no_slant_where_nothing_is_lost_or_wanted_or_to_be_found():
+def test_no_steep_plane_where_all_is_matched_or_none_is_wanted_or_there():
     pair, true, both = steep_ground()
     d_range = (int(true.min()) - 2, int(true.max()) + 2)
     nothing = np.zeros_like(both)
-    assert len(find_slants(pair, nothing, d_range)) == 1
-    assert find_slants(pair, ~nothing, d_range) == []
-    assert find_slants(pair, nothing, d_range, slants=False) == []
+    assert len(find_steep_planes(pair, nothing, d_range)) == 1
+    assert find_steep_planes(pair, ~nothing, d_range) == []
+    assert find_steep_planes(pair, nothing, d_range, slants=False) == []
     rng = np.random.default_rng(1)
     other = dataclasses.replace(pair, right=rng.integers(0, 256, pair.right.shape, dtype=np.uint8))
-    assert find_slants(other, nothing, d_range) == []
+    assert find_steep_planes(other, nothing, d_range) == []
     level = pair_of(*flat_shift(8, height=120, width=200, margin=0))
-    assert find_slants(level, np.zeros((120, 200), bool), (0, 16)) == []
+    assert find_steep_planes(level, np.zeros((120, 200), bool), (0, 16)) == []
+
+
+def test_steep_ground_in_plain_numpy():
+    """Rows shifted by linear interpolation of a ramp, whole rows moved, and both maps of the plane put back."""
+    ramp = np.repeat((np.arange(40) * 4).astype(np.uint8)[None, :, None], 3, 2).repeat(5, 0)
+    by = np.array([0.0, 2.0, 3.25, -1.5, 50.0])
+    out = slants.shift_rows(ramp, by)
+    for y, s in enumerate(by[:4]):  # cubic interpolation is exact on a ramp, away from its ends
+        inside = slice(10, 30)
+        np.testing.assert_array_equal(out[y, inside, 0], np.rint((np.arange(40) - s) * 4)[inside])
+    assert (out[4] == 0).all()
+    values = np.arange(10, dtype=np.float32).reshape(2, 5)
+    np.testing.assert_array_equal(
+        slants.move_rows(values, np.array([2, -1])), [[np.nan, np.nan, 0, 1, 2], [6, 7, 8, 9, np.nan]]
+    )
+    pair, true, _ = steep_ground()
+    plane = slants.SteepPlane(2.3, 10 - 2.3 * 100, 100, 180, -4, 4)
+    for found, columns in zip(slants.match_steep_plane(pair, plane, method="sgm"), (1, -1), strict=True):
+        assert np.isnan(found.disparity[:100]).all() and (found.confidence[:100] == 0).all()
+        known = np.isfinite(found.disparity[105:175, 20:-20])
+        off = np.abs(found.disparity[105:175, 20:-20] - true[105:175, None])[known]
+        assert known.mean() > 0.4 and np.median(off) < 0.1, columns
+
+
+def test_the_estimate_of_higher_confidence_by_hand():
+    maps = [
+        DisparityMap(*(np.float32([row]) for row in rows))
+        for rows in (
+            ([1, np.nan, 3], [0.9, 0, 0.5], [0.1, np.nan, 0.2]),
+            ([2, 5, np.nan], [0.8, 0.1, 0], [0.3, 0.4, np.nan]),
+        )
+    ]
+    better = slants.higher_confidence(*maps)
+    np.testing.assert_array_equal(better.disparity, [[1, 5, 3]])
+    np.testing.assert_array_equal(better.confidence, np.float32([[0.9, 0.1, 0.5]]))
+    np.testing.assert_array_equal(better.sigma, np.float32([[0.1, 0.4, 0.2]]))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_unknown_pixels_take_the_farther_side(sign):
+    pair = pair_of(texture(2, 6), texture(2, 6), swapped=sign < 0)
+    pair.map1[1, 5] = np.nan
+    known = sign * np.float32([[9, NAN, NAN, 4, NAN, NAN], [NAN] * 6])
+    want = sign * np.float32([[9, 4, 4, 4, 4, 4], [9, 4, 4, 4, 4, NAN]])
+    np.testing.assert_array_equal(fill_unknown(known, pair), want)
+
+
+# ---------------------------------------------------------------------------------------------------- the modules
+
+
+def test_the_modules_import_one_another_without_a_circle():
+    """Imports inside functions included; so each module can be read before those that import it."""
+    folder = Path(matching.__file__).parent
+    names = {path.stem for path in folder.glob("*.py")}
+    below = {}
+    for path in folder.glob("*.py"):
+        below[path.stem] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+                node.body.clear()
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                given = {node.module.split(".")[0]} if node.module else {name.name for name in node.names}
+                below[path.stem] |= {name if name in names else "__init__" for name in given}
+    while below:
+        free = {name for name, others in below.items() if not others & set(below)}
+        assert free, f"a circle of imports among {sorted(below)}"
+        below = {name: others for name, others in below.items() if name not in free}
+
+
+def test_the_default_matcher_and_its_numbers_stand_in_one_place():
+    folder = Path(matching.__file__).parents[1]
+    hits = [
+        f"{path.relative_to(folder)}: {line.strip()}"
+        for path in folder.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r'(=|default=) ?"planes"', line) or re.search(r"\b21\.0\b.*\b12\.0\b|\bslope=21", line)
+    ]
+    assert hits == [
+        'options.py: DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches'
+    ]
+    energy, start = methods.plane_energy(0, 9)
+    options = {n: p.default for n, p in inspect.signature(methods.planes).parameters.items()}
+    assert (energy.slope, energy.limit) == (options["slope"], options["limit"])
+    assert energy.jumps[0] == options["jump"] * (1 + options["contrast"]) and len(start) == 256

@@ -1,10 +1,12 @@
 """The numba kernels against short numpy forms of the same equations, and hand-made cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from stereo3d.disparity import aggregate, costs, planes, segments, select, slanted, windows
-from stereo3d.disparity.bands import in_bands, mirrored
+from stereo3d.disparity import aggregate, costs, methods, planes, segments, select, slanted, windows
+from stereo3d.disparity.bands import flip_copy, parallel_rows
 
 H, W, D, LO = 13, 21, 9, -3
 NAN = np.float32(np.nan)
@@ -19,8 +21,8 @@ def column(x):
     return np.clip(x, 0, W - 1)
 
 
-def bands(kernel, *before, after, threads=3):
-    in_bands(H, threads, kernel, *before, after=after)
+def in_rows(kernel, *before, after, threads=3):
+    parallel_rows(H, threads, kernel, *before, after=after)
     return after[0] if len(after) == 1 else after
 
 
@@ -39,7 +41,7 @@ def test_census(rng, window):
     for s in shifts:
         oracle = oracle << np.uint64(1) | (s < image).astype(np.uint64)
     assert len(shifts) == {"7x9": 62, "5x7": 34}[window]
-    np.testing.assert_array_equal(bands(costs.census, image, h, w, after=[np.empty((H, W), np.uint64)]), oracle)
+    np.testing.assert_array_equal(in_rows(costs.census, image, h, w, after=[np.empty((H, W), np.uint64)]), oracle)
 
 
 @pytest.mark.parametrize("lo", [-3, 0, 5, -30, 30])
@@ -48,7 +50,7 @@ def test_hamming_volume(rng, lo):
     facing = right[:, column(np.arange(W)[:, None] - lo - np.arange(D))]
     oracle = np.bitwise_count(left[..., None] ^ facing)
     np.testing.assert_array_equal(
-        bands(costs.hamming_volume, left, right, lo, after=[np.empty((H, W, D), np.uint8)]), oracle
+        in_rows(costs.hamming_volume, left, right, lo, after=[np.empty((H, W, D), np.uint8)]), oracle
     )
 
 
@@ -66,18 +68,20 @@ def test_box_row(rng, radius, halves):
         np.testing.assert_array_equal(square, (oracle[y] ** 2).sum((1, 2)))
 
 
-def test_even_slopes(rng):
+def test_normalised_slopes(rng):
     image = rng.integers(0, 65281, (H, W)).astype(np.uint16)
     image[:, 8:17] = 4000 + rng.integers(0, 100, (H, 9))  # hardly any contrast, but for a shade
     wide = np.pad(image.astype(float) / 256, ((0, 0), (1, 1)), "edge")
     slope = (wide[:, 2:] - wide[:, :-2]) / 2
-    size = (2 * windows.EVEN + 1,) * 2
-    square = np.lib.stride_tricks.sliding_window_view(np.pad(slope**2, windows.EVEN, "edge"), size).mean((2, 3))
-    oracle = 512 + np.rint(100 * slope / np.sqrt(square + windows.FLAT**2))
-    found = bands(windows.even_slopes, image, after=[np.empty((H, W), np.uint16)])
+    size = (2 * windows.CONTRAST_RADIUS + 1,) * 2
+    square = np.lib.stride_tricks.sliding_window_view(np.pad(slope**2, windows.CONTRAST_RADIUS, "edge"), size).mean(
+        (2, 3)
+    )
+    oracle = 512 + np.rint(100 * slope / np.sqrt(square + windows.MIN_CONTRAST**2))
+    found = in_rows(windows.normalised_slopes, image, after=[np.empty((H, W), np.uint16)])
     np.testing.assert_array_equal(found, oracle)
     assert found.max() < 1024 and np.ptp(found[:, 11:14].astype(int)) > 100
-    mirrored = bands(windows.even_slopes, image[:, ::-1].copy(), after=[np.empty((H, W), np.uint16)])
+    mirrored = in_rows(windows.normalised_slopes, image[:, ::-1].copy(), after=[np.empty((H, W), np.uint16)])
     np.testing.assert_array_equal(mirrored[:, ::-1], 1024 - found.astype(int))
 
 
@@ -116,7 +120,7 @@ def test_zncc_is_the_correlation_coefficient(rng):
     windows.to_scales(*sums[2:], 9)
     cost = np.empty((W, 1), np.int32)
     windows.zncc_cost(product, *sums, 0, 9, cost)
-    cost = cost / windows.ONE
+    cost = cost / windows.ZNCC_UNIT
     assert cost[:3, 0].tolist() == pytest.approx([0, 2, 1], abs=1e-6)
     oracle = [1 - np.corrcoef(a, b)[0, 1] for a, b in zip(these[3:], other[3:], strict=True)]
     np.testing.assert_allclose(cost[3:, 0], oracle, atol=1e-6)
@@ -163,7 +167,7 @@ def test_what_the_winners_cost(rng, kind):
     """Of the left map the least cost of a pixel, of the right one the least along its diagonal."""
     left, right = two_pictures(rng, kind)
     maps = [np.empty((H, W), np.float32) for _ in range(5)]
-    bands(windows.match_rows, left, right, LO, D, 2, kind, True, after=maps)
+    in_rows(windows.match_rows, left, right, LO, D, 2, kind, True, after=maps)
     columns, cost = np.empty((W + 4, D), np.int32), np.empty((H, W, D), np.int32)
     sums = np.empty((2, 2, W))
     of_columns = np.empty((2, 2, W + 4), np.int64)
@@ -194,8 +198,8 @@ def test_the_best_of_nine_windows(rng):
     cost = rng.integers(0, 9, (H, W)).astype(np.float32)
     margin = rng.random((H, W)).astype(np.float32)
     found, of_found = np.empty((2, H, W), np.float32)
-    bands(windows.shift_windows, d, cost, margin, after=(found, of_found))
-    n = windows.ASIDE
+    in_rows(windows.shift_windows, d, cost, margin, after=(found, of_found))
+    n = windows.SHIFT
     few = 0
     for y in range(H):
         for x in range(W):
@@ -211,15 +215,15 @@ def test_the_best_of_nine_windows(rng):
     assert few > 10
 
 
-def test_confirmed_by_hand():
+def test_confirm_by_hand():
     left = np.array([[2.0, 0.0, 1.0, 2.4, 3.0, NAN]], np.float32)
     right = np.array([[0.0, 2.0, 5.0, NAN, 0.0, 0.0]], np.float32)
     margin = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], np.float32)
     out, of_out = np.empty((2, 1, 6), np.float32)
-    windows.confirmed(left, margin, right, 1, 0, 1, out, of_out)  # see `test_left_right_difference_by_hand`
+    windows.confirm(left, margin, right, 1, 0, 1, out, of_out)  # see `test_left_right_difference_by_hand`
     np.testing.assert_array_equal(out, np.array([[NAN, NAN, 1, 2.4, 3, NAN]], np.float32))
     np.testing.assert_array_equal(of_out, np.array([[0, 0, 0.3, 0.4, 0.5, 0]], np.float32))
-    windows.confirmed(right, margin, left, -1, 0, 1, out, of_out)  # faces left[0], [3], outside, nothing, [4], unknown
+    windows.confirm(right, margin, left, -1, 0, 1, out, of_out)  # faces left[0], [3], outside, nothing, [4], unknown
     np.testing.assert_array_equal(out, np.array([[NAN, 2, NAN, NAN, NAN, NAN]], np.float32))
     np.testing.assert_array_equal(of_out, np.array([[0, 0.4, 0, 0, 0, 0]], np.float32))
 
@@ -257,14 +261,14 @@ def test_semi_global(rng, height, threads):
 def test_semi_global_at_the_largest_penalties_does_not_overflow(rng):
     cost = np.where(rng.random((H, W, D)) < 0.5, 0, 62).astype(np.uint8)
     picture = np.zeros((H, W, 3), np.uint8)
-    p2 = aggregate.jump_penalties(aggregate.P2_LIMIT, 8.0, 10.0)
+    p2 = aggregate.jump_penalties(aggregate.MAX_P2, 8.0, 10.0)
     oracle = sum(
-        one_path(cost, picture, aggregate.P2_LIMIT, p2.astype(int), dy, dx)
+        one_path(cost, picture, aggregate.MAX_P2, p2.astype(int), dy, dx)
         for dy in (-1, 0, 1)
         for dx in (-1, 0, 1)
         if (dy, dx) != (0, 0)
     )
-    np.testing.assert_array_equal(aggregate.semi_global(cost, picture, aggregate.P2_LIMIT, p2, 2), oracle)
+    np.testing.assert_array_equal(aggregate.semi_global(cost, picture, aggregate.MAX_P2, p2, 2), oracle)
 
 
 def test_jump_penalties_by_hand():
@@ -278,7 +282,7 @@ def test_jump_penalties_by_hand():
 def test_winner(rng, dtype, largest, lo):
     cost = rng.integers(0, 60000, (H, W, D)).astype(dtype)
     left, margin, right = (np.empty((H, W), np.float32) for _ in range(3))
-    bands(select.winners, cost, dtype(largest), lo, False, after=(left, margin, right))
+    in_rows(select.winners, cost, dtype(largest), lo, False, after=(left, margin, right))
     k = cost.argmin(2)
     rivals = np.where(abs(np.arange(D) - k[..., None]) > 1, cost.astype(float), np.inf).min(2)
     best = cost.min(2).astype(float)
@@ -339,7 +343,7 @@ def test_what_the_other_picture_cannot_show_continues_what_is_kept():
 
     def continued(left=true, kept=kept, sure=0.9, most=16):
         sure = np.full(left.shape, sure, np.float32)
-        return select.continued(left, kept, right, seen, sure, *numbers, most)
+        return select.continue_surfaces(left, kept, right, seen, sure, *numbers, most)
 
     assert np.array_equal(continued(), hidden | outside)
     assert not continued(sure=0.7).any()
@@ -365,9 +369,9 @@ def test_small_components_against_scipy(rng):
     disparity = rng.choice(np.array([0, 5, 10, NAN], np.float32), (40, 50), p=[0.5, 0.3, 0.1, 0.1])
     oracle = np.zeros(disparity.shape, bool)
     for value in (0, 5, 10):
-        pieces, _ = label(disparity == value)
-        size = np.bincount(pieces.ravel())
-        oracle |= (pieces > 0) & (size[pieces] < 6)
+        labels, _ = label(disparity == value)
+        size = np.bincount(labels.ravel())
+        oracle |= (labels > 0) & (size[labels] < 6)
     np.testing.assert_array_equal(select.small_components(disparity, 1.0, 6), oracle)
     ramp = np.arange(20, dtype=np.float32)[None]
     assert not select.small_components(ramp, 1.0, 20).any()  # steps of 1 hang together
@@ -387,13 +391,13 @@ def test_fit_planes_restores_a_plane_and_keeps_a_jump(step, rng):
     y, x = np.mgrid[:40, :60].astype(np.float32)
     plane = np.where(x < 30, 10 + 0.05 * x - 0.03 * y, 25 - 0.02 * x + 0.04 * y).astype(np.float32)
     plane[5:9, 40:44] = NAN
-    exact, along, down = bands40(select.fit_planes, plane, 3 * step, step)
+    exact, along, down = rows40(select.fit_planes, plane, 3 * step, step)
     np.testing.assert_allclose(exact, plane, atol=1e-4)
     known = np.isfinite(plane)
     np.testing.assert_allclose(along[known], np.where(x < 30, 0.05, -0.02)[known], atol=1e-4)
     np.testing.assert_allclose(down[known], np.where(x < 30, -0.03, 0.04)[known], atol=1e-4)
     noisy = plane + rng.normal(0, 0.1, plane.shape).astype(np.float32)
-    fitted, along, down = bands40(select.fit_planes, noisy, 3 * step, step)
+    fitted, along, down = rows40(select.fit_planes, noisy, 3 * step, step)
     assert np.nanstd(fitted - plane) < 0.4 * np.nanstd(noisy - plane)
     v, u = (slice(c - 3 * step, c + 3 * step + 1, step) for c in (20, 10))  # one pixel against numpy's least squares
     A = np.stack([np.ones(49), (x[v, u] - 10).ravel(), (y[v, u] - 20).ravel()], 1)
@@ -402,9 +406,9 @@ def test_fit_planes_restores_a_plane_and_keeps_a_jump(step, rng):
     np.testing.assert_allclose([fitted[20, 10], along[20, 10], down[20, 10]], of_numpy, atol=1e-4)
 
 
-def bands40(kernel, disparity, *radius):
+def rows40(kernel, disparity, *radius):
     out = [np.empty_like(disparity) for _ in range(3)]
-    in_bands(len(disparity), 3, kernel, disparity, *radius, after=out)
+    parallel_rows(len(disparity), 3, kernel, disparity, *radius, after=out)
     return out
 
 
@@ -458,14 +462,15 @@ def test_hamming_between_whole_disparities(rng, d):
 def test_match_costs_and_what_the_other_view_says(rng):
     words, facing = words_pair(rng)
     other = np.full((H, W), 4, np.float32)
-    state = np.full((H, W), slanted.BELIEVED, np.uint8)
+    state = np.full((H, W), slanted.CONSISTENT, np.uint8)
     state[:, 5], state[:, 6] = slanted.SEEN, slanted.UNSEEN
     d = np.zeros((H, W, 8), np.float32)
     d[...] = [4, 4.5, 5.5, 7, 2.5, 0, -3, np.nan]
     # there, still, half before, before, half behind, behind, outside, unknown
     cost = np.empty_like(d)
-    lo, hi, limit, hidden, against = (np.float32(v) for v in (-2, 8, 15, 16, 22))
-    bands(slanted.match_costs, words, facing, other, state, d, lo, hi, limit, hidden, against, after=[cost])
+    hidden = np.float32(16)
+    limits = slanted.CostLimits(*(np.float32(v) for v in (-2, 8, 15, hidden, 22)))
+    in_rows(slanted.match_costs, words, facing, slanted.CrossView(other, state), limits, d, after=[cost])
     own = np.array([[min(15, bits(words[y, x], facing[y, column(x - 4)])[0]) for x in range(W)] for y in range(H)])
     x = np.arange(W)
     in_view, unseen = x - 4 >= 0, x - 4 == 6
@@ -477,7 +482,7 @@ def test_match_costs_and_what_the_other_view_says(rng):
                 i = int(x - v + 0.5)
                 near = costs.hamming_at(words[y, x], facing[y], x, np.float32(v), hidden)
                 c = min(near, 15)
-                if state[y, i] == slanted.BELIEVED:
+                if state[y, i] == slanted.CONSISTENT:
                     c = max(c, 22 * share) if slot < 4 else c + (to - c) * share
                 elif state[y, i] == slanted.UNSEEN:
                     c = 16
@@ -514,17 +519,17 @@ def test_plane_paths(rng, shape):
     cost, d = (rng.uniform(0, 20, (*shape, 8)).astype(np.float32) for _ in range(2))
     a, b = (rng.normal(0, 0.2, (*shape, 8)).astype(np.float32) for _ in range(2))
     picture = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
-    jumps = aggregate.by_contrast(4.0, 8.0, 30.0)
+    jumps = aggregate.edge_penalties(4.0, 8.0, 30.0)
     total = np.zeros(cost.size, np.float32)
     for step in (1, -1):
         slanted.plane_paths(*(v.reshape(-1) for v in (cost, d, a, b)), picture, np.float32(5), jumps, step, total)
     np.testing.assert_allclose(total.reshape(cost.shape), paths_oracle(cost, d, a, b, picture, 5, jumps), rtol=1e-4)
 
 
-def test_choose(rng):
+def test_select_planes(rng):
     total, d, a, b = (rng.uniform(0, 9, (H, W, 8)).astype(np.float32) for _ in range(4))
     out = [np.empty((H, W), np.float32) for _ in range(4)]
-    slanted.choose(total, d, a, b, *out)
+    slanted.select_planes(total, d, a, b, *out)
     k = total.argmin(2)[..., None]
     for found, values in zip(out, (d, a, b), strict=False):
         np.testing.assert_array_equal(found, np.take_along_axis(values, k, 2)[..., 0])
@@ -547,108 +552,201 @@ def test_a_plane_stays_itself_from_size_to_size(rng):
     np.testing.assert_allclose(d[..., 1:7], np.repeat((0.1 * x - 0.2 * y + 3)[..., None], 6, 2), atol=1e-4)
     np.testing.assert_allclose(a[..., 1:7], 0.1, atol=1e-5)
     np.testing.assert_allclose(b[..., 1:7], -0.2, atol=1e-5)
-    slanted.put_beside(d[..., 1].copy(), a[..., 1].copy(), b[..., 1].copy(), 3, -2, 0, d, a, b)
+    slanted.put_neighbours(d[..., 1].copy(), a[..., 1].copy(), b[..., 1].copy(), 3, -2, 0, d, a, b)
     np.testing.assert_allclose(d[..., 0], 0.1 * x - 0.2 * y + 3, atol=1e-4)
 
 
-def test_pieces_by_hand():
+def test_segments_by_hand():
     """Two even halves with a faint ramp, and a speck that is too small to stand alone."""
     picture = np.full((12, 20, 3), 50, np.float32)
     picture[:, 10:] = 120
     picture += np.arange(12)[:, None, None] * 0.5
     picture[5, 5] = 200
-    pieces, count = segments.merge(*segments.edges(picture), 10.0, 4, (12, 20))
+    labels, count = segments.merge_segments(*segments.sorted_edges(picture), 10.0, 4, (12, 20))
     assert count == 2
-    assert (pieces[:, :10] == 0).all() and (pieces[:, 10:] == 1).all()
-    start, x, y = segments.members(pieces, count)
+    assert (labels[:, :10] == 0).all() and (labels[:, 10:] == 1).all()
+    start, x, y = segments.segment_pixels(labels, count)
     assert start.tolist() == [0, 120, 240]
-    assert (x[:120] < 10).all() and (pieces[y, x] == np.repeat([0, 1], 120)).all()
+    assert (x[:120] < 10).all() and (labels[y, x] == np.repeat([0, 1], 120)).all()
 
 
 def test_edges_are_sorted_and_complete(rng):
     picture = rng.uniform(0, 255, (9, 13, 3)).astype(np.float32)
-    a, b, difference = segments.edges(picture)
+    a, b, difference = segments.sorted_edges(picture)
     assert len(a) == 9 * 12 + 8 * 13 == len({(i, j) for i, j in zip(a, b, strict=True)})
     flat = picture.reshape(-1, 3)
     np.testing.assert_allclose(difference, np.linalg.norm(flat[a] - flat[b], axis=1), rtol=1e-5)
     assert (np.diff(np.floor(difference * 64)) >= 0).all()
 
 
-def test_planes_of_pieces(rng):
+def test_planes_of_segments(rng):
     """Through disparities of which a third are wrong; and, where none are known, by the pictures alone."""
     height, width = 40, 60
     v, u = np.mgrid[:height, :width]
     truth = 6 + 0.1 * (u - 30) - 0.05 * (v - 20)
     facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
     words = facing[v, np.clip(np.rint(u - truth).astype(int), 0, width - 1)]
-    pieces = np.zeros((height, width), np.int32)
-    start, x, y = segments.members(pieces, 1)
+    labels = np.zeros((height, width), np.int32)
+    pixels = segments.segment_pixels(labels, 1)
     known = np.where(rng.random(truth.shape) < 0.33, rng.uniform(0, 15, truth.shape), truth).astype(np.float32)
     known[:10] = np.nan
     fitted, support, agreed = np.empty((1, 3)), np.empty(1), np.empty((1, 3))
-    segments.fit_pieces(start, x, y, known, 0, 1, fitted, support)
+    segments.fit_segment_planes(pixels, known, 0, 1, fitted, support)
     inside = u - truth >= 1
     off = lambda p: np.abs(p[0, 0] * u + p[0, 1] * v + p[0, 2] - truth)[inside].max()  # noqa: E731
     assert off(fitted) < 0.05
     assert 0.45 < support[0] < 0.65  # two thirds of three quarters, and wrong ones near it by chance
     nothing = np.full_like(known, np.nan), np.full((1, 3), np.nan), np.zeros(1)
+    match = segments.CensusPair(words, facing, 0, 15, 14.0, 14.0)
     for disparities, fit, share in ((known, fitted, support), nothing):
-        segments.agree_pieces(start, x, y, disparities, fit, share, words, facing, 0, 15, 14.0, 14.0, 0, 1, agreed)
+        segments.refine_segment_planes(pixels, disparities, fit, share, match, 0, 1, agreed)
         assert off(agreed) < 0.7, agreed
     few = np.full_like(known, np.nan)
     few[:2, :5] = 3
-    segments.fit_pieces(start, x, y, few, 0, 1, fitted, support)
+    segments.fit_segment_planes(pixels, few, 0, 1, fitted, support)
     assert np.isnan(fitted).all() and support[0] == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_large_piece_outweighs_the_noise(seed):
+def test_a_large_segment_outweighs_the_noise(seed):
     """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together tell it still."""
     rng = np.random.default_rng(seed)
     height, width = 50, 90
     facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
     noise = (rng.random((height, width, 34)) < 0.49) @ (1 << np.arange(34, dtype=np.uint64))
     words = np.roll(facing, 6, axis=1) ^ noise.astype(np.uint64)
-    pieces = np.ones((height, width), np.int32)
-    pieces[:, :10] = 0  # what may be matched outside
-    start, x, y = segments.members(pieces, 2)
+    labels = np.ones((height, width), np.int32)
+    labels[:, :10] = 0  # what may be matched outside
+    pixels = segments.segment_pixels(labels, 2)
     agreed = np.empty((2, 3))
     unknown = np.full((height, width), NAN)
-    segments.agree_pieces(
-        start, x, y, unknown, np.full((2, 3), np.nan), np.zeros(2), words, facing, 0, 9, 14.0, 14.0, 1, 2, agreed
-    )
+    match = segments.CensusPair(words, facing, 0, 9, 14.0, 14.0)
+    segments.refine_segment_planes(pixels, unknown, np.full((2, 3), np.nan), np.zeros(2), match, 1, 2, agreed)
     v, u = np.mgrid[:height, 10:width]
     assert np.median(np.abs(agreed[1] @ [u.ravel(), v.ravel(), np.ones(u.size)] - 6)) < 0.25
 
 
-@pytest.mark.parametrize("share, told", [(0.3, False), (0.8, True)])
-def test_what_is_overexposed_is_told_by_no_small_part_of_it(share, told):
-    """One piece of even colour, white but for a share of faint texture: that shows its disparity, 6, and no more."""
+def one_segment(view, d):
+    """The view as one segment of disparity d everywhere."""
+    shape = view.d.shape
+    labels = np.zeros(shape, np.int32)
+    whole = planes.Segmentation(labels, 1, segments.segment_pixels(labels, 1))
+    return replace(view, d=np.full(shape, d, np.float32), segmentations=(whole,))
+
+
+@pytest.mark.parametrize("share, supported", [(0.3, False), (0.8, True)])
+def test_a_small_part_does_not_support_an_overexposed_segment(share, supported):
+    """One segment of uniform colour, white but for a share of faint texture, which shows its disparity, 6, alone."""
     height, width = 80, 200
     left = np.full((height, width, 3), 255, np.uint8)
     rows = slice(0, round(share * height))
     left[rows] -= np.random.default_rng(0).integers(0, 4, left[rows].shape).astype(np.uint8)
     right = np.roll(left, -6, axis=1)
-    energy = planes.Energy(0, 15, 21.0, aggregate.by_contrast(12.0, 8.0, 10.0), 14.0, 14.0, 21.0)
-    view, other = planes.views_of(left, right, (None, None), (height, width), 1, mirrored)
-    view.d = np.full((height, width), 6, np.float32)
-    view.pieces = ((np.zeros((height, width), np.int32), 1),)
-    found = planes.evidence(view, other, energy)["told"]
-    assert found[rows, 40:-40][: -planes.AROUND].all() and found[-10:].all() == told
+    energy, _ = methods.plane_energy(0, 15)
+    view, other = planes.initial_views(left, right, (None, None), (height, width), 1, flip_copy)
+    found = planes.supported_pixels(one_segment(view, 6), other, energy).supported
+    assert found[rows, 40:-40][: -planes.SUPPORT.window].all() and found[-10:].all() == supported
+
+
+def noisy_census(flipped, height=200, width=320):
+    """A black pair whose census agrees at disparity 6 but for `flipped`, the probability that a bit is wrong."""
+    rng = np.random.default_rng(0)
+    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    noise = (rng.random((height, width, 34)) < flipped) @ (1 << np.arange(34, dtype=np.uint64))
+    black = np.zeros((height, width, 3), np.uint8)
+    view, other = planes.initial_views(black, black, (None, None), (height, width), 1, flip_copy)
+    return replace(one_segment(view, 6), census=np.roll(facing, 6, axis=1) ^ noise, other_census=facing), other
 
 
 @pytest.mark.parametrize("even", [True, False])
-def test_thin_evidence_of_a_large_piece_must_be_even(even):
+def test_weak_support_of_a_large_segment_must_be_even(even):
     """Matches a quarter of a bit better than elsewhere on average: everywhere as a weak texture, or a third alone."""
-    height, width = 200, 320
-    rng = np.random.default_rng(0)
-    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    width = 320
     flipped = np.full((1, width, 1), 0.492) if even else np.where(np.arange(width) < 112, 0.477, 0.5)[None, :, None]
-    noise = (rng.random((height, width, 34)) < flipped) @ (1 << np.arange(34, dtype=np.uint64))
-    energy = planes.Energy(0, 15, 21.0, aggregate.by_contrast(12.0, 8.0, 10.0), 14.0, 14.0, 21.0)
-    black = np.zeros((height, width, 3), np.uint8)
-    view, other = planes.views_of(black, black, (None, None), (height, width), 1, mirrored)
-    view.words, view.facing = np.roll(facing, 6, axis=1) ^ noise.astype(np.uint64), facing
-    view.d = np.full((height, width), 6, np.float32)
-    view.pieces = ((np.zeros((height, width), np.int32), 1),)
-    assert planes.evidence(view, other, energy)["told"][:, 200:].mean() == even
+    view, other = noisy_census(flipped)
+    energy, _ = methods.plane_energy(0, 15)
+    assert planes.supported_pixels(view, other, energy).supported[:, 200:].mean() == even
+    lenient = replace(planes.SUPPORT, even=-np.inf)  # the test of evenness alone decides
+    assert planes.supported_pixels(view, other, energy, lenient).supported[:, 200:].all()
+
+
+def test_significance_and_evenness_in_plain_numpy(rng):
+    """t of a window's and of a segment's cost changes, and the sum over a segment by the scatter of its tiles."""
+    change = rng.normal(0.2, 1, (60, 90)).astype(np.float32)
+    known = rng.random((60, 90)) < 0.9
+    change[~known] = 0
+    moments = planes.Moments(known.astype(np.float32), (change != 0).astype(np.float32), change, change**2)
+    thresholds = replace(planes.SUPPORT, window=5, tile=20)
+    window = (slice(20, 25), slice(30, 35))
+    values = change[window][known[window]].astype(float)
+    t = values.mean() / values.std() * np.sqrt(len(values) / 35)
+    assert planes.window_significance(moments, thresholds)[22, 32] == pytest.approx(t, rel=1e-4)
+
+    labels = np.repeat([[0] * 50 + [1] * 40], 60, axis=0).astype(np.int32)
+    segmentation = planes.Segmentation(labels, 2, segments.segment_pixels(labels, 2))
+    inner = np.abs(np.arange(90) - 49.5) > 3  # a census window is 7 px wide
+    bound = []
+    for k in range(2):
+        values = change[(labels == k) & inner & known].astype(float)
+        bound.append(values.mean() / values.std() * np.sqrt(len(values) / 35))
+    for t in bound:
+        just_below, just_above = (replace(thresholds, significance=t * f, clear=0.0) for f in (0.999, 1.001))
+        k = bound.index(t)
+        assert planes.segment_significance(segmentation, moments, just_below)[0][k]
+        assert not planes.segment_significance(segmentation, moments, just_above)[0][k]
+
+    here = np.broadcast_to(inner, labels.shape)
+    (found,) = planes.evenness(labels, here, moments, np.array([1]), 20)
+    tiles = [
+        (known[y : y + 20, x : x + 20][m].sum(), change[y : y + 20, x : x + 20][m].sum(dtype=float))
+        for y in range(0, 60, 20)
+        for x in range(0, 90, 20)
+        for m in [(here & (labels == 1))[y : y + 20, x : x + 20]]
+    ]
+    n, total = np.array([tile for tile in tiles if tile[0]]).T
+    assert found == pytest.approx(total.sum() / np.sqrt(np.sum((total - total.sum() / n.sum() * n) ** 2)), rel=1e-5)
+
+
+def test_local_planes_in_plain_numpy(rng):
+    """Least squares over every second neighbour within 1 px, pixel by pixel; unknown and lonely ones stay level."""
+    y, x = np.mgrid[:H, :W]
+    d = (5 + 0.1 * x - 0.05 * y + rng.normal(0, 0.1, (H, W))).astype(np.float32)
+    d[:, 14:] += 9
+    d[3, 5] = NAN
+    d[6, 8] = 30
+    found = planes.local_planes(d)
+    radius, step = planes.FIT_RADIUS, planes.FIT_STEP
+    for v in range(H):
+        for u in range(W):
+            rows = [j for j in range(v - radius, v + radius + 1, step) if 0 <= j < H]
+            columns = [i for i in range(u - radius, u + radius + 1, step) if 0 <= i < W]
+            near = [(i, j) for j in rows for i in columns if abs(d[j, i] - d[v, u]) <= 1]
+            want = d[v, u], 0, 0
+            if len(near) > 2 * radius / step:
+                i, j = np.array(near).T
+                A = np.column_stack([np.ones(len(i)), i - u, j - v])
+                if np.linalg.matrix_rank(A) == 3:
+                    want = np.linalg.lstsq(A, d[j, i].astype(float), rcond=None)[0]
+            np.testing.assert_allclose(found[:, v, u], want, atol=2e-4, err_msg=f"{u}, {v}")
+
+
+def test_strips_are_solved_with_their_surroundings(monkeypatch):
+    """In place: each strip reads the planes from before, also those that the strip above has overwritten."""
+    monkeypatch.setattr(planes, "strip_rows", lambda width: 5)
+    monkeypatch.setattr(planes, "STRIP_OVERLAP", 3)
+    picture = np.zeros((H, W, 3), np.uint8)
+    view, _ = planes.initial_views(picture, picture, (None, None), (H, W), 1, flip_copy)
+    before = np.random.default_rng(1).random((3, H, W)).astype(np.float32)
+    view = replace(view, d=before[0].copy(), a=before[1].copy(), b=before[2].copy())
+
+    def mean_of_three_rows(part, first, candidates):
+        assert part.census.shape == part.d.shape == candidates.d.shape[:2]
+        wide = np.pad(part.d, ((1, 1), (0, 0)), mode="edge")
+        return planes.Planes((wide[:-2] + wide[1:-1] + wide[2:]) / 3, part.a + 1, part.b, part.d + first)
+
+    for in_place in (False, True):
+        found = planes.choose_in_strips(view, mean_of_three_rows, in_place)
+        wide = np.pad(before[0], ((1, 1), (0, 0)), mode="edge")
+        np.testing.assert_allclose(found.d, (wide[:-2] + wide[1:-1] + wide[2:]) / 3, rtol=1e-6)
+        np.testing.assert_allclose(found.a, before[1] + 1)
+        assert (found.d is view.d) == in_place

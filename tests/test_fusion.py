@@ -41,7 +41,7 @@ def test_maps_that_agree_are_averaged_by_their_certainty():
     fused, more = fuse(disparity_map(10.0, 0.1), disparity_map(10.3, 0.2))
     inner = fused.disparity[:, 12:-1]
     assert np.allclose(inner, (10.0 / 0.01 + 10.3 / 0.04) / (1 / 0.01 + 1 / 0.04), atol=1e-4)
-    assert np.allclose(fused.sigma[:, 12:], 0.1) and len(more[0]) == 0
+    assert np.allclose(fused.sigma[:, 12:], 0.1) and len(more.x) == 0
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -98,7 +98,8 @@ def test_a_wall_steep_to_the_first_photo_is_whole_by_the_second(sign):
     if sign < 0:  # the same seen in a mirror: the first photo stands on the right
         left, right = (disparity_map(-m.disparity[:, ::-1]) for m in (left, right))
     fused, more = fuse(left, right)
-    x, row, d, sigma = more
+    x, row, d, sigma = more.x, more.row, more.disparity, more.sigma
+    assert (np.diff(row * W + x) > 0).all()
     assert len(x) == 30 * H and np.allclose(sigma, 0.1)
     assert np.allclose(d, wall(x) if sign > 0 else -wall(W - 1 - x), atol=1e-3)
     points, s = triangulate(fused.disparity, pair, view, disparity_sigma=fused.sigma)

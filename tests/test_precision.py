@@ -74,7 +74,7 @@ def test_without_excess_it_is_the_spread_of_a_least_squares_step(shifted, noise)
 
     At half a pixel, where interpolation and slope have nothing in common, so that noise makes no bias."""
     left, right, d = shifted(noise)
-    told = precision.deviation(left, right, d, np.zeros_like(d), 1.0)
+    told = precision.disparity_sigma(left, right, d, np.zeros_like(d), 1.0)
     surface, slope, residual, stepped = (np.empty_like(d) for _ in range(4))
     grey = [picture[..., 0].astype(np.float32) for picture in (left, right)]
     residuals(*grey, d, 0, len(d), surface, slope, residual)
@@ -87,7 +87,7 @@ def test_the_formula(shifted):
     """Window by window in plain numpy, and the limits: nothing to go by, and both maps far apart."""
     left, right, d = shifted(3.0)
     difference = np.linspace(0, 1, d.size, dtype=np.float32).reshape(d.shape)
-    told = precision.deviation(left, right, d, difference, 1.5)
+    told = precision.disparity_sigma(left, right, d, difference, 1.5)
     surface, slope, residual = (np.empty_like(d) for _ in range(3))
     grey = [picture[..., 0].astype(np.float32) for picture in (left, right)]
     residuals(*grey, d, 0, len(d), surface, slope, residual)
@@ -106,9 +106,9 @@ def test_the_formula(shifted):
         assert told[y, x] == pytest.approx(np.sqrt(square), rel=0.01)
 
     grey = np.full_like(left, 90)
-    blank = precision.deviation(grey, grey, d, np.zeros_like(d), 1.5)
+    blank = precision.disparity_sigma(grey, grey, d, np.zeros_like(d), 1.5)
     assert np.allclose(blank[:, 8:-8], np.hypot(0.5, 0.02), rtol=1e-3)
-    assert np.isfinite(precision.deviation(grey, grey, np.full_like(d, np.nan), np.zeros_like(d), 1.5)).all()
+    assert np.isfinite(precision.disparity_sigma(grey, grey, np.full_like(d, np.nan), np.zeros_like(d), 1.5)).all()
 
 
 @pytest.mark.parametrize("method", ["sgm", "block", "sgbm"])

@@ -121,8 +121,8 @@ import sys, tempfile
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
 from stereo3d import warmup
-from stereo3d.disparity.methods import by_planes
-from stereo3d.disparity.sizes import Effort
+from stereo3d.disparity.methods import match_planes
+from stereo3d.disparity.sizes import Budget
 from stereo3d.pipeline import reconstruct
 from stereo3d.synthetic import render
 
@@ -138,7 +138,7 @@ for parts in warmup.later_parts("planes", "grid"):
         warmup.STAGES[name](*filter(None, [method]))
 before = called()
 result = reconstruct(pair.left, pair.right, pair.rig)
-by_planes(Effort(40_000, 10**8, 1, 1), result.pair.left, result.pair.right, *result.d_range)  # as of a larger pair
+match_planes(Budget(40_000, 10**8, 1, 1), result.pair.left, result.pair.right, *result.d_range)  # as of a larger pair
 with tempfile.TemporaryDirectory() as folder:
     result.save(Path(folder) / "mesh.obj")
 for kernel in sorted(map(str, called() - before)):

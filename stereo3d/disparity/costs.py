@@ -1,33 +1,39 @@
-"""How unlike are two pixels: the matching costs. numba kernels; oracles of three lines each in the tests.
+"""Matching costs: brightness, the census transform and the Hamming distance. numba kernels.
 
-Here and in the other blocks: left pixel x and right pixel x - d are compared, d = lo + k for k = 0 .. count - 1, and a
-column outside the picture means the picture's nearest column (so a flat picture stays flat up to its border).
+All kernels compare the left pixel x with the right pixel x - d, d = lo + k for k = 0 .. count - 1. A column outside the
+picture means the nearest column inside, so that a uniform picture stays uniform up to its border.
 """
 
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-CENSUS = {"7x9": (3, 4), "5x7": (2, 3)}  # rows x columns -> half height, half width; 62 and 34 bits of a 64-bit word
+# rows x columns of the window -> its half height and half width: 62 and 34 bits of a 64-bit code
+CENSUS = {"7x9": (3, 4), "5x7": (2, 3)}
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
-    """(H,W) u8 = (R + 2 G + B) / 4, rounded, of an RGB picture (H,W,3) u8.
+    """Return (R + 2 G + B) / 4, rounded: (H,W) u8 of an RGB picture (H,W,3) u8.
 
-    Of each colour as many parts as a camera's sensor has pixels of it (Bayer 1976). Of like noise in all three 0.61 is
-    left, of that in luma, which is made for the eye (Rec. 601), 0.67.
+    The weights are the shares of the colours on a sensor (Bayer 1976). Independent noise of the three channels shrinks
+    to 0.61 of its standard deviation, against 0.67 in luma (Rec. 601), whose weights follow the eye.
     """
     return ((brightness(picture) + 128) >> 8).astype(np.uint8)
 
 
 def brightness(picture: np.ndarray) -> np.ndarray:
-    """(H,W) u16 = 64 R + 128 G + 64 B, what `grey` rounds to 8 bits: weak texture lies below one grey level."""
+    """Return 64 R + 128 G + 64 B: (H,W) u16 of an RGB picture (H,W,3) u8, `grey` before its rounding to 8 bits.
+
+    Weak texture has an amplitude below one grey level, so the census reads all 16 bits.
+    """
     r, g, b = (picture[..., i].astype(np.uint16) for i in range(3))
     return 64 * (r + 2 * g + b)
 
 
 @intrinsic
 def bits_set(typingctx, word):
+    """Return the number of bits set in a u64."""
+
     def codegen(context, builder, signature, args):
         return builder.ctpop(args[0])
 
@@ -35,18 +41,32 @@ def bits_set(typingctx, word):
 
 
 @njit(cache=True, nogil=True)
-def _add_bits(row, centre, bits):
-    """bits = 2 bits + 1 where the row is darker than the centre; all (W,), 16 bits each, so vector code is short."""
+def _append_bit(row, centre, bits):
+    """bits = 2 bits + (row < centre); all (W,), 16 bits wide for short vector code."""
     for x in range(len(bits)):
         bits[x] = (bits[x] << np.uint16(1)) | np.uint16(row[x] < centre[x])
 
 
 @njit(cache=True, nogil=True)
 def census(image, half_height, half_width, row0, row1, out):
-    """out[y, x] = one bit for each neighbour in the window, set where the neighbour is darker than the pixel (y, x).
+    """out[y, x] = one bit per neighbour in the window, set where the neighbour is darker than the pixel (y, x).
 
-    image (H,W) u8 or u16; rows row0 .. row1 - 1 of out (H,W) u64 are written; the first neighbour is the highest bit.
-    Pixels beyond the border repeat it. Source: Zabih and Woodfill, Non-parametric local transforms, 1994.
+    The first neighbour is the highest bit; pixels beyond the border repeat it.
+
+    Parameters
+    ----------
+    image : (H, W) u8 or u16
+        Grey levels.
+    half_height, half_width : int
+        Of the window, as in `CENSUS`.
+    row0, row1 : int
+        Rows row0 .. row1 - 1 of out are written.
+    out : (H, W) u64
+        The codes.
+
+    References
+    ----------
+    Zabih and Woodfill, Non-parametric local transforms, 1994.
     """
     height, width = image.shape
     rows = np.empty((2 * half_height + 1, width + 2 * half_width), image.dtype)
@@ -64,7 +84,7 @@ def census(image, half_height, half_width, row0, row1, out):
             for j in range(2 * half_width + 1):
                 if i == half_height and j == half_width:
                     continue
-                _add_bits(rows[i, j : j + width], centre, bits)
+                _append_bit(rows[i, j : j + width], centre, bits)
                 held += 1
                 if held == 16 or (i == len(rows) - 1 and j == 2 * half_width):
                     for x in range(width):
@@ -74,43 +94,70 @@ def census(image, half_height, half_width, row0, row1, out):
 
 
 @njit(cache=True, nogil=True)
-def lay_backwards(row, lo, backwards):
-    """backwards[j] = row[W - 1 - lo - j]: what faces x at lo + k then stands at W - 1 - x + k."""
+def reverse_row(row, lo, reverse):
+    """reverse[j] = row[W - 1 - lo - j]: the match of x at lo + k then stands at W - 1 - x + k, ascending in k."""
     last = len(row) - 1
-    for j in range(len(backwards)):
-        backwards[j] = row[min(max(last - lo - j, 0), last)]
+    for j in range(len(reverse)):
+        reverse[j] = row[min(max(last - lo - j, 0), last)]
 
 
 @njit(cache=True, nogil=True)
 def hamming_volume(left, right, lo, row0, row1, cost):
     """cost[y, x, k] = number of bits in which left[y, x] and right[y, x - lo - k] differ.
 
-    left, right (H,W) u64; rows row0 .. row1 - 1 of cost (H,W,count) u8 are written. The right row is laid out
-    backwards, so that the walk along k is a walk along memory and the compiler makes vector code of it.
+    The right row is reversed, so that a step in k is a step in memory and the compiler makes vector code.
+
+    Parameters
+    ----------
+    left, right : (H, W) u64
+        Census of both pictures.
+    lo : int
+        px, first disparity.
+    row0, row1 : int
+        Rows row0 .. row1 - 1 of cost are written.
+    cost : (H, W, count) u8
+        Bits.
     """
     width, count = cost.shape[1], cost.shape[2]
-    backwards = np.empty(width + count - 1, np.uint64)
+    reverse = np.empty(width + count - 1, np.uint64)
     for y in range(row0, row1):
-        lay_backwards(right[y], lo, backwards)
+        reverse_row(right[y], lo, reverse)
         for x in range(width):
-            word = left[y, x]
-            facing = backwards[width - 1 - x : width - 1 - x + count]
+            code = left[y, x]
+            matches = reverse[width - 1 - x : width - 1 - x + count]
             here = cost[y, x]
             for k in range(count):
-                here[k] = bits_set(word ^ facing[k])
+                here[k] = bits_set(code ^ matches[k])  # pyright: ignore[reportCallIssue]
 
 
 @njit(cache=True, nogil=True)
-def hamming_at(word, facing, x, d, outside):
-    """Bits in which the left word and the right row `facing` (W,) u64 differ at x - d.
+def hamming_at(code, other_row, x, d, outside):
+    """Return the Hamming distance of a code at x to a row of codes at x - d, linear between whole disparities.
 
-    Linear between whole disparities.  outside: the cost where x - d lies outside the picture.
+    Parameters
+    ----------
+    code : u64
+        Census of the pixel x.
+    other_row : (W,) u64
+        Census of the same row of the other picture.
+    x : int
+        px.
+    d : float32
+        px.
+    outside : float32
+        Cost where x - d lies outside the picture.
+
+    Returns
+    -------
+    float32
+        Bits.
     """
-    width = len(facing)
+    width = len(other_row)
     u = np.float32(x) - d
     if not (u >= np.float32(-0.5) and u <= width - np.float32(0.5)):
         return outside
     i = int(np.floor(u))
     f = u - np.float32(i)
-    near = np.float32(bits_set(word ^ facing[min(max(i, 0), width - 1)]))
-    return near + f * (np.float32(bits_set(word ^ facing[min(max(i + 1, 0), width - 1)])) - near)
+    near = np.float32(bits_set(code ^ other_row[min(max(i, 0), width - 1)]))  # pyright: ignore[reportCallIssue]
+    far = np.float32(bits_set(code ^ other_row[min(max(i + 1, 0), width - 1)]))  # pyright: ignore[reportCallIssue]
+    return near + f * (far - near)

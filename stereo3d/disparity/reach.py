@@ -1,57 +1,73 @@
-"""How far the disparities of a pair reach: a look at the pair reduced."""
+"""The search range of a pair: widened where a reduced pair shows disparities beyond it."""
 
 import numpy as np
 
 from ..records import RectifiedPair
+from .matching import compute_disparity
 
-LONGER_SIDE = 400  # px of the reduced pair: a look of some tenths of a second
-SPECKLE = 100  # pixels of it, a thousandth: smaller islands say nothing
-LEAST_SHARE = 0.002  # of its pixels beyond an end, or the range stays: a wrong match in a hundred is not in one place
-SPARE = 0.1  # of the width of the range, and px: what lies beyond the last that was matched, as at the picture's edge
-SPARE_PX = 8
+LONGER_SIDE = 400  # px of the reduced pair, which takes some tenths of a second to match
+SPECKLE = 100  # pixels of the reduced pair, a thousandth: smaller components do not count
+MIN_SHARE = 0.002  # of its pixels beyond an end of the range: single wrong matches are not that many
+SPARE = 0.1  # of the width of the range, beyond the outermost matched disparity
+SPARE_PX = 8  # px, likewise, for what lies at the picture's edge
 
 
-def reach(
+def widen_range(
     pair: RectifiedPair, d_range: tuple[float, float], *, widen: bool = True, threads: int | None = None
 ) -> tuple[float, float]:
-    """d_range (lo, hi), px, widened to what the pair shows beyond it; never narrowed.  widen: False leaves it.
+    """Return the range (lo, hi) widened to the disparities that the pair shows beyond it; never narrowed.
 
-    Features tell a range, but what has none may lie nearer than all of them: the ground before one's feet, out of focus
-    or paved. The pair is matched by `sgm` at a longer side of 400 px, in a range that is wider by its own width on both
-    sides; where 2 of 1000 pixels lie beyond an end, it moves to the outermost thousandth of them, and a little further.
+    Features miss near surfaces without corners, such as paved or blurred ground in front of the camera. The pair is
+    matched by `sgm` at a longer side of 400 px, in a range extended by its own width on both sides. Where 2 of 1000
+    pixels lie beyond an end, that end moves to their outermost thousandth and a little further.
+
+    Parameters
+    ----------
+    pair : RectifiedPair
+        Rectified pictures.
+    d_range : (float, float)
+        px, range of the matched features.
+    widen : bool
+        False leaves the range as it is.
+    threads : int or None
+        None for one per processor.
+
+    Returns
+    -------
+    (float, float)
+        px.
     """
     if not widen:
         return d_range
-    from . import compute_disparity
-
-    small, (share, _) = reduced(pair)
+    small, (share, _) = reduce_pair(pair)
     width = pair.left.shape[1]
     lo, hi = d_range
     span = hi - lo
-    most = small.left.shape[1] - 1
-    wide = max((lo - span) * share, -most), min((hi + span) * share, most)
-    wide = max(wide[0], wide[1] - most - 1), wide[1]
+    max_disparity = small.left.shape[1] - 1
+    wide = max((lo - span) * share, -max_disparity), min((hi + span) * share, max_disparity)
+    wide = max(wide[0], wide[1] - max_disparity - 1), wide[1]
     if not wide[0] < wide[1]:
         return d_range
     found, _ = compute_disparity(small, wide, method="sgm", refine=0, speckle=SPECKLE, threads=threads)
-    least = LEAST_SHARE * found.size
+    min_count = MIN_SHARE * found.size
     found = found[np.isfinite(found)] / share
     spare = SPARE * span + SPARE_PX
-    if np.count_nonzero(found < lo) > least:
-        lo = min(lo, float(np.quantile(found, LEAST_SHARE / 2)) - spare)
-    if np.count_nonzero(found > hi) > least:
-        hi = max(hi, float(np.quantile(found, 1 - LEAST_SHARE / 2)) + spare)
+    if np.count_nonzero(found < lo) > min_count:
+        lo = min(lo, float(np.quantile(found, MIN_SHARE / 2)) - spare)
+    if np.count_nonzero(found > hi) > min_count:
+        hi = max(hi, float(np.quantile(found, 1 - MIN_SHARE / 2)) + spare)
     lo, hi = max(lo, 1 - width), min(hi, width - 1)
     return int(np.floor(max(lo, hi - width))), int(np.ceil(hi))
 
 
-def reduced(pair: RectifiedPair) -> tuple[RectifiedPair, tuple[float, float]]:
-    """The pair at a longer side of LONGER_SIDE px, or as it is if that is smaller; its size to the pair's, (w, h)."""
+def reduce_pair(pair: RectifiedPair) -> tuple[RectifiedPair, tuple[float, float]]:
+    """Return the pair at a longer side of LONGER_SIDE px, or as it is if smaller, and its scale (across, down)."""
     import cv2
 
     height, width = pair.left.shape[:2]
     share = min(1.0, LONGER_SIDE / max(height, width))
     size = max(2, round(width * share)), max(2, round(height * share))
-    pictures = [cv2.resize(src=p, dsize=size, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right)]
-    maps = [cv2.resize(src=m, dsize=size, interpolation=cv2.INTER_NEAREST) for m in (pair.map1, pair.map2)]
-    return RectifiedPair(*pictures, *maps, pair.kind, pair.swapped), (size[0] / width, size[1] / height)
+    left, right = (cv2.resize(src=p, dsize=size, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right))
+    map1, map2 = (cv2.resize(src=m, dsize=size, interpolation=cv2.INTER_NEAREST) for m in (pair.map1, pair.map2))
+    small = RectifiedPair(left, right, map1, map2, pair.kind, pair.swapped)
+    return small, (size[0] / width, size[1] / height)

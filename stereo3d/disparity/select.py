@@ -1,4 +1,4 @@
-"""From costs to disparities, and from disparities to those that can be believed. numba kernels."""
+"""Selection: winner-takes-all, the left-right test, connected components, filling, and sub-pixel refinement. numba."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,67 +7,83 @@ from numba import njit
 
 from .costs import grey
 
-NOISE = 4.0  # grey levels: weaker slopes of the picture move a disparity little
-REFINED_ROWS = 128  # that are refined at once: their arrays stay in the processor's cache
+NOISE = 4.0  # grey levels / px: weaker slopes of the picture move a disparity little
+STRIP_ROWS = 128  # rows that are refined at once, so that their arrays stay in the processor's cache
+SAME_SURFACE = np.float32(1)  # px, between disparities of one surface
+MAX_STEP = 0.5  # px, of one refinement
+NO_COST = np.int64(2**62)  # of a right pixel that no left one faces
+
+
+# ------------------------------------------------------------------------------------------------ winner-takes-all
 
 
 @njit(cache=True, nogil=True)
-def _least(values, least):
+def _min_of(values, smallest):
+    """Return the minimum of the values and `smallest`."""
     for k in range(len(values)):
-        least = values[k] if values[k] < least else least
-    return least
-
-
-NONE = np.int64(2**62)
+        smallest = values[k] if values[k] < smallest else smallest
+    return smallest
 
 
 @njit(cache=True, nogil=True)
-def _least_with_place(values):
-    """The least value and its place k, the first of equals, as value 2^16 + k: so that one comparison does for both."""
-    least = NONE
+def _packed_min(values):
+    """Return the minimum and its index k, the first of equals, as value 2^16 + k: one comparison for both."""
+    smallest = NO_COST
     for k in range(len(values)):
         here = (np.int64(values[k]) << 16) | k
-        least = here if here < least else least
-    return least
+        smallest = here if here < smallest else smallest
+    return smallest
 
 
 @njit(cache=True, nogil=True)
-def _challenge(values, start, facing):
-    """facing[i] = the lesser of it and of value 2^16 + place, the place being start + i."""
+def _update_packed_min(values, start, smallest):
+    """smallest[i] = min(smallest[i], values[i] 2^16 + start + i)."""
     for i in range(len(values)):
         here = (np.int64(values[i]) << 16) | (start + i)
-        facing[i] = here if here < facing[i] else facing[i]
+        smallest[i] = here if here < smallest[i] else smallest[i]
 
 
 @njit(cache=True, nogil=True)
-def vertex(before, best, behind, vee):
-    """Where beside k the least cost lies, of a parabola or a symmetric V through three costs; 0 if they are flat."""
-    before, best, behind = np.float64(before), np.float64(best), np.float64(behind)
-    bend = 2 * (max(before, behind) - best) if vee else 2 * (before + behind - 2 * best)
-    return (before - behind) / bend if bend > 0 else 0.0
+def vertex(before, best, after, vee):
+    """Return the offset of the minimum of a parabola, or a symmetric V, through three costs; 0 if they are equal."""
+    before, best, after = np.float64(before), np.float64(best), np.float64(after)
+    bend = 2 * (max(before, after) - best) if vee else 2 * (before + after - 2 * best)
+    return (before - after) / bend if bend > 0 else 0.0
 
 
 @njit(cache=True, nogil=True)
 def winner_row(cost, largest, lo, vee, left, margin, right):
-    """Winner-takes-all of one picture row, seen from both sides.
+    """left[x] = lo + k + s, k = argmin cost[x], s the sub-pixel vertex; right likewise: one row of both maps.
 
-    cost (W,count) of whole numbers, k <-> d = lo + k, count <= 65536; largest: of its type, no cost is above it.
-    left[x] = lo + k + s, k = argmin cost[x] (the first of equals), s the sub-pixel vertex through the costs a, b, c at
-    k-1, k, k+1: of a parabola, s = (a - c) / (2 (a + c - 2 b)), or with `vee` of a symmetric V,
-    s = (a - c) / (2 (max(a, c) - b)).
-    NaN where another disparity, not next to k, costs the same, or where x - d lies outside the picture.
-    margin[x] = 1 - cost of the winner / cost of the best rival not next to it, in [0, 1].
-    right[x'] = lo + k + s, k = argmin of cost[x' + lo + k, k], s likewise along this diagonal, NaN where no left pixel
-    faces x'.
-    left, margin, right: (W,) f32. Sources: Scharstein and Szeliski 2002; Shimizu and Okutomi 2005 (V).
+    s = (a - c) / (2 (a + c - 2 b)) of the costs a, b, c at k - 1, k, k + 1 (parabola), or with `vee`
+    s = (a - c) / (2 (max(a, c) - b)) (symmetric V). right[x'] takes k = argmin of cost[x' + lo + k, k] and s along this
+    diagonal. left is NaN where another disparity, not next to k, costs the same, or where x - d lies outside the
+    picture; right where no left pixel faces x'. Of equal costs the first k wins.
+
+    Parameters
+    ----------
+    cost : (W, count) of whole numbers
+        d = lo + k; count <= 65536.
+    largest : of the type of cost
+        No cost is above it.
+    lo : int
+        px.
+    vee : bool
+        Fit a symmetric V.
+    left, margin, right : (W,) f32
+        Written. margin = 1 - cost of the winner / cost of the best rival not next to it, in [0, 1].
+
+    References
+    ----------
+    Scharstein and Szeliski, A taxonomy of dense stereo, 2002. Shimizu and Okutomi 2005 (V).
     """
     width, count = cost.shape
-    facing = np.full(width, NONE)  # the least cost that faces the right pixel W - 1 - j: backwards, as k runs
+    of_right = np.full(width, NO_COST)  # packed minimum of the right pixel W - 1 - j: reversed, ascending in k
     for x in range(width):
         here = cost[x]
-        k = _least_with_place(here) & 65535
+        k = _packed_min(here) & 65535
         b = here[k]
-        rival = _least(here[: max(0, k - 1)], _least(here[k + 2 :], largest))
+        rival = _min_of(here[: max(0, k - 1)], _min_of(here[k + 2 :], largest))
         left[x] = lo + k
         unclear = rival <= b
         if 0 < k < count - 1:
@@ -82,29 +98,40 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
         first = width - 1 - x + lo
         start, stop = max(0, -first), min(count, width - first)
         if start < stop:
-            _challenge(here[start:stop], start, facing[first + start : first + stop])
+            _update_packed_min(here[start:stop], start, of_right[first + start : first + stop])
     for u in range(width):
-        k = facing[width - 1 - u] & 65535
-        right[u] = lo + k if facing[width - 1 - u] < NONE else np.nan
+        k = of_right[width - 1 - u] & 65535
+        right[u] = lo + k if of_right[width - 1 - u] < NO_COST else np.nan
         x = u + lo + k
         if 0 < k < count - 1 and 0 < x < width - 1:
-            before, behind = cost[x - 1, k - 1], cost[x + 1, k + 1]
-            if min(before, behind) >= cost[x, k]:
-                right[u] += vertex(before, cost[x, k], behind, vee)
+            before, after = cost[x - 1, k - 1], cost[x + 1, k + 1]
+            if min(before, after) >= cost[x, k]:
+                right[u] += vertex(before, cost[x, k], after, vee)
 
 
 @njit(cache=True, nogil=True)
 def winners(cost, largest, lo, vee, row0, row1, left, margin, right):
-    """`winner_row` for rows row0 .. row1 - 1 of cost (H,W,count)."""
+    """Apply `winner_row` to the rows row0 .. row1 - 1 of cost (H,W,count); left, margin, right (H,W) f32."""
     for y in range(row0, row1):
         winner_row(cost[y], largest, lo, vee, left[y], margin[y], right[y])
 
 
+# ------------------------------------------------------------------------------------------------- kept and filled
+
+
 @njit(cache=True, nogil=True)
 def left_right_difference(left, right):
-    """(H,W) f32: |d_left(x) - d_right(x - d_left(x))| at the nearest right pixel.
+    """Return |d_left(x) - d_right(x - d_left(x))| at the nearest right pixel; inf where either is unknown or outside.
 
-    inf where either is unknown or outside. left, right (H,W) f32, both x_left - x_right.
+    Parameters
+    ----------
+    left, right : (H, W) f32
+        px, both x_left - x_right.
+
+    Returns
+    -------
+    (H, W) f32
+        px.
     """
     height, width = left.shape
     difference = np.full((height, width), np.inf, np.float32)
@@ -118,20 +145,9 @@ def left_right_difference(left, right):
 
 
 @njit(cache=True, nogil=True)
-def continued(left, kept, right, seen, sure, tolerance, least, step, most):
-    """(H,W) bool: pixels that the right picture cannot show and that continue what is kept, up to `most` px from it.
-
-    left, right (H,W) f32: both maps, x_left - x_right, NaN unknown; kept (H,W) f32: what of the left one is kept; seen
-    (H,W) bool: what the right picture shows; sure (H,W) f32: the probability of each left disparity.
-    A pixel is taken where its match lies outside, or where something nearer stands before it, d_right > d + tolerance,
-    which the left map has too, |kept(u + d_right) - d_right| <= tolerance at u = x - d: then that is an occlusion, and
-    not one map against the other. It is as sure as `least`, and differs by at most `step` from a neighbour that is
-    kept or was taken before.
-    """
-    height, width = left.shape
-    taken = np.zeros((height, width), np.bool_)
-    distance = np.zeros((height, width), np.int16)
-    queue = np.empty(height * width, np.int32)  # y width + x
+def _edge_pixels(kept, queue):
+    """Write the kept pixels with an unknown neighbour to queue, as y W + x, and return their number."""
+    height, width = kept.shape
     filled = 0
     for y in range(height):
         for x in range(width):
@@ -142,23 +158,69 @@ def continued(left, kept, right, seen, sure, tolerance, least, step, most):
                 if edge:
                     queue[filled] = y * width + x
                     filled += 1
+    return filled
+
+
+@njit(cache=True, nogil=True)
+def _hidden_from_right(u, d, kept_row, right_row, inside_row, tolerance):
+    """Return whether the right picture cannot show the left pixel u of disparity d.
+
+    True where the match lies outside the photo, or where something nearer covers it that the left map has too.
+    """
+    width = len(kept_row)
+    at = int(np.floor(u - d + 0.5))
+    if 0 <= at < width and inside_row[at]:
+        cover = int(np.floor(at + right_row[at] + 0.5)) if right_row[at] > d + tolerance else -1
+        return 0 <= cover < width and abs(kept_row[cover] - right_row[at]) <= tolerance
+    return True
+
+
+@njit(cache=True, nogil=True)
+def continue_surfaces(left, kept, right, inside, confidence, tolerance, min_confidence, max_step, max_distance):
+    """Return the pixels that the right picture cannot show and that continue a kept surface, (H,W) bool.
+
+    The right picture cannot show a left pixel whose match lies outside its photo, or behind something nearer,
+    d_right > d + tolerance, that the left map confirms, |kept(u + d_right) - d_right| <= tolerance at u = x - d. An
+    unconfirmed one would be a contradiction of both maps, not an occlusion.
+
+    Parameters
+    ----------
+    left, right : (H, W) f32
+        px, both maps, x_left - x_right, NaN unknown.
+    kept : (H, W) f32
+        px, the part of the left map that passed the left-right test.
+    inside : (H, W) bool
+        Right pixels inside their photo.
+    confidence : (H, W) f32
+        Of the left disparities.
+    tolerance : f32
+        px, of the left-right test.
+    min_confidence : f32
+        Of a pixel that is taken.
+    max_step : f32
+        px of disparity, to a neighbour that is kept or was taken before.
+    max_distance : int
+        px, steps from the nearest kept pixel.
+    """
+    height, width = left.shape
+    taken = np.zeros((height, width), np.bool_)
+    distance = np.zeros((height, width), np.int16)
+    queue = np.empty(height * width, np.int32)  # y width + x
+    filled = _edge_pixels(kept, queue)
     done = 0
     while done < filled:
         y, x = divmod(np.int64(queue[done]), width)
         done += 1
-        if distance[y, x] >= most:
+        if distance[y, x] >= max_distance:
             continue
         for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
             if not (0 <= v < height and 0 <= u < width) or taken[v, u] or np.isfinite(kept[v, u]):
                 continue
             d = left[v, u]
-            if not (sure[v, u] >= least and abs(d - left[y, x]) <= step):  # False for NaN
+            if not (confidence[v, u] >= min_confidence and abs(d - left[y, x]) <= max_step):  # False for NaN
                 continue
-            at = int(np.floor(u - d + 0.5))
-            if 0 <= at < width and seen[v, at]:
-                before = int(np.floor(at + right[v, at] + 0.5)) if right[v, at] > d + tolerance else -1
-                if not (0 <= before < width and abs(kept[v, before] - right[v, at]) <= tolerance):
-                    continue
+            if not _hidden_from_right(u, d, kept[v], right[v], inside[v], tolerance):
+                continue
             taken[v, u] = True
             distance[v, u] = distance[y, x] + 1
             queue[filled] = v * width + u
@@ -168,9 +230,16 @@ def continued(left, kept, right, seen, sure, tolerance, least, step, most):
 
 @njit(cache=True, nogil=True)
 def small_components(disparity, step, pixels):
-    """(H,W) bool: known pixels in connected pieces of fewer than `pixels` pixels.
+    """Return the known pixels in connected components of fewer than `pixels` pixels, (H,W) bool.
 
-    Two of the four neighbours belong together where their disparities differ by at most `step`.
+    Parameters
+    ----------
+    disparity : (H, W) f32
+        px, NaN unknown.
+    step : float
+        px, at most, between two of the four neighbours that are connected.
+    pixels : int
+        Of the smallest component that is not marked.
     """
     height, width = disparity.shape
     small = np.zeros((height, width), np.bool_)
@@ -202,8 +271,18 @@ def small_components(disparity, step, pixels):
 def fill_background(disparity):
     """Give every unknown pixel the farther (smaller) of the nearest known disparities to its left and right.
 
-    What one camera does not see lies behind, not before. With one known side, that one; in a row without any known
-    pixel, the value of the nearest row that has one. (H,W) f32 -> (H,W) f32; all NaN stays all NaN.
+    An occluded surface is the farther one. With one known side, that one; in a row without any known pixel, the value
+    of the nearest row that has one. All NaN stays all NaN.
+
+    Parameters
+    ----------
+    disparity : (H, W) f32
+        px, NaN unknown.
+
+    Returns
+    -------
+    (H, W) f32
+        px.
     """
     height, width = disparity.shape
     filled = disparity.copy()
@@ -240,16 +319,17 @@ def fill_background(disparity):
     return filled
 
 
-# Refinement. The sums over a window are gathered for a whole row at once, one neighbour (u, v) after the other, by
-# loops that write at most three arrays: as much as the compiler will tell apart, and so turn into vector code.
+# ------------------------------------------------------------------------------------------------------ refinement
+# The sums over a window are added up for a whole row at once, one neighbour (u, v) after another, by loops that write
+# at most three arrays: the compiler checks so many for overlap, and makes vector code.
 
 
 @njit(cache=True, nogil=True)
 def _same_surface(own, other, weight, difference):
-    """difference = other - own and weight = 1 where that is within 1 px, both 0 elsewhere (and for NaN)."""
+    """difference = other - own and weight = 1 where it is at most 1 px, both 0 elsewhere and for NaN; all (W,) f32."""
     for x in range(len(own)):
         q = other[x] - own[x]
-        same = abs(q) <= np.float32(1)
+        same = abs(q) <= SAME_SURFACE
         weight[x] = np.float32(1) if same else np.float32(0)
         difference[x] = q if same else np.float32(0)
 
@@ -272,12 +352,22 @@ def _add_scaled(weight, value, total):
 
 @njit(cache=True, nogil=True)
 def fit_planes(disparity, radius, step, row0, row1, out, along, down):
-    """c, a, b of the least-squares plane d(u, v) = c + a u + b v through each pixel's neighbours on its surface.
+    """d(u, v) = c + a u + b v, the least-squares plane through each pixel's neighbours on its surface.
 
-    The neighbours (u, v) are, of every `step`-th in both directions of the (2 radius + 1)^2 window, those whose
-    disparity differs by at most 1 px; where they are no more than 2 radius / step or on a line, and where the plane is
-    more than 1 px off, it is level: c = disparity, a = b = 0. NaN stays NaN. All (H,W) f32; rows row0 .. row1 - 1 of
-    out (c), along (a), down (b) are written.
+    The neighbours are every `step`-th pixel, in both directions, of the (2 radius + 1)^2 window whose disparity differs
+    by at most 1 px. The plane is level, c = disparity and a = b = 0, where they are no more than 2 radius / step, lie
+    on a line, or give a plane more than 1 px from the pixel. NaN stays NaN.
+
+    Parameters
+    ----------
+    disparity : (H, W) f32
+        px, NaN unknown.
+    radius, step : int
+        px.
+    row0, row1 : int
+        Rows row0 .. row1 - 1 are written.
+    out, along, down : (H, W) f32
+        c (px), a and b (px / px).
     """
     height, width = disparity.shape
     weight, difference = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -314,17 +404,28 @@ def fit_planes(disparity, radius, step, row0, row1, out, along, down):
             b1, b2 = n[x] * uq[x] - u1[x] * q1[x], n[x] * vq[x] - v1[x] * q1[x]
             determinant = a11 * a22 - a12 * a12
             if n[x] * step > 2 * radius and determinant > 0:
-                slant, fall = (b1 * a22 - b2 * a12) / determinant, (b2 * a11 - b1 * a12) / determinant
-                c = (q1[x] - slant * u1[x] - fall * v1[x]) / n[x]
+                slope_x, slope_y = (b1 * a22 - b2 * a12) / determinant, (b2 * a11 - b1 * a12) / determinant
+                c = (q1[x] - slope_x * u1[x] - slope_y * v1[x]) / n[x]
                 if abs(c) <= 1:
-                    out[y, x], along[y, x], down[y, x] = own[x] + c, slant, fall
+                    out[y, x], along[y, x], down[y, x] = own[x] + c, slope_x, slope_y
 
 
 @njit(cache=True, nogil=True)
 def residuals(left, right, disparity, row0, row1, surface, slope, residual):
-    """residual = left(x) - right(x - d), slope = d right / dx there; surface = d, NaN where unknown or outside.
+    """residual = left(x) - right(x - d), slope = d right / dx at x - d, by cubic interpolation (Catmull-Rom).
 
-    Both are 0 where surface is NaN. Between pixels by cubic interpolation (Catmull-Rom). All (H,W) f32.
+    Parameters
+    ----------
+    left, right : (H, W) f32
+        Grey levels.
+    disparity : (H, W) f32
+        px, NaN unknown.
+    row0, row1 : int
+        Rows row0 .. row1 - 1 are written.
+    surface : (H, W) f32
+        px, the disparity, NaN where it is unknown or leads outside.
+    slope, residual : (H, W) f32
+        Grey levels / px, grey levels; both 0 where surface is NaN.
     """
     width = left.shape[1]
     for y in range(row0, row1):
@@ -348,10 +449,28 @@ def residuals(left, right, disparity, row0, row1, surface, slope, residual):
 def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, out):
     """out = d - sum(g e) / (sum(g g) + n noise^2): one Gauss-Newton step towards equal pictures, at most half a pixel.
 
-    g, e: slope and residual, each less its mean over the n neighbours on the pixel's surface (as in `fit_planes`), so
-    that an exposure difference is no matter. noise, in grey levels: weaker slopes than this move the pixel little.
-    Every neighbour is compared at its own disparity, so the window follows the surface. (H,W) f32.
-    Source: Lucas and Kanade, An iterative image registration technique, 1981.
+    g, e are slope and residual less their means over the n neighbours on the pixel's surface (as in `fit_planes`), so
+    that a difference of exposure cancels. Every neighbour is compared at its own disparity, so the window follows the
+    surface.
+
+    Parameters
+    ----------
+    disparity : (H, W) f32
+        px.
+    surface, slope, residual : (H, W) f32
+        Of `residuals`.
+    radius : int
+        px, of the window.
+    noise : f32
+        Grey levels / px: weaker slopes than this move the pixel little.
+    row0, row1 : int
+        Rows row0 .. row1 - 1 of out are written.
+    out : (H, W) f32
+        px.
+
+    References
+    ----------
+    Lucas and Kanade, An iterative image registration technique, 1981.
     """
     height, width = disparity.shape
     weight, unused = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -379,33 +498,51 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
             if n[x] > 2 * radius:
                 m = n[x]
                 step = (ge[x] - g1[x] * e1[x] / m) / (gg[x] - g1[x] * g1[x] / m + m * noise * noise)
-                out[y, x] = own[x] - min(max(step, -0.5), 0.5)
+                out[y, x] = own[x] - min(max(step, -MAX_STEP), MAX_STEP)
 
 
-def refined(left, right, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int) -> np.ndarray:
-    """A left map (H,W) f32 with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi.
+def refine(
+    left: np.ndarray, right: np.ndarray, lo: int, hi: int, disparity: np.ndarray, radius: int, threads: int
+) -> np.ndarray:
+    """Return a left map with its sub-pixel part fitted to its surroundings and to the pictures, within lo .. hi.
 
-    left, right (H,W,3) u8. A band of rows at a time, with as many more on either side as its windows reach.
+    Parameters
+    ----------
+    left, right : (H, W, 3) uint8
+        RGB.
+    lo, hi : int
+        px.
+    disparity : (H, W) float32
+        px, NaN unknown.
+    radius : int
+        px, of the windows of `fit_planes` and `image_step`.
+    threads : int
+        The result does not depend on it.
+
+    Returns
+    -------
+    (H, W) float32
+        px.
     """
     height = len(disparity)
     out = np.empty_like(disparity)
 
-    def band(top: int):
-        bottom = min(top + REFINED_ROWS, height)
-        first, last = max(0, top - radius), min(height, bottom + radius)  # rows whose plane the windows look at
+    def refine_strip(top: int) -> None:
+        bottom = min(top + STRIP_ROWS, height)
+        first, last = max(0, top - radius), min(height, bottom + radius)  # rows whose planes the windows read
         above = max(0, first - radius)
         rows = slice(above, min(height, last + radius))
-        own, facing = (grey(picture[rows]).astype(np.float32) for picture in (left, right))
+        own, other = (grey(picture[rows]).astype(np.float32) for picture in (left, right))
         plane, along, down, surface, slope, residual, moved = (np.empty_like(own) for _ in range(7))
         fit_planes(disparity[rows], radius, 1, first - above, last - above, plane, along, down)
-        residuals(own, facing, plane, first - above, last - above, surface, slope, residual)
+        residuals(own, other, plane, first - above, last - above, surface, slope, residual)
         image_step(plane, surface, slope, residual, radius, np.float32(NOISE), top - above, bottom - above, moved)
         out[top:bottom] = np.clip(moved[top - above : bottom - above], lo, hi)
 
-    tops = range(0, height, REFINED_ROWS)
+    tops = range(0, height, STRIP_ROWS)
     if threads == 1:
-        list(map(band, tops))
+        list(map(refine_strip, tops))
     else:
-        with ThreadPoolExecutor(threads) as pool:  # each band writes its own rows
-            list(pool.map(band, tops))
+        with ThreadPoolExecutor(threads) as pool:  # each strip writes its own rows
+            list(pool.map(refine_strip, tops))
     return out

@@ -1,12 +1,17 @@
-"""Each pixel chooses one of eight planes d(u, v) = d + a (u - x) + b (v - y), so that slants cost nothing.
+"""The energy of matching by planes: each pixel chooses one of eight planes d(u, v) = d + a (u - x) + b (v - y).
 
-The energy: what each pixel's own match costs (`match_costs`, with what the other view says of visibility), plus, for
-every two neighbours p, q, min(slope |both planes' mean difference at p and q|, jump(p, q)). Slanted and smooth costs
-nothing, a crease little, a jump the same however high, and less where the picture has an edge.
-`plane_paths` lessens it along eight directions as `aggregate` does, over eight planes in place of all disparities.
-Sources: Bleyer, Rhemann and Rother, PatchMatch stereo, 2011, and Olsson, Ulen and Boykov 2013, for the planes and their
-difference; Hirschmüller 2005 for the paths.
+E = sum over pixels of the matching cost (`match_costs`, occlusions by the other view included) + sum over neighbours
+p, q of min(slope |mean difference of both planes at p and q|, jump(p, q)). A slanted plane costs nothing, a crease
+little, a depth jump the same however high, and less across an edge of the picture. `plane_paths` minimises it along
+eight directions as `aggregate` does, over eight planes instead of all disparities.
+
+References
+----------
+Bleyer, Rhemann and Rother, PatchMatch stereo, 2011, and Olsson, Ulen and Boykov, In defense of 3D-label stereo, 2013:
+planes and their difference. Hirschmüller 2005: paths.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -15,41 +20,85 @@ from numba.extending import intrinsic
 
 from .costs import hamming_at
 
-CANDIDATES = 8  # planes a pixel chooses from: as many floats as one vector register of today's processors holds
+CANDIDATES = 8  # planes per pixel: the floats of one 256-bit vector register
+FORBIDDEN = 1e6  # bits: cost beyond the disparity range
+# Pixels of the coarser level whose planes become candidates, in steps from the nearest one: see `put_enlarged`.
 NEAREST = np.array([[0, 0]])
 NEIGHBOURS = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0], [-2, 0]])  # edges move by two pixels at most
-UNSEEN, SEEN, BELIEVED = 0, 1, 2  # a pixel of the other view: shows nothing; shows something; its disparity counts
+# State of a pixel of the other view: outside its photo; inside; its disparity passed the left-right test.
+UNSEEN, SEEN, CONSISTENT = 0, 1, 2
+
+
+class CrossView(NamedTuple):
+    """The other view on its own pixels, in this view's column order.
+
+    Parameters
+    ----------
+    disparity : (H, W) float32
+        px.
+    state : (H, W) uint8
+        UNSEEN, SEEN or CONSISTENT.
+    """
+
+    disparity: np.ndarray
+    state: np.ndarray
+
+
+class CostLimits(NamedTuple):
+    """Range of disparities (px) and limits of a pixel's matching cost (bits), all float32: see `match_costs`."""
+
+    lo: np.float32
+    hi: np.float32
+    limit: np.float32
+    hidden: np.float32
+    against: np.float32
 
 
 @njit(cache=True, nogil=True)
-def match_costs(words, facing, other, state, d, lo, hi, limit, hidden, against, row0, row1, cost):
-    """cost[y, x, l] of the match at disparity d[y, x, l], all (H,W,8) f32; rows row0 .. row1 - 1 are written.
+def match_costs(census, other_census, cross_view, limits, d, row0, row1, cost):
+    """cost[y, x, l] = min(Hamming distance of the match at disparity d[y, x, l], limit), or by visibility.
 
-    words, facing (H,W) u64: census of this and of the other picture; the cost is the Hamming distance, at most `limit`.
-    other (H,W) f32, state (H,W) u8: disparity that the other view's pixels see, and what it is worth. Where that is
-    BELIEVED, a pixel that lies behind it is hidden there and costs `hidden` whatever it looks like; one that lies
-    before it would hide what the other view sees, and costs `against`. A match outside or UNSEEN costs `hidden`. Beyond
-    lo - 1/2 .. hi + 1/2, and for NaN, the cost is 1e6.
+    Where the other view's pixel is CONSISTENT, a match behind its disparity is occluded and costs `hidden` however
+    it looks; one in front would occlude what the other view sees and costs `against`; both set in linearly over 1 px. A
+    match outside the picture or at an UNSEEN pixel costs `hidden`, a disparity beyond lo - 1/2 .. hi + 1/2, or NaN,
+    FORBIDDEN.
+
+    Parameters
+    ----------
+    census, other_census : (H, W) u64
+        Of this and of the other picture.
+    cross_view : CrossView
+        Disparities of the other view and their state.
+    limits : CostLimits
+        Range and costs.
+    d : (H, W, L) f32
+        px, of the candidates.
+    row0, row1 : int
+        Rows row0 .. row1 - 1 of cost are written.
+    cost : (H, W, L) f32
+        Bits.
     """
     width, count = d.shape[1], d.shape[2]
     one, half = np.float32(1), np.float32(0.5)
+    other, state = cross_view.disparity, cross_view.state
+    lo, hi, limit, hidden, against = limits.lo, limits.hi, limits.limit, limits.hidden, limits.against
     for y in range(row0, row1):
         for x in range(width):
-            word = words[y, x]
+            code = census[y, x]
             for l in range(count):
                 v = d[y, x, l]
                 if not (v >= lo - half and v <= hi + half):
-                    cost[y, x, l] = 1e6
+                    cost[y, x, l] = FORBIDDEN
                     continue
                 u = np.float32(x) - v
                 if not (u >= -half and u <= width - half):
                     cost[y, x, l] = hidden
                     continue
-                c = min(hamming_at(word, facing[y], x, v, hidden), limit)
+                c = min(hamming_at(code, other_census[y], x, v, hidden), limit)
                 i = min(int(u + half), width - 1)
-                if state[y, i] == 0:
+                if state[y, i] == UNSEEN:
                     c = hidden
-                elif state[y, i] == 2:
+                elif state[y, i] == CONSISTENT:
                     e = v - other[y, i]
                     if e > one:
                         c = max(c, against * min(e - one, one))
@@ -64,19 +113,19 @@ _FLOATS = ir.VectorType(ir.FloatType(), CANDIDATES)
 
 
 @intrinsic
-def _step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, dx, dy, half, jump, least):
-    """One pixel of one path, all eight planes at once, as vector code (numba's own loops over eight stay scalar).
+def _plane_step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, dx, dy, half, jump, min_before):
+    """Write L of one pixel of one path to `path`, add it to `total`, and return min L: eight planes as one vector.
 
     L(l) = cost(l) + min(min_m L_before(m) + half (|d_l - d_m extended to here| + |d_l extended back - d_m|),
-    least + jump) - least, written to `path` at `after` and added to `total`. All arrays flat f32; pixel, behind:
-    offsets of this pixel and the one before it; after, before: theirs in `path`; (dx, dy): the step between them;
-    least: smallest L_before. Returns the smallest L.
+    min_before + jump) - min_before. numba's own loops over eight stay scalar, hence the LLVM code. All arrays are flat
+    f32; pixel, behind: offsets of this pixel and of the one before it; after, before: theirs in `path`; (dx, dy): the
+    step between them; min_before: min L_before.
     """
 
     def codegen(context, builder, signature, args):
         arrays = [context.make_array(signature.args[i])(context, builder, args[i]) for i in range(6)]
         d, a, b, cost, path, total = (array.data for array in arrays)
-        pixel, behind, after, before, dx, dy, half, jump, least = args[6:]
+        pixel, behind, after, before, dx, dy, half, jump, min_before = args[6:]
         undefined = ir.Constant(_FLOATS, ir.Undefined)
 
         def place(pointer, offset):
@@ -110,7 +159,7 @@ def _step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, d
         here, there = load(d, pixel), load(d, behind)
         back, ahead = builder.fsub(here, rise(pixel)), builder.fadd(there, rise(behind))
         so_far, half = load(path, before), everywhere(half)
-        best = everywhere(builder.fadd(least, jump))
+        best = everywhere(builder.fadd(min_before, jump))
         for m in range(CANDIDATES):
             lane = [m] * CANDIDATES
             difference = builder.fadd(
@@ -118,7 +167,7 @@ def _step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, d
                 magnitude(builder.fsub(back, shuffled(there, lane))),
             )
             best = smaller(builder.fadd(shuffled(so_far, lane), builder.fmul(half, difference)), best)
-        value = builder.fadd(load(cost, pixel), builder.fsub(best, everywhere(least)))
+        value = builder.fadd(load(cost, pixel), builder.fsub(best, everywhere(min_before)))
         store(value, path, after)
         store(builder.fadd(load(total, pixel), value), total, pixel)
         for distance in (4, 2, 1):
@@ -133,13 +182,23 @@ def _step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, d
 def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
     """Add the four paths of one sweep to total: from the top and the left (step 1) or the bottom and the right (-1).
 
-    cost, d, a, b, total: flat f32 of (H,W,8); picture (H,W,3) u8; slope: per px of difference between two planes;
-    jumps (256,) f32: most that two neighbours cost, by the largest difference of their channels.
+    Parameters
+    ----------
+    cost, d, a, b, total : flat (H, W, 8) f32
+        Bits; px; px / px; px / px; bits.
+    picture : (H, W, 3) u8
+        Its largest channel difference between two neighbours chooses the entry of jumps.
+    slope : f32
+        Bits per px of difference between two planes.
+    jumps : (256,) f32
+        Bits, largest penalty of two neighbours.
+    step : int
+        1 or -1.
     """
     height, width = picture.shape[:2]
     half = np.float32(0.5) * slope
     path = np.empty(2 * 4 * width * CANDIDATES, np.float32)
-    least = np.empty((2, 4, width), np.float32)
+    min_paths = np.empty((2, 4, width), np.float32)
     y0, x0 = (0, 0) if step == 1 else (height - 1, width - 1)
     for j in range(height):
         y = y0 + step * j
@@ -147,14 +206,14 @@ def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
         for i in range(width):
             x = x0 + step * i
             pixel = (y * width + x) * CANDIDATES
-            for direction in range(4):  # the pixel before: in this row; in the last row behind, straight above, ahead
+            for direction in range(4):  # the pixel before: same row; previous row, one column back, equal, one ahead
                 v, u, row = (y, x - step, now) if direction == 0 else (y - step, x + step * (direction - 2), last)
                 after = ((now * 4 + direction) * width + x) * CANDIDATES
                 if 0 <= v < height and 0 <= u < width:
                     edge = 0
                     for c in range(3):
                         edge = max(edge, abs(np.int64(picture[y, x, c]) - np.int64(picture[v, u, c])))
-                    least[now, direction, x] = _step(
+                    min_paths[now, direction, x] = _plane_step(  # pyright: ignore[reportCallIssue]
                         d,
                         a,
                         b,
@@ -169,7 +228,7 @@ def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
                         np.float32(y - v),
                         half,
                         jumps[edge],
-                        least[row, direction, u],
+                        min_paths[row, direction, u],
                     )
                 else:
                     smallest = cost[pixel]
@@ -177,14 +236,19 @@ def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
                         path[after + l] = cost[pixel + l]
                         total[pixel + l] += cost[pixel + l]
                         smallest = min(smallest, cost[pixel + l])
-                    least[now, direction, x] = smallest
+                    min_paths[now, direction, x] = smallest
 
 
 @njit(cache=True, nogil=True)
-def choose(total, d, a, b, out_d, out_a, out_b, margin):
-    """The plane of least total at each pixel; margin: how much more the best costs that differs by over 1 px there.
+def select_planes(total, d, a, b, out_d, out_a, out_b, margin):
+    """out = the candidate of least total at each pixel; margin = least total of those over 1 px away, less its own.
 
-    total, d, a, b (H,W,8) f32; out_d, out_a, out_b, margin (H,W) f32; margin inf where no plane differs so much.
+    Parameters
+    ----------
+    total, d, a, b : (H, W, 8) f32
+        Bits; px; px / px; px / px.
+    out_d, out_a, out_b, margin : (H, W) f32
+        Written; margin in bits, inf where all candidates lie within 1 px.
     """
     height, width = out_d.shape
     for y in range(height):
@@ -202,22 +266,48 @@ def choose(total, d, a, b, out_d, out_a, out_b, margin):
 
 
 @njit(cache=True, nogil=True)
-def put_pieces(pieces, planes, instead, slot, d, a, b):
-    """Into slot `slot` of d, a, b (H,W,8) the plane (a, b, c) of each pixel's piece; without one `instead` (H,W)."""
-    height, width = pieces.shape
+def put_segments(labels, planes, fallback, slot, d, a, b):
+    """Write the plane of each pixel's segment into slot `slot` of d, a, b.
+
+    Parameters
+    ----------
+    labels : (H, W) i32
+        Segment of each pixel.
+    planes : (count, 3) f64
+        a, b, c of each segment, d = a x + b y + c, NaN unknown.
+    fallback : (H, W) f32
+        px, disparity where the plane is unknown.
+    slot : int
+        Of d, a, b.
+    d, a, b : (H, W, 8) f32
+        Candidates.
+    """
+    height, width = labels.shape
     for y in range(height):
         for x in range(width):
-            p = planes[pieces[y, x]]
+            p = planes[labels[y, x]]
             if np.isfinite(p[0]):
                 d[y, x, slot] = p[0] * x + p[1] * y + p[2]
                 a[y, x, slot], b[y, x, slot] = p[0], p[1]
             else:
-                d[y, x, slot], a[y, x, slot], b[y, x, slot] = instead[y, x], 0, 0
+                d[y, x, slot], a[y, x, slot], b[y, x, slot] = fallback[y, x], 0, 0
 
 
 @njit(cache=True, nogil=True)
-def put_beside(from_d, from_a, from_b, across, down, slot, d, a, b):
-    """Into slot `slot` of d, a, b (H,W,8) the plane of the pixel (x + across, y + down), its own beyond the border."""
+def put_neighbours(from_d, from_a, from_b, across, down, slot, d, a, b):
+    """Write the plane of the pixel (x + across, y + down), clamped to the picture, into slot `slot` of d, a, b.
+
+    Parameters
+    ----------
+    from_d, from_a, from_b : (H, W) f32
+        Plane of each pixel.
+    across, down : int
+        px.
+    slot : int
+        Of d, a, b.
+    d, a, b : (H, W, 8) f32
+        Candidates.
+    """
     height, width = from_d.shape
     for y in range(height):
         v = min(max(y + down, 0), height - 1)
@@ -229,11 +319,23 @@ def put_beside(from_d, from_a, from_b, across, down, slot, d, a, b):
 
 @njit(cache=True, nogil=True)
 def put_enlarged(small_d, small_a, small_b, steps, first, height, slot, d, a, b):
-    """Into slots `slot`, .. of d, a, b (H,W,L) the planes of pixels of a smaller map around each pixel.
+    """Write planes of pixels of the coarser level around each pixel into slots `slot`, `slot` + 1, .. of d, a, b.
 
-    d, a, b: rows first, first + 1, .. of a picture of `height` rows; pixel centres at integers, x -> (x + 1/2) s - 1/2.
-    steps (n,2): which pixels of the smaller map, in steps across and down from the nearest one, on the side of the
-    pixel first: (1, 0) is the second nearest of the row. Those outside count as the nearest inside.
+    Pixel centres are integers, x -> (x + 1/2) s - 1/2 from level to level.
+
+    Parameters
+    ----------
+    small_d, small_a, small_b : (h, w) f32
+        Planes of the coarser level.
+    steps : (n, 2) int
+        Pixels of the coarser level, in steps across and down from the nearest one, on the side of the pixel first:
+        (1, 0) is the second nearest of the row. Clamped to the picture.
+    first, height : int
+        d, a, b hold the rows first, first + 1, .. of a picture of `height` rows.
+    slot : int
+        Of d, a, b.
+    d, a, b : (rows, W, L) f32
+        Candidates.
     """
     rows, width = d.shape[:2]
     h, w = small_d.shape
@@ -256,8 +358,8 @@ def put_enlarged(small_d, small_a, small_b, steps, first, height, slot, d, a, b)
 
 
 @njit(cache=True, nogil=True)
-def enlarged_state(small, first, height, shape):
-    """(H,W) u8 of the nearest pixel of a smaller map (h,w) u8, for rows first, first + 1, .. as in `put_enlarged`."""
+def enlarge_labels(small, first, height, shape):
+    """Return the nearest pixel of a coarser map (h,w) u8 for the rows first, first + 1, ..: see `put_enlarged`."""
     rows, width = shape
     h, w = small.shape
     out = np.empty(shape, np.uint8)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..disparity import MATCHERS
 from ..errors import StereoError
-from ..pipeline import Config, matched, search_range, stage_options, until_rectified
+from ..pipeline import Config, match_pair, search_range, stage_options, until_rectified
 from ..triangulation import point_map
 from . import command_line, stages
 from .page import POLICY, Page, filled, text
@@ -49,7 +49,7 @@ class Bench:
             start = time.perf_counter()
             inliers = self.view.inliers
             d_range = search_range(self.pair, self.matches.x1[inliers], self.matches.x2[inliers], config)
-            fused, _ = matched(self.pair, d_range, config)
+            fused, _ = match_pair(self.pair, d_range, config)
             points, _ = point_map(fused, self.pair, self.view)
             seconds = time.perf_counter() - start
         known = np.isfinite(points[..., 2])
