@@ -25,7 +25,7 @@ from stereo3d.features import DETECTORS
 from stereo3d.files import read_map
 from stereo3d.io.read_mesh import read_mesh
 from stereo3d.mesh import MESHERS
-from stereo3d.pipeline import Config
+from stereo3d.pipeline import Config, reconstruct
 
 SIZE = (320, 240)
 
@@ -1192,6 +1192,21 @@ def test_disparity_in_every_format_dense_and_sparse(run, rectified, tmp_path):
     assert run("disparity", *pair, "-o", tmp_path / "dense.npy", "--range", 0, 48, "--dense", "-q").out == ""
     dense = np.load(tmp_path / "dense.npy")
     assert np.isfinite(dense).all() and np.array_equal(dense[~np.isnan(npy)], npy[~np.isnan(npy)])
+
+
+@pytest.mark.parametrize("name", ["slanted", "swapped"])
+def test_the_map_of_the_command_is_that_of_a_run(run, rectified, tmp_path, name):
+    """Both by one path: steep surfaces and the fusion of both views included. Dense: the same, and the gaps filled."""
+    pair = pair_of(rectified, name)
+    result = reconstruct(*pair, config=Config(rectified=True))
+    found = ["--range", *result.d_range]
+    assert run("disparity", *pair, "-o", tmp_path / "d.npy", *found).code == 0
+    assert np.array_equal(np.load(tmp_path / "d.npy"), result.disparity, equal_nan=True)
+    assert run("disparity", *pair, "-o", tmp_path / "dense.npy", "--dense", *found).code == 0
+    dense, known = np.load(tmp_path / "dense.npy"), np.isfinite(result.disparity)
+    assert np.array_equal(dense[known], result.disparity[known]) and np.isfinite(dense).all() and not known.all()
+    truth = read_map(rectified / name / "disp_left.pfm")
+    assert np.mean(np.abs(dense - truth) < 1) > 0.97
 
 
 def test_a_negative_range(run, rectified, tmp_path):
