@@ -10,7 +10,7 @@ from stereo3d.errors import StereoError
 from stereo3d.geometry import fold_radius, fundamental_from_pose, hom, project, rotation_from_vector, undistort
 from stereo3d.rays import sample_map
 from stereo3d.rays import undistort as undistort_kernel
-from stereo3d.records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
+from stereo3d.records import Camera, DisparityMap, Photo, RectifiedPair, Rig, RightViewPixels, TwoView
 from stereo3d.rectification import rectified_positions, rectify
 from stereo3d.triangulation import MATCH_SIGMA, along_the_ray, point_map, triangulate, triangulate_between
 
@@ -127,11 +127,14 @@ def test_options_out_of_bounds_are_refused():
 def test_one_unknown_match_does_not_lose_the_others():
     """NaN in one match, or in one point, leaves the results of the others as they were."""
     pair, view = by_hand()
-    between = (np.array([20.5, 30.25, 40.0]), np.array([3, 4, 5]), np.array([8.0, 9.0, 10.0]), np.full(3, 0.1))
+    between = RightViewPixels(
+        np.array([20.5, 30.25, 40.0]), np.array([3, 4, 5]), np.array([8.0, 9.0, 10.0]), np.full(3, 0.1)
+    )
     expected = triangulate_between(between, pair, view)
-    for k in (0, 2):  # column, disparity
-        spoilt = [values.copy() for values in between]
-        spoilt[k][1] = np.nan
+    for name in ("x", "disparity"):
+        values = getattr(between, name).copy()
+        values[1] = np.nan
+        spoilt = replace(between, **{name: values})
         found = triangulate_between(spoilt, pair, view)
         assert np.array_equal(found.points, expected.points[[0, 2]]) and np.array_equal(
             found.after, expected.after[[0, 2]]
