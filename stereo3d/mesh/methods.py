@@ -95,11 +95,11 @@ class Sheet:
         from . import sheet
 
         everything = self.sigma.size if close else int(np.ceil(np.pi * radius**2))
-        order, starts = sheet.holes(self.points, everything)
+        order, starts = sheet.find_holes(self.points, everything)
         if len(starts) == 1:
             return self, 0
         points, sigma, filled = self.points.copy(), self.sigma.copy(), self.filled.copy()
-        count = int(sheet.fill(points, sigma, filled, order, starts, close).sum())
+        count = int(sheet.fill_holes(points, sigma, filled, order, starts, close).sum())
         return replace(self, points=points, sigma=sigma, filled=filled), count
 
     def thinned(self, step: int) -> "Sheet":
