@@ -73,7 +73,7 @@ class Sheet:
         given = self.points, self.ranges, self.sigma, self.tangent, self.pitch, radius, step, loose
 
         def rows(first: int):
-            sheet.planes(*given, first, min(first + 64, h), *out)
+            sheet.fit_local_planes(*given, first, min(first + 64, h), *out)
 
         with ThreadPoolExecutor() as pool:  # each band writes its own rows
             list(pool.map(rows, range(0, h, 64)))
@@ -111,7 +111,7 @@ class Sheet:
         nothing = replace(
             self.between, points=self.between.points[:0], sigma=self.between.sigma[:0], after=self.between.after[:0]
         )
-        points, sigma, filled = sheet.means(self.points, self.ranges, self.sigma, self.filled, self.tangent, step)
+        points, sigma, filled = sheet.block_means(self.points, self.ranges, self.sigma, self.filled, self.tangent, step)
         return replace(self, points=points, sigma=sigma, filled=filled, between=nothing)
 
 
@@ -167,7 +167,7 @@ def _network(sheet: Sheet, faces: int, tolerance: float, pitch: float):
     if min(h, w) < 2 or not pitch > 0:
         return none
     between = sheet.between
-    cell = adaptive.cells(kernels.edges(points, ranges, sigma, sheet.tangent), between.after)
+    cell = adaptive.classify_cells(kernels.edges(points, ranges, sigma, sheet.tangent), between.after)
     if not faces:  # every pixel is a vertex, and the better diagonal of each square is chosen
         cell[cell == adaptive.WHOLE] = adaptive.BROKEN
     size = 1 << int(np.ceil(np.log2(max(h, w) - 1))) if max(h, w) > 2 else 1
@@ -179,24 +179,25 @@ def _network(sheet: Sheet, faces: int, tolerance: float, pitch: float):
     more = len(between.after) > 0
     from_2 = all_points - between.centre if more else all_points
     ranges_2 = norms(from_2) if more else all_ranges
-    given = all_points, all_ranges, from_2, ranges_2, all_sigma, cell, between.after, sheet.tangent
-    ragged = ragged[: adaptive.broken(*given, ragged)]
+    view1, view2 = kernels.PointList(all_points, all_ranges, all_sigma), kernels.PointList(from_2, ranges_2, all_sigma)
+    count = adaptive.triangulate_broken_cells(view1, view2, cell, between.after, sheet.tangent, ragged)
+    ragged = ragged[:count]
 
     if faces:
-        err = adaptive.errors(points, cell, pitch, COARSEST_TOLERANCE_PX, size)
+        err = adaptive.split_errors(points, cell, pitch, COARSEST_TOLERANCE_PX, size)
         finite = err[(err > 0) & (err < np.inf)]
-        if adaptive.network(err, cell, tolerance, size, nothing)[0] + len(ragged) > faces:
+        if adaptive.extract_triangles(err, cell, tolerance, size, nothing)[0] + len(ragged) > faces:
             # every middle that is split makes two triangles more (one at an outline)
-            fewest = adaptive.network(err, cell, COARSEST_TOLERANCE_PX, size, nothing)[0] + len(ragged)
+            fewest = adaptive.extract_triangles(err, cell, COARSEST_TOLERANCE_PX, size, nothing)[0] + len(ragged)
             spare = max(0, (faces - fewest) // 2)
             if len(finite):
                 spare = min(spare, len(finite) - 1)
                 tolerance = float(np.partition(finite, len(finite) - 1 - spare)[len(finite) - 1 - spare])
-            if adaptive.network(err, cell, tolerance, size, nothing)[0] + len(ragged) > faces:
+            if adaptive.extract_triangles(err, cell, tolerance, size, nothing)[0] + len(ragged) > faces:
                 tolerance = COARSEST_TOLERANCE_PX
-        count, off = adaptive.network(err, cell, tolerance, size, nothing)
+        count, off = adaptive.extract_triangles(err, cell, tolerance, size, nothing)
         triangles = np.empty((count, 3), np.int32)
-        adaptive.network(err, cell, tolerance, size, triangles)
+        adaptive.extract_triangles(err, cell, tolerance, size, triangles)
         triangles = np.concatenate([triangles, ragged])
     else:
         triangles, off = ragged, 0.0
