@@ -5,6 +5,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stereo3d import epipolar, synthetic
 from stereo3d import geometry as g
@@ -130,6 +132,36 @@ def test_eight_point_of_many_matches_needs_little_memory():
     assert peak < 50e6
 
 
+def test_eight_point_takes_lists_and_single_precision():
+    matches, _ = synthetic.random_two_view(12, seed=2)
+    F = epipolar.eight_point(matches.x1, matches.x2)
+    assert np.array_equal(epipolar.eight_point(matches.x1.tolist(), matches.x2.tolist()), F)
+    single = epipolar.eight_point(matches.x1.astype(np.float32), matches.x2.astype(np.float32))
+    assert single.dtype == float and np.abs(g.sampson(single, matches.x1, matches.x2)).max() < 0.1
+    whole = epipolar.eight_point(np.rint(matches.x1).astype(int), np.rint(matches.x2).astype(int))
+    assert np.linalg.norm(whole) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.1, 733.3])
+@pytest.mark.parametrize("which", ["first", "second", "both"])
+def test_coincident_points_determine_no_fundamental_matrix(at, which):
+    matches, _ = synthetic.random_two_view(12, seed=2)
+    point = np.full((12, 2), at)
+    x1, x2 = (matches.x1 if which == "second" else point), (matches.x2 if which == "first" else point)
+    with pytest.raises(StereoError) as caught:
+        epipolar.eight_point(x1, x2)
+    assert caught.value.code == "few_matches" and "12" in caught.value.message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_eight_point_refuses_what_is_not_finite(value):
+    matches, _ = synthetic.random_two_view(12, seed=2)
+    x1 = matches.x1.copy()
+    x1[3, 0] = value
+    with pytest.raises(StereoError):
+        epipolar.eight_point(x1, matches.x2)
+
+
 @pytest.mark.parametrize("motion", STABLE)
 def test_seven_point_holds_the_truth_and_satisfies_its_equations(motion):
     matches, rig = synthetic.random_two_view(7 * 40, seed=1, motion=motion)
@@ -242,7 +274,7 @@ def test_cheirality_picks_the_true_one_of_four(motion):
     assert not epipolar.cheirality_mask(rig.R, -rig.t, y1, y2).any()
 
 
-def test_in_front_is_the_sign_of_both_depths():
+def test_cheirality_mask_is_the_sign_of_both_depths():
     rng = np.random.default_rng(6)
     R, t = g.rotation_from_vector([0.3, -0.5, 0.2]), np.array([0.8, -0.1, 0.6])
     X = rng.uniform(-6, 6, (400, 3))
@@ -728,3 +760,76 @@ def test_random_matches_have_no_pose(source):
     with pytest.raises(StereoError) as caught:
         epipolar.estimate_two_view(Matches(x1, x2, np.ones(60)), rig)
     assert caught.value.code == "no_overlap" and caught.value.numbers["matches"] == 60
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": -1},
+        {"threshold": 0},
+        {"threshold": np.nan},
+        {"threshold": np.inf},
+        {"threshold": 1001},
+        {"threshold": "wide"},
+        {"confidence": 2},
+        {"confidence": 0},
+        {"confidence": np.nan},
+        {"seed": 0.5},
+    ],
+)
+@pytest.mark.parametrize("posed", [False, True])
+def test_options_out_of_bounds_are_refused_by_name(options, posed):
+    matches, rig = synthetic.random_two_view(30, seed=15)
+    ((name, _),) = options.items()
+    with pytest.raises(StereoError) as caught:
+        epipolar.estimate_two_view(matches, rig if posed else unposed(rig), **options)
+    assert caught.value.code == "bad_option" and f"pose.{name}" in caught.value.message
+
+
+def test_a_confidence_of_one_is_allowed():
+    matches, rig = synthetic.random_two_view(30, seed=15)
+    view = epipolar.estimate_two_view(matches, unposed(rig), confidence=1)
+    assert max(pose_errors(view.R, view.t, rig)) < 1e-4
+
+
+def test_a_lens_fit_without_inliers_leaves_the_rig_as_it_is():
+    """No match lies within the threshold of its line, as where all rays meet behind."""
+    matches, rig = synthetic.random_two_view(40, seed=3)
+    guess = guessed(rig, 1.0)
+    x1, x2, _, focals = epipolar.centred_pixels(matches.x1, matches.x2, guess)
+    free = epipolar.free_lens_model(guess, focals).basis.shape[1]
+    fit = epipolar.fit_lens(rig.R, -rig.t, np.zeros(free), x1, x2, guess, focals, 1e-9)
+    assert fit.rig is guess and not fit.accepted and fit.focal_sigma == pytest.approx(np.log(1.5))
+    # and without any match the variance is that of the prior
+    model = epipolar.free_lens_model(guess, focals, full=True)
+    variance = epipolar.lens_variance(rig.R, rig.t, np.zeros(10), x1[:0], x2[:0], model, 1.0)
+    assert variance[0] == pytest.approx(np.log(1.5) ** 2)
+
+
+coordinates = st.one_of(
+    st.floats(-50, 2000), st.sampled_from([0.0, 640.0, np.nan, np.inf, -np.inf, 1e30, -1e200, 1.7e308])
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(*[coordinates] * 4), min_size=0, max_size=40),
+    st.integers(0, 30),
+    st.sampled_from(["given", "exif", "prior", "posed", "mixed"]),
+    st.sampled_from([(), (-0.2, 0.05, 0, 0)]),
+)
+def test_any_list_of_matches_gives_a_pose_or_a_stereo_error(rows, good, source, dist):
+    exact, rig = synthetic.random_two_view(30, seed=good, motion="converging")
+    x = np.concatenate([np.hstack([exact.x1, exact.x2])[:good], np.array(rows, dtype=float).reshape(-1, 4)])
+    sources = ("exif", "prior") if source == "mixed" else (source, source)
+    if source != "posed":
+        cams = (replace(c, source=s, dist=np.array(dist)) for c, s in zip((rig.cam1, rig.cam2), sources, strict=True))
+        rig = Rig(*cams)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        try:
+            view = epipolar.estimate_two_view(Matches(x[:, :2], x[:, 2:]), rig)
+        except StereoError as error:
+            assert error.code in ("few_matches", "no_overlap", "calibration_mismatch")
+            return
+    assert view.inliers.sum() >= epipolar.MIN_INLIERS and np.isfinite(x[view.inliers]).all()
+    assert np.allclose(view.R @ view.R.T, np.eye(3), atol=1e-9) and np.linalg.norm(view.t) == pytest.approx(1)

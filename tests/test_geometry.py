@@ -162,6 +162,46 @@ def test_undistort_is_nan_beyond_the_fold(dist):
     assert np.isnan(g.undistort(beyond @ K[:2, :2].T + K[:2, 2], K, dist)).all()
 
 
+@pytest.mark.parametrize("count", [4, 5, 8, 12])
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1)])
+def test_coefficients_in_a_column_or_a_row_are_the_same_lens(count, shape):
+    """OpenCV hands them out as (n, 1) or (1, n)."""
+    rng = np.random.default_rng(count)
+    dist = np.array(LENSES[count])
+    for n in (1, 4, 5, 8, 12):  # some of these shapes would broadcast
+        x = rng.uniform(-0.3, 0.3, (n, 2))
+        assert np.array_equal(g.distort(x, dist.reshape(shape)), g.distort(x, dist))
+        pixels = g.project(g.hom(x), K, dist=dist)
+        assert np.array_equal(g.project(g.hom(x), K, dist=dist.reshape(shape)), pixels)
+        assert np.array_equal(g.undistort(pixels, K, dist.reshape(shape)), g.undistort(pixels, K, dist))
+    assert g.fold_radius(dist.reshape(shape)) == g.fold_radius(dist)
+
+
+def test_fourteen_coefficients_are_taken_without_tilt_and_other_numbers_refused():
+    x, lens = np.array([[0.1, -0.2]]), LENSES[12]
+    assert np.array_equal(g.distort(x, [*lens, 0, 0]), g.distort(x, lens))
+    assert np.array_equal(g.distort(x, [-0.1]), g.distort(x, [-0.1, 0, 0, 0]))
+    with pytest.raises(ValueError, match="tilt"):
+        g.distort(x, [*lens, 0.01, 0])
+    for count in (3, 6, 7, 9, 11, 13, 15):
+        for function in (g.distort, lambda x, dist: g.undistort(x, K, dist)):
+            with pytest.raises(ValueError, match=f"coefficients, got {count}"):
+                function(x, np.full(count, 0.01))
+
+
+def test_points_that_lie_at_infinity_or_farther_give_no_warning():
+    far = np.array([[0.0, 0, 0], [1, 1, 1e-310], [1e200, 1, 1e-200], [1, 2, 4]])
+    with np.errstate(all="raise", under="ignore"):
+        for dist in (None, LENSES[5], LENSES[8]):
+            x = g.project(far, K, dist=dist)
+            assert np.isfinite(x[3]).all() and not np.isfinite(x[:3]).all(1).any()
+            assert np.isnan(g.undistort([[1e200, 0]], K, LENSES[8])).all()
+        assert not np.isfinite(g.transform(np.diag([1.0, 1, 0]), [[1, 2]])).any()
+        H = np.array([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]])  # sends x = 0 to infinity
+        errors = g.homography_errors(H, np.array([[0.0, 0], [0, 1], [2, 4]]), np.array([[1.0, 1], [1, 1], [1, 2]]))
+        assert errors.tolist() == [np.inf, np.inf, 0]
+
+
 def test_fold_radius_by_hand():
     assert g.fold_radius([]) == g.fold_radius([0.2, 0.1, 0, 0]) == np.inf
     assert g.fold_radius([-0.3, 0, 0.01, 0]) == pytest.approx(1 / np.sqrt(0.9))  # 1 - 0.9 r^2 = 0
@@ -276,6 +316,25 @@ def test_triangulation_of_noisy_matches_knows_no_scale_of_the_cameras():
     X = g.triangulate_points(P1, P2, matches.x1, matches.x2)
     scaled = g.triangulate_points(1e3 * P1, -1e-3 * P2, matches.x1, matches.x2)
     assert np.allclose(X, scaled, rtol=1e-9)
+
+
+def test_a_match_that_is_not_finite_leaves_the_others_their_points():
+    rng = np.random.default_rng(3)
+    X = np.concatenate([rng.uniform(-1, 1, (6, 2)), rng.uniform(4, 6, (6, 1))], 1)
+    P2 = np.column_stack([g.rotation_from_vector([0, 0.1, 0]), [-1.0, 0, 0]])
+    x1, x2 = g.project(X, np.eye(3)), g.project(X, np.eye(3), P2[:, :3], P2[:, 3])
+    x1[1, 0], x2[4] = np.nan, np.inf
+    found = g.triangulate_points(np.eye(3, 4), P2, x1, x2)
+    good = [0, 2, 3, 5]
+    assert np.abs(found[good] - X[good]).max() < 1e-12
+    assert np.isnan(found[[1, 4]]).all()
+    assert g.triangulate_points(np.eye(3, 4), P2, np.zeros((0, 2)), np.zeros((0, 2))).shape == (0, 3)
+
+
+def test_triangulation_takes_lists_and_integers():
+    P1, P2 = np.eye(3, 4, dtype=int), [[1, 0, 0, -2], [0, 1, 0, 0], [0, 0, 1, 0]]
+    assert np.allclose(g.triangulate_points(P1, P2, [[1, 2]], [[0, 2]]), [[2, 4, 2]])  # d = 1, b = 2: z = 2
+    assert np.allclose(g.triangulate_points(P1, P2, np.array([[1, 2]]), np.array([[0, 2]])), [[2, 4, 2]])
 
 
 def test_triangulation_by_hand():
