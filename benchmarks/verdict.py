@@ -166,8 +166,8 @@ def judge(left: Photo, right: Photo, rig: Rig, size: int):
         turn / unit,
         factor,
         d.median_parallax_angle(x1, x2, view),
-        d.direction_spread(x1, x2, view),
-        d.hidden_motion(x1, x2, view) / unit,
+        d.direction_sigma_deg(x1, x2, view),
+        d.weakest_motion_px(x1, x2, view) / unit,
         d.rival_motion(x1, x2, view)[1],
     )
     return figures, {f.code: f.severity for f in findings}

@@ -1,67 +1,108 @@
 """Is this pair reconstructible, and if not why: Matches, TwoView, Rig, Photos -> Findings.
 
-A finding is an "error" where no shape of this pair can be believed, a "warning" where the measured risk goes with a
+A finding is an "error" where no shape of this pair can be trusted, a "warning" where the measured risk comes with a
 wrong or incomplete shape, else "info". `benchmarks/verdict.py` prints every statistic over good and bad pairs.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
+from .epipolar import MAX_PIXEL, centred_pixels, pose_alone, sampson_jacobian
 from .geometry import (
     angle_deg,
     decompose_essential,
+    enforce_rotation,
     essential_from_pose,
     fit_homography,
     hom,
+    homography_errors,
     ideal_pixels,
     intersect_rays,
     project,
     rotation_angle_deg,
     rotation_from_vector,
     sampson,
-    skew,
     undistort,
 )
+from .least_squares import Schedule, State, damped_step, minimise
+from .options import Between, check_options, options_of
 from .ransac import RobustProblem, ransac
 from .records import Camera, Finding, Matches, Photo, Rig, TwoView
 
-# Thresholds are in px of a photo of longer side 1600 (`photo_unit`); features are no better than half a pixel of the
-# photo, however small it is.
-REFERENCE_SIDE, MIN_UNIT = 1600.0, 0.4
+# Lengths in px are those of a photo of longer side 1600 (`photo_unit`), but no less than this share of the photo's own:
+# features are no better than half a pixel of the photo, however small it is.
+REFERENCE_SIDE = 1600.0  # px
+MIN_UNIT = 0.4  # photo px
+
+# The thresholds below are measured by `benchmarks/verdict.py` over good and bad pairs.
 LOG_NFA_NO_OVERLAP = -10.0  # log10 of the number of false alarms; good pairs lie below -31
-PARALLAX_NONE, SHARE_NONE = 1.5, 0.95  # px, share: residual after the best homography; good pairs keep 20 px and .66
-PARALLAX_FLAT, SHARE_FLAT = 10.0, 0.72
-FOCAL_FACTORS = 0.4, 2.5  # of the focal that is told: between them lies the true one, if the told one is wrong
-PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
-REGIONS = 16  # of a photo, that lens and shutter treat alike: their matches' errors go together
-FOCAL_TILT = 5.0  # degrees: by so much the motion may turn with a guessed focal length before it is told
-# Two focal lengths that differ by less are taken for one lens's, as EXIF is known to 4 %: of two lenses the test for
-# one finds what is not there.
+MIN_MATCHES = 40  # inliers; fewer are worth a warning
+PARALLAX_NONE = 1.5  # px, 90 % residual after the best homography; good pairs keep 20
+SHARE_NONE = 0.95  # of the matches that the homography holds; good pairs .66
+PARALLAX_FLAT = 10.0  # px, as PARALLAX_NONE, of a scene that is nearly a plane
+SHARE_FLAT = 0.72  # as SHARE_NONE, of a scene that is nearly a plane
+FOCAL_TILT = 5.0  # degrees by which a wrong guess of the focal length turns the motion; more is worth a sentence
+# Below this relative difference the two photos are assumed to share a lens (EXIF is known to 4 %); the one-lens test is
+# invalid for two lenses.
 ONE_LENS = 0.05
-# Degrees between the rays. Of rendered scenes 77 % come out at 10 degrees, 62 % at 18, 43 % at 27, 25 % at 36.
-ANGLE_SMALL, ANGLE_LARGE = 1.0, 25.0
-SPREAD = 2.0  # degrees, standard error of t's direction
-RIVAL_DEG, RIVAL_COST = 10.0, 1.3  # another motion that far off explains the matches, at that much more error at most
-LIKE_CRITICAL = 0.02  # px that the matches see of a motion wrong by 1 degree: 0.3 px of noise then cost degrees
-LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its sight are wasted
-# Where the depth error of rendered pairs begins to grow (`benchmarks/verdict.py --risk`): blur of both photos, px at
-# the matching size (1.5 times the error at 1.6, twice at 2.1); of one photo alone, as the root of the difference of
-# squares (twice at 1, five times at 1.4); share of a photo that is black or white (1.1 times at .16, 1.5 at .35, 3 at
-# .6); grey levels between its darkest and lightest hundredth (1.4 times at 55, twice at 18).
-BLUR, BLUR_APART, MAX_CLIPPED, MIN_GREY_RANGE = 1.7, 1.0, 0.25, 40
-# Noise, grey levels at matching size. Of cameras that are known the depth of rendered pairs gets rough from here on;
-# a focal length that the pair itself has to tell suffers earlier. Real photos have less than 1.
-NOISE, NOISE_OF_FOCAL = 5.0, 2.0
+MIN_MATCHES_FOR_LENS = 60  # inliers; with fewer the focal length and distortion are not tested
+MIN_LENS_SIGMAS = 8  # standard errors by which matches must contradict a lens
+MIN_FOCAL_CHANGE = 1.15  # factor by which matches must contradict a focal length
+MIN_LENS_GAIN = 0.9  # of the cost that is left when the contradicted parameter is freed
+MIN_CORNER_BEND = 3.0  # px in the corner, of a lens that is called distorted
+# Of rendered scenes 77 % come out at 10 degrees between the rays, 62 % at 18, 43 % at 27, 25 % at 36.
+ANGLE_SMALL = 1.0  # degrees
+ANGLE_LARGE = 25.0  # degrees
+MIN_FORWARD_PARALLAX = 10  # px, about 5 % of depth; nearer to the epipole there is less
+MAX_BLIND_SHARE = 0.03  # of the photo around the epipole
+MAX_DIRECTION_SIGMA = 2.0  # degrees, standard error of the direction of t
+MAX_RIVAL_COST = 1.3  # cost of another motion in that of the estimate; below it the matches do not decide
+MIN_PX_PER_DEGREE = 0.02  # px that the matches see of a motion wrong by 1 degree; 0.3 px of noise then cost degrees
+MANY_OUTLIERS = 0.5  # share of inliers below which outliers are reported
+TOO_MANY_OUTLIERS = 0.3  # share of inliers below which they are a warning
+MOVED_PX = 4.0  # px from the epipolar line of a thing that moved
+MIN_MOVED = 20  # matches on a thing that moved
+MIN_MOVED_SHARE = 0.03  # of all matches on a thing that moved
+LARGE_MOVED_SHARE = 0.1  # of all matches; more is a warning
+TURNED_DEG = 30.0  # roll between the photos that is reported
+SCALE_NOTED = 1.4  # ratio of the sizes of a thing in both photos that is reported
+LARGE_SCALE = 2.0  # one photo from half the distance: three quarters of its view are wasted
+DIAGONAL_DEG = (15.0, 130.0)  # diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent
+
+# Where the depth error of rendered pairs begins to grow (`benchmarks/verdict.py --risk`).
+BLUR = 1.7  # px at matching size, of both photos: 1.5 times the error at 1.6, twice at 2.1
+BLUR_APART = 1.0  # px, of one photo alone, root of the difference of squares: twice at 1, five times at 1.4
+MAX_CLIPPED = 0.25  # share of a photo that is black or white: 1.1 times at .16, 1.5 at .35, 3 at .6
+MIN_GREY_RANGE = 40  # grey levels between the darkest and lightest hundredth: 1.4 times at 55, twice at 18
+NOISE = 5.0  # grey levels at matching size, of cameras that are known; real photos have less than 1
+NOISE_OF_FOCAL = 2.0  # grey levels, where the pair itself has to determine the focal length
 REPEATED = 0.7  # share of places with a twin nearby: a shelf of folded laundry has .88, ordinary photos 0 to .6
-DIAGONAL_DEG = 15.0, 130.0  # diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent
+EXPOSURE_NOTED = 1.5  # ratio of brightness that is reported
+MIN_MATCHES_OF_PHOTOS = 8  # with fewer the photos' exposures are not compared
+
+_NAMES = ("first", "second")
 
 
 def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
-    """What the matches say about the pair: findings of severity "info", "warning" or "error", each code once.
+    """Judge the pair by its matches.
 
-    rig: as it was given, before the estimate; `view.rig` holds the refined cameras. Errors: "no_overlap",
-    "pure_rotation", and "flat_scene" where the focal length is a guess or two motions explain the plane.
+    Parameters
+    ----------
+    matches : Matches
+        Photo pixels.
+    view : TwoView
+        The estimate; `view.rig` holds the refined cameras.
+    rig : Rig
+        The cameras as they were given, before the estimate.
+
+    Returns
+    -------
+    list of Finding
+        Each code once. Errors: "no_overlap", "pure_rotation", and "flat_scene" where the focal length is a guess or
+        two motions explain the plane.
     """
     unit = photo_unit(view.rig)
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
@@ -70,11 +111,11 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
     unsound = any(f.severity == "error" for f in findings)
     findings += _cameras(view, rig, x1, x2, unit, testable=not findings)
     findings += _baseline(view, x1, x2, unit)
-    if unsound:  # of a motion that is not there nothing else can be said
+    if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit)
     if not rig.posed:
         findings += _stability(view, x1, x2, unit, bool(flat))
-    return [*findings, *_forward(view, x1, x2, unit), *_outliers(matches, view, unit), *_stance(view, x1, x2)]
+    return [*findings, *_forward(view, x1, x2, unit), *_outliers(matches, view, unit), *_arrangement(view, x1, x2)]
 
 
 def photo_unit(rig: Rig) -> float:
@@ -82,7 +123,7 @@ def photo_unit(rig: Rig) -> float:
     return max(max(rig.cam1.size) / REFERENCE_SIDE, MIN_UNIT)
 
 
-# ------------------------------------------------------------------------------------------ what the matches say
+# ------------------------------------------------------------------------------- findings of the geometry
 
 
 def _overlap(matches: Matches, view: TwoView) -> list[Finding]:
@@ -99,7 +140,7 @@ def _overlap(matches: Matches, view: TwoView) -> list[Finding]:
                 "Do both photos show the same thing? Take them from nearer to each other.",
             )
         ]
-    if count < 40:
+    if count < MIN_MATCHES:
         return [
             Finding(
                 "few_matches",
@@ -112,18 +153,16 @@ def _overlap(matches: Matches, view: TwoView) -> list[Finding]:
     return []
 
 
-def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
-    """Can the pose be told from these matches? Not from those of one homography: a turn, or one plane."""
+def _flatness(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float) -> list[Finding]:
+    """Do these matches determine the pose? Those of one homography do not: a turn on the spot, or one plane."""
     parallax, share = homography_residual(x1, x2, unit)
     numbers = {"parallax_px": parallax / unit, "homography_share": share}
     words = f"one homography explains {100 * share:.0f} % of the matches to {parallax:.1f} px"
-    step = "Step sideways between the photos by about a tenth of the distance."
     strictly = parallax < PARALLAX_NONE * unit and share > SHARE_NONE
     if strictly:
-        # a lens that was fitted to a motion that is not there hides the turn: also by the cameras as they were told
-        found = [(*turn_residual(x1, x2, cameras), cameras.cam1.focal) for cameras in (view.rig, rig)]
-        turn, factor, focal = min(found)
-        factor *= focal / view.rig.cam1.focal
+        # a lens fitted to a motion that does not exist hides the turn: test the cameras as given, too
+        tested = [(*turn_residual(x1, x2, cameras), cameras.cam1.focal) for cameras in (view.rig, rig)]
+        turn, factor, focal = min(tested)
         numbers["turn_px"] = turn / unit
         if turn < PARALLAX_NONE * unit:
             return [
@@ -131,8 +170,8 @@ def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
                     "pure_rotation",
                     "error",
                     f"no parallax: {words}, and it is that of a camera that turned on the spot (to {turn:.1f} px).",
-                    {**numbers, "focal_factor": factor},
-                    step,
+                    {**numbers, "focal_factor": factor * (focal / view.rig.cam1.focal)},
+                    "Step sideways between the photos by about a tenth of the distance.",
                 )
             ]
     elif parallax > PARALLAX_FLAT * unit or share < SHARE_FLAT:
@@ -140,141 +179,22 @@ def _flatness(view: TwoView, rig: Rig, x1, x2, unit: float) -> list[Finding]:
     advice = "Include things at several depths, or step further sideways."
     severity, why = "warning", "the camera motion is uncertain"
     if strictly and {view.rig.cam1.source, view.rig.cam2.source} & {"prior", "estimated"}:
-        severity, why = "error", "without a known focal length that leaves the camera motion open"
+        severity, why = "error", "without a known focal length the camera motion is undetermined"
         advice = "Include things at several depths, or give the focal length (--focal-35mm)."
-    elif (rival := rival_motion(x1, x2, view))[1] < RIVAL_COST:
+    else:
         # two motions explain one plane (Longuet-Higgins 1986), unless one of them puts points behind a camera
-        severity, why = "error", f"so does another camera motion, {rival[0]:.0f} degrees off"
-        numbers["rival_deg"] = rival[0]
+        rival, cost = rival_motion(x1, x2, view)
+        if rival is not None and cost < MAX_RIVAL_COST:
+            severity, why = "error", f"so does another camera motion, {rival:.0f} degrees off"
+            numbers["rival_deg"] = rival
     begin = "the scene is one plane" if strictly else "the scene is nearly one plane"
     return [Finding("flat_scene", severity, f"{begin}: {words}; {why}.", numbers, advice)]
 
 
-def _cameras(view: TwoView, rig: Rig, x1, x2, unit: float, testable: bool) -> list[Finding]:
-    camera = view.rig.cam1
-    guess = camera.source == "prior" and not rig.posed and testable
-    found = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0)]
-    odd = _odd_field(camera) or _odd_field(view.rig.cam2)
-    if odd:
-        found.append(
-            Finding(
-                "focal_implausible",
-                "warning",
-                f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
-                "degrees, which few lenses have.",
-                {"field_deg": odd[1]},
-                "Check --focal, --fov or the calibration.",
-            )
-        )
-    if testable and not rig.posed and len(x1) >= 60:
-        found += _lens(view, x1, x2, unit, bool(odd))
-        if not any(f.code == "focal_implausible" for f in found):
-            found += _one_exif(view, rig, x1, x2)
-    return found
-
-
-def focal_finding(view: TwoView, tilt: float) -> Finding:
-    """The focal length of the first camera and how it is known: "focal", or "focal_unknown" where it is a guess.
-
-    tilt: degrees by which the motion may be wrong then (`focal_tilt`).
-    """
-    camera = view.rig.cam1
-    numbers = {"focal1_px": camera.focal, "focal2_px": view.rig.cam2.focal}
-    if view.focal_sigma is not None:
-        numbers["focal_sigma"] = view.focal_sigma
-    source = {
-        "given": "given",
-        "calibration": "from the calibration",
-        "exif": "from the photo's EXIF",
-        "estimated": "estimated from the two photos",
-        "prior": "a guess",
-    }.get(camera.source, camera.source)
-    message = f"focal length {camera.focal:.0f} px, {source}"
-    if camera.source_detail:
-        message += f" ({camera.source_detail})"
-    if camera.source != "prior":
-        return Finding("focal", "info", message + ".", numbers)
-    return Finding(
-        "focal_unknown",
-        "warning",
-        f"{message}: the pair cannot tell it, so depth may be stretched or squeezed by "
-        f"a factor of about {PRIOR_FACTOR:g}"
-        + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > FOCAL_TILT else "."),
-        {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": tilt},
-        "Give --focal-35mm (phones: 24 to 28) or a calibration.",
-    )
-
-
-def _odd_field(camera: Camera) -> tuple[float, float] | None:
-    field = 2 * np.degrees(np.arctan(np.hypot(*camera.size) / 2 / camera.focal))
-    return None if DIAGONAL_DEG[0] <= field <= DIAGONAL_DEG[1] else (camera.focal, float(field))
-
-
-def _lens(view: TwoView, x1, x2, unit: float, odd: bool) -> list[Finding]:
-    """Do the matches contradict the focal length, or the missing lens distortion?"""
-    focal, bend = freed_parameters(x1, x2, view)
-    found = []
-    known = view.rig.cam1.source in ("given", "calibration", "exif")
-    if known and not odd and _contradicted(focal, bend):
-        where = "that is given" if view.rig.cam1.source != "exif" else "that is in the EXIF"
-        found.append(_implausible(focal, f"the one {where} better."))
-    half = np.hypot(*view.rig.cam1.size) / 2
-    to_corner = half**3 / view.rig.cam1.focal**2  # px in the corner for a k1 of 1
-    corner = bend[0] * to_corner
-    undistorted = not np.any(view.rig.cam1.dist)
-    if undistorted and abs(corner) > max(8 * bend[1] * to_corner, 3 * unit) and bend[2] < 0.9 * min(1.0, focal[2]):
-        found.append(
-            Finding(
-                "lens_distortion",
-                "info",
-                f"the lens seems to bend the corners by {abs(corner):.0f} px "
-                f"({'barrel' if corner < 0 else 'pincushion'}).",
-                {"corner_px": float(corner)},
-                "A calibration of the camera (stereo3d calibrate) would take it out.",
-            )
-        )
-    return found
-
-
-def _contradicted(focal, bend) -> bool:
-    """Do the matches want another focal length? A bent lens looks like it, so the one that explains more is told."""
-    return abs(focal[0]) > max(8 * focal[1], np.log(1.15)) and focal[2] < 0.9 * min(1.0, bend[2])
-
-
-def _implausible(focal, words: str) -> Finding:
-    factor = float(np.exp(focal[0]))
-    return Finding(
-        "focal_implausible",
-        "warning",
-        f"the matches fit a focal length {factor:.2f} times {words}",
-        {"focal_factor": factor, "log_focal_deviation": focal[1]},
-        "Were the photos cropped or taken with another zoom? Check --focal-35mm or the calibration.",
-    )
-
-
-def _one_exif(view: TwoView, rig: Rig, x1, x2) -> list[Finding]:
-    """Of a pair of which one photo has EXIF: do the matches contradict it, if one lens took both?
-
-    Two lenses with centres of their own fit nearly any focal length. Photos of one size whose focal lengths come out
-    alike are of one lens, which the EXIF's must fit as it is.
-    """
-    cams = rig.cam1, rig.cam2
-    sources = [c.source for c in cams]
-    alike = abs(np.log(view.rig.cam2.focal / view.rig.cam1.focal)) < ONE_LENS and cams[0].size == cams[1].size
-    if not alike or sorted(sources) != ["exif", "prior"]:
-        return []
-    which = sources.index("exif")
-    focal, bend = freed_parameters(x1, x2, replace(view, rig=Rig(cams[which], cams[which])))
-    if not _contradicted(focal, bend):
-        return []
-    name = ("first", "second")[which]
-    return [_implausible(focal, f"the one in the EXIF of the {name} photo better, if one camera took both.")]
-
-
-def _baseline(view: TwoView, x1, x2, unit: float) -> list[Finding]:
+def _baseline(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float) -> list[Finding]:
     angle = median_parallax_angle(x1, x2, view)
     if angle < ANGLE_SMALL:
-        # dz/z = dx / (f angle): what half a reference pixel does
+        # dz/z = dx / (f angle), of half a reference pixel
         error = 0.5 * unit / (view.rig.cam1.focal * max(np.radians(angle), 1e-9))
         amount = f"half a pixel is {100 * error:.1f} % of depth" if error < 1 else "half a pixel is all of the depth"
         return [
@@ -299,8 +219,8 @@ def _baseline(view: TwoView, x1, x2, unit: float) -> list[Finding]:
     return []
 
 
-def _forward(view: TwoView, x1, x2, unit: float) -> list[Finding]:
-    """The epipole of photo 1 lies in it: towards it the parallax goes to zero, depth with it."""
+def _forward(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float) -> list[Finding]:
+    """The epipole of photo 1 lies in it: towards it the parallax goes to zero, and depth becomes uncertain."""
     to_camera2 = -view.R.T @ view.t
     if abs(to_camera2[2]) < 1e-3 * np.linalg.norm(to_camera2):
         return []
@@ -315,37 +235,37 @@ def _forward(view: TwoView, x1, x2, unit: float) -> list[Finding]:
     sine /= np.linalg.norm(d1, axis=1) * np.linalg.norm(d2, axis=1)
     radius = np.linalg.norm(x1 - epipole, axis=1)
     slope = float(np.nanmedian(view.rig.cam1.focal * sine / np.maximum(radius, 1)))
-    blind = min(10 * unit / max(slope, 1e-9), float(np.hypot(*size)))  # px within which parallax is below 10 px: 5 %
+    blind = min(MIN_FORWARD_PARALLAX * unit / max(slope, 1e-9), float(np.hypot(*size)))
     share = min(np.pi * blind**2 / float(size.prod()), 1.0)
     return [
         Finding(
             "forward_motion",
-            "warning" if share > 0.03 else "info",
-            "the camera moved towards what it shows: about "
-            f"({epipole[0]:.0f}, {epipole[1]:.0f}) px depth is uncertain, within some {blind:.0f} px "
-            f"({100 * share:.0f} % of the photo).",
+            "warning" if share > MAX_BLIND_SHARE else "info",
+            "the camera moved towards the scene: depth is uncertain within about "
+            f"{blind:.0f} px of ({epipole[0]:.0f}, {epipole[1]:.0f}) ({100 * share:.0f} % of the photo).",
             {"epipole_x": float(epipole[0]), "epipole_y": float(epipole[1]), "blind_px": blind, "blind_share": share},
             "Step sideways rather than forward.",
         )
     ]
 
 
-def _stability(view: TwoView, x1, x2, unit: float, flat: bool) -> list[Finding]:
-    found = []
-    spread = direction_spread(x1, x2, view)
-    if spread > SPREAD:
-        found.append(
+def _stability(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, flat: bool) -> list[Finding]:
+    """How well the matches determine the motion. flat: `_flatness` has compared other motions already."""
+    findings = []
+    sigma = direction_sigma_deg(x1, x2, view)
+    if sigma > MAX_DIRECTION_SIGMA:
+        findings.append(
             Finding(
                 "unstable_pose",
                 "warning",
-                f"the direction of the camera's motion is uncertain by {spread:.1f} degrees (standard error).",
-                {"spread_deg": spread},
+                f"the direction of the camera's motion is uncertain by {sigma:.1f} degrees (standard error).",
+                {"spread_deg": sigma},
                 "More overlap, more parallax, or a known focal length (--focal-35mm).",
             )
         )
     rival, cost = (None, np.inf) if flat else rival_motion(x1, x2, view)
-    if cost < RIVAL_COST:
-        found.append(
+    if rival is not None and cost < MAX_RIVAL_COST:
+        findings.append(
             Finding(
                 "critical_surface",
                 "warning",
@@ -355,41 +275,45 @@ def _stability(view: TwoView, x1, x2, unit: float, flat: bool) -> list[Finding]:
                 "Include things at several depths, or move another way.",
             )
         )
-    elif (seen := hidden_motion(x1, x2, view) / unit) < LIKE_CRITICAL and not flat and spread <= SPREAD:
-        found.append(
+    elif (
+        (seen := weakest_motion_px(x1, x2, view) / unit) < MIN_PX_PER_DEGREE
+        and not flat
+        and (sigma <= MAX_DIRECTION_SIGMA)
+    ):
+        findings.append(
             Finding(
                 "critical_surface",
                 "warning",
-                f"one degree of wrong motion moves the matches by {seen:.2f} px only: the "
+                f"a motion wrong by one degree moves the matches by {seen:.2f} px only: the "
                 "points lie near a critical surface, and small errors of the lens can bend the shape.",
                 {"px_per_degree": seen},
                 "Include things at several depths, or step further sideways.",
             )
         )
-    return found
+    return findings
 
 
 def _outliers(matches: Matches, view: TwoView, unit: float) -> list[Finding]:
-    found = []
+    findings = []
     share = float(view.inliers.mean())
-    if share < 0.5:
-        found.append(
+    if share < MANY_OUTLIERS:
+        findings.append(
             Finding(
                 "many_outliers",
-                "warning" if share < 0.3 else "info",
+                "warning" if share < TOO_MANY_OUTLIERS else "info",
                 f"{100 * share:.0f} % of {len(matches)} matches agree with the camera motion.",
                 {"inlier_share": share},
                 "Repeated texture, moving things or little overlap do this.",
             )
         )
-    moving = coherent_outliers(matches, view, 4 * unit)
+    moving = coherent_outliers(matches, view, MOVED_PX * unit)
     count = int(moving.sum())
-    if count >= 20 and count > 0.03 * len(matches):
+    if count >= MIN_MOVED and count > MIN_MOVED_SHARE * len(matches):
         x, y = np.median(matches.x1[moving], axis=0)
-        found.append(
+        findings.append(
             Finding(
                 "moving_objects",
-                "warning" if count > 0.1 * len(matches) else "info",
+                "warning" if count > LARGE_MOVED_SHARE * len(matches) else "info",
                 f"{count} matches about "
                 f"({x:.0f}, {y:.0f}) px agree with each other but not with the camera motion: something moved, or a "
                 "pattern repeats.",
@@ -397,15 +321,15 @@ def _outliers(matches: Matches, view: TwoView, unit: float) -> list[Finding]:
                 "Take both photos at once, or while nothing moves.",
             )
         )
-    return found
+    return findings
 
 
-def _stance(view: TwoView, x1, x2) -> list[Finding]:
-    """How the photos stand to each other: told, because it has been put right."""
-    found = []
+def _arrangement(view: TwoView, x1: np.ndarray, x2: np.ndarray) -> list[Finding]:
+    """How the photos stand to each other, where that is unusual: the run has taken it into account."""
+    findings = []
     centre2 = -view.R.T @ view.t
     if centre2[0] < -0.01 * np.linalg.norm(centre2):
-        found.append(
+        findings.append(
             Finding(
                 "swapped",
                 "info",
@@ -414,8 +338,8 @@ def _stance(view: TwoView, x1, x2) -> list[Finding]:
             )
         )
     roll = float(np.degrees(np.arctan2(view.R[1, 0] - view.R[0, 1], view.R[0, 0] + view.R[1, 1])))
-    if abs(roll) > 30:
-        found.append(
+    if abs(roll) > TURNED_DEG:
+        findings.append(
             Finding(
                 "turned",
                 "info",
@@ -424,9 +348,9 @@ def _stance(view: TwoView, x1, x2) -> list[Finding]:
             )
         )
     scale = median_scale(x1, x2, view)
-    if max(scale, 1 / scale) > 1.4:
+    if max(scale, 1 / scale) > SCALE_NOTED:
         near, factor = ("second", scale) if scale > 1 else ("first", 1 / scale)
-        found.append(
+        findings.append(
             Finding(
                 "different_scale",
                 "warning" if factor > LARGE_SCALE else "info",
@@ -435,114 +359,307 @@ def _stance(view: TwoView, x1, x2) -> list[Finding]:
                 "Take both photos from about the same distance, with the same zoom.",
             )
         )
-    return found
+    return findings
 
 
-# --------------------------------------------------------------------------------------------- what the photos say
+# --------------------------------------------------------------------------------- findings of the cameras
+
+
+def _cameras(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float, testable: bool) -> list[Finding]:
+    camera = view.rig.cam1
+    guess = camera.source == "prior" and not rig.posed and testable
+    findings = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0)]
+    odd = _odd_field(camera) or _odd_field(view.rig.cam2)
+    if odd:
+        findings.append(
+            Finding(
+                "focal_implausible",
+                "warning",
+                f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
+                "degrees, which few lenses have.",
+                {"field_deg": odd[1]},
+                "Check --focal, --fov or the calibration.",
+            )
+        )
+    if testable and not rig.posed and len(x1) >= MIN_MATCHES_FOR_LENS:
+        findings += _lens(view, x1, x2, unit, bool(odd))
+        if not any(f.code == "focal_implausible" for f in findings):
+            findings += _one_exif(view, rig, x1, x2)
+    return findings
+
+
+def focal_finding(view: TwoView, tilt: float) -> Finding:
+    """State the focal length of the first camera and how it is known.
+
+    Parameters
+    ----------
+    view : TwoView
+        The estimate.
+    tilt : float
+        Degrees by which the motion may be wrong where the focal length is a guess (`focal_tilt`).
+
+    Returns
+    -------
+    Finding
+        "focal", or "focal_unknown" where it is a guess.
+    """
+    camera = view.rig.cam1
+    numbers = {"focal1_px": camera.focal, "focal2_px": view.rig.cam2.focal}
+    if view.focal_sigma is not None:
+        numbers["focal_sigma"] = view.focal_sigma
+    source = {
+        "given": "given",
+        "calibration": "from the calibration",
+        "exif": "from the photo's EXIF",
+        "estimated": "estimated from the two photos",
+        "prior": "a guess",
+    }.get(camera.source, camera.source)
+    message = f"focal length {camera.focal:.0f} px, {source}"
+    if camera.source_detail:
+        message += f" ({camera.source_detail})"
+    if camera.source != "prior":
+        return Finding("focal", "info", message + ".", numbers)
+    return Finding(
+        "focal_unknown",
+        "warning",
+        f"{message}: the pair does not determine it, so depth may be stretched or squeezed by "
+        f"a factor of about {PRIOR_FACTOR:g}"
+        + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > FOCAL_TILT else "."),
+        {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": tilt},
+        "Give --focal-35mm (phones: 24 to 28) or a calibration.",
+    )
+
+
+def _odd_field(camera: Camera) -> tuple[float, float] | None:
+    """Focal length (px) and diagonal field of view (degrees) where few lenses have it."""
+    field = 2 * np.degrees(np.arctan(np.hypot(*camera.size) / 2 / camera.focal))
+    return None if DIAGONAL_DEG[0] <= field <= DIAGONAL_DEG[1] else (camera.focal, float(field))
+
+
+def _lens(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, odd: bool) -> list[Finding]:
+    """Do the matches contradict the focal length, or the missing lens distortion?"""
+    focal, k1 = freed_parameters(x1, x2, view)
+    findings = []
+    known = view.rig.cam1.source in ("given", "calibration", "exif")
+    if known and not odd and _contradicted(focal, k1):
+        where = "that is given" if view.rig.cam1.source != "exif" else "that is in the EXIF"
+        findings.append(_implausible(focal, f"the one {where} better."))
+    half = np.hypot(*view.rig.cam1.size) / 2
+    to_corner = half**3 / view.rig.cam1.focal**2  # px in the corner for a k1 of 1
+    corner = k1.value * to_corner
+    certain = abs(corner) > max(MIN_LENS_SIGMAS * k1.sigma * to_corner, MIN_CORNER_BEND * unit)
+    undistorted = not np.any(view.rig.cam1.dist)
+    if undistorted and certain and k1.cost < MIN_LENS_GAIN * min(1.0, focal.cost):
+        findings.append(
+            Finding(
+                "lens_distortion",
+                "info",
+                f"the lens seems to bend the corners by {abs(corner):.0f} px "
+                f"({'barrel' if corner < 0 else 'pincushion'}).",
+                {"corner_px": float(corner)},
+                "A calibration of the camera (stereo3d calibrate) would take it out.",
+            )
+        )
+    return findings
+
+
+def _contradicted(focal: "FreedParameter", k1: "FreedParameter") -> bool:
+    """Do the matches ask for another focal length? A distorted lens looks alike: only if that explains them worse."""
+    far = abs(focal.value) > max(MIN_LENS_SIGMAS * focal.sigma, np.log(MIN_FOCAL_CHANGE))
+    return bool(far and focal.cost < MIN_LENS_GAIN * min(1.0, k1.cost))
+
+
+def _implausible(focal: "FreedParameter", words: str) -> Finding:
+    factor = float(np.exp(focal.value))
+    return Finding(
+        "focal_implausible",
+        "warning",
+        f"the matches fit a focal length {factor:.2f} times {words}",
+        {"focal_factor": factor, "log_focal_deviation": focal.sigma},
+        "Were the photos cropped or taken with another zoom? Check --focal-35mm or the calibration.",
+    )
+
+
+def _one_exif(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray) -> list[Finding]:
+    """Of a pair of which one photo has EXIF: do the matches contradict it, if one lens took both?
+
+    Two lenses with centres of their own fit nearly any focal length. Photos of one size whose focal lengths come out
+    alike are of one lens, which the EXIF's must fit as it is.
+    """
+    cams = rig.cam1, rig.cam2
+    sources = [c.source for c in cams]
+    alike = abs(np.log(view.rig.cam2.focal / view.rig.cam1.focal)) < ONE_LENS and cams[0].size == cams[1].size
+    if not alike or sorted(sources) != ["exif", "prior"]:
+        return []
+    which = sources.index("exif")
+    focal, k1 = freed_parameters(x1, x2, replace(view, rig=Rig(cams[which], cams[which])))
+    if not _contradicted(focal, k1):
+        return []
+    return [_implausible(focal, f"the one in the EXIF of the {_NAMES[which]} photo better, if one camera took both.")]
+
+
+# ---------------------------------------------------------------------------------- findings of the photos
 
 
 def photo_findings(
-    left: Photo, right: Photo, matches: Matches, *, max_size: int = 1600, focal_sought: bool = False
+    left: Photo,
+    right: Photo,
+    matches: Matches,
+    *,
+    max_size: Annotated[int, Between(16, 32000)] = 1600,
+    focal_sought: bool = False,
 ) -> list[Finding]:
-    """What the photos themselves say: blur, noise, exposure, repeated texture.
+    """Judge the photos themselves: blur, noise, exposure, repeated texture.
 
-    matches: those that agree with the camera motion.  max_size: px, the longer side at which the photos are matched.
-    focal_sought: whether the pair itself had to tell the focal length, which bears less noise.
+    Parameters
+    ----------
+    left, right : Photo
+        The first and the second photo.
+    matches : Matches
+        Those that agree with the camera motion.
+    max_size : int
+        px, the longer side at which the photos are matched.
+    focal_sought : bool
+        Whether the pair itself has to determine the focal length, which bears less noise.
+
+    Returns
+    -------
+    list of Finding
+
+    Raises
+    ------
+    StereoError
+        "bad_option" for an option out of its bounds.
     """
-    greys, scales = zip(*(_reduced(p, max_size) for p in (left, right)), strict=True)
-    names = "first", "second"
-    findings = []
+    given = {"max_size": max_size, "focal_sought": focal_sought}
+    max_size, focal_sought = check_options("photos", options_of(photo_findings), given).values()
+    greys, scales = zip(*(reduced_grey(p, max_size) for p in (left, right)), strict=True)
+    findings = [*_blur(greys), *_noise(greys, focal_sought), *_exposure((left, right), greys)]
+    if len(matches) >= MIN_MATCHES_OF_PHOTOS:
+        x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
+        findings += [*_different_exposure(greys, x1, x2), *_repeated_texture(greys[0], x1)]
+    return findings
+
+
+def _blur(greys: Sequence[np.ndarray]) -> list[Finding]:
     blurs = [blur_width(grey) for grey in greys]
     worse = int(blurs[1] > blurs[0])
     apart = float(np.sqrt(blurs[worse] ** 2 - blurs[1 - worse] ** 2))
-    if blurs[worse] > BLUR or apart > BLUR_APART:
-        than = f", those of the {names[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
-        findings.append(
-            Finding(
-                "blur",
-                "warning",
-                f"the {names[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
-                f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
-                {"blur_px": blurs[worse], "apart_px": apart},
-                "Hold the camera still and focus on the thing.",
-            )
+    if blurs[worse] <= BLUR and apart <= BLUR_APART:
+        return []
+    than = f", those of the {_NAMES[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
+    return [
+        Finding(
+            "blur",
+            "warning",
+            f"the {_NAMES[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
+            f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
+            {"blur_px": blurs[worse], "apart_px": apart},
+            "Hold the camera still and focus on the thing.",
         )
+    ]
+
+
+def _noise(greys: Sequence[np.ndarray], focal_sought: bool) -> list[Finding]:
     noises = [noise_level(grey) for grey in greys]
     worse = int(noises[1] > noises[0])
-    if noises[worse] > (NOISE_OF_FOCAL if focal_sought else NOISE):
-        focal = ", and the focal length, which the pair itself has to tell, may be wrong" if focal_sought else ""
-        findings.append(
-            Finding(
-                "noise",
-                "warning",
-                f"the {names[worse]} photo is noisy: {noises[worse]:.1f} grey levels of 255 (standard "
-                f"deviation) at {max(greys[worse].shape)} px; depth is rough{focal}.",
-                {"noise_levels": noises[worse]},
-                "More light or a lower ISO; photos of more pixels, which are averaged"
-                + ("; or give the focal length (--focal-35mm)." if focal_sought else "."),
-            )
+    if noises[worse] <= (NOISE_OF_FOCAL if focal_sought else NOISE):
+        return []
+    focal = ", and the focal length, which the pair itself has to determine, may be wrong" if focal_sought else ""
+    return [
+        Finding(
+            "noise",
+            "warning",
+            f"the {_NAMES[worse]} photo is noisy: {noises[worse]:.1f} grey levels of 255 (standard "
+            f"deviation) at {max(greys[worse].shape)} px; depth is rough{focal}.",
+            {"noise_levels": noises[worse]},
+            "More light or a lower ISO; photos of more pixels, which are averaged"
+            + ("; or give the focal length (--focal-35mm)." if focal_sought else "."),
         )
-    clipped = [clipped_share(photo) for photo in (left, right)]
+    ]
+
+
+def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray]) -> list[Finding]:
+    clipped = [clipped_share(photo) for photo in photos]
     worse = int(clipped[1] > clipped[0])
-    ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
     if clipped[worse] > MAX_CLIPPED:
-        findings.append(
+        return [
             Finding(
                 "bad_exposure",
                 "warning",
-                f"{100 * clipped[worse]:.0f} % of the {names[worse]} photo is black or white without detail.",
+                f"{100 * clipped[worse]:.0f} % of the {_NAMES[worse]} photo is black or white without detail.",
                 {"clipped_share": clipped[worse]},
                 "Expose for the thing itself.",
             )
-        )
-    elif min(ranges) < MIN_GREY_RANGE:
+        ]
+    ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
+    if min(ranges) < MIN_GREY_RANGE:
         worse = int(ranges[1] < ranges[0])
-        findings.append(
+        return [
             Finding(
                 "bad_exposure",
                 "warning",
-                f"the {names[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
+                f"the {_NAMES[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
                 "levels of 255 between its dark and its light.",
                 {"grey_range": ranges[worse]},
                 "More light, or a longer exposure.",
             )
+        ]
+    return []
+
+
+def _different_exposure(greys: Sequence[np.ndarray], x1: np.ndarray, x2: np.ndarray) -> list[Finding]:
+    gain = exposure_ratio(greys[0], greys[1], x1, x2)
+    if max(gain, 1 / gain) <= EXPOSURE_NOTED:
+        return []
+    name, factor = ("second", gain) if gain > 1 else ("first", 1 / gain)
+    return [
+        Finding(
+            "different_exposure",
+            "info",
+            f"the {name} photo is {factor:.1f} times as bright; the matching does not mind.",
+            {"ratio": gain},
+            "Lock the exposure.",
         )
-    if len(matches) >= 8:
-        x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
-        gain = exposure_ratio(*greys, x1, x2)
-        if max(gain, 1 / gain) > 1.5:
-            name, factor = ("second", gain) if gain > 1 else ("first", 1 / gain)
-            findings.append(
-                Finding(
-                    "different_exposure",
-                    "info",
-                    f"the {name} photo is {factor:.1f} times as bright; the matching does not mind.",
-                    {"ratio": gain},
-                    "Lock the exposure.",
-                )
-            )
-        repeated = repeated_share(greys[0], x1)
-        if repeated > REPEATED:
-            findings.append(
-                Finding(
-                    "repeated_texture",
-                    "info",
-                    f"{100 * repeated:.0f} % of the places looked at have a twin nearby: a "
-                    "pattern repeats, and the matching may take one for the other.",
-                    {"repeated_share": repeated},
-                    "Include something that is there only once.",
-                )
-            )
-    return findings
+    ]
+
+
+def _repeated_texture(grey: np.ndarray, x: np.ndarray) -> list[Finding]:
+    repeated = repeated_share(grey, x)
+    if repeated <= REPEATED:
+        return []
+    return [
+        Finding(
+            "repeated_texture",
+            "info",
+            f"{100 * repeated:.0f} % of the places looked at have a twin nearby: a "
+            "pattern repeats, and the matching may take one for the other.",
+            {"repeated_share": repeated},
+            "Include something that is there only once.",
+        )
+    ]
 
 
 def blur_width(grey: np.ndarray) -> float:
-    """Standard deviation, px, of the blur of the sharpest edges: s = s0 / sqrt(q^2 - 1), the wider of x and y.
+    """s = s0 / sqrt(q^2 - 1): standard deviation, px, of the blur of the sharpest edges, the wider of x and y.
 
-    q: |d g| over |d (g * G(s0))| at the edges, G a Gaussian of s0 = 1 px; for a step edge blurred by G(s) that is
-    sqrt(s^2 + s0^2) / s. Taken along x and along y by themselves, since a camera that moves blurs one way.
-    Below 1 px it comes out too wide by up to a third (the derivative is a difference over two pixels).
-    Source: Zhuo and Sim, Defocus map estimation from a single image, 2011.
+    q is |d g| over |d (g * G(s0))| at the edges, G a Gaussian of s0 = 1 px; for a step edge blurred by G(s) that is
+    sqrt(s^2 + s0^2) / s. Measured along x and along y separately, since a camera that moves blurs one way. Below 1 px
+    it comes out too wide by up to a third (the derivative is a difference over two pixels).
+
+    Parameters
+    ----------
+    grey : (H, W) uint8
+        Picture.
+
+    Returns
+    -------
+    float
+        px; 0 where there are too few edges.
+
+    References
+    ----------
+    Zhuo and Sim, Defocus map estimation from a single image, 2011.
     """
     import cv2
 
@@ -560,22 +677,37 @@ def blur_width(grey: np.ndarray) -> float:
 
 
 def noise_level(grey: np.ndarray, *, block: int = 32) -> float:
-    """Standard deviation of the noise, grey levels: n^2 = (4 s1^2 - s2^2) / 3, of the flattest blocks' median s1, s2.
+    """n^2 = (4 s1^2 - s2^2) / 3: standard deviation of the noise, grey levels, in the flattest blocks.
 
-    s1, s2: root mean square of the diagonal details (a - b - c + d) / 2 of squares of 2 x 2 px, and of the sums
-    (a + b + c + d) / 2 of such squares (Haar's wavelet at two scales). White noise has s1 = s2 = n, while what a lens
-    draws has at least twice the detail at the next scale, so that texture counts for nothing; where it hides the noise
-    the value is too low. Blocks of `block`^2 px, the quarter with the least s2, none that is nearly black or white,
-    where noise is cut off; 0 where fewer than 4 are left.
-    Source: Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994, for noise by the finest details.
+    s1 and s2 are the root mean squares of the diagonal details (a - b - c + d) / 2 of squares of 2 x 2 px, and of the
+    sums (a + b + c + d) / 2 of such squares (Haar's wavelet at two scales); the median of the blocks counts. White
+    noise has s1 = s2 = n, while the picture of a lens has at least twice the detail at the next scale, so that texture
+    counts for nothing; where it hides the noise the value is too low.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8
+        Picture.
+    block : int
+        px. The quarter of the blocks with the least s2 is used, none that is nearly black or white, where noise is cut
+        off.
+
+    Returns
+    -------
+    float
+        Grey levels; 0 where fewer than 4 blocks are left.
+
+    References
+    ----------
+    Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994, for noise by the finest details.
     """
     h, w = (n // block for n in grey.shape)
 
-    def squares(x):
+    def squares(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a, b, c, d = x[::2, ::2], x[::2, 1::2], x[1::2, ::2], x[1::2, 1::2]
         return (a - b - c + d) / 2, (a + b + c + d) / 2
 
-    def blocks(x):
+    def blocks(x: np.ndarray) -> np.ndarray:
         n = len(x) // max(h, 1)
         return x.reshape(h, n, w, n).swapaxes(1, 2).reshape(h * w, n * n)
 
@@ -593,13 +725,25 @@ def noise_level(grey: np.ndarray, *, block: int = 32) -> float:
 
 
 def clipped_share(photo: Photo) -> float:
-    """Share of the pixels whose channels are all below 4 or all above 251."""
+    """Share of the pixels whose channels are all below 4 or all above 251, of some 400 rows and columns."""
     pixels = photo.pixels[:: max(1, photo.size[1] // 400), :: max(1, photo.size[0] // 400)]
     return float(((pixels < 4).all(-1) | (pixels > 251).all(-1)).mean())
 
 
 def exposure_ratio(grey1: np.ndarray, grey2: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> float:
-    """Median ratio of the brightness (of the file's own numbers, 8 x 8 px means) of photo 2 to photo 1 at x1, x2."""
+    """Median ratio of the brightness of photo 2 to that of photo 1 at the matches, in the files' own grey levels.
+
+    Parameters
+    ----------
+    grey1, grey2 : (H, W) uint8
+        Pictures; the brightness is the mean of 8 x 8 px.
+    x1, x2 : (N, 2) float64
+        Matches, px of these pictures.
+
+    Returns
+    -------
+    float
+    """
     import cv2
 
     means = []
@@ -611,9 +755,25 @@ def exposure_ratio(grey1: np.ndarray, grey2: np.ndarray, x1: np.ndarray, x2: np.
 
 
 def repeated_share(grey: np.ndarray, x: np.ndarray, *, places: int = 60, radius: int = 7, reach: int = 100) -> float:
-    """Share of the places x (N,2) px whose patch has a twin: normalised correlation above 0.9 elsewhere nearby.
+    """Share of the places whose patch has a twin: normalised correlation above 0.9 elsewhere nearby.
 
-    Patches of (2 radius + 1)^2 px, twins farther than 2 radius and nearer than `reach` px, in one photo.
+    Parameters
+    ----------
+    grey : (H, W) uint8
+        Picture.
+    x : (N, 2) float64
+        Places, px.
+    places : int
+        Places at most.
+    radius : int
+        px; patches of (2 radius + 1)^2 px, twins farther than 2 radius.
+    reach : int
+        px; twins nearer than this.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 where the picture is too small.
     """
     import cv2
 
@@ -636,32 +796,71 @@ def repeated_share(grey: np.ndarray, x: np.ndarray, *, places: int = 60, radius:
     return twins / len(x)
 
 
-def _reduced(photo: Photo, max_size: int) -> tuple[np.ndarray, float]:
+def reduced_grey(photo: Photo, max_size: int) -> tuple[np.ndarray, float]:
+    """Return the photo in grey levels (H, W) uint8, its longer side at most `max_size` px, and the scale."""
     import cv2
 
     grey = cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY)
-    share = min(1.0, max_size / max(photo.size))
-    size = tuple(max(1, round(n * share)) for n in photo.size)
-    return (cv2.resize(grey, dsize=size, interpolation=cv2.INTER_AREA) if share < 1 else grey), share
+    scale = min(1.0, max_size / max(photo.size))
+    size = tuple(max(1, round(n * scale)) for n in photo.size)
+    return (cv2.resize(grey, dsize=size, interpolation=cv2.INTER_AREA) if scale < 1 else grey), scale
 
 
 # ----------------------------------------------------------------------------------------------------- statistics
 
+FOCAL_FACTORS = (0.4, 2.5)  # of the focal length as it is known: if that is wrong, the true one lies between them
+SAME_PHOTO_PX = 0.5  # px of the reference size; less motion is none
+HOMOGRAPHY_PX = 3  # px of the reference size, of a match that belongs to the homography
+TURN_ROUNDS = 4  # of fitting a turn without the worst matches
+TURN_OUTLIER = 3  # median errors; a wrong match that lies on its epipolar line must not pull at the turn
+NEIGHBOURS = 8  # outliers nearest to an outlier that are compared with it
+MIN_ALIKE = 5  # of them that must move as it does
+
 
 def same_photo(matches: Matches, size1: tuple[int, int], size2: tuple[int, int]) -> float | None:
-    """Motion (px, 90 % quantile of |x1 - x2|) of two pictures that are one, below half a reference pixel; else None."""
+    """Return the motion of two pictures that are one: 90 % quantile of |x1 - x2|, below half a reference pixel.
+
+    Parameters
+    ----------
+    matches : Matches
+        Photo pixels.
+    size1, size2 : (int, int)
+        Width and height of the photos, px.
+
+    Returns
+    -------
+    float or None
+        px; None where the pictures differ.
+    """
     if size1 != size2 or len(matches) == 0:
         return None
     motion = float(np.quantile(np.linalg.norm(matches.x1 - matches.x2, axis=1), 0.9))
-    return motion if motion < 0.5 * max(size1) / REFERENCE_SIDE else None
+    return motion if motion < SAME_PHOTO_PX * max(size1) / REFERENCE_SIDE else None
 
 
 def false_alarms(matches: Matches, view: TwoView) -> float:
-    """log10 of the number of false alarms of the epipolar geometry (Moisan and Stival 2004, a contrario).
+    """NFA(k) = (n - 5) C(n, k) C(k, 5) alpha_k^(k - 5): log10 of the number of false alarms of the epipolar geometry.
 
-    NFA(k) = (n - 5) C(n, k) C(k, 5) alpha_k^(k - 5), alpha_k = 2 D / A times the k-th smallest distance to the epipolar
-    line (D diagonal, A area of picture 2); the least over k. Below 0: not expected once in random matches.
+    alpha_k = 2 D / A times the k-th smallest distance to the epipolar line (D diagonal, A area of picture 2); the
+    least over k. Below 0: not expected once in random matches.
+
+    Parameters
+    ----------
+    matches : Matches
+        All, inliers or not.
+    view : TwoView
+        The epipolar geometry.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Moisan and Stival, A probabilistic criterion to detect rigid point matches between two images, 2004.
     """
+    from scipy.special import gammaln
+
     rig = view.rig
     x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
     distance = np.sort(np.nan_to_num(np.abs(sampson(view.F, x1, x2)), nan=np.inf))
@@ -670,11 +869,10 @@ def false_alarms(matches: Matches, view: TwoView) -> float:
         return 0.0
     w, h = rig.cam2.size
     k = np.arange(6, n + 1)
+    distance = np.minimum(distance, w * h)  # px; farther lies no picture, and the product would overflow
     alpha = np.clip(2 * np.hypot(w, h) / (w * h) * np.maximum(distance[5:], 0.05), 1e-12, 1.0)
 
-    from scipy.special import gammaln
-
-    def log_binomial(a, b):
+    def log_binomial(a: int | np.ndarray, b: int | np.ndarray) -> np.ndarray:
         return gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1)
 
     # five-point samples give up to ten models
@@ -683,33 +881,55 @@ def false_alarms(matches: Matches, view: TwoView) -> float:
 
 
 def homography_residual(x1: np.ndarray, x2: np.ndarray, unit: float = 1.0) -> tuple[float, float]:
-    """90 % quantile (px) of the residuals after the homography that explains most matches, and its share of them.
+    """Measure what one homography leaves: 90 % quantile of |x2 - H x1|, H the one that explains most matches.
 
-    unit: px of this photo in one px of the reference size; a match belongs to the homography within 3 units.
+    Parameters
+    ----------
+    x1, x2 : (N, 2) float64
+        Matches, px.
+    unit : float
+        Photo px in one px of the reference size; a match belongs to the homography within 3 units.
+
+    Returns
+    -------
+    residual, share : float
+        px, and the share of the matches that belong to the homography.
     """
-
-    def residuals(H, which):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            y = hom(x1[which]) @ np.swapaxes(H, -1, -2)
-            return np.linalg.norm(y[..., :2] / y[..., 2:] - x2[which], axis=-1)
-
-    def refine(_, agree):
-        return fit_homography(x1[agree], x2[agree]) if len(agree) >= 4 else None
-
-    problem = RobustProblem(len(x1), 4, lambda s: fit_homography(x1[s], x2[s]), residuals, refine)
-    estimate = ransac(problem, threshold=3 * unit, seed=0)
+    problem = RobustProblem(
+        len(x1),
+        4,
+        lambda sample: fit_homography(x1[sample], x2[sample]),
+        lambda H, which: homography_errors(H, x1[which], x2[which]),
+        lambda _, agree: fit_homography(x1[agree], x2[agree]) if len(agree) >= 4 else None,
+    )
+    estimate = ransac(problem, threshold=HOMOGRAPHY_PX * unit, seed=0)
     if estimate is None:
         return float("inf"), 0.0
-    r = np.nan_to_num(residuals(estimate.model[None], slice(None))[0], nan=np.inf)
+    r = np.minimum(homography_errors(estimate.model, x1, x2), MAX_PIXEL)
     return float(np.quantile(r, 0.9)), float(estimate.inliers.mean())
 
 
 def turn_residual(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> tuple[float, float]:
-    """90 % quantile (px of photo 2) of |x2 - K2 R K1^-1 x1|, with the best R and the best common factor of both focals.
+    """Measure what a turn leaves: 90 % quantile of |x2 - K2 R K1^-1 x1|, with the best R and common factor of focals.
 
-    Returns it and the factor, within FOCAL_FACTORS: a turn seen with a wrong focal length fits no rotation, but a
-    parallax that the wrong focal makes look like depth goes away with the right one. The rotation is that of the least
-    squared differences of unit rays, without the worst (Horn 1987; Kabsch 1976).
+    A turn seen with a wrong focal length fits no rotation, but a parallax that the wrong focal makes look like depth
+    goes away with the right one.
+
+    Parameters
+    ----------
+    x1, x2 : (N, 2) float64
+        Matches, photo px.
+    rig : Rig
+        The cameras.
+
+    Returns
+    -------
+    residual, factor : float
+        px of photo 2, and the factor of both focal lengths, within `FOCAL_FACTORS`.
+
+    References
+    ----------
+    Kabsch 1976; Horn 1987 (the rotation of the least squared differences of unit rays, without the worst).
     """
     from scipy.optimize import minimize_scalar
 
@@ -717,258 +937,72 @@ def turn_residual(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> tuple[float, floa
     known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
     y1, y2 = y1[known], y2[known]
 
-    def residual(log_factor):
-        factor = np.exp(log_factor)
-        d1, d2 = (hom(y / factor) for y in (y1, y2))
-        d1, d2 = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
-        keep = np.ones(len(d1), bool)
-        for _ in range(4):  # a wrong match that happens to lie on its epipolar line must not pull at the turn
-            U, _, Vt = np.linalg.svd(d2[keep].T @ d1[keep])
-            R = U @ np.diag([1, 1, np.linalg.det(U @ Vt)]) @ Vt
-            p = d1 @ R.T
-            ahead = np.where(p[:, 2] > 0.05, p[:, 2], np.nan)
-            error = np.linalg.norm(factor * p[:, :2] / ahead[:, None] - y2, axis=1)
-            error = np.nan_to_num(rig.cam2.focal * error, nan=1e6)
-            keep = error <= 3 * np.median(error)
-        return float(np.quantile(error, 0.9))
+    def residual(log_factor: float) -> float:
+        return _turn_error(y1, y2, np.exp(log_factor), rig.cam2.focal)
 
-    ladder = np.linspace(*np.log(FOCAL_FACTORS), 13)
+    ladder = np.linspace(np.log(FOCAL_FACTORS[0]), np.log(FOCAL_FACTORS[1]), 13)
     k = int(np.argmin([residual(a) for a in ladder]))
     around = ladder[max(k - 1, 0)], ladder[min(k + 1, len(ladder) - 1)]
     best = minimize_scalar(residual, bounds=around, method="bounded", options={"xatol": 1e-3})
     return float(best.fun), float(np.exp(best.x))
 
 
+def _turn_error(y1: np.ndarray, y2: np.ndarray, factor: float, focal2: float) -> float:
+    """90 % quantile (px) of what the best rotation leaves, both focal lengths multiplied by `factor`."""
+    d1, d2 = (hom(y / factor) for y in (y1, y2))
+    d1, d2 = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
+    keep, error = np.ones(len(d1), bool), np.full(len(d1), np.inf)
+    for _ in range(TURN_ROUNDS):
+        p = d1 @ enforce_rotation(d2[keep].T @ d1[keep]).T
+        ahead = np.where(p[:, 2] > 0.05, p[:, 2], np.nan)
+        error = np.linalg.norm(factor * p[:, :2] / ahead[:, None] - y2, axis=1)
+        error = np.nan_to_num(focal2 * error, nan=1e6)
+        keep = error <= TURN_OUTLIER * np.median(error)
+    return float(np.quantile(error, 0.9))
+
+
 def median_parallax_angle(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
-    """Median angle, degrees, between the two rays of a match."""
+    """Median angle, degrees, between the two rays of a match. x1, x2: (N, 2) photo px."""
     d1 = hom(undistort(x1, view.rig.cam1.K, view.rig.cam1.dist)) @ view.R.T
     d2 = hom(undistort(x2, view.rig.cam2.K, view.rig.cam2.dist))
     sine = np.linalg.norm(np.cross(d1, d2), axis=1)
     return float(np.degrees(np.nanmedian(np.arctan2(sine, np.sum(d1 * d2, 1)))))
 
 
-def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
-    """Covariance (5,5) of the pose from its matches (N,2), and the tangents (2,3): exp([w]x) R and t + |t| s tangents.
-
-    s^2 (J^T J)^-1 of the Sampson residuals, as in `direction_spread`, times 1 + rho (N / 16 - 1): neighbouring matches
-    share a part rho of their variance (what lens and shutter do to a region of the photo), and of such regions a photo
-    has some four by four. rho is the covariance of a residual with the mean of its 16 neighbours'.
-    """
-    from scipy.spatial import cKDTree
-
-    from .posefit import tangent_basis
-
-    r, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
-    noise = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
-    few = np.clip(r, -3 * noise, 3 * noise)
-    k = min(REGIONS + 1, len(r))
-    near = cKDTree(x1).query(x1, k=k)[1].reshape(len(r), k)
-    shared = float(np.clip(np.mean(few * few[near[:, 1:]].mean(1)) / np.mean(few**2), 0, 1)) if k > 1 else 0.0
-    factor = 1 + shared * max(0.0, len(r) / REGIONS - 1)
-    return factor * noise**2 * np.linalg.pinv(J.T @ J), tangent_basis(_direction(view))
-
-
-def direction_spread(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
-    """Standard deviation of t's direction, degrees, from the curvature of the Sampson error at the estimate.
-
-    Covariance of five parameters (rotation, direction): s^2 (J^T J)^-1 with s the residuals' robust deviation, times
-    the 2 of the two tangent directions.
-    """
-    r, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
-    noise = 1.4826 * np.median(np.abs(r))
-    covariance = max(noise, 1e-6) ** 2 * np.linalg.pinv(J.T @ J)
-    return float(np.degrees(np.sqrt(max(np.trace(covariance[3:, 3:]), 0))))
-
-
-def hidden_motion(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
-    """Root mean square change (px) of the Sampson residuals under the least visible change of motion by one degree.
-
-    The least singular value of J / sqrt(N), J (N,5) the derivative by rotation and direction, times a degree. To first
-    order the points of no change lie on a quadric through both camera centres, the critical surface (Horn, Relative
-    orientation, 1990; Maybank, Theory of reconstruction from image motion, 1993); 0: they all do.
-    """
-    _, J = _linearised(view.R, _direction(view), _AS_IT_IS, _NOTHING, *_centred(x1, x2, view.rig))
-    return float(np.linalg.svd(J, compute_uv=False)[-1] / np.sqrt(len(J)) * np.pi / 180)
-
-
-def _ideal(x1, x2, rig: Rig):
-    y1, y2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((x1, rig.cam1), (x2, rig.cam2)))
-    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
-    return y1[known], y2[known]
-
-
-# Lens parameters (10,) as `posefit.sampson_jacobian_kernel` has them, two lenses alike, and combinations that are free.
-_AS_IT_IS, _NOTHING = np.zeros(10), np.zeros((10, 0))
-_FOCAL, _BEND = np.tile(np.eye(5)[0], 2), np.tile(np.eye(5)[3], 2)
-
-
-def _direction(view: TwoView) -> np.ndarray:
-    return view.t / np.linalg.norm(view.t)
-
-
-def _centred(x1, x2, rig: Rig):
-    """Ideal pixels about the principal points, of one focal each: x1, x2 (n,2), focals (2,)."""
-    y1, y2 = (undistort(x, c.K, c.dist) * c.focal for x, c in ((x1, rig.cam1), (x2, rig.cam2)))
-    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
-    return y1[known], y2[known], np.array([rig.cam1.focal, rig.cam2.focal])
-
-
-def _linearised(R, t, z, spread, x1, x2, focals) -> tuple[np.ndarray, np.ndarray]:
-    """Sampson residuals r (N,), px, and J (N,5+q): by the turn, by t across itself, by the lenses along `spread`."""
-    from .posefit import sampson_jacobian_kernel
-
-    r, J = np.empty(len(x1)), np.empty((len(x1), 5 + spread.shape[1]))
-    R, t, z, spread = (np.ascontiguousarray(a, dtype=float) for a in (R, t, z, spread))
-    sampson_jacobian_kernel(R, t, z, focals, x1, x2, spread, r, J)
-    return r, J
-
-
-def _refitted(view: TwoView, z, spread, x1, x2, focals, rounds: int = 8):
-    """Motion and lens once more by Gauss-Newton steps from the estimate, weights 1 / (1 + (r/w)^2) (Cauchy), w = 2.385
-    robust deviations: t, p (q,), residuals, J^T W J and the noise, px."""
-    from .posefit import tangent_basis
-
-    R, t, p = view.R, _direction(view), np.zeros(spread.shape[1])
-    for _ in range(rounds):
-        r, J = _linearised(R, t, z + spread @ p, spread, x1, x2, focals)
-        noise = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
-        w = 1 / (1 + (r / (2.385 * noise)) ** 2)
-        information = np.einsum("np,nq->pq", w[:, None] * J, J)
-        step = -np.linalg.pinv(information, rcond=1e-10, hermitian=True) @ np.einsum("np,n->p", J, w * r)
-        step *= min(1.0, 0.3 / max(np.abs(step).max(), 1e-12))
-        R, t = rotation_from_vector(step[:3]) @ R, t + step[3:5] @ tangent_basis(t)
-        t, p = t / np.linalg.norm(t), np.clip(p + step[5:], -1.5, 1.5)
-        if np.abs(step).max() < 1e-6:
-            break
-    r, _ = _linearised(R, t, z + spread @ p, _NOTHING, x1, x2, focals)
-    return t, p, r, information, noise
-
-
-def freed_parameters(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> list[tuple]:
-    """What the matches themselves say of the lens: (value, deviation, cost) of log focal factor and of k1.
-
-    Two fits (`_refitted`): over motion and one factor of both focals, and over motion and k1 of both lenses,
-    x_d = x_u (1 + k1 |x_u|^2). No prior: only what is far from zero in deviations says anything.
-    cost: what the freed parameter leaves of the sum of log(1 + (r/w)^2) that the motion alone has, w being that fit's.
-    """
-    x1, x2, focals = _centred(x1, x2, view.rig)
-    r0 = _refitted(view, _AS_IT_IS, _NOTHING, x1, x2, focals)[2]
-    w0 = 2.385 * max(1.4826 * float(np.median(np.abs(r0))), 1e-6)
-    results = []
-    for free in (_FOCAL, _BEND):
-        _, p, r, information, noise = _refitted(view, _AS_IT_IS, free[:, None], x1, x2, focals)
-        variance = np.linalg.pinv(information, rcond=1e-10, hermitian=True)[5, 5]
-        cost = np.log1p((r / w0) ** 2).sum() / max(np.log1p((r0 / w0) ** 2).sum(), 1e-12)
-        results.append((float(p[0]), float(noise * np.sqrt(max(variance, 0))), float(cost)))
-    return results
-
-
-def focal_tilt(x1: np.ndarray, x2: np.ndarray, view: TwoView, factor: float = PRIOR_FACTOR) -> float:
-    """Degrees by which the direction of t turns where both focal lengths are `factor` times longer or shorter.
-
-    The motion is fitted anew to the same matches: what a wrong guess of the focal length does to it.
-    """
-    x1, x2, focals = _centred(x1, x2, view.rig)
-    turned = (_refitted(view, s * np.log(factor) * _FOCAL, _NOTHING, x1, x2, focals)[0] for s in (1, -1))
-    return max(angle_deg(t, view.t) for t in turned)
-
-
-def rival_motion(x1: np.ndarray, x2: np.ndarray, view: TwoView, *, points: int = 120) -> tuple[float | None, float]:
-    """How far off (degrees) is another motion that explains the matches too, and its cost in that of the estimate.
-
-    Cost: root mean square of the Sampson distances, capped at 10 robust deviations. From 26 directions of t and two
-    rotations the five parameters are minimised (Levenberg and Marquardt), all at once; a minimum counts where most
-    points lie before both cameras and t or R differ by more than RIVAL_DEG. Two motions share their matches only where
-    the points lie on a ruled quadric through both centres, or a plane (Longuet-Higgins 1986; Horn 1990; Maybank 1993).
-    Returns (None, inf) where no other minimum is found.
-    """
-    y1, y2 = _ideal(x1, x2, view.rig)
-    pick = np.linspace(0, len(y1) - 1, min(points, len(y1))).astype(int)
-    focal = np.sqrt(view.rig.cam1.focal * view.rig.cam2.focal)
-    d1, d2 = (
-        (y[pick] - c.K[:2, 2]) @ np.linalg.inv(c.K[:2, :2]).T for y, c in ((y1, view.rig.cam1), (y2, view.rig.cam2))
-    )
-    t0 = view.t / np.linalg.norm(view.t)
-    own = focal * sampson(essential_from_pose(view.R, t0), d1, d2)
-    width = 10 * max(1.4826 * float(np.median(np.abs(own))), 0.02)  # without noise there would be no way downhill
-
-    def cost(r):
-        return np.sqrt(np.minimum(r**2, width**2).mean(-1))
-
-    grid = np.stack(np.meshgrid(*[[-1.0, 0, 1]] * 3), -1).reshape(-1, 3)
-    t = grid[np.linalg.norm(grid, axis=1) > 0]
-    t = np.tile(t / np.linalg.norm(t, axis=1, keepdims=True), (2, 1))
-    # from the rotation of the estimate and from the one that explains most without any step
-    a, b = (hom(d) / np.linalg.norm(hom(d), axis=1, keepdims=True) for d in (d1, d2))
-    U, _, Vt = np.linalg.svd(b.T @ a)
-    R = np.repeat([view.R, U @ np.diag([1, 1, np.linalg.det(U @ Vt)]) @ Vt], len(t) // 2, axis=0)
-    damping = np.full(len(t), 1e-2)
-    eye = np.eye(5)
-
-    def moved(R, t, p):  # p (B,...,5)
-        tangent = np.linalg.svd(t[:, None])[2][:, 1:]
-        R, t = (a.reshape(a.shape[:1] + (1,) * (p.ndim - 2) + a.shape[1:]) for a in (R, t))
-        t = t + np.einsum("b...k,bki->b...i", p[..., 3:], tangent)
-        return _turns(p[..., :3]) @ R, t / np.linalg.norm(t, axis=-1, keepdims=True)
-
-    def residual(R, t):
-        return focal * sampson(essential_from_pose(R, t), d1, d2)
-
-    r = residual(R, t)
-    h = 1e-6
-    for _ in range(20):
-        plus, minus = (residual(*moved(R, t, np.broadcast_to(s * h * eye, (len(t), 5, 5)))) for s in (1, -1))
-        J = np.swapaxes(plus - minus, 1, 2) / (2 * h)
-        w = 1 / (1 + (r / width) ** 2)
-        A = np.einsum("bni,bn,bnj->bij", J, w, J)
-        b = np.einsum("bni,bn,bn->bi", J, w, r)
-        A += damping[:, None, None] * np.eye(5) * (np.trace(A, axis1=1, axis2=2)[:, None, None] / 5 + 1e-12)
-        step = -np.linalg.solve(A, b[..., None])[..., 0]
-        step *= np.minimum(1, 0.5 / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12))
-        R_new, t_new = moved(R, t, step)
-        r_new = residual(R_new, t_new)
-        better = cost(r_new) < cost(r)
-        R[better], t[better], r[better] = R_new[better], t_new[better], r_new[better]
-        damping = np.where(better, damping / 5, damping * 5).clip(1e-9, 1e6)
-    order = np.argsort(cost(r))
-    for k in order:
-        for Rk, tk in decompose_essential(essential_from_pose(R[k], t[k])):
-            z1 = intersect_rays(hom(d1), hom(d2), Rk, tk)
-            z2 = ((z1[:, None] * hom(d1)) @ Rk.T + tk)[:, 2]
-            off = max(rotation_angle_deg(Rk @ view.R.T), float(np.degrees(np.arccos(np.clip(tk @ t0, -1, 1)))))
-            if off > RIVAL_DEG and np.mean((z1 > 0) & (z2 > 0)) > 0.9:
-                return off, float(cost(r[k]) / max(cost(own), 0.02))
-    return None, float("inf")
-
-
-def _turns(r: np.ndarray) -> np.ndarray:
-    """`rotation_from_vector` of many at once: (..., 3) -> (..., 3, 3)."""
-    angle = np.linalg.norm(r, axis=-1)[..., None, None]
-    W = skew(r)
-    return np.eye(3) + np.sinc(angle / np.pi) * W + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (W @ W)
-
-
 def coherent_outliers(matches: Matches, view: TwoView, distance: float) -> np.ndarray:
-    """(N,) bool: matches farther than `distance` px from their epipolar line that move as their neighbours do.
+    """Find matches far from their epipolar line that move as their neighbours do; false matches move at random.
 
-    Of the 8 nearest such matches in photo 1 at least 5 have the same displacement to a tenth of how far they are off,
-    and to 2 `distance`. Wrong matches have displacements at random.
+    Of the 8 nearest such matches in photo 1 at least 5 must have the same displacement to a tenth of how far away they
+    are, and to 2 `distance`.
+
+    Parameters
+    ----------
+    matches : Matches
+        All, inliers or not.
+    view : TwoView
+        The epipolar geometry.
+    distance : float
+        px from the epipolar line that is far.
+
+    Returns
+    -------
+    (N,) bool
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     rig = view.rig
     y1, y2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
     off = np.nan_to_num(np.abs(sampson(view.F, y1, y2)), nan=0.0)
     which = np.flatnonzero((off > distance) & ~view.inliers)
-    found = np.zeros(len(matches), bool)
-    if len(which) < 9:
-        return found
+    coherent = np.zeros(len(matches), bool)
+    if len(which) < NEIGHBOURS + 1:
+        return coherent
     shift = (matches.x2 - matches.x1)[which]
-    near = cKDTree(matches.x1[which]).query(matches.x1[which], k=9)[1][:, 1:]
+    near = np.asarray(KDTree(matches.x1[which]).query(matches.x1[which], k=NEIGHBOURS + 1)[1])[:, 1:]
     apart = np.linalg.norm(shift[near] - shift[:, None], axis=2)
     allowed = 2 * distance + 0.1 * np.linalg.norm(matches.x1[which][near] - matches.x1[which][:, None], axis=2)
-    found[which[(apart < allowed).sum(1) >= 5]] = True
-    return found
+    coherent[which[(apart < allowed).sum(1) >= MIN_ALIKE]] = True
+    return coherent
 
 
 def median_scale(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
@@ -978,3 +1012,332 @@ def median_scale(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     z2 = ((z1[:, None] * d1) @ view.R.T + view.t)[:, 2]
     ahead = (z1 > 0) & (z2 > 0)
     return float(np.median(z1[ahead] / z2[ahead])) if ahead.any() else 1.0
+
+
+# ------------------------------------------------------------------------------ uncertainty of pose and lens
+
+PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
+REGIONS = 16  # of a photo, that lens and shutter treat alike: the errors of their matches are correlated
+MIN_NOISE = 1e-6  # px; matches without noise would have an infinite weight
+CAUCHY = 2.385  # noise sigmas, width of Cauchy's weight: 95 % efficient for normal noise
+MIN_RIVAL_DEG = 10.0  # degrees between two motions that count as different
+RIVAL_POINTS = 120  # matches, evenly over all, on which other motions are tried
+RIVAL_AHEAD = 0.9  # share of the points that must lie in front of both cameras
+RIVAL_NOISE = 0.02  # px; without noise there would be no way downhill
+RIVAL_STEP = 1e-6  # of the central differences
+RIVAL_SCHEDULE = Schedule(damping=1e-2, factor=5, min_damping=1e-9, max_damping=1e6, max_steps=20)
+REFIT_SCHEDULE = Schedule(damping=0, factor=1, max_steps=8, tolerance=1e-6)
+# Lens parameters (10,) of `epipolar.LensModel` for two lenses that are alike: the focal length, and k1.
+_FOCAL = np.tile(np.eye(5)[0], 2)
+_K1 = np.tile(np.eye(5)[3], 2)
+_NO_LENS = np.zeros((10, 0))
+
+
+def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
+    """s^2 (J^T J)^-1 (1 + rho (N / 16 - 1)): covariance of the pose exp([w]x) R, t + |t| s tangents from its matches.
+
+    Neighbouring matches share a part rho of their variance (the effect of lens and shutter on a region of the photo),
+    and of such regions a photo has some four by four. rho is the covariance of a residual with the mean of its 16
+    neighbours'.
+
+    Parameters
+    ----------
+    x1, x2 : (N, 2) float64
+        Inliers, photo px.
+    view : TwoView
+        The estimate.
+
+    Returns
+    -------
+    covariance, tangents : (5, 5), (2, 3) float64
+        Of (w, s); rad.
+    """
+    from scipy.spatial import KDTree
+
+    r, J, tangents = _at_the_estimate(x1, x2, view)
+    noise = _noise_sigma(r)
+    clipped = np.clip(r, -3 * noise, 3 * noise)
+    k = min(REGIONS + 1, len(r))
+    near = np.asarray(KDTree(x1).query(x1, k=k)[1]).reshape(len(r), k)
+    shared = float(np.clip(np.mean(clipped * clipped[near[:, 1:]].mean(1)) / np.mean(clipped**2), 0, 1)) if k > 1 else 0
+    factor = 1 + shared * max(0.0, len(r) / REGIONS - 1)
+    return factor * noise**2 * np.linalg.pinv(J.T @ J), tangents
+
+
+def direction_sigma_deg(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
+    """sqrt(tr(C)), degrees: standard deviation of the direction of t, C its 2 x 2 part of s^2 (J^T J)^-1.
+
+    J is the Jacobian of the Sampson residuals by rotation and direction, s their robust standard deviation.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+    """
+    r, J, _ = _at_the_estimate(x1, x2, view)
+    covariance = _noise_sigma(r) ** 2 * np.linalg.pinv(J.T @ J)
+    return float(np.degrees(np.sqrt(max(np.trace(covariance[3:, 3:]), 0))))
+
+
+def weakest_motion_px(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
+    """Root mean square change (px) of the Sampson residuals under the least visible change of motion by one degree.
+
+    The least singular value of J / sqrt(N), J (N, 5) the derivative by rotation and direction, times a degree. 0: to
+    first order all points lie on a quadric through both camera centres, the critical surface.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+
+    References
+    ----------
+    Horn, Relative orientation, 1990. Maybank, Theory of reconstruction from image motion, 1993.
+    """
+    _, J, _ = _at_the_estimate(x1, x2, view)
+    return float(np.linalg.svd(J, compute_uv=False)[-1] / np.sqrt(len(J)) * np.pi / 180)
+
+
+def _at_the_estimate(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sampson residuals (n,), px, their Jacobian (n, 5) and the tangents (2, 3) of the direction of t."""
+    x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
+    return sampson_jacobian(view.R, _direction(view), np.zeros(0), x1, x2, pose_alone(focals))
+
+
+def _direction(view: TwoView) -> np.ndarray:
+    return view.t / np.linalg.norm(view.t)
+
+
+def _noise_sigma(r: np.ndarray) -> float:
+    """1.4826 median |r|, never quite zero."""
+    return max(1.4826 * float(np.median(np.abs(r))), MIN_NOISE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Refit:
+    """Motion and lens z + basis p refitted by Gauss-Newton steps, weights 1 / (1 + (r / w)^2) (Cauchy).
+
+    State: R, t, p of one start.  z: (10,).  basis: (10, q).  x1, x2, focals: as `centred_pixels` returns them.
+    """
+
+    z: np.ndarray
+    basis: np.ndarray
+    x1: np.ndarray
+    x2: np.ndarray
+    focals: np.ndarray
+
+    def evaluate(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        from .posefit import sampson_jacobian_kernel
+
+        r, J = np.empty(len(self.x1)), np.empty((len(self.x1), 5 + self.basis.shape[1]))
+        R, t, z = (np.ascontiguousarray(a) for a in (state[0][0], state[1][0], self.z + self.basis @ state[2][0]))
+        sampson_jacobian_kernel(R, t, z, self.focals, self.x1, self.x2, self.basis, r, J)
+        return r[None], J[None]
+
+    def improves(self, new: State, old: State) -> np.ndarray:
+        return np.ones(1, bool)  # the weights change with the noise: costs of two steps are not comparable
+
+    def linearise(self, state: State, values: State) -> tuple[np.ndarray, np.ndarray, float]:
+        r, J = values[0][0], values[1][0]
+        noise = _noise_sigma(r)
+        w = 1 / (1 + (r / (CAUCHY * noise)) ** 2)
+        return np.einsum("np,nq->pq", w[:, None] * J, J)[None], np.einsum("np,n->p", J, w * r)[None], noise
+
+    def solve(self, A: np.ndarray, b: np.ndarray, damping: np.ndarray) -> np.ndarray:
+        return (-np.linalg.pinv(A[0], rcond=1e-10, hermitian=True) @ b[0])[None]
+
+    def move(self, state: State, step: np.ndarray, frame: float) -> tuple[State, np.ndarray]:
+        from .posefit import tangent_basis
+
+        (R,), (t,), (p,), (d,) = *state, step
+        d = d * min(1.0, 0.3 / max(np.abs(d).max(), 1e-12))
+        R, t = rotation_from_vector(d[:3]) @ R, t + d[3:5] @ tangent_basis(t)
+        t, p = t / np.linalg.norm(t), np.clip(p + d[5:], -1.5, 1.5)
+        return (R[None], t[None], p[None]), d[None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Refitted:
+    """t (3,), p (q,), residuals r (n,) px, J^T W J (5 + q, 5 + q) and noise (px) of a `_Refit`."""
+
+    t: np.ndarray
+    p: np.ndarray
+    r: np.ndarray
+    information: np.ndarray
+    noise: float
+
+
+def _refit(view: TwoView, problem: _Refit) -> _Refitted:
+    start = view.R[None], _direction(view)[None], np.zeros((1, problem.basis.shape[1]))
+    fit = minimise(problem, start, REFIT_SCHEDULE)
+    return _Refitted(fit.state[1][0], fit.state[2][0], fit.values[0][0], fit.information[0], fit.frame)
+
+
+@dataclass(frozen=True)
+class FreedParameter:
+    """What the matches themselves say of one lens parameter.
+
+    Parameters
+    ----------
+    value, sigma : float
+        The parameter, and its standard error; no prior: only a value of many sigmas says anything.
+    cost : float
+        What the freed parameter leaves of the sum of log(1 + (r / w)^2) of the motion alone, w being that fit's.
+    """
+
+    value: float
+    sigma: float
+    cost: float
+
+
+def freed_parameters(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[FreedParameter, FreedParameter]:
+    """Refit the motion with one lens parameter free: log of a factor of both focals, and k1 of both lenses.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+
+    Returns
+    -------
+    focal, k1 : FreedParameter
+        k1 of x_d = x_u (1 + k1 |x_u|^2).
+    """
+    x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
+    r0 = _refit(view, _Refit(np.zeros(10), _NO_LENS, x1, x2, focals)).r
+    w0 = CAUCHY * _noise_sigma(r0)
+    freed = []
+    for free in (_FOCAL, _K1):
+        fit = _refit(view, _Refit(np.zeros(10), free[:, None], x1, x2, focals))
+        variance = np.linalg.pinv(fit.information, rcond=1e-10, hermitian=True)[5, 5]
+        cost = np.log1p((fit.r / w0) ** 2).sum() / max(np.log1p((r0 / w0) ** 2).sum(), 1e-12)
+        freed.append(FreedParameter(float(fit.p[0]), float(fit.noise * np.sqrt(max(variance, 0))), float(cost)))
+    return freed[0], freed[1]
+
+
+def focal_tilt(x1: np.ndarray, x2: np.ndarray, view: TwoView, factor: float = PRIOR_FACTOR) -> float:
+    """Refit the motion with both focal lengths `factor` times longer and shorter: degrees by which t turns at most.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+    factor : float
+        By which the guess of the focal length may be wrong.
+    """
+    x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
+    lenses = (s * np.log(factor) * _FOCAL for s in (1, -1))
+    return max(angle_deg(_refit(view, _Refit(z, _NO_LENS, x1, x2, focals)).t, view.t) for z in lenses)
+
+
+def rival_motion(
+    x1: np.ndarray, x2: np.ndarray, view: TwoView, *, points: int = RIVAL_POINTS
+) -> tuple[float | None, float]:
+    """Find another motion that explains the matches too.
+
+    Minimises the five parameters from 26 directions of t and two rotations, that of the estimate and the best without
+    any step. A minimum counts where most points lie in front of both cameras and t or R differ by more than
+    `MIN_RIVAL_DEG`. Two motions share their matches only where the points lie on a ruled quadric through both centres,
+    or on a plane.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+    points : int
+        Matches that are used, evenly over all.
+
+    Returns
+    -------
+    off : float or None
+        Degrees between the other motion and the estimate; None where there is no other minimum.
+    cost : float
+        Its cost in that of the estimate: root mean square of the Sampson distances, capped at 10 robust standard
+        deviations; inf where there is no other minimum.
+
+    References
+    ----------
+    Longuet-Higgins, The reconstruction of a plane surface from two perspective projections, 1986. Horn, Relative
+    orientation, 1990. Maybank, Theory of reconstruction from image motion, 1993.
+    """
+    d1, d2 = _some_rays(x1, x2, view.rig, points)
+    focal = float(np.sqrt(view.rig.cam1.focal * view.rig.cam2.focal))
+    t0 = _direction(view)
+    own = focal * sampson(essential_from_pose(view.R, t0), d1, d2)
+    width = 10 * max(1.4826 * float(np.median(np.abs(own))), RIVAL_NOISE)
+    problem = _Rival(d1, d2, focal, width)
+    fit = minimise(problem, _rival_starts(view.R, d1, d2), RIVAL_SCHEDULE)
+    (R, t), (r,) = fit.state, fit.values
+    for k in np.argsort(problem.cost(r)):
+        for Rk, tk in decompose_essential(essential_from_pose(R[k], t[k])):
+            z1 = intersect_rays(hom(d1), hom(d2), Rk, tk)
+            z2 = ((z1[:, None] * hom(d1)) @ Rk.T + tk)[:, 2]
+            off = max(rotation_angle_deg(Rk @ view.R.T), float(np.degrees(np.arccos(np.clip(tk @ t0, -1, 1)))))
+            if off > MIN_RIVAL_DEG and np.mean((z1 > 0) & (z2 > 0)) > RIVAL_AHEAD:
+                return off, float(problem.cost(r[k]) / max(problem.cost(own), RIVAL_NOISE))
+    return None, float("inf")
+
+
+def _some_rays(x1: np.ndarray, x2: np.ndarray, rig: Rig, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised camera coordinates (n, 2) of at most `points` matches, evenly over all."""
+    y1, y2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((x1, rig.cam1), (x2, rig.cam2)))
+    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
+    y1, y2 = y1[known], y2[known]
+    pick = np.linspace(0, len(y1) - 1, min(points, len(y1))).astype(int)
+    d1, d2 = ((y[pick] - c.K[:2, 2]) @ np.linalg.inv(c.K[:2, :2]).T for y, c in ((y1, rig.cam1), (y2, rig.cam2)))
+    return d1, d2
+
+
+def _rival_starts(R: np.ndarray, d1: np.ndarray, d2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R (52, 3, 3), t (52, 3): 26 directions, with the rotation of the estimate and the best without any step."""
+    grid = np.stack(np.meshgrid(*[[-1.0, 0, 1]] * 3), -1).reshape(-1, 3)
+    t = grid[np.linalg.norm(grid, axis=1) > 0]
+    t = np.tile(t / np.linalg.norm(t, axis=1, keepdims=True), (2, 1))
+    a, b = (hom(d) / np.linalg.norm(hom(d), axis=1, keepdims=True) for d in (d1, d2))
+    return np.repeat([R, enforce_rotation(b.T @ a)], len(t) // 2, axis=0), t
+
+
+@dataclass(frozen=True, eq=False)
+class _Rival:
+    """Sampson distances, px, of motions R, t of one focal length; cost: root mean square, capped at `width`.
+
+    d1, d2: (n, 2) normalised camera coordinates.  Weights 1 / (1 + (r / width)^2).
+    """
+
+    d1: np.ndarray
+    d2: np.ndarray
+    focal: float
+    width: float
+
+    def cost(self, r: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.minimum(r**2, self.width**2).mean(-1))
+
+    def evaluate(self, state: State) -> tuple[np.ndarray]:
+        return (self.focal * sampson(essential_from_pose(*state), self.d1, self.d2),)
+
+    def improves(self, new: State, old: State) -> np.ndarray:
+        return self.cost(new[0]) < self.cost(old[0])
+
+    def linearise(self, state: State, values: State) -> tuple[np.ndarray, np.ndarray, None]:
+        (R, t), (r,), h = state, values, RIVAL_STEP
+        directions = np.broadcast_to(np.eye(5), (len(r), 5, 5))
+        plus, minus = (self.evaluate(_moved(R, t, s * h * directions))[0] for s in (1, -1))
+        J = np.swapaxes(plus - minus, 1, 2) / (2 * h)
+        w = 1 / (1 + (r / self.width) ** 2)
+        return np.einsum("bni,bn,bnj->bij", J, w, J), np.einsum("bni,bn,bn->bi", J, w, r), None
+
+    def solve(self, A: np.ndarray, b: np.ndarray, damping: np.ndarray) -> np.ndarray:
+        return damped_step(A, b, damping, 1e-12)
+
+    def move(self, state: State, step: np.ndarray, frame: None) -> tuple[State, np.ndarray]:
+        step = step * np.minimum(1, 0.5 / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12))
+        R, t = state
+        return _moved(R, t, step), step
+
+
+def _moved(R: np.ndarray, t: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """exp([w]x) R, t + s tangents (normalised), p = (w, s) (B, ..., 5), of B motions."""
+    tangents = np.linalg.svd(t[:, None])[2][:, 1:]
+    R, t = (a.reshape(a.shape[:1] + (1,) * (p.ndim - 2) + a.shape[1:]) for a in (R, t))
+    t = t + np.einsum("b...k,bki->b...i", p[..., 3:], tangents)
+    return rotation_from_vector(p[..., :3]) @ R, t / np.linalg.norm(t, axis=-1, keepdims=True)

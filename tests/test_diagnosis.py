@@ -9,6 +9,7 @@ from stereo3d import diagnosis, synthetic
 from stereo3d import geometry as g
 from stereo3d.diagnosis import diagnose
 from stereo3d.epipolar import estimate_two_view
+from stereo3d.errors import StereoError
 from stereo3d.photos import read_photo
 from stereo3d.records import Finding, Matches, Photo, Rig, TwoView
 
@@ -312,7 +313,7 @@ def test_the_spread_of_the_direction_is_that_of_repeated_estimates():
         noisy = Matches(*(x + rng.normal(0, 0.5, x.shape) for x in (clean.x1, clean.x2)), clean.score)
         view = estimate_two_view(noisy, unposed(rig))
         directions.append(view.t)
-        told_spread.append(diagnosis.direction_spread(noisy.x1[view.inliers], noisy.x2[view.inliers], view))
+        told_spread.append(diagnosis.direction_sigma_deg(noisy.x1[view.inliers], noisy.x2[view.inliers], view))
     error = np.array([g.angle_deg(t, rig.t) for t in directions])
     measured = np.sqrt((error**2).mean())
     assert np.median(told_spread) == pytest.approx(measured, rel=0.4)  # 25 draws of two components: 14 %
@@ -379,7 +380,7 @@ def test_points_on_a_critical_surface_do_not_see_a_change_of_the_motion():
     for X in (on, off):
         view = TwoView(np.eye(3), R, t, np.ones(len(X), bool), rig)
         matches = stepped(X, rig, R, t, noise=0)
-        seen.append(diagnosis.hidden_motion(matches.x1, matches.x2, view))
+        seen.append(diagnosis.weakest_motion_px(matches.x1, matches.x2, view))
     assert seen[0] < 1e-4 < 0.05 < seen[1]
 
 
@@ -609,3 +610,34 @@ def test_a_pattern_that_repeats_is_told(photos):
     pattern = Photo(np.tile(tile, (10, 14, 1))[:480, :640])
     finding = photo_codes(pattern, pattern, matches)["repeated_texture"]
     assert finding.severity == "info" and finding.numbers["repeated_share"] > 0.9
+
+
+@pytest.mark.parametrize("options", [{"max_size": 0}, {"max_size": np.nan}, {"max_size": "big"}, {"focal_sought": 2}])
+def test_options_of_the_photos_out_of_bounds_are_refused_by_name(photos, options):
+    pair, _ = photos
+    ((name, _),) = options.items()
+    with pytest.raises(StereoError) as caught:
+        diagnosis.photo_findings(pair.left, pair.right, Matches(np.zeros((0, 2)), np.zeros((0, 2))), **options)
+    assert caught.value.code == "bad_option" and f"photos.{name}" in caught.value.message
+
+
+def test_matches_that_a_homography_sends_to_infinity_have_a_finite_residual():
+    rng = np.random.default_rng(0)
+    x1 = rng.uniform(0, 1000, (40, 2))
+    x1[:20, 0] = 0.0
+    H = np.array([[1.0, 0, 0], [0, 1, 0], [1e-3, 0, 0]])  # the line x = 0 goes to infinity
+    x2 = g.transform(H, x1)
+    x2[:20] = rng.uniform(0, 1000, (20, 2))
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        residual, share = diagnosis.homography_residual(x1, x2)
+    assert np.isfinite(residual) and residual > 1000 and share == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_line_far_from_its_match_does_not_overflow_the_number_of_false_alarms():
+    matches, rig = synthetic.random_two_view(30, seed=0)
+    view = estimate_two_view(matches, unposed(rig))
+    small = replace(view, rig=replace(view.rig, cam2=replace(view.rig.cam2, size=(1, 1))))
+    x2 = matches.x2.copy()
+    x2[3] = np.nan  # as of a pixel that no lens shows: infinitely far
+    with np.errstate(over="raise"):
+        assert np.isfinite(diagnosis.false_alarms(Matches(matches.x1, x2), small))
