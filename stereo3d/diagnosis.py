@@ -28,7 +28,7 @@ from .geometry import (
     undistort,
 )
 from .least_squares import Schedule, State, damped_step, minimise
-from .options import Between, check_options, options_of
+from .options import Range, check_options, options_of
 from .ransac import RobustProblem, ransac
 from .records import Camera, Finding, Matches, Photo, Rig, TwoView
 
@@ -506,7 +506,7 @@ def photo_findings(
     right: Photo,
     matches: Matches,
     *,
-    max_size: Annotated[int, Between(16, 32000)] = 1600,
+    max_size: Annotated[int, Range(16, 32000)] = 1600,
     focal_sought: bool = False,
 ) -> list[Finding]:
     """Judge the photos themselves: blur, noise, exposure, repeated texture.
