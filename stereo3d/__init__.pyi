@@ -19,6 +19,7 @@ from .report import write_report, write_view
 from .triangulation import triangulate
 
 __version__: str
+_HOME: dict[str, str]
 
 __all__ = [
     "Board",

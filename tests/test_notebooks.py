@@ -1,7 +1,7 @@
-"""The notebooks run to the end, and what they hold then is true; they are stored without outputs.
+"""The notebooks run without an error, and their results are right; they are stored without outputs.
 
-Each holds its own checks against the truth, as assertions with numbers. What an execution made is left in out/notebooks
-for the documentation site.
+Each notebook checks its own results against the truth, by assertions with numbers. The executed notebooks are stored in
+out/notebooks for the documentation site.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ from stereo3d.geometry import hom, project, sampson
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "data" / "demo"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LECTURES = {  # of MIT 6.801, Fall 2020, that each notebook says it follows
+LECTURES = {  # lectures of MIT 6.801, Fall 2020, that each notebook follows
     "01": {2, 16, 18, 19, 20, 21},
     "02": {17, 20, 21},
     "03": {17, 18, 19, 20, 21},
@@ -51,7 +51,7 @@ def test_a_notebook_is_stored_valid_small_and_without_outputs(path):
 
 
 def true_view():
-    """K1, K2 and the pose of the demo pair, and its true depth with the photo pixel of every sample."""
+    """Both cameras, R, t and the true depth of the demo pair."""
     camera1, *pose1 = read_truth_camera(DEMO / "cameras.json", "left")
     camera2, *pose2 = read_truth_camera(DEMO / "cameras.json", "right")
     depth = read_map(DEMO / "depth_left.npz", unknown=[0])
@@ -61,6 +61,7 @@ def true_view():
 @pytest.fixture(scope="module")
 def hooks():
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -71,8 +72,8 @@ def outputs(notebook) -> list:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_a_notebook_teaches(path):
-    """It names its lectures, cites, and checks what it shows; it has as many pictures as sections."""
+def test_a_notebook_names_lectures_and_sources_and_checks_itself(path):
+    """It names its lectures and sources and checks its results by at least five assertions."""
     cells = nbformat.read(path, as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
@@ -91,11 +92,11 @@ def test_a_notebook_runs_and_its_checks_hold(path, hooks):
     found = outputs(notebook)
     assert sum("image/png" in output.get("data", {}) for output in found) >= 5
     assert str(ROOT) not in "".join(output.get("text", "") for output in found)
-    assert hooks.executed(path).cells == notebook.cells, "the site takes what was executed here"
+    assert hooks.executed(path).cells == notebook.cells, "the site does not reuse the notebook executed here"
 
 
 def test_from_two_photos_to_a_mesh(hooks):
-    """Run in its own folder as a reader would; then pose, F, points and meshes against the truth beside the photos."""
+    """Compare pose, F, points and meshes of the first notebook with the truth stored with the photos."""
     path = NOTEBOOKS[0]
     notebook = hooks.execute(path, HAND_OVER)
     found = json.loads(notebook.cells.pop().outputs[-1].text)
@@ -109,7 +110,7 @@ def test_from_two_photos_to_a_mesh(hooks):
     assert errors["rotation_deg"] < 0.1 and errors["direction_deg"] < 0.5
     assert found["inliers"] > 0.9 * found["matches"] > 900
 
-    # F by the eight-point algorithm: true pairs of pixels lie on its epipolar lines
+    # F by the eight-point algorithm: exact pairs of pixels satisfy it
     factor = depth.shape[1] / camera1.size[0]
     y, x = np.mgrid[5 : depth.shape[0] : 23, 5 : depth.shape[1] : 23].reshape(2, -1)
     x1 = (np.stack([x, y], -1) + 0.5) / factor - 0.5
@@ -118,8 +119,8 @@ def test_from_two_photos_to_a_mesh(hooks):
     distance = np.abs(sampson(np.array(found["F"]), x1, x2))
     assert np.quantile(distance, 0.9) < 1.0
 
-    # points: on the ray of their own photo pixel, at the true depth once the baseline is given its true length; the
-    # camera is the one that was found: EXIF's focal length is a prior that moves with the pose, here by under 2 %
+    # points: each on the ray of its own photo pixel, at the true depth after scaling by the true baseline. The camera
+    # is the estimated one: EXIF's focal length is a prior that moves with the pose, here by less than 2 %.
     pixels, points, K = np.array(found["pixels"]), np.array(found["points"]), np.array(found["K"])
     assert np.abs(K[:2, :2] / K[0, 0] - np.eye(2)).max() < 0.01 and abs(K[0, 0] / camera1.K[0, 0] - 1) < 0.02
     assert np.abs(project(points, K, dist=np.array(found["dist"])) - pixels).max() < 0.2

@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: which module may import which, what lies in the tree, what starts quickly."""
+"""The project as a whole: its layers, the files under version control, the pinned requirements, a quick start."""
 
 import ast
 import re
@@ -85,14 +85,24 @@ def test_the_import_reader_sees_every_form(tmp_path):
 
 
 def tracked() -> list[Path]:
-    """The files under version control; outside of a checkout, those that would be."""
+    """List the files under version control; outside a checkout, those that would be."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
         files = [ROOT / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        made = {"out", "build", "dist", "__pycache__", ".venv", ".git", ".ruff_cache", ".pytest_cache", ".hypothesis"}
-        files = [p for p in ROOT.rglob("*") if not made & set(p.relative_to(ROOT).parts)]
+        generated = {
+            "out",
+            "build",
+            "dist",
+            "__pycache__",
+            ".venv",
+            ".git",
+            ".ruff_cache",
+            ".pytest_cache",
+            ".hypothesis",
+        }
+        files = [p for p in ROOT.rglob("*") if not generated & set(p.relative_to(ROOT).parts)]
         files = [p for p in files if ".egg-info" not in str(p)]
     files = [path for path in files if path.is_file()]
     assert ROOT / "pyproject.toml" in files
@@ -111,11 +121,11 @@ def test_no_file_is_large():
         ("a package index", r"(?:extra-)?index-url[ =]|find-links[ =]|trusted[-]host"),
     ],
 )
-def test_the_tree_names_no(what, pattern):
+def test_no_file_contains(what, pattern):
     hits = []
     for path in tracked():
         data = path.read_bytes()
-        if b"\0" in data:  # pictures and the like
+        if b"\0" in data:  # binary: pictures, archives
             continue
         for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
             if re.search(pattern, line):
@@ -130,15 +140,15 @@ def constraints() -> dict[str, str]:
     pinned = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s@;#]+)", line)
-        assert match and "://" not in line, f"constraints.txt holds name==version lines only, not {line!r}"
+        assert match and "://" not in line, f"constraints.txt must hold only name==version lines, not {line!r}"
         name = canonicalize_name(match[1])
-        assert name not in pinned, f"{name} is there twice"
+        assert name not in pinned, f"{name} is listed twice"
         pinned[name] = match[2]
         Version(match[2])
     return pinned
 
 
-def test_every_requirement_is_pinned_at_a_version_it_allows():
+def test_every_requirement_is_pinned_to_a_version_it_allows():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
     pinned = constraints()
@@ -148,7 +158,7 @@ def test_every_requirement_is_pinned_at_a_version_it_allows():
         assert requirement.specifier.contains(pinned[name]), f"{requirement} does not allow {pinned[name]}"
 
 
-def test_what_they_require_in_turn_is_pinned_too():
+def test_indirect_requirements_are_pinned():
     pinned, missing, seen = constraints(), [], set()
     todo = [("stereo3d", ""), ("stereo3d", "test"), ("stereo3d", "docs")]
     while todo:
@@ -172,7 +182,7 @@ HELP = "import sys; sys.argv = ['stereo3d', '--help']; from stereo3d.cli import 
 
 
 @pytest.mark.parametrize("code", ["import stereo3d", HELP], ids=["import", "help"])
-def test_nothing_heavy_is_imported_before_there_is_work(code):
+def test_a_start_imports_nothing_heavy(code):
     heavy = {"cv2", "open3d", "numba", "scipy", "trimesh", "PIL", "matplotlib"}
     report = f"import atexit, sys; atexit.register(lambda: print('loaded:', *sorted({heavy} & set(sys.modules))))\n"
     run = subprocess.run([sys.executable, "-c", report + code], capture_output=True, text=True)

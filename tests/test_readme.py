@@ -1,4 +1,4 @@
-"""What the README says is so: its options, its exit codes, its code."""
+"""The README agrees with the code: options, exit codes, commands, recipes."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def blocks(language: str) -> list[str]:
 
 
 def options_table() -> list[tuple[dict[str, str], str, str]]:
-    """Rows of the table: {option: what stands behind it}, meaning, default."""
+    """Return the rows of the table: {option: its metavar}, meaning, default."""
     section = README.split("## Options")[1].split("\n\n")[1]
     rows = []
     for line in section.strip().splitlines()[2:]:
@@ -37,7 +37,7 @@ def options_table() -> list[tuple[dict[str, str], str, str]]:
 
 
 def test_the_table_of_options_is_that_of_the_command():
-    """No option more or less; what stands behind an option, its choices and its default are those of the code."""
+    """The options, their metavars, choices and defaults are those of the code."""
     options = {n: p for p in cli.commands["reconstruct"].params for n in (*p.opts, *p.secondary_opts) if n[0] == "-"}
     rows = options_table()
     named = [name for names, _, _ in rows for name in names]
@@ -49,8 +49,8 @@ def test_the_table_of_options_is_that_of_the_command():
             if option.metavar:
                 assert value == option.metavar, f"{name} {value}"
             if isinstance(option.type, Method):
-                told = re.findall(r"`(\w+)`", meaning)
-                assert sorted(told) == sorted(option.type.names()), name
+                listed = re.findall(r"`(\w+)`", meaning)
+                assert sorted(listed) == sorted(option.type.names()), name
             if isinstance(option.type, click.Choice):
                 assert {f"`{choice}`" for choice in option.type.choices} <= set(re.findall("`[^`]+`", meaning)), name
             if option.show_default and option.default is not None:
