@@ -67,7 +67,7 @@ def camera_for(
     Raises StereoError("bad_option") for a given value without sense or more than one of them.
     """
     options = {"focal": focal, "focal_35mm": focal_35mm, "fov": fov}
-    given = {name: float(value) for name, value in options.items() if value is not None}
+    given = {name: _real(name, value) for name, value in options.items() if value is not None}
     if given:
         return _pinhole(*_given_focal(given, photo.size), photo.size, "given")
 
@@ -94,6 +94,13 @@ def camera_for(
         f, source = PRIOR_35MM * math.hypot(*photo.size) / DIAGONAL_35MM, "prior"
         detail = f"prior: {PRIOR_35MM:g} mm equivalent, a phone or a compact camera; EXIF has no usable focal length"
     return _pinhole(f, "; ".join([detail, *ignored]), photo.size, source)
+
+
+def _real(name: str, value: object) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StereoError("bad_option", f"{name} cannot be {value!r}.", "It is a number.") from error
 
 
 def _pinhole(f: float, detail: str, size: tuple[int, int], source: str) -> Camera:

@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 
 from .calibration import FOV_RANGE, turn_matrix
 from .errors import StereoError
 from .geometry import angle_deg, rotation_angle_deg, rotation_from_vector
+from .images.reduce import to_grey
+from .options import Range, check_options, options_of
 from .photos import read_photo
 from .records import Camera, Finding, Photo, Rig
 
@@ -57,7 +60,12 @@ DISTORTIONS = {
     5: (),
     8: ("RATIONAL_MODEL",),
 }
+Distortion = Literal["auto", 0, 2, 4, 5, 8]  # "auto", or a key of DISTORTIONS
 _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +89,18 @@ class Board:
         if self.kind not in BOARDS:
             raise StereoError("unknown_method", f"there is no board {self.kind!r}.", f"There are: {', '.join(BOARDS)}.")
         for name in ("columns", "rows"):
-            if not 3 <= (count := getattr(self, name)) <= 100:
+            count = getattr(self, name)
+            if not isinstance(count, int | np.integer) or not 3 <= count <= 100:
                 raise StereoError(
                     "bad_option",
                     f"a board of {count} {name} cannot be found.",
                     "3 to 100 are possible; of a chessboard its inner corners count.",
                 )
-        if not 0 < self.square < np.inf:
-            raise StereoError("bad_option", f"a square cannot have the side {self.square:g}.", "Measure one square.")
-        if self.kind == "charuco" and not (self.marker is not None and 0 < self.marker < self.square):
-            found = "not given" if self.marker is None else f"{self.marker:g}, of squares of {self.square:g}"
+        if not (_is_real(self.square) and 0 < self.square < np.inf):
+            raise StereoError("bad_option", f"a square cannot have the side {self.square}.", "Measure one square.")
+        if self.kind == "charuco" and not (_is_real(self.marker) and 0 < self.marker < self.square):
+            side = f"{self.marker:g}" if _is_real(self.marker) else self.marker
+            found = "not given" if self.marker is None else f"{side}, of squares of {self.square:g}"
             raise StereoError(
                 "bad_option",
                 f"the side of the markers of a ChArUco board is {found}.",
@@ -204,7 +214,6 @@ def find_corners(photo: Photo, board: Board) -> Corners | None:
     Where the photo was turned by its EXIF, the corners are turned back: a camera is calibrated as its sensor stands.
     Raises StereoError("bad_calibration") for a photo that its EXIF mirrors.
     """
-    import cv2
 
     orientation = photo.exif.get("orientation", 1)
     if orientation in (2, 4, 5, 7):
@@ -214,7 +223,7 @@ def find_corners(photo: Photo, board: Board) -> Corners | None:
             "Save it without mirroring.",
             orientation=orientation,
         )
-    found = BOARDS[board.kind](cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY), board)
+    found = BOARDS[board.kind](to_grey(photo.pixels), board)
     if found is None:
         return None
     ids, x = found
@@ -331,7 +340,7 @@ BOARDS = {"chessboard": _find_chessboard, "charuco": _find_charuco}
 
 
 def calibrate_camera(
-    corners: list[Corners], board: Board, *, distortion: int | str = "auto", drop: bool = False
+    corners: list[Corners], board: Board, *, distortion: Distortion = "auto", drop: bool = False
 ) -> CameraCalibration:
     """The camera of the photos: sum |x - K distort(R_i X + t_i)|^2 over all corners and photos is least.
 
@@ -343,8 +352,8 @@ def calibrate_camera(
     boards all parallel to the sensor), boards over less than a fifth of the picture; ValueError for other distortions.
     Source: Z. Zhang 2000, by OpenCV's calibrateCamera; G. Schwarz 1978 for the criterion.
     """
-    if distortion != "auto" and distortion not in DISTORTIONS:
-        raise ValueError(f"distortion is auto or one of {list(DISTORTIONS)}, got {distortion!r}")
+    given = {"distortion": distortion, "drop": drop}
+    distortion, drop = check_options("calibrate_camera", options_of(calibrate_camera), given).values()
     _enough(len(corners), MIN_PHOTOS, "photos")
     corners, dropped = list(corners), []
     while True:
@@ -524,7 +533,7 @@ def _findings(found: CameraCalibration) -> list[Finding]:
 # ------------------------------------------------------------------------------------------ coverage
 
 
-def coverage_map(corners: list[Corners], *, side: int = 320) -> np.ndarray:
+def coverage_map(corners: list[Corners], *, side: Annotated[int, Range(1)] = 320) -> np.ndarray:
     """(h,w) int: how many boards (the hull of their corners) cover each part of the picture, its longer side `side`."""
     import cv2
 
@@ -579,7 +588,7 @@ def calibrate_rig(
     board: Board,
     *,
     unit: str | None = None,
-    distortion: int | str = "auto",
+    distortion: Distortion = "auto",
     drop: bool = False,
 ) -> RigCalibration:
     """Both cameras, and the one pose X2 = R X1 + t that fits all pairs of photos taken at the same moment.
@@ -594,6 +603,8 @@ def calibrate_rig(
     cameras that stand in one place.
     Source: OpenCV's stereoCalibrate.
     """
+    given = {"unit": unit, "distortion": distortion, "drop": drop}
+    unit, distortion, drop = check_options("calibrate_rig", options_of(calibrate_rig), given).values()
     cams = []
     for which, corners in (("left", left), ("right", right)):
         try:

@@ -15,7 +15,7 @@ import click
 
 from . import __version__
 from .errors import EXIT_OUTPUT, EXIT_RESOURCES, EXIT_USAGE, StereoError
-from .options import DEFAULT_MATCHER
+from .options import DEFAULT_MATCHER, MAX_SIZE
 
 EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
 
@@ -182,7 +182,9 @@ def cli():
     shell_complete=_complete_setting,
     help="See `stereo3d methods`.",
 )
-@click.option("--max-size", type=int, default=1600, show_default=True, metavar="PX", help="Longer side for matching.")
+@click.option(
+    "--max-size", type=int, default=MAX_SIZE, show_default=True, metavar="PX", help="Longer side for matching."
+)
 @click.option("--max-memory", type=float, metavar="GB", help="Of matching; default: what is free.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option("--force", is_flag=True, help="Go on where nothing can be believed.")

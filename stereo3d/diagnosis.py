@@ -27,8 +27,9 @@ from .geometry import (
     sampson,
     undistort,
 )
+from .images.reduce import reduced_grey
 from .least_squares import Schedule, State, damped_step, minimise
-from .options import Range, check_options, options_of
+from .options import MAX_SIZE, Range, check_options, options_of
 from .ransac import RobustProblem, ransac
 from .records import Camera, Finding, Matches, Photo, Rig, TwoView
 
@@ -506,7 +507,7 @@ def photo_findings(
     right: Photo,
     matches: Matches,
     *,
-    max_size: Annotated[int, Range(16, 32000)] = 1600,
+    max_size: Annotated[int, Range(16, 32000)] = MAX_SIZE,
     focal_sought: bool = False,
 ) -> list[Finding]:
     """Judge the photos themselves: blur, noise, exposure, repeated texture.
@@ -533,7 +534,8 @@ def photo_findings(
     """
     given = {"max_size": max_size, "focal_sought": focal_sought}
     max_size, focal_sought = check_options("photos", options_of(photo_findings), given).values()
-    greys, scales = zip(*(reduced_grey(p, max_size) for p in (left, right)), strict=True)
+    greys = [reduced_grey(photo, max_size)[0] for photo in (left, right)]
+    scales = [min(1.0, max_size / max(photo.size)) for photo in (left, right)]
     findings = [*_blur(greys), *_noise(greys, focal_sought), *_exposure((left, right), greys)]
     if len(matches) >= MIN_MATCHES_OF_PHOTOS:
         x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
@@ -794,16 +796,6 @@ def repeated_share(grey: np.ndarray, x: np.ndarray, *, places: int = 60, radius:
         score[max(cv - 2 * radius, 0) : cv + 2 * radius + 1, max(cu - 2 * radius, 0) : cu + 2 * radius + 1] = -1
         twins += bool(score.max() > 0.9)
     return twins / len(x)
-
-
-def reduced_grey(photo: Photo, max_size: int) -> tuple[np.ndarray, float]:
-    """Return the photo in grey levels (H, W) uint8, its longer side at most `max_size` px, and the scale."""
-    import cv2
-
-    grey = cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, max_size / max(photo.size))
-    size = tuple(max(1, round(n * scale)) for n in photo.size)
-    return (cv2.resize(grey, dsize=size, interpolation=cv2.INTER_AREA) if scale < 1 else grey), scale
 
 
 # ----------------------------------------------------------------------------------------------------- statistics

@@ -8,7 +8,8 @@ import numpy as np
 
 from .errors import StereoError
 from .geometry import hom, ideal_pixels
-from .options import Range, check_options, choose, options_of
+from .images.reduce import reduced_grey, smooth
+from .options import MAX_SIZE, Range, check_options, choose, options_of
 from .records import Features, Matches, Photo, TwoView
 
 # Along epipolar lines: how far beside the line, px of the picture reduced to `max_size`, and the ratio of distances.
@@ -118,7 +119,7 @@ DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 
 
 def detect_features(
-    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = 1600, **options
+    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options
 ) -> Features:
     """Features of a photo, found on it reduced to the longer side `max_size` px; places in pixels of the photo.
 
@@ -128,7 +129,7 @@ def detect_features(
     detector = choose("detector", DETECTORS, method)
     options = check_options(method, options_of(detector), options)
     max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]
-    grey, scale = _grey(photo, max_size)
+    grey, scale = reduced_grey(photo, max_size)
     x, descriptors, frames = detector(grey, **options)
     return Features((x + 0.5) / scale - 0.5, descriptors, frames / scale.mean())
 
@@ -138,7 +139,7 @@ def match_features(
     right: Photo,
     *,
     method: str = "sift",
-    max_size: Annotated[int, Range(1)] = 1600,
+    max_size: Annotated[int, Range(1)] = MAX_SIZE,
     ratio: Annotated[float, Range(0.1, 1.0)] = 0.8,
     refine: bool = True,
     found: tuple[Features, Features] | None = None,
@@ -193,7 +194,13 @@ def match_features(
 
 
 def refine_matches(
-    left: Photo, right: Photo, matches: Matches, frames: np.ndarray, *, max_size: int = 3200, radius: int = 9
+    left: Photo,
+    right: Photo,
+    matches: Matches,
+    frames: np.ndarray,
+    *,
+    max_size: Annotated[int, Range(1)] = 2 * MAX_SIZE,
+    radius: Annotated[int, Range(2, 50)] = 9,
 ) -> Matches:
     """The matches with x2 moved to where the right photo looks most like the left about x1; x1 stays.
 
@@ -205,8 +212,10 @@ def refine_matches(
     """
     from .patchfit import fit_patches
 
-    (grey1, scale1), (grey2, scale2) = (_grey(photo, max_size) for photo in (left, right))
-    image1, image2 = (_smoothed(grey) for grey in (grey1, grey2))
+    given = {"max_size": max_size, "radius": radius}
+    max_size, radius = check_options("refine_matches", options_of(refine_matches), given).values()
+    (grey1, scale1), (grey2, scale2) = (reduced_grey(photo, max_size) for photo in (left, right))
+    image1, image2 = (smooth(grey) for grey in (grey1, grey2))
     x1, x2 = (matches.x1 + 0.5) * scale1 - 0.5, (matches.x2 + 0.5) * scale2 - 0.5
     A = np.ascontiguousarray(frames * (scale2 / scale1).mean())
     out, score = np.empty_like(x2), np.empty(len(x2))
@@ -235,25 +244,6 @@ def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: in
     rank = np.arange(len(x)) - np.maximum.accumulate(np.where(start, np.arange(len(x)), 0))
     best = np.lexsort((-response[order], rank))[:count]
     return np.sort(order[best])
-
-
-def _grey(photo: Photo, max_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grey picture reduced to the longer side max_size, and its scale (2,)."""
-    import cv2
-
-    grey = cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY)
-    share = min(1.0, max_size / max(photo.size))
-    size = tuple(max(1, round(n * share)) for n in photo.size)
-    if share < 1:
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return grey, np.array([size[0] / photo.size[0], size[1] / photo.size[1]])
-
-
-def _smoothed(grey: np.ndarray) -> np.ndarray:
-    """f32, blurred by half a pixel or so: bilinear gradients of a raw picture jump from pixel to pixel."""
-    import cv2
-
-    return cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 0.7)
 
 
 def _keypoints(points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Options of methods, read from their signatures: the one place where a default, its kind and its bounds stand.
+"""Options of methods, read from their signatures: the one place that states a default, its type and its bounds.
 
 A method is a plain function whose keyword-only parameters with defaults are its options:
 
@@ -16,11 +16,12 @@ from typing import Any, Literal
 from .errors import StereoError
 
 DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches
+MAX_SIZE = 1600  # px: longer side of the photos while they are matched, unless the user asks for another
 
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number, both ends allowed."""
+    """Closed interval [low, high] of a number."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -33,7 +34,21 @@ class Range:
 
 @dataclass(frozen=True)
 class Option:
-    """name, default, kind (int, float, bool, str), choices of a Literal, bounds of a number, None allowed."""
+    """One option of a method.
+
+    Attributes
+    ----------
+    name : str
+    default : object
+    kind : type
+        int, float, bool or str.
+    choices : tuple
+        Allowed values, empty where the type and the bounds alone decide.
+    bounds : Range or None
+        Of a number.
+    optional : bool
+        Whether None is allowed.
+    """
 
     name: str
     default: Any
@@ -43,17 +58,27 @@ class Option:
     optional: bool = False
 
     def describe(self) -> str:
-        """In words what a value may be, with the default."""
-        what = ", ".join(map(str, self.choices)) if self.choices else self.kind.__name__
+        """Return the allowed values and the default as text."""
+        allowed = ", ".join(map(str, self.choices)) if self.choices else self.kind.__name__
         if self.bounds:
-            what += f" {self.bounds}"
-        return f"{what}{' or none' if self.optional else ''}, default {self.default}"
+            allowed += f" {self.bounds}"
+        return f"{allowed}{' or none' if self.optional else ''}, default {self.default}"
 
 
 def options_of(*functions: Callable, leave_out: tuple[str, ...] = ()) -> dict[str, Option]:
-    """The options of functions by name: keyword-only parameters with a default, later functions adding to earlier.
+    """Read the options of functions from their keyword-only parameters with a default.
 
-    Those that are no number, word or yes-or-no (an array, a record) are not options, nor those named in `leave_out`.
+    Parameters
+    ----------
+    *functions : callable
+        Of a name that several functions have, the first counts.
+    leave_out : tuple of str
+        Parameters that are no options.
+
+    Returns
+    -------
+    dict of str to Option
+        By name. Parameters of other types than int, float, bool and str (arrays, records) are left out.
     """
     found = {}
     for function in functions:
@@ -66,18 +91,14 @@ def options_of(*functions: Callable, leave_out: tuple[str, ...] = ()) -> dict[st
     return found
 
 
-def _option(name, default, hint) -> Option:
-    bounds, choices, optional = None, (), default is None
-    if typing.get_origin(hint) is typing.Annotated:
-        bounds = next((m for m in hint.__metadata__ if isinstance(m, Range)), None)
-        hint = hint.__origin__
+def _option(name: str, default: Any, hint: Any) -> Option:
+    hint, bounds = _without_range(hint)
+    choices, optional = (), default is None
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        kinds = [k for k in typing.get_args(hint) if k is not type(None)]
-        optional = len(kinds) < len(typing.get_args(hint))
-        hint = kinds[0]
-        if typing.get_origin(hint) is typing.Annotated:
-            bounds = next((m for m in hint.__metadata__ if isinstance(m, Range)), bounds)
-            hint = hint.__origin__
+        members = [k for k in typing.get_args(hint) if k is not type(None)]
+        optional = len(members) < len(typing.get_args(hint))
+        hint, inner = _without_range(members[0])
+        bounds = inner or bounds
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
         hint = type(choices[0])
@@ -85,48 +106,99 @@ def _option(name, default, hint) -> Option:
     return Option(name, default, kind, choices, bounds, optional)
 
 
-def check_options(owner: str, known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given values, text turned into numbers, each of the right kind and within its bounds.
+def _without_range(hint: Any) -> tuple[Any, Range | None]:
+    """Split Annotated[kind, Range(...)] into kind and Range; None for other hints."""
+    if typing.get_origin(hint) is not typing.Annotated:
+        return hint, None
+    kind, *notes = typing.get_args(hint)
+    return kind, next((note for note in notes if isinstance(note, Range)), None)
 
-    owner: who has these options, for the message.  Raises StereoError("bad_option") naming what there is.
+
+def check_options(owner: str, known: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given values, text converted to numbers, each of the right type and within its bounds.
+
+    Parameters
+    ----------
+    owner : str
+        Method or stage that has these options, for the message.
+    known : mapping of str to Option
+        All options of the owner.
+    given : mapping of str to object
+        Values by name.
+
+    Returns
+    -------
+    dict of str to object
+        In the order of `given`.
+
+    Raises
+    ------
+    StereoError
+        "bad_option", with the allowed values or names.
     """
     checked = {}
     for name, value in given.items():
         if name not in known:
-            there = "; ".join(f"{o.name} ({o.describe()})" for o in known.values()) or "none"
-            raise StereoError("bad_option", f"{owner} has no option {name!r}.", f"There are: {there}.")
-        checked[name] = _value(owner, known[name], value)
+            names = "; ".join(f"{o.name} ({o.describe()})" for o in known.values()) or "none"
+            raise StereoError("bad_option", f"{owner} has no option {name!r}.", f"There are: {names}.")
+        option = known[name]
+        if option.optional and (value is None or str(value).lower() == "none"):
+            checked[name] = None
+            continue
+        try:
+            checked[name] = _converted(option, value)
+        except (TypeError, ValueError, OverflowError):
+            message = f"{owner}.{name} cannot be {value!r}."
+            raise StereoError("bad_option", message, f"It is {option.describe()}.") from None
     return checked
 
 
-def _value(owner: str, option: Option, value: Any):
-    wrong = StereoError("bad_option", f"{owner}.{option.name} cannot be {value!r}.", f"It is {option.describe()}.")
-    if option.optional and (value is None or str(value).lower() == "none"):
-        return None
+_BOOLEANS: dict[str, bool] = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
+    ("false", "no", "off", "0"), False
+)
+
+
+def _converted(option: Option, value: Any) -> Any:
+    """Return the value as the option's type; ValueError (or the error of the conversion) where it is not allowed."""
     if option.kind is bool:
-        words = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
-        if str(value).lower() not in words:
-            raise wrong
-        return words[str(value).lower()]
+        if str(value).lower() not in _BOOLEANS:
+            raise ValueError
+        return _BOOLEANS[str(value).lower()]
+    if len({type(choice) for choice in option.choices}) > 1:  # as "auto", 1, 2
+        by_text = {str(choice): choice for choice in option.choices}
+        if str(value) not in by_text:
+            raise ValueError
+        return by_text[str(value)]
     if isinstance(value, bool) and option.kind is not str:
-        raise wrong
-    try:
-        if option.kind is int and not isinstance(value, str) and value != int(value):
-            raise wrong
-        value = option.kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise wrong from None
-    if option.choices and value not in option.choices:
-        raise wrong
-    if option.kind is float and not math.isfinite(value):
-        raise wrong
-    if option.bounds and not option.bounds.low <= value <= option.bounds.high:
-        raise wrong
+        raise ValueError
+    if option.kind is int and not isinstance(value, str) and value != int(value):
+        raise ValueError
+    value = option.kind(value)
+    allowed = (
+        (not option.choices or value in option.choices)
+        and (option.kind is not float or math.isfinite(value))
+        and (option.bounds is None or option.bounds.low <= value <= option.bounds.high)
+    )
+    if not allowed:
+        raise ValueError
     return value
 
 
 def choose(kind: str, methods: Mapping[str, Callable], name: str) -> Callable:
-    """The method of that name, or StereoError("unknown_method") naming what there is."""
+    """Return the method of that name.
+
+    Parameters
+    ----------
+    kind : str
+        What the methods are, for the message.
+    methods : mapping of str to callable
+    name : str
+
+    Raises
+    ------
+    StereoError
+        "unknown_method", with all names.
+    """
     if name not in methods:
         raise StereoError("unknown_method", f"there is no {kind} {name!r}.", f"There are: {', '.join(methods)}.")
     return methods[name]

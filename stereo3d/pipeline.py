@@ -34,7 +34,7 @@ from .features import DETECTORS, detect_features, match_features
 from .fusion import fuse
 from .geometry import hom, rotation_angle_deg, scale_K, undistort
 from .mesh import MESHERS, build_mesh, texture_mesh
-from .options import DEFAULT_MATCHER, check_options, choose, options_of
+from .options import DEFAULT_MATCHER, MAX_SIZE, check_options, choose, options_of
 from .photos import read_photo
 from .records import (
     Camera,
@@ -100,7 +100,7 @@ class Config:
     matcher: str = DEFAULT_MATCHER
     mesher: str = "grid"
     options: Mapping[str, Any] = field(default_factory=dict)
-    max_size: int = 1600
+    max_size: int = MAX_SIZE
     max_memory: float | None = None
     seed: int = 0
     rectified: bool = False

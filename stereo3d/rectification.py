@@ -9,7 +9,8 @@ import numpy as np
 
 from .errors import StereoError
 from .geometry import all_channels, distort, essential_from_pose, hom, project, undistort
-from .options import Range, check_options, options_of
+from .images.reduce import smooth, to_grey
+from .options import MAX_SIZE, Range, check_options, options_of
 from .records import Camera, Photo, RectifiedPair, Rig, TwoView
 
 Kind = Literal["auto", "planar", "polar"]
@@ -60,7 +61,7 @@ def rectify(
     *,
     kind: Kind = "auto",
     straighten: bool = True,
-    max_size: Annotated[int, Range(1)] = 1600,
+    max_size: Annotated[int, Range(1)] = MAX_SIZE,
     inlier_x: Inliers | None = None,
 ) -> RectifiedPair:
     """Resample both photos, once, so that corresponding epipolar lines are equal rows.
@@ -213,20 +214,13 @@ def row_errors(
     at2 = np.stack([u2[known, 0] + offset[:, 0], at1[:, 1]], -1)
     if len(at1) < MIN_PATCHES:
         return {}
-    grey1, grey2 = smooth_grey(pair.left), smooth_grey(pair.right)
+    grey1, grey2 = smooth(to_grey(pair.left)), smooth(to_grey(pair.right))
     out, score = np.empty_like(at2), np.empty(len(at2))
     fit_patches(grey1, grey2, at1, at2, np.tile(np.eye(2), (len(at1), 1, 1)), 9, 3.0, 0, len(at1), out, score)
     off = np.abs(out[:, 1] - at1[:, 1])[score > 0]
     if len(off) < MIN_PATCHES:
         return {}
     return {"median_px": float(np.median(off)), "most_px": float(np.quantile(off, 0.95)), "places": len(off)}
-
-
-def smooth_grey(picture: np.ndarray) -> np.ndarray:
-    """(H,W) f32 grey of a picture, smoothed by 0.7 px."""
-    import cv2
-
-    return cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.7)
 
 
 def disparity_range(

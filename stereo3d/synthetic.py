@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .calibration import DIAGONAL_35MM
 from .errors import StereoError
 from .files import replacing, write_map
 from .geometry import project, rotation_from_vector, undistort
 from .records import Camera, Matches, Photo, Rig
 
-DIAGONAL_35MM = 43.27  # mm, of a 36 x 24 mm frame: f_px = f_35mm diagonal_px / 43.27
+# mm, rounded: by this diagonal the scenes were laid out and the shipped demo rendered; the EXIF has the exact one
+SCENE_DIAGONAL_35MM = round(DIAGONAL_35MM, 2)
 STRIP = 60_000  # rays cast at a time and thread
 CROP = 4.6  # of the camera that the EXIF speaks of: 35 mm equivalent over true focal length, as in a compact camera
 
@@ -199,7 +201,7 @@ def _named(scene) -> Scene:
 
 
 def _camera_matrix(scene: Scene, size) -> np.ndarray:
-    f = scene.focal_35mm * np.hypot(*size) / DIAGONAL_35MM
+    f = scene.focal_35mm * np.hypot(*size) / SCENE_DIAGONAL_35MM
     return np.array([[f, 0, (size[0] - 1) / 2], [0, f, (size[1] - 1) / 2], [0, 0, 1.0]])
 
 

@@ -109,6 +109,8 @@ def test_given_values_go_first():
         {"fov": math.nan},
         {"focal": 3000, "fov": 60},
         {"focal": 0, "focal_35mm": 26},
+        {"focal": "long"},
+        {"fov": [60, 70]},
     ],
 )
 def test_given_values_without_sense_are_refused(options):

@@ -179,9 +179,16 @@ def test_boards_in_one_corner_are_refused_and_few_told():
         assert (found.coverage < 0.5) == told == any(f.code == "low_coverage" for f in found.findings)
 
 
-def test_distortions_that_there_are_not():
-    with pytest.raises(ValueError, match="auto or one of"):
-        calibrate_camera(exact(BOARD, poses(count=5)), BOARD, distortion=3)
+@pytest.mark.parametrize("given", [{"distortion": 3}, {"distortion": "all"}, {"drop": "perhaps"}])
+def test_calibration_options_out_of_bounds_are_refused(given):
+    corners = exact(BOARD, poses(count=5))
+    for call in (
+        lambda: calibrate_camera(corners, BOARD, **given),
+        lambda: calibrate_rig(corners, corners, [(i, i) for i in range(5)], BOARD, **given),
+    ):
+        with pytest.raises(StereoError) as caught:
+            call()
+        assert caught.value.code == "bad_option" and next(iter(given)) in caught.value.message
 
 
 # ------------------------------------------------------------------------------------------ coverage
@@ -512,6 +519,11 @@ def test_photos_by_name_folder_and_pattern(tmp_path):
         (dict(kind="circles", columns=9, rows=6), "no board 'circles'"),
         (dict(kind="chessboard", columns=2, rows=6), "2 columns"),
         (dict(kind="chessboard", columns=9, rows=6, square=0), "side 0"),
+        (dict(kind="chessboard", columns=9.5, rows=6), "9.5 columns"),
+        (dict(kind="chessboard", columns="9", rows=6), "9 columns"),
+        (dict(kind="chessboard", columns=9, rows=6, square=np.nan), "side nan"),
+        (dict(kind="chessboard", columns=9, rows=6, square="wide"), "side wide"),
+        (dict(kind="charuco", columns=9, rows=6, marker="small"), "is small, of squares"),
         (dict(kind="charuco", columns=9, rows=6), "not given"),
         (dict(kind="charuco", columns=9, rows=6, marker=2.0), "is 2, of squares of 1"),
         (dict(kind="charuco", columns=9, rows=6, marker=0.5, dictionary="9X9"), "no dictionary"),

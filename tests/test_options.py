@@ -115,6 +115,17 @@ def test_values_become_their_kind(given, expected):
     assert value == expected and type(value) is type(expected)
 
 
+def test_choices_of_two_types_are_recognised_by_their_text():
+    def solve(*, terms: Literal["auto", 0, 2] = "auto"): ...
+
+    known = options_of(solve)
+    for value, expected in (("auto", "auto"), (2, 2), ("2", 2), (np.int64(0), 0)):
+        assert check_options("solve", known, {"terms": value}) == {"terms": expected}
+    for wrong in (1, "Auto", True, None, 2.5):
+        with pytest.raises(StereoError, match="auto, 0, 2"):
+            check_options("solve", known, {"terms": wrong})
+
+
 @pytest.mark.parametrize("word", ["true", "Yes", "ON", "1", True, 1, np.True_])
 def test_words_for_true(word):
     assert check(clean=word)["clean"] is True

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-from .sheet import DOWN, FALLING, RIGHT, RISING, PointList, same_surface_at, squared_distance, triangulate_square
+from .sheet import DOWN, FALLING, RIGHT, RISING, same_surface_at, squared_distance, triangulate_square
 
 # state of a cell, the square between four pixels
 EMPTY = 0  # no triangle

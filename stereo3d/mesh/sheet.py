@@ -231,7 +231,9 @@ def block_means(points, r, sigma, filled, tangent, step):
             for k in range(n):
                 y, x = where[k] // W, where[k] % W
                 q = points[y, x]
-                if same_surface(p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y, x], sigma[y, x], tangent):
+                if same_surface(
+                    p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y, x], sigma[y, x], tangent
+                ):
                     m += 1
                     m_filled += filled[y, x]
                     noise = sigma[y, x] / (r[y0, x0] * p[2])
@@ -245,8 +247,6 @@ def block_means(points, r, sigma, filled, tangent, step):
             out[v, u, 0], out[v, u, 1], out[v, u, 2] = sa / total * z, sb / total * z, z
             out_sigma[v, u], out_filled[v, u] = ss / m, 2 * m_filled > m
     return out, out_sigma, out_filled
-
-
 
 
 FOUR_NEIGHBOURS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (dy, dx)
@@ -504,8 +504,6 @@ def fill_holes(points, sigma, filled, order, starts, fill_all):
             sigma[y, x] = total / n if one_surface else np.inf
             filled[y, x] = True
     return done
-
-
 
 
 class PointList(NamedTuple):

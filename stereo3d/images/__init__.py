@@ -1,0 +1,1 @@
+"""Images as arrays: reading photos, reducing them to grey, fitting patches."""

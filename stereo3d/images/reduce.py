@@ -1,0 +1,58 @@
+"""Grey pictures of reduced size, as detectors and measurements use them."""
+
+import numpy as np
+
+from ..records import Photo
+
+BLUR_SIGMA = 0.7  # px: bilinear interpolation of an unblurred picture has a gradient that jumps from pixel to pixel
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """Y = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB.
+
+    Returns
+    -------
+    (H, W) uint8
+    """
+    import cv2
+
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+
+
+def reduced_grey(photo: Photo, max_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grey picture whose longer side is at most `max_size` px, and its scale.
+
+    Parameters
+    ----------
+    photo : Photo
+        A smaller one keeps its size.
+    max_size : int
+        px.
+
+    Returns
+    -------
+    grey : (h, w) uint8
+        Reduced by averaging over areas.
+    scale : (2,) float64
+        Size of `grey` / size of the photo along x and y; they differ by the rounding to whole pixels.
+    """
+    import cv2
+
+    grey = to_grey(photo.pixels)
+    share = min(1.0, max_size / max(photo.size))
+    size = tuple(max(1, round(n * share)) for n in photo.size)
+    if share < 1:
+        grey = cv2.resize(grey, dsize=size, interpolation=cv2.INTER_AREA)
+    return grey, np.array([size[0] / photo.size[0], size[1] / photo.size[1]])
+
+
+def smooth(grey: np.ndarray) -> np.ndarray:
+    """Return the grey picture as (H, W) float32, blurred by `BLUR_SIGMA` for continuous gradients."""
+    import cv2
+
+    return cv2.GaussianBlur(grey.astype(np.float32), ksize=(0, 0), sigmaX=BLUR_SIGMA)
