@@ -278,8 +278,21 @@ def titles_in(folder: Path) -> dict[str, str]:
 _formulas: dict[str, dict[str, str]] = {}
 
 
+def underscores_are_letters():
+    """Return a Markdown extension without emphasis by underscores: docstrings write indices as |x|_2."""
+    from markdown.extensions import Extension
+    from markdown.inlinepatterns import SimpleTextInlineProcessor
+
+    class Underscores(Extension):
+        def extendMarkdown(self, md):
+            md.inlinePatterns.register(SimpleTextInlineProcessor(r"(_+)"), "underscores", 65)  # before emphasis: 60
+
+    return Underscores()
+
+
 def on_config(config):
     """Fill the parts of the navigation that list generated pages or whole folders."""
+    config.markdown_extensions.append(underscores_are_letters())
     pages = {
         "Library": ["api/index.md", *({TITLES.get(name, name): f"api/{name}.md"} for name in api_modules())],
         "Decisions": [{title: f"decisions/{name}"} for name, title in titles_in(ROOT / "docs" / "decisions").items()],

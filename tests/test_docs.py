@@ -58,7 +58,7 @@ def test_a_folder_that_only_imports_shows_its_docstring_alone(hooks, tmp_path, m
 
 def test_every_decision_and_notebook_is_in_the_navigation(hooks):
     config = type(
-        "Config", (), {"nav": [{"Decisions": "decisions/index.md"}, {"Notebooks": ""}, {"Home": "index.md"}]}
+        "Config", (), {"markdown_extensions": [], "nav": [{"Decisions": "decisions/index.md"}, {"Notebooks": ""}, {"Home": "index.md"}]}
     )()
     decisions, notebooks, home = hooks.on_config(config).nav
     pages = [next(iter(entry.values())) for entry in decisions["Decisions"]]
@@ -77,6 +77,12 @@ def test_the_glossary_is_in_alphabetical_order():
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     terms = [term.lower() for term in re.findall(r"(?m)^\*\*(.+?)\*\*", text)]
     assert len(terms) >= 50 and terms == sorted(terms) and len(terms) == len(set(terms))
+
+
+def test_indices_in_docstrings_are_not_emphasis(hooks):
+    markdown = pytest.importorskip("markdown")
+    html = markdown.markdown("|F x1|_{1,2} + |F^T x2|_{1,2} of *both*", extensions=[hooks.underscores_are_letters()])
+    assert html == "<p>|F x1|_{1,2} + |F^T x2|_{1,2} of <em>both</em></p>"
 
 
 @pytest.mark.parametrize("name", sorted(stereo3d._HOME))
