@@ -50,7 +50,7 @@ from stereo3d.files import read_map
 from stereo3d.geometry import scale_K
 from stereo3d.mesh import MESHERS, build_mesh
 from stereo3d.photos import read_photo
-from stereo3d.pipeline import Config, finished, reconstruct
+from stereo3d.pipeline import Config, reconstruct, texture_and_sigma
 from stereo3d.preview import render
 from stereo3d.records import Camera, Photo, Rig
 
@@ -185,7 +185,7 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
         if mesher != meshers[0]:  # the same points by another method, as the pipeline would
             start = time.perf_counter()
             mesh = build_mesh(result.points, sigma=result.sigma, between=result.between, method=mesher)
-            mesh = finished(mesh, result.left, result.right, result.matches, result.view, result.rig)
+            mesh = texture_and_sigma(mesh, result.left, result.right, result.matches, result.view, result.rig)
             spent = before + time.perf_counter() - start
         told = scores(case, mesh)
         figures = [

@@ -20,7 +20,7 @@ import numpy as np
 
 from stereo3d import synthetic
 from stereo3d.evaluate import mesh_scores, read_scene
-from stereo3d.pipeline import Config, match_pair, reconstruct, with_pose
+from stereo3d.pipeline import Config, add_pose_sigma, match_pair, reconstruct
 from stereo3d.records import Photo, RectifiedPair
 
 RENDERED = [(scene, noise) for scene in ("slanted", "sphere", "bars", "still_life") for noise in (0.0, 2.0, 6.0)]
@@ -103,7 +103,7 @@ def agreement(data: Path):
         found = reconstruct(case.left, case.right, case.rig)
         known = np.isfinite(found.points[..., 2])
         X = found.points[known]
-        sigma = with_pose(X, found.sigma[known], found.matches, found.view, found.rig) / np.linalg.norm(X, axis=1)
+        sigma = add_pose_sigma(X, found.sigma[known], found.matches, found.view, found.rig) / np.linalg.norm(X, axis=1)
         x, y = np.rint(found.pair.map1[known] / 2).astype(int).T  # a point for every second pixel of the photo
         z, relative = (np.full((1030, 1540), np.nan) for _ in range(2))
         z[y, x], relative[y, x] = X[:, 2], sigma

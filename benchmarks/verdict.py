@@ -40,7 +40,7 @@ from stereo3d.evaluate import pose_errors
 from stereo3d.features import match_features
 from stereo3d.geometry import project, rotation_from_vector
 from stereo3d.photos import read_photo
-from stereo3d.pipeline import ROWS_OFF
+from stereo3d.pipeline import MAX_ROW_OFFSET
 from stereo3d.records import Matches, Photo, Rig
 from stereo3d.rectification import disparity_range, rectify, row_errors
 from stereo3d.triangulation import triangulate
@@ -307,7 +307,7 @@ def outcome(left, right, pair, shift):
     error = 100 * np.abs(np.linalg.norm(pair.rig.t) * X[known, 2] * inverse[known] - 1)
     rows = rectified.rows.get("median_px", np.nan)
     found = [*d.diagnose(matches, view, rig), *d.photo_findings(left, right, matches[view.inliers])]
-    said = [f.code for f in found if f.severity != "info"] + (["rows_off"] if rows > ROWS_OFF else [])
+    said = [f.code for f in found if f.severity != "info"] + (["rows_off"] if rows > MAX_ROW_OFFSET else [])
     return (
         rows,
         d.median_parallax_angle(*inlier_x, view),

@@ -1,7 +1,10 @@
 """The command line: parse -> Config -> reconstruct -> write. Nothing is computed here."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
+import io
 import logging
 import os
 import shlex
@@ -9,21 +12,36 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from . import __version__
 from .errors import EXIT_OUTPUT, EXIT_RESOURCES, EXIT_USAGE, StereoError
-from .options import DEFAULT_MATCHER, MAX_SIZE
+from .options import DEFAULT_DETECTOR, DEFAULT_FACES, DEFAULT_MATCHER, DEFAULT_MESHER, MAX_SIZE
 
-EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED = 70, 130, 143
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .chessboard import Board, CameraCalibration, Corners, RigCalibration
+    from .compiling import Compiling
+    from .pipeline import Config, MemoryMeter, Result
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+Record = TypeVar("Record")
 
 
 class PhotosFirst(click.Group):
-    """`stereo3d LEFT RIGHT` without a command's name is `stereo3d reconstruct LEFT RIGHT`."""
+    """A group in which `stereo3d LEFT RIGHT`, without a command's name, means `stereo3d reconstruct LEFT RIGHT`."""
 
-    def parse_args(self, ctx, args):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command's name in front of two photos."""
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             lone = len(args) == 1 and not args[0].startswith("-") and not ctx.resilient_parsing
             if lone and not os.path.lexists(args[0]):
@@ -32,19 +50,21 @@ class PhotosFirst(click.Group):
             args = ["reconstruct", *args]
         return super().parse_args(ctx, args)
 
-    def format_usage(self, ctx, formatter):
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show both ways to call the program."""
         formatter.write_usage("stereo3d", "LEFT RIGHT -o OUT.obj [OPTIONS]")
         formatter.write_usage("stereo3d", "COMMAND [ARGS]", prefix="       ")
 
-    def format_options(self, ctx, formatter):
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `reconstruct` that are used most, and the commands."""
         run = self.commands["reconstruct"]
+        assert isinstance(run, Grouped)
         run.format_groups(ctx, formatter, {"Most used options (all: stereo3d reconstruct --help)": MOST_USED})
         self.format_commands(ctx, formatter)
 
-    def shell_complete(self, ctx, incomplete):
-        """The commands, and files: a photo may stand in the place of a command."""
-        files = click.shell_completion.CompletionItem(incomplete, type="file")
-        return [*super().shell_complete(ctx, incomplete), files]
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete commands, and files: a photo may stand in the place of a command."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
 
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
@@ -53,22 +73,26 @@ GROUPS = {
     "Cameras and scale": ("calib", "rectified", "focal", "focal_35mm", "fov", "baseline", "known_distance", "unit"),
     "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "options", "seed", "force"),
     "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
-    "Words": ("verbose", "quiet", "progress"),
+    "Messages": ("verbose", "quiet", "progress"),
 }
 
 
 class Grouped(click.Command):
-    """A command whose help has its options in `GROUPS`."""
+    """A command whose help lists its options by `GROUPS`."""
 
-    def format_options(self, ctx, formatter):
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options by group, those without a group last."""
         named = {name for names in GROUPS.values() for name in names}
-        others = tuple(p.name for p in self.get_params(ctx) if isinstance(p, click.Option) and p.name not in named)
-        self.format_groups(ctx, formatter, {**GROUPS, "Others": others})
+        options = [p.name for p in self.get_params(ctx) if isinstance(p, click.Option) and p.name]
+        self.format_groups(ctx, formatter, {**GROUPS, "Others": [name for name in options if name not in named]})
 
-    def format_groups(self, ctx, formatter, groups):
-        there = {p.name: p for p in self.get_params(ctx)}
+    def format_groups(
+        self, ctx: click.Context, formatter: click.HelpFormatter, groups: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Show the options named by each group under its title."""
+        parameters = {p.name: p for p in self.get_params(ctx)}
         for title, names in groups.items():
-            rows = [there[name].get_help_record(ctx) for name in names if name in there]
+            rows = [parameters[name].get_help_record(ctx) for name in names if name in parameters]
             rows = [row for row in rows if row is not None]
             if rows:
                 with formatter.section(title):
@@ -78,24 +102,28 @@ class Grouped(click.Command):
 class Method(click.ParamType):
     """A name in one of the dicts of methods, looked up when needed so that --help stays quick."""
 
-    def __init__(self, kind: str, module: str, table: str):
+    def __init__(self, kind: str, module: str, table: str) -> None:
         self.name, self.module, self.table = kind, module, table
 
     def names(self) -> list[str]:
+        """Return the names of the methods."""
         from importlib import import_module
 
         return list(getattr(import_module(f"stereo3d.{self.module}"), self.table))
 
-    def get_metavar(self, param, ctx=None):
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return "[name|name|...]"."""
         return f"[{'|'.join(self.names())}]"
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with those that exist."""
         if value not in self.names():
             self.fail(f"there is no {self.name} {value!r}. There are: {', '.join(self.names())}.", param, ctx)
         return value
 
-    def shell_complete(self, ctx, param, incomplete):
-        return [click.shell_completion.CompletionItem(n) for n in self.names() if n.startswith(incomplete)]
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the names."""
+        return [CompletionItem(n) for n in self.names() if n.startswith(incomplete)]
 
 
 MATCHER = Method("matcher", "disparity", "MATCHERS")
@@ -106,22 +134,23 @@ FILE = click.Path(path_type=Path)
 
 
 class Positive(click.FloatRange):
-    """A number above 0 and finite; click's own range lets NaN pass."""
+    """A finite number above 0; click's own range lets NaN pass."""
 
     name = "number"
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(min=0, min_open=True, max=1e9)
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail."""
         number = super().convert(value, param, ctx)
         if number != number:
             self.fail(f"{value!r} is no number.", param, ctx)
         return number
 
 
-def _complete_setting(ctx, param, incomplete):
-    """stage.name= of the methods chosen so far on the line; behind the =, the choices."""
+def _complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete "stage.name=" for the methods chosen so far on the line, and the choices behind the "="."""
     from .pipeline import stage_options
 
     chosen = {stage: ctx.params[stage] for stage in ("detector", "matcher", "mesher") if ctx.params.get(stage)}
@@ -131,11 +160,7 @@ def _complete_setting(ctx, param, incomplete):
             start = f"{stage}.{name}="
             values = option.choices or ((True, False) if option.kind is bool else ())
             words = [f"{start}{value}" for value in values] if incomplete.startswith(start) else [start]
-            found += [
-                click.shell_completion.CompletionItem(w, help=option.describe())
-                for w in words
-                if w.startswith(incomplete)
-            ]
+            found += [CompletionItem(w, help=option.describe()) for w in words if w.startswith(incomplete)]
     return found
 
 
@@ -152,132 +177,198 @@ Exit codes: 0 done, 2 wrong command line, 3 input cannot be read, 4 calibration,
 
 @click.group(cls=PhotosFirst, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="stereo3d")
-def cli():
+def cli() -> None:
     """Two photographs in, a textured 3-D mesh out, with a verdict on whether to believe it."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that `reconstruct` writes."""
+
+    output: Path
+    preview: Path | None
+    report: Path | None
+    points: Path | None
+    save_stages: Path | None
+    json_file: Path | None
+
+    def targets(self, texture: str) -> list[tuple[Path | None, str]]:
+        """Return every file but the JSON, with the words for it in a message."""
+        return [
+            (self.output, "the mesh"),
+            *_companions(self.output, texture),
+            (self.preview, "--preview"),
+            (self.report, "--report"),
+            (self.points, "--points"),
+            *_stage_targets(self.save_stages),
+        ]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How `reconstruct` writes the mesh."""
+
+    axes: str
+    texture: str
+    jpeg_quality: int
+    mark_filled: bool
+
+
+@dataclass(frozen=True)
+class Messages:
+    """What `reconstruct` prints."""
+
+    verbose: bool
+    quiet: bool
+    progress: bool
 
 
 @cli.command(short_help="Two photos to a mesh, all options.", cls=Grouped, epilog=EPILOG)
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Mesh: .obj, .ply, .glb, .stl.")
-@click.option("--calib", type=FILE, help="The cameras, from a file of any common kind.")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the mesh: .obj, .ply, .glb, .stl.")
+@click.option("--calib", type=FILE, help="Read the cameras from a file of any common kind.")
 @click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
 @click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
 @click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")
 @click.option("--fov", type=float, metavar="DEG", help="Horizontal field of view.")
 @click.option("--baseline", type=float, metavar="N", help="Distance of the two camera positions.")
-@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT, their distance.")
-@click.option("--unit", metavar="UNIT", help="Unit of that length, such as m.")
-@click.option("--detector", type=DETECTOR, default="sift", show_default=True, help="Feature detector.")
+@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT and their distance.")
+@click.option("--unit", metavar="UNIT", help="Unit of these lengths, such as m.")
+@click.option("--detector", type=DETECTOR, default=DEFAULT_DETECTOR, show_default=True, help="Feature detector.")
 @click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
-@click.option("--quality", type=QUALITY, help="Chooses the matcher: planes_fast, planes or planes_full.")
-@click.option("--mesher", type=MESHER, default="grid", show_default=True, help="Surface from points.")
-@click.option("--faces", type=int, default=500_000, show_default=True, metavar="N", help="Triangles at most; 0: all.")
-@click.option("--close", is_flag=True, help="Close every hole, seen or not.")
+@click.option("--quality", type=QUALITY, help="Choose the matcher: planes_fast, planes or planes_full.")
+@click.option("--mesher", type=MESHER, default=DEFAULT_MESHER, show_default=True, help="Surface from points.")
+@click.option(
+    "--faces",
+    type=int,
+    default=DEFAULT_FACES,
+    show_default=True,
+    metavar="N",
+    help="Largest number of triangles; 0: no limit.",
+)
+@click.option("--close", is_flag=True, help="Fill every hole that measured surface encloses.")
 @click.option(
     "-O",
     "options",
     multiple=True,
     metavar="STAGE.NAME=VALUE",
     shell_complete=_complete_setting,
-    help="See `stereo3d methods`.",
+    help="Set an option of a stage: see `stereo3d methods`.",
 )
 @click.option(
-    "--max-size", type=int, default=MAX_SIZE, show_default=True, metavar="PX", help="Longer side for matching."
+    "--max-size",
+    type=int,
+    default=MAX_SIZE,
+    show_default=True,
+    metavar="PX",
+    help="Longer side of the photos for matching.",
 )
-@click.option("--max-memory", type=float, metavar="GB", help="Of matching; default: what is free.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option("--force", is_flag=True, help="Go on where nothing can be believed.")
+@click.option("--max-memory", type=float, metavar="GB", help="Largest memory of matching; default: what is free.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--force", is_flag=True, help="Continue where the shape cannot be believed.")
 @click.option(
-    "--axes", type=click.Choice(["y-up", "z-up", "camera"]), default="y-up", show_default=True, help="Of the file."
+    "--axes",
+    type=click.Choice(["y-up", "z-up", "camera"]),
+    default="y-up",
+    show_default=True,
+    help="Axes of the mesh file.",
 )
-@click.option("--texture", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True, help="Of .obj, .glb.")
-@click.option("--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the texture.")
-@click.option("--mark-filled", is_flag=True, help="Unmeasured vertices magenta (.ply).")
-@click.option("--points", type=FILE, metavar="PLY", help="The point cloud too.")
-@click.option("--save-stages", type=FILE, metavar="DIR", help="What every stage found, as files.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Everything measured, as JSON.")
-@click.option("--preview", type=FILE, metavar="PNG", help="Picture of the mesh from four sides.")
-@click.option("--report", type=FILE, metavar="HTML", help="Page to look at and to judge by.")
-@click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("--progress/--no-progress", default=True, help="Tell each stage (default) or not.")
-def reconstruct(
-    left,
-    right,
-    output,
-    options,
-    quality,
-    axes,
-    texture,
-    jpeg_quality,
-    mark_filled,
-    points,
-    save_stages,
-    json_file,
-    preview,
-    report,
-    verbose,
-    quiet,
-    progress,
-    **settings,
-):
+@click.option(
+    "--texture",
+    type=click.Choice(["jpg", "png"]),
+    default="jpg",
+    show_default=True,
+    help="Format of the texture of .obj and .glb.",
+)
+@click.option(
+    "--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="JPEG quality of the texture."
+)
+@click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply).")
+@click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud too.")
+@click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage as files.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON.")
+@click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from four sides.")
+@click.option("--report", type=FILE, metavar="HTML", help="Write a page that shows every stage.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("--progress/--no-progress", default=True, help="Print each stage (default) or not.")
+def reconstruct(left: Path, right: Path, **given: Any) -> None:
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
-    _logging(verbose, quiet)
-    outputs = [
-        (output, "the mesh"),
-        *_companions(output, texture),
-        (preview, "--preview"),
-        (report, "--report"),
-        (points, "--points"),
-        *_stage_targets(save_stages),
-    ]
-    _check_names([left, right, settings["calib"]], [*outputs, (json_file, "--json")])
-    with _failure_as_json(json_file):
+    outputs, style, messages = _take(Outputs, given), _take(Style, given), _take(Messages, given)
+    options, quality = given.pop("options"), given.pop("quality")  # what is left are fields of Config
+    _logging(messages.verbose, messages.quiet)
+    targets = outputs.targets(style.texture)
+    _check_names([left, right, given["calib"]], [*targets, (outputs.json_file, "--json")])
+    with _failure_as_json(outputs.json_file):
         from . import pipeline
-        from .export import WRITERS, check_axes, write_picture
-        from .files import together, try_writing
-        from .terminal import Watch, tell_summary
+        from .files import try_writing
+        from .terminal import Watch, print_summary
 
-        _check_suffix(output, WRITERS)
-        _check_suffix(preview, (".png", ".jpg"))
-        _check_suffix(report, (".html", ".htm"))
-        _check_suffix(points, (".ply",))
-        check_axes(output, axes)
-        for path, _ in outputs:
+        _check_outputs(outputs, style)
+        for path, _ in targets:
             if path is not None:
                 try_writing(path)
         if quality is not None:
-            settings["matcher"] = _matcher_of(quality)
-        config = pipeline.Config(options=_options(options), **settings)
-        with Watch(progress and not quiet, _later_parts(config)) as tell:
-            result = _at_once(lambda: pipeline.reconstruct(left, right, config=config, progress=tell))
-            tell("write", len(result.mesh.faces), output.suffix.lower() + (" report" if report else ""))
-            with together():
-                files = result.save(output, axes=axes, texture=texture, quality=jpeg_quality, mark_filled=mark_filled)
-                if points:
-                    files.append(result.save_points(points, axes=axes))
-                if preview:
-                    from .preview import preview as draw
+            given["matcher"] = _matcher_of(quality)
+        config = pipeline.Config(options=_options(options), **given)
+        with Watch(messages.progress and not messages.quiet, _later_parts(config)) as show:
+            meter = _memory_meter()
+            result = _at_once(
+                lambda: pipeline.reconstruct(left, right, config=config, progress=show, meter=meter),
+            )
+            show("write", len(result.mesh.faces), outputs.output.suffix.lower() + (" report" * bool(outputs.report)))
+            files, seconds = _write_outputs(result, outputs, style, start)
+    if not messages.quiet:
+        print_summary(result, files, seconds)
 
-                    files.append(write_picture(preview, draw(result.mesh, result.view.rig.cam1)))
-                if save_stages:
-                    from .stage_files import save_stages as write_stages
 
-                    files += write_stages(result, save_stages, axes=axes)
-                if report:
-                    from .report import write_report
+def _check_outputs(outputs: Outputs, style: Style) -> None:
+    """Refuse outputs whose format nobody can write, before any work."""
+    from .export import WRITERS, check_axes
 
-                    command = shlex.join(["stereo3d", *click.get_current_context().obj])
-                    files.append(write_report(report, result, files=files, command=command))
-                seconds = time.perf_counter() - start
-                if json_file:
-                    from .stage_files import measured, write_json
+    _check_suffix(outputs.output, WRITERS)
+    _check_suffix(outputs.preview, (".png", ".jpg"))
+    _check_suffix(outputs.report, (".html", ".htm"))
+    _check_suffix(outputs.points, (".ply",))
+    check_axes(outputs.output, style.axes)
 
-                    files.append(write_json(json_file, measured(result, files, seconds)))
-    if not quiet:
-        tell_summary(result, files, seconds)
+
+def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> tuple[list[Path], float]:
+    """Write all files of a run, or none; returns them and the seconds since `start`."""
+    from .files import together
+
+    with together():
+        files = result.save(
+            outputs.output,
+            axes=style.axes,
+            texture=style.texture,
+            quality=style.jpeg_quality,
+            mark_filled=style.mark_filled,
+        )
+        if outputs.points:
+            files.append(result.save_points(outputs.points, axes=style.axes))
+        if outputs.preview:
+            from .export import write_picture
+            from .preview import preview as draw
+
+            files.append(write_picture(outputs.preview, draw(result.mesh, result.view.rig.cam1)))
+        if outputs.save_stages:
+            from .stage_files import save_stages
+
+            files += save_stages(result, outputs.save_stages, axes=style.axes)
+        if outputs.report:
+            from .report import write_report
+
+            command = shlex.join(["stereo3d", *click.get_current_context().obj])
+            files.append(write_report(outputs.report, result, files=files, command=command))
+        seconds = time.perf_counter() - start
+        if outputs.json_file:
+            from .stage_files import measured, write_json
+
+            files.append(write_json(outputs.json_file, measured(result, files, seconds)))
+    return files, seconds
 
 
 @cli.command(short_help="The disparity of a rectified pair.")
@@ -336,9 +427,9 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
 
 @cli.command(short_help="Show a mesh in the browser.")
 @click.argument("mesh", type=FILE)
-@click.option("-o", "--output", type=FILE, metavar="HTML", help="The page; default: NAME-view.html beside the mesh.")
+@click.option("-o", "--output", type=FILE, metavar="HTML", help="Write this page; default: NAME-view.html.")
 @click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
-def view(mesh, output, opened):
+def view(mesh: Path, output: Path | None, opened: bool) -> None:
     """Show a MESH (.obj, .ply, .glb, .stl) in the browser: one page that needs no network."""
     from .files import try_writing
     from .report import write_view
@@ -359,13 +450,22 @@ def view(mesh, output, opened):
 @cli.command(short_help="Try matchers and their options by eye.")
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
-@click.option("--max-size", type=int, default=800, show_default=True, metavar="PX", help="Longer side for matching.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of 127.0.0.1; default: any free.")
+@click.option(
+    "--max-size",
+    type=int,
+    default=800,
+    show_default=True,
+    metavar="PX",
+    help="Longer side of the photos for matching.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of 127.0.0.1; default: any free one."
+)
 @click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
-def tune(left, right, port, opened, options, **settings):
+def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, ...], **settings: Any) -> None:
     """Change the matcher and its options on a pair, and see disparity, confidence and points at once.
 
-    The page is served to this computer alone. Each try is printed as the command that repeats it; Ctrl-C ends it.
+    The page is served to this computer only. Each trial is printed as the command that repeats it; Ctrl-C ends it.
     """
     from .pipeline import Config
     from .report.tune import Bench, serve
@@ -385,21 +485,30 @@ def tune(left, right, port, opened, options, **settings):
         server.serve_forever()
 
 
-# the cameras are given, and settings begun with, as in a run
+# the options of cameras and methods are those of a run
 _shared = {*GROUPS["Cameras and scale"], "detector", "matcher", "options", "seed", "force"}
 tune.params += [p for p in cli.commands["reconstruct"].params if p.name in _shared]
 
 
 @cli.command(short_help="A rendered pair with its exact truth.")
 @click.argument("scene")
-@click.option("-o", "--output", type=FILE, required=True, help="Folder for the pair and its truth.")
-@click.option("--size", type=int, nargs=2, default=(640, 480), show_default=True, metavar="W H", help="Pixels.")
-@click.option("--pose", help="How the cameras stand; default: the scene's own.")
-@click.option("--noise", type=float, default=0.0, show_default=True, help="Standard deviation, grey levels.")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the pair and its truth into this folder.")
+@click.option("--size", type=int, nargs=2, default=(640, 480), show_default=True, metavar="W H", help="Size in pixels.")
+@click.option("--pose", help="Pose of the cameras; default: the scene's own.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Sigma of the noise, grey levels.")
 @click.option("--vignetting", type=float, default=0.0, show_default=True, help="Share of light lost in the corners.")
-@click.option("--gain", type=float, default=1.0, show_default=True, help="Exposure of photo 2 against photo 1.")
-@click.option("--seed", type=int, default=0, show_default=True)
-def synth(scene, output, size, pose, noise, vignetting, gain, seed):
+@click.option("--gain", type=float, default=1.0, show_default=True, help="Exposure of photo 2 relative to photo 1.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+def synth(
+    scene: str,
+    output: Path,
+    size: tuple[int, int],
+    pose: str | None,
+    noise: float,
+    vignetting: float,
+    gain: float,
+    seed: int,
+) -> None:
     """Render a synthetic pair with its exact truth; SCENE is one of those that `stereo3d methods` lists."""
     from . import synthetic
     from .options import choose
@@ -428,7 +537,7 @@ def synth(scene, output, size, pose, noise, vignetting, gain, seed):
 
 
 @cli.group("eval", short_help="A result against truth.")
-def evaluate():
+def evaluate() -> None:
     """Measure a result against truth."""
 
 
@@ -437,10 +546,18 @@ def evaluate():
 @click.argument("truth", type=FILE)
 @click.option("--scale", type=Positive(), help="Truth in px = raw / scale; default 256 for 16-bit PNG, else 1.")
 @click.option("--unknown", type=float, multiple=True, help="Raw value of the truth that means unknown.")
-@click.option("--truth-right", type=FILE, help="True disparity of the right picture: tells what is occluded.")
+@click.option("--truth-right", type=FILE, help="True disparity of the right picture, by which occlusions are found.")
 @click.option("--nonocc", type=FILE, help="Mask: 255 where not occluded.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def eval_disparity(result, truth, scale, unknown, truth_right, nonocc, as_json):
+def eval_disparity(
+    result: Path,
+    truth: Path,
+    scale: float | None,
+    unknown: tuple[float, ...],
+    truth_right: Path | None,
+    nonocc: Path | None,
+    as_json: bool,
+) -> None:
     """RESULT (.pfm, .npy, .png) against TRUTH: bad-0.5/1/2 in %, mean error, coverage.
 
     TRUTH may be a folder with a pair.json.
@@ -467,10 +584,16 @@ def eval_disparity(result, truth, scale, unknown, truth_right, nonocc, as_json):
 @click.option("--depth", type=FILE, required=True, help="True z-depth of the first photo (.npz, .npy, .pfm, .png).")
 @click.option("--cameras", type=FILE, required=True, help="cameras.json with the true K of that photo.")
 @click.option("--view", default="left", show_default=True, help="The photo's name in cameras.json.")
-@click.option("--threshold", type=Positive(), default=0.01, show_default=True, help="Share of depth that is right.")
-@click.option("--align", type=click.Choice(["similarity", "scale", "none"]), default="similarity", show_default=True)
+@click.option("--threshold", type=Positive(), default=0.01, show_default=True, help="Largest relative error.")
+@click.option(
+    "--align",
+    type=click.Choice(["similarity", "scale", "none"]),
+    default="similarity",
+    show_default=True,
+    help="Alignment to the truth before measuring.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def eval_mesh(mesh, depth, cameras, view, threshold, align, as_json):
+def eval_mesh(mesh: Path, depth: Path, cameras: Path, view: str, threshold: float, align: str, as_json: bool) -> None:
     """MESH against the true depth of the first photo: accuracy, completeness, F-score, depth error."""
     from . import evaluate as ev
     from .files import read_map
@@ -486,7 +609,7 @@ def eval_mesh(mesh, depth, cameras, view, threshold, align, as_json):
 @click.argument("truth", type=FILE)
 @click.option("--views", nargs=2, default=("left", "right"), show_default=True, help="The photos' names in TRUTH.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def eval_pose(result, truth, views, as_json):
+def eval_pose(result: Path, truth: Path, views: tuple[str, str], as_json: bool) -> None:
     """RESULT (the cameras.json of --save-stages) against a TRUTH of the same form: angles in degrees, focal in %."""
     from . import evaluate as ev
 
@@ -507,25 +630,23 @@ def eval_pose(result, truth, views, as_json):
 
 
 @cli.command(short_help="Every method and its options.")
-def methods():
+def methods() -> None:
     """List detectors, matchers, meshers, scenes, with their options and defaults."""
     from . import pipeline, synthetic
     from .disparity import MATCHERS
     from .features import DETECTORS
     from .mesh import MESHERS
-    from .options import options_of
-    from .pipeline import RUN_PARAMETERS
 
     for stage, table in (("detector", DETECTORS), ("matcher", MATCHERS), ("mesher", MESHERS)):
         for name, function in table.items():
             click.echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
-            for option in options_of(function, leave_out=RUN_PARAMETERS).values():
+            for option in pipeline.run_options(function).values():
                 click.echo(f"    -O {stage}.{option.name}=VALUE   {option.describe()}")
     click.echo("stages of every run:")
     default = pipeline.Config()
     own = {"detector": DETECTORS, "matcher": MATCHERS, "mesher": MESHERS}
     for stage, known in pipeline.stage_options().items():
-        of_method = options_of(own[stage][getattr(default, stage)]) if stage in own else ()
+        of_method = pipeline.run_options(own[stage][getattr(default, stage)]) if stage in own else ()
         for name, option in known.items():
             if name not in of_method:
                 click.echo(f"    -O {stage}.{name}=VALUE   {option.describe()}")
@@ -533,8 +654,8 @@ def methods():
 
 
 @cli.command(short_help="Is the installation sound?")
-def doctor():
-    """Check the installation: libraries, versions, memory; say what to do."""
+def doctor() -> None:
+    """Check the installation: libraries, versions, memory; print what to do."""
     from .doctor import check
 
     findings = check()
@@ -546,8 +667,8 @@ def doctor():
 
 
 @cli.command(short_help="Compile everything now, not at the first run.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def warmup(quiet):
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def warmup(quiet: bool) -> None:
     """Compile all kernels for this processor and keep them, as a step of building an image; later runs start at once.
 
     They are kept in NUMBA_CACHE_DIR, else beside the program, else in the home: where `stereo3d doctor` says.
@@ -556,11 +677,11 @@ def warmup(quiet):
 
     start = time.perf_counter()
 
-    def tell(what, found):
+    def report(what: str, found: Compiling) -> None:
         if not quiet:
             click.echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
 
-    found = warm_up(tell, helped=_is_ours())
+    found = warm_up(report, helped=_is_ours())
     if not quiet:
         seconds = time.perf_counter() - start
         click.echo(
@@ -568,6 +689,28 @@ def warmup(quiet):
             if found.kernels
             else "All kernels were compiled already."
         )
+
+
+@dataclass(frozen=True)
+class BoardChoice:
+    """The board of `calibrate`, as given on the command line."""
+
+    shape: str
+    kind: str
+    square: float | None
+    unit: str | None
+    marker: float | None
+    dictionary: str
+    legacy: bool
+
+
+@dataclass(frozen=True)
+class CalibrationOutputs:
+    """The files that `calibrate` writes."""
+
+    output: Path
+    coverage: Path | None
+    json_file: Path | None
 
 
 @cli.command(
@@ -580,7 +723,7 @@ Examples:
 @click.argument("photos", type=FILE, nargs=-1)
 @click.option("--left", type=FILE, multiple=True, help="A rig's first camera: photo, folder, or pattern in quotes.")
 @click.option("--right", type=FILE, multiple=True, help="Its second camera; photos of one moment have one number.")
-@click.option("-o", "--output", type=FILE, required=True, help="The camera or the rig: .json, for --calib.")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the camera or the rig: .json, for --calib.")
 @click.option(
     "--board",
     "shape",
@@ -588,31 +731,71 @@ Examples:
     metavar="CxR",
     help="Inner corners of a chessboard, as 9x6; squares of a ChArUco board.",
 )
-@click.option("--kind", type=Method("board", "chessboard", "BOARDS"), default="chessboard", show_default=True)
-@click.option("--square", type=Positive(), help="Side of a square, in --unit; gives a rig its scale.")
+@click.option(
+    "--kind",
+    type=Method("board", "chessboard", "BOARDS"),
+    default="chessboard",
+    show_default=True,
+    help="Kind of the board.",
+)
+@click.option("--square", type=Positive(), help="Side of a square, in --unit; sets the scale of a rig.")
 @click.option("--unit", metavar="UNIT", help="Unit of --square, such as mm.")
 @click.option("--marker", type=Positive(), help="Side of a ChArUco marker, in --unit.")
-@click.option("--dictionary", default="5X5_100", show_default=True, help="Of the ChArUco markers.")
+@click.option("--dictionary", default="5X5_100", show_default=True, help="Dictionary of the ChArUco markers.")
 @click.option("--legacy", is_flag=True, help="The ChArUco board was drawn by OpenCV before 4.6.")
 @click.option(
     "--distortion",
     type=click.Choice(["auto", "0", "2", "4", "5", "8"]),
     default="auto",
     show_default=True,
-    help="Number of coefficients.",
+    help="Number of distortion coefficients.",
 )
 @click.option("--drop", is_flag=True, help="Leave out photos that fit far worse than the others.")
 @click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of where the boards were.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Everything measured, as JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Explain choices; tracebacks of bugs.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def calibrate(
-    photos, left, right, output, shape, square, unit, distortion, drop, coverage, json_file, verbose, quiet, **board
-):
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...], **given: Any) -> None:
     """Find a camera, or the two of a rig, from PHOTOS of a chessboard or a ChArUco board."""
-    import re
+    _logging(given["verbose"], given["quiet"])
+    choice, outputs = _take(BoardChoice, given), _take(CalibrationOutputs, given)
+    _check_cameras(photos, left, right)
+    size = _board_size(choice)
+    from . import chessboard
+    from .files import try_writing
 
-    _logging(verbose, quiet)
+    groups = [chessboard.list_photos(group) for group in ((photos,) if photos else (left, right))]
+    targets = [(outputs.output, "the calibration"), (outputs.coverage, "--coverage"), (outputs.json_file, "--json")]
+    _check_names(sum(groups, []), targets)
+    with _failure_as_json(outputs.json_file):
+        _check_suffix(outputs.output, (".json",))
+        _check_suffix(outputs.coverage, (".png", ".jpg"))
+        for path in filter(None, (outputs.output, outputs.coverage)):
+            try_writing(path)
+        board = chessboard.Board(
+            columns=size[0],
+            rows=size[1],
+            square=choice.square or 1.0,
+            kind=choice.kind,
+            marker=choice.marker,
+            dictionary=choice.dictionary,
+            legacy=choice.legacy,
+        )
+        solve = {"distortion": _distortion(given["distortion"]), "drop": given["drop"]}
+        seen, missing = zip(*[chessboard.read_corners(group, board) for group in groups], strict=True)
+        if photos:
+            found = chessboard.calibrate_camera(seen[0], board, **solve)
+        else:
+            found = _calibrate_rig(groups, seen, board, _rig_unit(choice), solve)
+        written = _write_calibration(found, sum(missing, []), outputs)
+    if not given["quiet"]:
+        for line in chessboard.describe(found, sum(missing, [])):
+            click.echo(line)
+        click.echo(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _check_cameras(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...]) -> None:
+    """Refuse photos of one camera beside those of a rig, and a rig of which a camera has no photos."""
     if photos and (left or right):
         raise StereoError(
             "bad_option",
@@ -625,51 +808,73 @@ def calibrate(
             "no photos are given." if not (left or right) else "one camera has no photos.",
             "Name photos of one camera, or give both --left and --right.",
         )
-    if (size := re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", shape.strip())) is None:
-        raise StereoError("bad_option", f"--board {shape!r} has no sense.", "Write columns x rows, as 9x6.")
-    if unit is not None and square is None:
-        raise StereoError("bad_option", f"unit {unit!r} without --square says nothing.", "Measure a square's side.")
+
+
+def _board_size(choice: BoardChoice) -> tuple[int, int]:
+    """(columns, rows) of --board."""
+    import re
+
+    size = re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", choice.shape.strip())
+    if size is None:
+        raise StereoError("bad_option", f"--board {choice.shape!r} has no sense.", "Write columns x rows, as 9x6.")
+    if choice.unit is not None and choice.square is None:
+        raise StereoError("bad_option", f"unit {choice.unit!r} needs --square.", "Measure a square's side.")
+    return int(size[1]), int(size[2])
+
+
+def _distortion(given: str) -> str | int:
+    return given if given == "auto" else int(given)
+
+
+def _rig_unit(choice: BoardChoice) -> str:
+    from .calibration import UNSTATED_UNIT
+
+    return choice.unit or (UNSTATED_UNIT if choice.square else "squares")
+
+
+def _calibrate_rig(
+    groups: list[list[Path]], seen: Sequence[list[Corners]], board: Board, unit: str, solve: dict[str, Any]
+) -> RigCalibration:
     from . import chessboard
-    from .calibration import UNSTATED_UNIT, write_camera, write_rig
+
+    left, right = seen
+    names = [c.name for c in left], [c.name for c in right]
+    pairs = chessboard.pair_by_name(groups[0], groups[1], among=names)
+    return chessboard.calibrate_rig(left, right, pairs, board, unit=unit, **solve)
+
+
+def _write_calibration(
+    found: CameraCalibration | RigCalibration, missing: list, outputs: CalibrationOutputs
+) -> list[Path]:
+    """Write all files of a calibration, or none; returns them."""
+    from . import chessboard
+    from .calibration import write_camera, write_rig
     from .export import write_picture
-    from .files import together, try_writing
+    from .files import together
+    from .stage_files import write_json
 
-    groups = [chessboard.list_photos(group) for group in ((photos,) if photos else (left, right))]
-    _check_names(sum(groups, []), [(output, "the calibration"), (coverage, "--coverage"), (json_file, "--json")])
-    with _failure_as_json(json_file):
-        _check_suffix(output, (".json",))
-        _check_suffix(coverage, (".png", ".jpg"))
-        for path in filter(None, (output, coverage)):
-            try_writing(path)
-        board = chessboard.Board(columns=int(size[1]), rows=int(size[2]), square=square or 1.0, **board)
-        solve = {"distortion": distortion if distortion == "auto" else int(distortion), "drop": drop}
-        seen, missing = zip(*[chessboard.read_corners(group, board) for group in groups], strict=True)
-        if photos:
-            found = chessboard.calibrate_camera(seen[0], board, **solve)
+    with together():
+        if isinstance(found, chessboard.CameraCalibration):
+            files = [write_camera(outputs.output, found.camera)]
         else:
-            pairs = chessboard.pair_by_name(*groups, among=[[c.name for c in corners] for corners in seen])
-            unit = unit or (UNSTATED_UNIT if square else "squares")
-            found = chessboard.calibrate_rig(*seen, pairs, board, unit=unit, **solve)
-        facts = {**chessboard.measured(found), "no_board": sum(missing, [])}
-        with together():
-            written = write_camera(output, found.camera) if photos else write_rig(output, found.rig)
-            if coverage:
-                write_picture(coverage, chessboard.coverage_picture(found))
-            if json_file:
-                from .stage_files import write_json
-
-                write_json(json_file, facts)
-    if not quiet:
-        for line in chessboard.describe(found, sum(missing, [])):
-            click.echo(line)
-        click.echo(f"wrote {', '.join(str(path) for path in (written, coverage, json_file) if path)}")
+            files = [write_rig(outputs.output, found.rig)]
+        if outputs.coverage:
+            files.append(write_picture(outputs.coverage, chessboard.coverage_picture(found)))
+        if outputs.json_file:
+            files.append(write_json(outputs.json_file, {**chessboard.measured(found), "no_board": missing}))
+    return files
 
 
 # ------------------------------------------------------------------------------------------------ helpers
 
 
+def _take(record: type[Record], given: dict[str, Any]) -> Record:
+    """The record made of its fields' values, which are taken out of the arguments given."""
+    return record(**{field.name: given.pop(field.name) for field in fields(record)})  # pyright: ignore[reportArgumentType]
+
+
 def _matcher_of(quality: str) -> str:
-    """The matcher that --quality names; refused where --matcher names one too."""
+    """The matcher that --quality names; refused where --matcher names one as well."""
     from .disparity import QUALITIES
 
     if click.get_current_context().get_parameter_source("matcher") is not click.core.ParameterSource.DEFAULT:
@@ -677,7 +882,8 @@ def _matcher_of(quality: str) -> str:
     return QUALITIES[quality]
 
 
-def _options(pairs) -> dict:
+def _options(pairs: Iterable[str]) -> dict[str, str]:
+    """{"stage.name": value} of the words given with -O."""
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -696,16 +902,16 @@ def _companions(output: Path, texture: str) -> list[tuple[Path, str]]:
     return list(zip(companions(output, texture), what, strict=True))
 
 
-def _stage_targets(folder) -> list[tuple[Path, str]]:
+def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:
     if folder is None:
         return []
-    from .stage_files import stage_names
+    from .stage_files import STAGE_FILES
 
-    return [(folder / name, "--save-stages") for name in stage_names()]
+    return [(folder / name, "--save-stages") for name in STAGE_FILES]
 
 
-def _check_names(inputs, outputs) -> None:
-    """No output takes the place of an input or of another output. outputs: (path | None, what it is)."""
+def _check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | None, str]]) -> None:
+    """Refuse an output that would overwrite an input or another output. outputs: (path | None, its name in words)."""
     taken = {_identity(path): f"the input {path}" for path in inputs if path is not None}
     for path, what in outputs:
         if path is None:
@@ -715,18 +921,18 @@ def _check_names(inputs, outputs) -> None:
         taken[_identity(path)] = what
 
 
-def _check_suffix(path: Path | None, known) -> None:
+def _check_suffix(path: Path | None, known: Iterable[str]) -> None:
     if path is None or path.suffix.lower() in known:
         return
     endings = ", ".join(known)
     if path.is_dir():
         raise StereoError("unwritable", f"cannot write {path}: it is a folder.", f"Name a file in it ({endings}).")
-    found = f"{path.suffix} is no format for it" if path.suffix else "the name has no ending that tells the format"
+    found = f"{path.suffix} is no format for it" if path.suffix else "its name has no ending to choose the format by"
     raise StereoError("unknown_format", f"cannot write {path}: {found}.", f"Use {endings}.")
 
 
-def _check_one_size(first, *others) -> None:
-    """(path, map) of maps that belong together, the others possibly (None, None)."""
+def _check_one_size(first: tuple[Path, np.ndarray], *others: tuple[Path | None, np.ndarray | None]) -> None:
+    """Refuse maps of different size, each given as (path, map)."""
     name, value = first
     for other, map_ in others:
         if map_ is not None and map_.shape != value.shape:
@@ -737,8 +943,8 @@ def _check_one_size(first, *others) -> None:
             )
 
 
-def _identity(path: Path):
-    """What tells files apart: two names of one file (links, case) count as one."""
+def _identity(path: Path) -> str | tuple[int, int]:
+    """A key that two names of one file (links, case) share."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -747,8 +953,8 @@ def _identity(path: Path):
 
 
 @contextlib.contextmanager
-def _failure_as_json(path):
-    """What goes wrong in the block is written to the file of --json as well."""
+def _failure_as_json(path: Path | None) -> Iterator[None]:
+    """Write an error that the block raises to the file of --json as well."""
     if path is not None:
         from .files import try_writing
 
@@ -759,13 +965,13 @@ def _failure_as_json(path):
         if path is not None:
             from .stage_files import failure, write_json
 
-            with contextlib.suppress(StereoError):  # the failure itself is what the user must hear of
+            with contextlib.suppress(StereoError):  # the user must see the first failure, not this one
                 write_json(path, failure(_translated(error) or error, EXIT_BUG))
         raise
 
 
 def _translated(error: Exception) -> StereoError | None:
-    """Failures that libraries report in their own way."""
+    """The StereoError of a failure that a library reports in its own way; None for a bug."""
     if isinstance(error, StereoError):
         return error
     words = str(error)
@@ -784,21 +990,21 @@ def _translated(error: Exception) -> StereoError | None:
     return None
 
 
-class _Words(logging.Handler):
-    """To whatever is standard error at the moment: above the moving lines of progress, where there are any."""
+class _StandardError(logging.Handler):
+    """Writes to the standard error of the moment, above moving lines of progress."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         click.echo(self.format(record), err=True)
 
 
 def _logging(verbose: bool, quiet: bool) -> None:
     logger = logging.getLogger("stereo3d")
-    logger.handlers = [_Words()]
+    logger.handlers = [_StandardError()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
 
 
-def _print_scores(scores: dict, as_json: bool) -> None:
+def _print_scores(scores: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import json
 
@@ -807,7 +1013,7 @@ def _print_scores(scores: dict, as_json: bool) -> None:
         click.echo(json.dumps(plain(scores), indent=1))
         return
 
-    def lines(values, indent):
+    def lines(values: dict[str, Any], indent: str) -> None:
         for key, value in values.items():
             if isinstance(value, dict):
                 click.echo(f"{indent}{key}")
@@ -818,8 +1024,14 @@ def _print_scores(scores: dict, as_json: bool) -> None:
     lines(scores, "")
 
 
-def main(args=None) -> int:
-    """The command `stereo3d`: every failure is one message on standard error and an exit code by kind."""
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command `stereo3d`: every failure is one message on standard error and an exit code by kind.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        Arguments of a call from Python, which returns the exit code; by default those of the program, which ends.
+    """
     if args is None:
         _own_the_process()
     ended = False
@@ -841,10 +1053,10 @@ def main(args=None) -> int:
     except Terminated:
         code, ended = EXIT_TERMINATED, True
     except Exception as error:
-        code = _tell_failure(error)
+        code = _report_failure(error)
     code = code if isinstance(code, int) else 0
     if args is None:
-        if ended:  # at once: threads in the middle of a library's call are not waited for
+        if ended:  # do not wait for threads in the middle of a library's call
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError, AttributeError):
                     stream.flush()
@@ -854,23 +1066,30 @@ def main(args=None) -> int:
 
 
 class Terminated(BaseException):
-    """SIGTERM came: what was begun is taken away, as with Ctrl-C."""
+    """SIGTERM: unfinished files are removed, as with Ctrl-C."""
 
 
 def _is_ours() -> bool:
-    """Whether this process is the program itself, and not a caller of `main(args)`."""
+    """Whether this process runs the program itself, not a caller of `main(args)`."""
     return signal.getsignal(signal.SIGTERM) is _terminate
 
 
-def _later_parts(config) -> list[list[str]]:
-    """What other processes may compile meanwhile; none at a caller's back."""
+def _memory_meter() -> MemoryMeter | None:
+    """The meter that may reset the counters of the process, where it is ours; None for the library's default."""
+    from .pipeline import ProcessPeak
+
+    return ProcessPeak() if _is_ours() else None
+
+
+def _later_parts(config: Config) -> list[list[str]]:
+    """The parts that helper processes may compile meanwhile; none in a caller's process."""
     from .warmup import later_parts
 
     return later_parts(config.matcher, config.mesher) if _is_ours() else []
 
 
-def _at_once(function):
-    """function(), in a way that Ctrl-C ends at once where the process is ours to end."""
+def _at_once(function: Callable[[], Any]) -> Any:
+    """function(), which Ctrl-C ends at once where the process is ours to end."""
     if not _is_ours():
         return function()
     from .terminal import at_once
@@ -878,27 +1097,27 @@ def _at_once(function):
     return at_once(function)
 
 
-def _terminate(*_):
+def _terminate(*_: object) -> None:
     raise Terminated
 
 
 def _own_the_process() -> None:
-    """What only the program may do, not a caller of `main(args)`."""
+    """Set up the process as only the program may, not a caller of `main(args)`."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text
-    warnings.simplefilter("ignore")  # of libraries, to their callers
+    warnings.simplefilter("ignore")  # libraries address theirs to programmers
     signal.signal(signal.SIGTERM, _terminate)
 
 
-def _tell_failure(error: Exception) -> int:
+def _report_failure(error: Exception) -> int:
     known = _translated(error)
     if known is not None:
         click.echo(f"error: {known}", err=True)
         return known.exit_code
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):  # ours come as StereoError
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):  # of standard output
         click.echo(f"error: standard output cannot be written ({error.strerror}).", err=True)
-        with contextlib.suppress(OSError):  # or Python complains once more when it flushes what is left
+        with contextlib.suppress(OSError):  # else Python complains again when it flushes the rest
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OUTPUT
     verbose = logging.getLogger("stereo3d").level == logging.INFO

@@ -1,7 +1,7 @@
-"""Compiling kernels while a run needs them: seen, told, and shared with further processes.
+"""Watch numba compile, and share the work with further processes.
 
-numba compiles one kernel at a time to a process. Of a first run's kernels those of the later stages can be compiled by
-`Helpers` beside it, which leave them where the run looks for them: in numba's cache.
+numba compiles one kernel at a time in a process. While a first run is at its early stages, `Helpers` compile the
+kernels of the later ones and leave them in numba's cache, where the run finds them.
 """
 
 import contextlib
@@ -13,56 +13,67 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from . import resources
 
-MOST_HELPERS = 2  # the kernels before the first stage that can be helped take a third of the time
-HELPER_MEMORY = 0.5 * 2**30  # bytes: the libraries and the compiler
-SPARE_MEMORY = 2 * 2**30  # bytes that stay free for the run itself
+MAX_HELPERS = 2  # a third of the compile time is spent before the first stage that helpers can prepare
+HELPER_MEMORY = 0.5 * 2**30  # bytes, of one helper: libraries and compiler
+SPARE_MEMORY = 2 * 2**30  # bytes left free for the run itself
 
 
 class Compiling:
-    """Watches numba at work: `with Compiling(first) as found:`; first() is called when a kernel must be compiled.
+    """Count the kernels that numba compiles in a block: `with Compiling(first) as found:`.
 
-    found.kernels: how many were;  found.seconds: how long that took. Loading kept ones is no compiling.
+    Parameters
+    ----------
+    first : callable
+        Called when the first kernel must be compiled; loading a cached one does not count.
+
+    Attributes
+    ----------
+    kernels : int
+        Kernels compiled.
+    seconds : float
+        Time spent compiling.
     """
 
-    def __init__(self, first: Callable[[], None] = lambda: None):
+    def __init__(self, first: Callable[[], None] = lambda: None) -> None:
         self.first, self.kernels, self.seconds = first, 0, 0.0
         self._depth, self._start, self._lock = 0, 0.0, threading.Lock()
 
-    def __enter__(self):
+    def __enter__(self) -> "Compiling":
         from numba.core import event
 
         watcher = self
 
         class Listener(event.Listener):
-            def on_start(self, _):
+            def on_start(self, event: Any) -> None:
                 watcher._began()
 
-            def on_end(self, _):
+            def on_end(self, event: Any) -> None:
                 watcher._ended()
 
         self._listener = Listener()
         event.register("numba:compile", self._listener)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         from numba.core import event
 
         event.unregister("numba:compile", self._listener)
 
-    def _began(self):
+    def _began(self) -> None:
         with self._lock:
             self.kernels += 1
-            self._depth += 1  # a kernel compiles those it calls
+            self._depth += 1  # compiling a kernel compiles those it calls
             if self._depth == 1:
                 self._start = time.perf_counter()
-            told = self.kernels > 1
-        if not told:
+            first = self.kernels == 1
+        if first:
             self.first()
 
-    def _ended(self):
+    def _ended(self) -> None:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
@@ -70,26 +81,26 @@ class Compiling:
 
 
 class Helpers:
-    """Further processes that compile: `with Helpers() as helpers: helpers.start(work)`, work for `warmup.help_with`.
+    """Further processes that compile: `with Helpers() as helpers: helpers.start(work)`, with work for `help_with`.
 
-    They end with the block, and with this process however that ends; they say nothing, and what becomes of them matters
-    to nothing but the time.
+    They end with the block, and with this process however it ends. They print nothing, and their failure costs time
+    only.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._running: list[subprocess.Popen] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "Helpers":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._running)
 
     def start(self, work: Iterable[list[str]]) -> None:
-        """One process for each list of parts, as far as there are processors and memory for it."""
+        """Start one process for each list of parts, as far as there are cores and memory."""
         work = list(work)[: room_for_helpers()]
         if not work or not share_cache():
             return
@@ -97,7 +108,7 @@ class Helpers:
         code += "from stereo3d.warmup import help_with; help_with(parts)"
         for parts in work:
             command = [sys.executable, "-c", code, json.dumps([sys.path, parts])]
-            flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows
+            flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows
             with contextlib.suppress(OSError):
                 self._running.append(
                     subprocess.Popen(
@@ -110,10 +121,10 @@ class Helpers:
                 )
 
     def wait(self) -> tuple[int, float]:
-        """Until they are through: how many kernels they compiled, and the seconds of all of them for that."""
+        """Wait until they are done; return the number of kernels and the seconds, both summed over the processes."""
         kernels, seconds = 0, 0.0
         for process in self._running:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 with contextlib.suppress(ValueError):
                     done = json.loads(line)
                     kernels, seconds = kernels + done["kernels"], seconds + done["seconds"]
@@ -121,25 +132,28 @@ class Helpers:
         return kernels, seconds
 
     def stop(self) -> None:
+        """End the processes: they watch their standard input, see `end_with_parent`."""
         for process in self._running:
-            process.stdin.close()  # which tells it: see `end_with_parent`
+            if process.stdin is not None:
+                process.stdin.close()
         for process in self._running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(2)
-            process.stdout.close()
+            if process.stdout is not None:
+                process.stdout.close()
         self._running = []
 
 
 def room_for_helpers() -> int:
-    """How many processes more this computer bears: for each a processor, and memory beside what the run may need."""
+    """Return how many helpers this computer has room for: a core for each, and memory beside that of the run."""
     memory = (resources.available_memory() - SPARE_MEMORY) // HELPER_MEMORY
-    return int(max(0, min(MOST_HELPERS, resources.processors() - 1, memory)))
+    return int(max(0, min(MAX_HELPERS, resources.processors() - 1, memory)))
 
 
 def end_with_parent() -> None:
-    """Let this process end as soon as its standard input does, but not in the middle of a file."""
+    """End this process as soon as its standard input ends, but not in the middle of a file."""
 
-    def watch():
+    def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 1024):
                 pass
@@ -153,23 +167,25 @@ _SAVING = threading.RLock()
 
 
 def share_cache() -> bool:
-    """Let this process and others write numba's cache at the same time; False where this numba works otherwise.
+    """Let several processes write numba's cache at the same time; return False where this numba works differently.
 
-    numba takes the first file name that is free in a kernel's index, writes the index and then the file. So two
-    processes with two signatures of one kernel may give both the same name, and a third may find the old file of a new
-    entry. Here a name is drawn by chance, and an entry is written when its file is there: the worst that can happen is
-    that an entry is lost, and compiled again by the next who needs it.
+    numba takes the first file name that is free in a kernel's index, writes the index and then the file. Two processes
+    with two signatures of one kernel may give both the same name, and a third may find the old file of a new entry.
+    Here the name is random, and an entry is written after its file: at worst an entry is lost and compiled again.
     """
     try:
         from numba.core.caching import IndexDataCacheFile as Files
     except ImportError:
         return False
-    if all(callable(getattr(Files, name, None)) for name in ("_load_index", "_save_index", "_save_data", "_data_name")):
-        Files.save = _save
-    return Files.save is _save
+    needed = ("_load_index", "_save_index", "_save_data", "_data_name")
+    if not all(callable(getattr(Files, name, None)) for name in needed):
+        return False
+    Files.save = save_entry
+    return True
 
 
-def _save(self, key, data) -> None:
+def save_entry(self: Any, key: Any, data: Any) -> None:
+    """Replace `IndexDataCacheFile.save`: write the file under a random name, then its entry of the index."""
     with _SAVING:
         name = self._load_index().get(key) or self._data_name(random.SystemRandom().getrandbits(48))
         self._save_data(name, data)

@@ -87,7 +87,7 @@ MIN_MATCHES_OF_PHOTOS = 8  # with fewer the photos' exposures are not compared
 _NAMES = ("first", "second")
 
 
-def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
+def diagnose(matches: Matches, view: TwoView, rig: Rig, *, refined: TwoView | None = None) -> list[Finding]:
     """Judge the pair by its matches.
 
     Parameters
@@ -98,6 +98,8 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
         The estimate; `view.rig` holds the refined cameras.
     rig : Rig
         The cameras as they were given, before the estimate.
+    refined : TwoView, optional
+        A later estimate, whose focal length is the one to report.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
     flat = [] if rig.posed else _flatness(view, rig, x1, x2, unit)
     findings = [*_overlap(matches, view), *flat]
     unsound = any(f.severity == "error" for f in findings)
-    findings += _cameras(view, rig, x1, x2, unit, testable=not findings)
+    findings += _cameras(view, refined or view, rig, x1, x2, unit, testable=not findings)
     findings += _baseline(view, x1, x2, unit)
     if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit)
@@ -366,10 +368,12 @@ def _arrangement(view: TwoView, x1: np.ndarray, x2: np.ndarray) -> list[Finding]
 # --------------------------------------------------------------------------------- findings of the cameras
 
 
-def _cameras(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float, testable: bool) -> list[Finding]:
+def _cameras(
+    view: TwoView, refined: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float, testable: bool
+) -> list[Finding]:
     camera = view.rig.cam1
     guess = camera.source == "prior" and not rig.posed and testable
-    findings = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0)]
+    findings = [focal_finding(refined, focal_tilt(x1, x2, view) if guess else 0.0)]
     odd = _odd_field(camera) or _odd_field(view.rig.cam2)
     if odd:
         findings.append(

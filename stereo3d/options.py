@@ -17,6 +17,9 @@ from .errors import StereoError
 
 DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches
 MAX_SIZE = 1600  # px: longer side of the photos while they are matched, unless the user asks for another
+DEFAULT_DETECTOR = "sift"
+DEFAULT_MESHER = "grid"
+DEFAULT_FACES = 500_000  # triangles of a mesh at most
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""A Result's stages as files: what `--save-stages` and `--json` write."""
+"""The stages of a Result as files: `--save-stages` and `--json`."""
 
 import json
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,58 +17,48 @@ from .records import Camera
 
 
 def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> list[Path]:
-    """Write every stage's outcome into `folder`, which is made where missing; returns the files.
+    """Write the outcome of every stage into a folder, which is made where it is missing; return the files.
 
     matches.png (all matches, inliers drawn), matches.npz (x1, x2 photo px, score, inliers), cameras.json (K, R, t,
     size, distortion of each camera, F and the inlier count), rectified_left.png, rectified_right.png,
     rectified_maps.npz (the photo pixel of each rectified pixel), disparity.pfm (px, unknown = inf), disparity.png
-    (colours), confidence.pfm, confidence.png, points.ply (point cloud with colours and sigma, in `axes`).
+    (colours), confidence.pfm, confidence.png, points.ply (point cloud with colours and sigma).
+
+    Parameters
+    ----------
+    axes : str
+        Axes of the point cloud: see `write_points`.
     """
-    folder = Path(folder)
-    view, pair = result.view, result.pair
-    files = [
-        write_picture(folder / "matches.png", draw_matches(result)),
-        _npz(
-            folder / "matches.npz",
-            x1=result.matches.x1,
-            x2=result.matches.x2,
-            score=result.matches.score,
-            inliers=view.inliers,
-        ),
-        write_json(folder / "cameras.json", cameras(result)),
-        write_picture(folder / "rectified_left.png", pair.left),
-        write_picture(folder / "rectified_right.png", pair.right),
-        _npz(folder / "rectified_maps.npz", map1=pair.map1, map2=pair.map2),
-        write_map(folder / "disparity.pfm", result.disparity),
-        write_picture(folder / "disparity.png", colourise(result.disparity)),
-        write_map(folder / "confidence.pfm", result.confidence),
-        write_picture(folder / "confidence.png", colourise(result.confidence, lo=0.0, hi=1.0)),
-    ]
-    return [*files, result.save_points(folder / "points.ply", axes=axes)]
+    files = [write(Path(folder) / name, result) for name, write in _WRITERS.items()]
+    return [*files, result.save_points(Path(folder) / POINTS_FILE, axes=axes)]
 
 
-def stage_names() -> list[str]:
-    """The names of the files that `save_stages` writes."""
-    return [
-        "matches.png",
-        "matches.npz",
-        "cameras.json",
-        "rectified_left.png",
-        "rectified_right.png",
-        "rectified_maps.npz",
-        "disparity.pfm",
-        "disparity.png",
-        "confidence.pfm",
-        "confidence.png",
-        "points.ply",
-    ]
+def _write_matches(path: Path, result: Result) -> Path:
+    matches = result.matches
+    return _npz(path, x1=matches.x1, x2=matches.x2, score=matches.score, inliers=result.view.inliers)
 
 
-def cameras(result: Result) -> dict:
-    """{"cameras": {"left", "right": K, R, t, size, ...}, "F", "inliers", ...}: X_cam = R X + t, camera 1 the world."""
+_WRITERS: dict[str, Callable[[Path, Result], Path]] = {
+    "matches.png": lambda path, result: write_picture(path, draw_matches(result)),
+    "matches.npz": _write_matches,
+    "cameras.json": lambda path, result: write_json(path, cameras(result)),
+    "rectified_left.png": lambda path, result: write_picture(path, result.pair.left),
+    "rectified_right.png": lambda path, result: write_picture(path, result.pair.right),
+    "rectified_maps.npz": lambda path, result: _npz(path, map1=result.pair.map1, map2=result.pair.map2),
+    "disparity.pfm": lambda path, result: write_map(path, result.disparity),
+    "disparity.png": lambda path, result: write_picture(path, colourise(result.disparity)),
+    "confidence.pfm": lambda path, result: write_map(path, result.confidence),
+    "confidence.png": lambda path, result: write_picture(path, colourise(result.confidence, lo=0.0, hi=1.0)),
+}
+POINTS_FILE = "points.ply"
+STAGE_FILES = (*_WRITERS, POINTS_FILE)  # names of the files of `save_stages`
+
+
+def cameras(result: Result) -> dict[str, Any]:
+    """Return {"cameras": {"left", "right": K, R, t, ...}, "F", "inliers", ...}: X_cam = R X + t, camera 1 the world."""
     view = result.view
 
-    def entry(camera: Camera, R, t):
+    def entry(camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
         return {
             "K": camera.K.tolist(),
             "R": np.asarray(R).tolist(),
@@ -91,14 +83,14 @@ def cameras(result: Result) -> dict:
     }
 
 
-def measured(result: Result, files: list[Path], seconds: float) -> dict:
-    """Everything measured, as plain values for JSON."""
+def measured(result: Result, files: list[Path], seconds: float) -> dict[str, Any]:
+    """Return all measurements of a run, as plain values for JSON."""
     config = result.config
     return {
         "verdict": result.verdict,
         "summary": result.summary,
         "coverage": result.coverage,
-        "precision": result.precision,
+        "precision": result.relative_sigma,
         "unit": result.unit,
         "findings": [plain(vars(f)) for f in result.findings],
         **cameras(result),
@@ -123,8 +115,14 @@ def measured(result: Result, files: list[Path], seconds: float) -> dict:
     }
 
 
-def failure(error: Exception, exit_code: int) -> dict:
-    """What went wrong, as plain values for JSON; exit_code: of what is no StereoError."""
+def failure(error: Exception, exit_code: int) -> dict[str, Any]:
+    """Return a description of an error, as plain values for JSON.
+
+    Parameters
+    ----------
+    exit_code : int
+        Exit code of an error that is no StereoError.
+    """
     if isinstance(error, StereoError):
         found = {
             "code": error.code,
@@ -145,7 +143,7 @@ def failure(error: Exception, exit_code: int) -> dict:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this package and what it stands on."""
+    """Return the versions of Python, this package and its dependencies."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for requirement in ["stereo3d", *(metadata.requires("stereo3d") or [])]:
         name = requirement.split(";")[0].split(">")[0].split("=")[0].strip()
@@ -157,8 +155,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_json(path: str | Path, value: dict) -> Path:
-    """Write a dictionary as JSON; numbers that JSON does not know (NaN, infinity) as null."""
+def write_json(path: str | Path, value: dict[str, Any]) -> Path:
+    """Write a dictionary as JSON, numbers that JSON does not know (NaN, infinity) as null; return the path."""
     with replacing(path) as temporary:
         text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -166,9 +164,20 @@ def write_json(path: str | Path, value: dict) -> Path:
 
 
 def draw_matches(result: Result, *, width: int = 800, lines: int = 120) -> np.ndarray:
-    """Both photos side by side, each `width` px wide: a dot for every match, green for inliers, red for the others.
+    """Draw both photos side by side: a dot for every match, green for inliers, red for the others.
 
-    Of both kinds in proportion, some `lines` are joined, and all of the red where they are fewer than that.
+    Parameters
+    ----------
+    width : int
+        Width of each photo, px.
+    lines : int
+        Number of matches, about, that are joined by a line: both kinds in proportion, but all outliers where they are
+        fewer.
+
+    Returns
+    -------
+    (H, 2 width, 3) uint8
+        RGB.
     """
     import cv2
 
@@ -181,7 +190,7 @@ def draw_matches(result: Result, *, width: int = 800, lines: int = 120) -> np.nd
     height = max(p.shape[0] for p in pictures)
     sheet = np.zeros((height, 2 * width, 3), np.uint8)
     for k, picture in enumerate(pictures):
-        sheet[: picture.shape[0], k * width : (k + 1) * width] = picture // 2  # dark, that the marks stand out
+        sheet[: picture.shape[0], k * width : (k + 1) * width] = picture // 2  # darker, so that the marks stand out
     inliers = result.view.inliers
     step = max(1, len(inliers) // lines)
     kinds = [
@@ -197,8 +206,8 @@ def draw_matches(result: Result, *, width: int = 800, lines: int = 120) -> np.nd
     return sheet
 
 
-def plain(value):
-    """Arrays, numpy numbers, paths and records' values as what JSON knows; NaN and infinity as None."""
+def plain(value: Any) -> Any:
+    """Return arrays, numpy numbers and paths as values that JSON knows; NaN and infinity as None."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -214,7 +223,7 @@ def plain(value):
     return str(value).encode("utf-8", "backslashreplace").decode()  # file names may hold bytes that are no text
 
 
-def _npz(path: Path, **arrays) -> Path:
+def _npz(path: Path, **arrays: Any) -> Path:
     with replacing(path) as temporary, open(temporary, "wb") as f:
         np.savez_compressed(f, **arrays)
     return path

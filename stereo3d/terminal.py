@@ -1,4 +1,4 @@
-"""What a terminal shows of a run: one line a stage while it goes, a summary that fits a screen when it is done."""
+"""The terminal: one line for each stage while a run goes on, and a summary that fits a screen."""
 
 import contextlib
 import json
@@ -9,31 +9,39 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .compiling import Compiling, Helpers
 from .pipeline import Result
+from .report.page import size_words
 
-KEPT = 5  # of the latest runs, in the memory of how fast this computer is
-LONG = 4.0  # s: a stage that may take longer is announced by a plain line too
-MOST_FINDINGS = 6  # told in the summary; the rest is in --report and --json
-TONES = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+MAX_SAMPLES = 5  # latest runs whose speed is kept, for each stage and method
+LONG_STAGE = 4.0  # s; a stage that is expected to take longer is announced where no line moves
+MAX_FINDINGS = 6  # in the summary; --report and --json hold the rest
+MAX_WIDTH = 110  # columns of the summary
+Value = TypeVar("Value")
+VERDICT_COLOURS = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
 
 
 # --------------------------------------------------------------------------------------------------- while it goes
 
 
 class Speeds:
-    """Seconds for a unit of work, as measured in earlier runs on this computer: what an estimate is made of.
+    """Seconds for a unit of work, measured in earlier runs on this computer.
 
-    A small file in the user's cache folder (STEREO3D_CACHE, else XDG_CACHE_HOME, else ~/.cache); where it cannot be
-    read or written there are no estimates, and that is all.
+    They are kept in a small file in the user's cache folder (STEREO3D_CACHE, else XDG_CACHE_HOME, else ~/.cache).
+    Where it cannot be read or written there are no estimates.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
         self.path = Path(os.environ.get("STEREO3D_CACHE") or Path(base) / "stereo3d") / "speeds.json"
         self.known: dict[str, list[float]] = {}
@@ -42,15 +50,17 @@ class Speeds:
             self.known = {str(key): [float(v) for v in values if 0 < float(v) < 1e6] for key, values in known.items()}
 
     def estimate(self, key: str, work: float) -> float | None:
-        """Seconds, by the lower median of what is known: one run that compiled kernels or had to wait spoils none."""
+        """Return the expected seconds; the lower median, so that one run that compiled or waited spoils none."""
         values = sorted(self.known.get(key, ()))
         return values[(len(values) - 1) // 2] * work if values and work > 0 else None
 
     def add(self, key: str, work: float, seconds: float) -> None:
+        """Keep the speed of a stage."""
         if work > 0 and seconds > 0:
-            self.known[key] = [*self.known.get(key, ()), seconds / work][-KEPT:]
+            self.known[key] = [*self.known.get(key, ()), seconds / work][-MAX_SAMPLES:]
 
     def save(self) -> None:
+        """Write the file."""
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.path.parent)
@@ -60,32 +70,39 @@ class Speeds:
 
 
 class Watch:
-    """Tells the stages: `with Watch(wanted) as tell: ... tell(stage, work, method)`, and "done" at last.
+    """Print the stages of a run: `with Watch(wanted) as show: ... show(stage, work, method)`, and "done" at the end.
 
-    A line for each with its time on standard error. On a terminal the running one moves, with what is left of it by
-    `Speeds`; where nobody watches (no terminal, CI, NO_COLOR) each line is written once, when it is over, and a stage
-    that may take long is announced.
-    later: parts of the work for `Helpers`, which begin where a kernel must be compiled first.
+    Each gets a line with its time on standard error. On a terminal the line of the running stage moves, with its
+    remaining time by `Speeds`; elsewhere (no terminal, CI, NO_COLOR) each line is written once, at the end of its
+    stage, and a stage that may take long is announced.
+
+    Parameters
+    ----------
+    wanted : bool
+        False prints nothing.
+    later : sequence of list of str
+        Parts of the work for `Helpers`, which begin when a kernel must be compiled.
     """
 
-    def __init__(self, wanted: bool, later: Sequence[list[str]] = ()):
+    def __init__(self, wanted: bool, later: Sequence[list[str]] = ()) -> None:
         watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.on = wanted
         self.moving = wanted and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
-        self.stage = None  # the running one: (name, work, key, start)
+        self.stage: tuple[str, float, str, float] | None = None  # the running one: (name, work, key, start)
         self.speeds = Speeds()
-        self.bars = self.task = None
-        self.compiling = Compiling(self._tell_compiling)
+        self.bars: Progress | None = None
+        self.task: TaskID | None = None
+        self.compiling = Compiling(self._announce_compiling)
         self.later, self.helpers = later, Helpers()
 
-    def __enter__(self):
+    def __enter__(self) -> Callable[..., None]:
         if self.moving:
             self.bars = _bars()
             self.bars.start()
         self.compiling.__enter__()
-        return self.tell
+        return self.show
 
-    def _tell_compiling(self) -> None:
+    def _announce_compiling(self) -> None:
         self.helpers.start(self.later)
         long = "half a minute" if len(self.helpers) else "a minute"
         words = f"compiling  once on this computer, it takes {long} (`stereo3d warmup` does it ahead)"
@@ -94,7 +111,8 @@ class Watch:
         elif self.on:
             click.echo(words, err=True)
 
-    def tell(self, stage: str, work: float = 0.0, method: str = "") -> None:
+    def show(self, stage: str, work: float = 0.0, method: str = "") -> None:
+        """End the running stage and begin this one: see `pipeline.Progress`."""
         self._finish()
         if stage == "done":
             return
@@ -103,7 +121,7 @@ class Watch:
         self.stage = stage, work, key, time.perf_counter()
         if self.bars is not None:
             self.task = self.bars.add_task(stage, total=None, estimate=estimate)
-        elif self.on and estimate and estimate > LONG:
+        elif self.on and estimate and estimate > LONG_STAGE:
             click.echo(f"{stage:<10} about {duration(estimate)} ...", err=True)
 
     def _finish(self) -> None:
@@ -113,31 +131,34 @@ class Watch:
         seconds = time.perf_counter() - start
         self.speeds.add(key, work, seconds)
         self.stage = None
-        if self.bars is not None:
+        if self.bars is not None and self.task is not None:
             self.bars.update(self.task, total=1, completed=1)
         elif self.on:
             click.echo(f"{name:<10} {duration(seconds)}", err=True)
 
-    def __exit__(self, kind, *_):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.compiling.__exit__()
         self.helpers.stop()
         if kind is None:
             self._finish()
             self.speeds.save()
         if self.bars is not None:
-            if self.stage is not None:
+            if self.stage is not None and self.task is not None:
                 self.bars.update(self.task, visible=False)
             self.bars.stop()
 
 
-def _bars():
+def _bars() -> "Progress":
+    """Moving lines, one a stage: a mark, its name, its time, a bar."""
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     class Bar(ProgressColumn):
-        def render(self, task):
+        def render(self, task: Any) -> Any:
             estimate = task.fields["estimate"]
             if task.finished:
                 return Text("")
@@ -145,7 +166,7 @@ def _bars():
             return ProgressBar(total=estimate, completed=done, width=24, pulse=estimate is None)
 
     class Time(ProgressColumn):
-        def render(self, task):
+        def render(self, task: Any) -> Text:
             elapsed, estimate = task.elapsed or 0, task.fields["estimate"]
             if task.finished:
                 return Text(duration(task.finished_time), style="dim")
@@ -166,7 +187,7 @@ def _bars():
 
 
 def duration(seconds: float) -> str:
-    """In words: 0.4 s, 12 s, 2 min 05 s."""
+    """Return a time in words: 0.4 s, 12 s, 2 min 05 s."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 119.5:
@@ -175,20 +196,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def at_once(function):
-    """The value of function(), worked out in a thread of its own, so that Ctrl-C need not wait for a library's call."""
-    outcome = {}
+def at_once(function: Callable[[], Value]) -> Value:
+    """Return function(), computed in a thread of its own, so that Ctrl-C need not wait for a library's call."""
+    outcome: dict[str, Any] = {}
 
-    def work():
+    def work() -> None:
         try:
             outcome["value"] = function()
-        except BaseException as error:  # told where it is waited for
+        except BaseException as error:  # raised again in the waiting thread
             outcome["error"] = error
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(0.1)  # a wait without an end could not be interrupted everywhere
+        thread.join(0.1)  # a wait without a limit cannot be interrupted on every system
     if "error" in outcome:
         raise outcome["error"]
     return outcome["value"]
@@ -198,18 +219,21 @@ def at_once(function):
 
 
 def summary(result: Result, files: list[Path], seconds: float, width: int | None = None) -> list[str]:
-    """The outcome in lines: what was found, the verdict, coverage, precision, unit, time and memory, the files.
+    """Return the outcome in lines: findings, verdict, coverage, uncertainty, unit, time and memory, files.
 
-    width: columns to wrap at; None: no wrapping.
+    Parameters
+    ----------
+    width : int, optional
+        Columns to wrap at; None for no wrapping.
     """
     order = ("error", "warning", "info")
-    told = [f for f in sorted(result.findings, key=lambda f: order.index(f.severity)) if f.code != "different_size"]
+    shown = [f for f in sorted(result.findings, key=lambda f: order.index(f.severity)) if f.code != "different_size"]
     lines = []
-    for finding in told[:MOST_FINDINGS]:
+    for finding in shown[:MAX_FINDINGS]:
         mark = "" if finding.severity == "info" else f"{finding.severity}: "
         lines += _wrapped(f"{mark}{finding.message} {finding.advice}".rstrip(), width)
-    if len(told) > MOST_FINDINGS:
-        lines.append(f"... and {len(told) - MOST_FINDINGS} findings more: --report and --json tell all.")
+    if len(shown) > MAX_FINDINGS:
+        lines.append(f"... and {len(shown) - MAX_FINDINGS} more findings: see --report and --json.")
 
     sentence = result.summary.partition(". ")[0].rstrip(".")
     lines += _wrapped(f"{result.verdict}: {sentence}.", width)
@@ -219,12 +243,15 @@ def summary(result: Result, files: list[Path], seconds: float, width: int | None
     slowest = ", ".join(f"{s['name']} {duration(s['seconds'])}" for s in slow)
     rows = [
         ("coverage", f"{100 * result.coverage:.0f} % of the first photo became surface"),
-        ("precision", f"{100 * result.precision:.2g} % of the distance (median); {inliers} of {matches} matches agree"),
+        (
+            "depth",
+            f"relative uncertainty {100 * result.relative_sigma:.2g} % (median); {inliers} of {matches} matches agree",
+        ),
         (
             "unit",
             f"metric, in {result.unit}"
             if result.view.rig.unit
-            else "the distance of the two cameras; measure it, and --baseline N --unit m makes the mesh metric",
+            else "the distance between the two cameras; measure it, and --baseline N --unit m makes the mesh metric",
         ),
         ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
         ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at most"),
@@ -246,17 +273,15 @@ def _listed(files: list[Path], most: int = 5) -> str:
     return ", ".join(words) + (f" and {len(files) - most} more" if len(files) > most else "")
 
 
-def size_words(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-
-
-def tell_summary(result: Result, files: list[Path], seconds: float) -> None:
-    """Print the summary; wrapped and the verdict in colour where a terminal shows it."""
+def print_summary(result: Result, files: list[Path], seconds: float) -> None:
+    """Print the summary, on a terminal wrapped and with the verdict in colour."""
     watched = sys.stdout.isatty()
     colour = watched and not os.environ.get("NO_COLOR")
-    for line in summary(result, files, seconds, min(shutil.get_terminal_size().columns, 110) if watched else None):
+    for line in summary(
+        result, files, seconds, min(shutil.get_terminal_size().columns, MAX_WIDTH) if watched else None
+    ):
         head, colon, rest = line.partition(":")
-        if colour and colon and head in (*TONES, "warning", "error"):
-            tone = TONES.get(head, "yellow" if head == "warning" else "red")
+        if colour and colon and head in (*VERDICT_COLOURS, "warning", "error"):
+            tone = VERDICT_COLOURS.get(head, "yellow" if head == "warning" else "red")
             line = click.style(head, fg=tone, bold=True) + colon + rest
         click.echo(line, color=colour)

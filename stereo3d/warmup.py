@@ -1,8 +1,8 @@
 """Compile every kernel ahead of time: for a container's image, or so that the first pair is as quick as the second.
 
-numba compiles a kernel when it is first called and keeps it (see `stereo3d doctor` for the folder). `warm_up` calls
-them all, by running what the program can do on small rendered pairs. `help_with` calls those of single stages, which
-made-up values do for: in a process of its own, while a first run still is at the stages before.
+numba compiles a kernel when it is first called and caches it (`stereo3d doctor` shows the folder). `warm_up` calls
+them all, by running the whole program on small rendered pairs. `help_with` calls those of single stages with made-up
+values: in a process of its own, while a first run is still at the stages before.
 """
 
 import contextlib
@@ -22,24 +22,30 @@ from .errors import StereoError
 from .records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
 
 
-def warm_up(tell: Callable[[str, Compiling], None] = lambda what, found: None, *, helped: bool = False) -> Compiling:
-    """Call every kernel once. tell(what, found): after each part.
+def warm_up(report: Callable[[str, Compiling], None] = lambda part, found: None, *, helped: bool = False) -> Compiling:
+    """Call every kernel once; return the count of compiled kernels.
 
-    helped: by further processes where there are processors for them (`Helpers`), counted in at the end.
-    A part that cannot run here, for want of a library, is left out.
+    A part that cannot run here because a library is missing is left out.
+
+    Parameters
+    ----------
+    report : callable
+        Called as report(part, found) after each part.
+    helped : bool
+        Compile in further processes as well where there are cores for them; they are counted at the end.
     """
     with Helpers() as helpers, Compiling(lambda: helpers.start(FOR_WARM_UP if helped else ())) as found:
-        for what, work in PARTS.items():
+        for part, work in PARTS.items():
             with contextlib.suppress(StereoError):
                 work()
-            tell(what, found)
+            report(part, found)
         kernels, seconds = helpers.wait()
         found.kernels, found.seconds = found.kernels + kernels, found.seconds + seconds
     return found
 
 
-def _matchers():
-    """Every matcher with every choice of its options, and the larger sizes of those that start reduced."""
+def _matchers() -> None:
+    """Run every matcher with every choice of its options, and the larger sizes of those that start reduced."""
     from .disparity import MATCHERS, compute_disparities
     from .disparity.methods import match_planes
     from .disparity.sizes import Budget
@@ -53,8 +59,8 @@ def _matchers():
     match_planes(Budget(6000, 10**8, 2, 2), pair.left, pair.right, *RANGE)
 
 
-def _photos_to_mesh():
-    """Known cameras and unknown ones, one step aside and one ahead, both meshers, all files."""
+def _photos_to_mesh() -> None:
+    """Run known and unknown cameras, sideways and forward motion, both meshers, all file formats."""
     from .export import WRITERS
     from .mesh import MESHERS
     from .pipeline import Config, reconstruct
@@ -75,7 +81,8 @@ def _photos_to_mesh():
                 reconstruct(pair.left, pair.right, rig, Config(force=True, mesher=name))
 
 
-def _detectors():
+def _detectors() -> None:
+    """Run every detector."""
     from .features import DETECTORS, match_features
     from .synthetic import render
 
@@ -91,25 +98,25 @@ PARTS = {"photos to mesh": _photos_to_mesh, "detectors": _detectors, "matchers":
 
 
 def help_with(parts: list[str]) -> None:
-    """What a helper's process does: those `STAGES` in turn, each with a line on standard output of what it compiled.
+    """Compile these `STAGES` in turn, as a helper's process; print a line of JSON for each.
 
-    Kernels are compiled for the types they are called with; so each stage gets here what the run hands it.
+    Kernels are compiled for the types they are called with, so each stage gets values of the types that the run passes.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     end_with_parent()
     share_cache()
-    gc.disable()  # a tenth of the time of compiling goes into looking for rubbish among what lives to the end
+    gc.disable()  # garbage collection takes 10 % of compile time here, and the process is short-lived
     for part in parts:
         name, _, method = part.partition(" ")
-        with Compiling() as found, contextlib.suppress(Exception):  # the run itself meets, and tells, what is wrong
+        with Compiling() as found, contextlib.suppress(Exception):  # the run itself meets and reports the error
             STAGES[name](*filter(None, [method]))
         print(json.dumps({"part": part, "kernels": found.kernels, "seconds": found.seconds}), flush=True)
 
 
 def later_parts(matcher: str, mesher: str) -> list[list[str]]:
-    """For `Helpers`, by process: what a run with these methods needs last, then what it needs before that.
+    """Return the parts for each helper's process, those that a run with these methods needs last first.
 
-    So two processes meet in the middle, and neither compiles what the other is at.
+    Run and helper so approach each other from both ends, and neither compiles what the other is compiling.
     """
     from .disparity.sizes import BUDGETS
 
@@ -117,7 +124,7 @@ def later_parts(matcher: str, mesher: str) -> list[list[str]]:
     return [[f"points {mesher}", *planes, f"disparity {matcher}"], ["pose", f"disparity {matcher}"]]
 
 
-RANGE = (0, 9)  # px, of the made-up pair
+RANGE = (0, 9)  # px, disparities of the made-up pair
 FOR_WARM_UP = [["points grid", "choices", "pieces", "matchers"], ["pose", "matchers"]]
 
 
@@ -134,8 +141,8 @@ def _made_up(height: int = 96, width: int = 128) -> tuple[RectifiedPair, np.ndar
     return RectifiedPair(noise[:, :width].copy(), right, identity, identity), truth
 
 
-def _points_to_mesh(mesher: str):
-    """What follows the matching: fusion, points, mesh, textures, file."""
+def _points_to_mesh(mesher: str) -> None:
+    """Run the stages after matching: fusion, points, mesh, textures, file."""
     from .export import write_mesh
     from .fusion import fuse
     from .mesh import build_mesh, texture_mesh
@@ -145,7 +152,9 @@ def _points_to_mesh(mesher: str):
     height, width = truth.shape
     truth[height // 4, width // 2] = np.nan  # a hole to fill
     left = DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.05))
-    right = DisparityMap(np.full_like(truth, np.nan), left.confidence, left.sigma)  # which would fill it
+    right = DisparityMap(
+        np.full_like(truth, np.nan), left.confidence, left.sigma
+    )  # the left map fills its hole from the right one
     camera = Camera(np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]]), (width, height))
     rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))
     view = TwoView(np.zeros((3, 3)), rig.R, rig.t, np.zeros(0, bool), rig)
@@ -174,8 +183,8 @@ def _views(flip):
     return views, step
 
 
-def _pose():
-    """The second half of the pose: least squares."""
+def _pose() -> None:
+    """Run the second half of the pose: least squares."""
     from .epipolar import refine_pose
 
     x1 = np.random.default_rng(0).uniform(-100, 100, (20, 2))
@@ -211,8 +220,8 @@ def _pieces():
     step(planes.first_choice)
 
 
-def _disparity(matcher: str):
-    """A matcher from end to end."""
+def _disparity(matcher: str) -> None:
+    """Run a matcher from end to end."""
     from .disparity import compute_disparities
 
     compute_disparities(_made_up()[0], RANGE, method=matcher)

@@ -148,7 +148,7 @@ def test_it_says_what_it_found_and_how_far_to_trust_it(whole):
     assert re.search(r"^good: .*\.$", whole.stdout, re.M) and "focal length" in whole.stdout
     for row in (
         r"coverage +\d+ % of the first photo",
-        r"precision +[\d.]+ % of the distance",
+        r"depth +relative uncertainty [\d.]+ % \(median\)",
         "unit +metric, in m",
         r"mesh +\d+ vertices, \d+ faces",
         r"time +[\d.]+ (s|min .*) \(.*GB of memory",
@@ -159,7 +159,7 @@ def test_it_says_what_it_found_and_how_far_to_trust_it(whole):
 
 
 def test_exactly_the_files_promised_are_there(whole):
-    stages = {f"stages/{name}" for name in stage_files.stage_names()}
+    stages = {f"stages/{name}" for name in stage_files.STAGE_FILES}
     named = {"model.obj", "model.mtl", "model_texture.jpg", "facts.json", "view.png"}
     assert {str(p.relative_to(whole.out)) for p in whole.out.rglob("*") if p.is_file()} == named | stages
 
@@ -306,7 +306,7 @@ def test_the_cameras_found_are_measured_and_used_again(whole, folder, run, tmp_p
         tmp_path / "s/cameras.json",
     )
     assert again.code == 0 and "from the calibration" in again.out
-    assert "the distance of the two cameras" in again.out, "the first run had no scale, so this one has none"
+    assert "the distance between the two cameras" in again.out, "the first run had no scale, so this one has none"
     import trimesh
 
     a, b = trimesh.load(tmp_path / "a.glb", force="mesh"), trimesh.load(tmp_path / "b.ply")
@@ -336,7 +336,7 @@ def test_quiet_is_silent_and_verbose_explains(folder, run, tmp_path):
     for choice in (
         r"first photo: 320 x 240 px, focal length \d+ px \(rig JSON",
         r"sift: \d+ and \d+ features",
-        "pose as the calibration says: .* matches agree",
+        "pose from the calibration: .* matches agree",
         r"rectified: planar, \d+ x \d+ px; disparities",
         "grid: .* faces",
     ):
@@ -551,7 +551,7 @@ def asked(monkeypatch, folder, run, tmp_path):
     """What Config a command line makes; None where it is refused."""
     made = []
 
-    def reconstruct(left, right, *, config, progress):
+    def reconstruct(left, right, *, config, progress, meter):
         made.append(config)
         raise StereoError("few_matches", "3 matches.", "Stop here.")
 

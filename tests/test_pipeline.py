@@ -26,7 +26,7 @@ from stereo3d.files import read_map
 from stereo3d.fusion import fuse
 from stereo3d.geometry import hom, project, scale_K, undistort
 from stereo3d.mesh import MESHERS, build_mesh
-from stereo3d.pipeline import REASONS, STAGES, Config, coverage, reconstruct, until_rectified
+from stereo3d.pipeline import REASONS, STAGES, Config, coverage, prepare, reconstruct
 from stereo3d.records import Camera, Finding, Photo, Rig
 from stereo3d.triangulation import MAX_RELATIVE_SIGMA, point_map, triangulate
 
@@ -196,7 +196,7 @@ def test_a_calibration_without_pose(small, tmp_path):
     metric = reconstruct(small.left, small.right, config=replace(config, baseline=b, unit="m"))
     assert metric.unit == "m"
     check_against_truth(metric, small, median_px=0.4, align="none")
-    with pytest.raises(StereoError, match="without a baseline") as caught:
+    with pytest.raises(StereoError, match="needs a baseline") as caught:
         reconstruct(small.left, small.right, config=replace(config, unit="m"))
     assert caught.value.code == "bad_option"
 
@@ -300,9 +300,9 @@ def test_the_result_holds_every_stage(small, small_result):
     near = np.rint(xs - r.disparity[known]).astype(int).clip(0, shape[1] - 1)
     assert np.nanmedian(np.linalg.norm(x2 - r.pair.map2[ys, near], axis=1)) < 0.6
     assert 0 < r.coverage <= small.visible1.mean() + 0.05
-    told = pipeline.with_pose(r.points[known], r.sigma[known], r.matches, r.view, r.rig)
-    assert r.precision == pytest.approx(np.median(told / np.linalg.norm(r.points[known], axis=1)), rel=0.01)
-    assert not r.rig.posed and (told > r.sigma[known]).mean() > 0.99
+    total = pipeline.add_pose_sigma(r.points[known], r.sigma[known], r.matches, r.view, r.rig)
+    assert r.relative_sigma == pytest.approx(np.median(total / np.linalg.norm(r.points[known], axis=1)), rel=0.01)
+    assert not r.rig.posed and (total > r.sigma[known]).mean() > 0.99
     assert str(len(r.matches.x1[r.view.inliers])) in r.summary
 
 
@@ -319,13 +319,14 @@ def test_stages_called_one_by_one_give_the_same(small, small_result):
     assert np.array_equal(points, r.points, equal_nan=True)
 
 
-def test_the_focal_length_that_is_told_is_the_one_that_is_used(small):
-    """Matches along the epipolar lines move it once more after the pair was judged."""
-    found = until_rectified(small.left, small.right, config=QUICK)
-    view, told = found[4], {f.code: f for f in found[5]}["focal"]
-    assert view.rig.cam1.source == "estimated"
-    assert told.numbers["focal1_px"] == view.rig.cam1.focal and f"{view.rig.cam1.focal:.0f} px" in told.message
-    assert told.numbers["focal_sigma"] == view.focal_sigma
+def test_the_reported_focal_length_is_the_one_that_is_used(small):
+    """Guided matching refines it after the pair was diagnosed; it is reported once."""
+    prepared = prepare(small.left, small.right, config=QUICK)
+    view = prepared.view
+    [finding] = [f for f in prepared.findings if f.code in ("focal", "focal_unknown")]
+    assert finding.code == "focal" and view.rig.cam1.source == "estimated"
+    assert finding.numbers["focal1_px"] == view.rig.cam1.focal and f"{view.rig.cam1.focal:.0f} px" in finding.message
+    assert finding.numbers["focal_sigma"] == view.focal_sigma
 
 
 def test_a_known_distance_makes_it_metric(small, small_result):
@@ -378,14 +379,14 @@ def test_the_model_stands_upright_where_the_photo_tells_gravity(small_result, tm
     ],
 )
 def test_a_cropped_photo_is_noticed(sizes, exif, lopsided):
-    photos = [Photo(np.zeros((h, w, 3), np.uint8), told) for (w, h), told in zip(sizes, exif, strict=True)]
+    photos = [Photo(np.zeros((h, w, 3), np.uint8), entries) for (w, h), entries in zip(sizes, exif, strict=True)]
     rig = Rig(*(camera_for(photo) for photo in photos))
-    found = pipeline._cropped(*photos, rig)
+    found = pipeline.cropped_findings(*photos, rig)
     assert [(f.code, f.severity, f.numbers["one"]) for f in found] == (
         [] if lopsided is None else [("cropped", "warning", lopsided)]
     )
     given = Rig(*(camera_for(photo, focal=300) for photo in photos))
-    assert not pipeline._cropped(*photos, given), "whoever states the focal length may know"
+    assert not pipeline.cropped_findings(*photos, given), "whoever states the focal length may know"
 
 
 def test_one_photo_cropped_aside_is_no_good_pair(small):
@@ -401,13 +402,12 @@ def test_a_known_distance_must_lie_on_the_surface(small, small_result):
     deep = distance_transform(gone)
     j, i = np.unravel_index(np.argmax(deep), gone.shape)
     x, y = small_result.pair.map1[j, i]
+    point_map = small_result.points, small_result.sigma, small_result.pair, small_result.view
     with pytest.raises(StereoError, match="no surface was found at pixel") as caught:
-        config = replace(QUICK, known_distance=((x, y), (160, 120), 1.0))
-        pipeline._scale(small_result.points, small_result.sigma, small_result.pair, small_result.view, config)
+        pipeline.known_scale(*point_map, known_distance=((x, y), (160, 120), 1.0), unit="m")
     assert caught.value.code == "bad_option"
     with pytest.raises(StereoError, match="too near"):
-        config = replace(QUICK, known_distance=((160, 120), (160.5, 120), 1.0))
-        pipeline._scale(small_result.points, small_result.sigma, small_result.pair, small_result.view, config)
+        pipeline.known_scale(*point_map, known_distance=((160, 120), (160.5, 120), 1.0), unit="m")
 
 
 def distance_transform(mask):
@@ -448,7 +448,7 @@ def finding(code, severity="warning", **numbers):
     [
         ([], "good", "You can rely on it. "),
         ([finding("focal", "info")], "good", "You can rely on it. "),
-        ([finding("low_coverage")], "fair", "Usable, with care: it is only a part of what the photos show. "),
+        ([finding("low_coverage")], "fair", "Usable, with care: it covers only a part of the photos. "),
         ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: both photos were taken from nearly"),
         (
             [finding("focal_unknown", stretch=1.5, motion_deg=1.0)],
@@ -459,13 +459,15 @@ def finding(code, severity="warning", **numbers):
         ([finding("focal_unknown", stretch=1.5, motion_deg=9.0)], "poor", "Do not rely on its shape: the focal "),
         ([finding("cropped", one=0.0)], "fair", "Usable, with care: a photo was cropped"),
         ([finding("cropped", one=1.0)], "poor", "Do not rely on its shape: a photo was cropped"),
-        ([finding("unstable_pose")], "poor", "Do not rely on its shape: how the camera moved is uncertain. "),
+        ([finding("unstable_pose")], "poor", "Do not rely on its shape: the camera motion is uncertain. "),
         ([finding("blur"), finding("pure_rotation", "error")], "none", "Do not believe this shape: the camera only"),
+        ([finding("focal_unknown", stretch=1.5, motion_deg=0.0), finding("flat_scene")], "poor", "Do not rely on its "),
+        ([finding("small_baseline"), finding("flat_scene")], "poor", "Do not rely on its shape: both photos show a "),
         ([finding("unheard_of")], "fair", "Usable, with care: unheard_of is so. "),
     ],
 )
-def test_the_verdict_names_its_main_reason(small_result, findings, level, words):
-    verdict, summary = pipeline._verdict(findings, 0.5, 0.001, small_result.view)
+def test_the_verdict_names_its_main_reason(findings, level, words):
+    verdict, summary = pipeline.judge(findings, 0.5, 0.001, 99, None)
     assert verdict == level and summary.startswith(words), summary
 
 
@@ -473,6 +475,55 @@ def test_progress_names_the_stages_in_order(small):
     told = []
     reconstruct(small.left, small.right, cameras(small), QUICK, progress=lambda stage, work, method: told.append(stage))
     assert told == [*STAGES, "done"]
+
+
+def test_a_library_call_leaves_the_memory_counters_of_its_process_alone(small, monkeypatch):
+    """Neither is the high-water mark of the process reset, nor freed memory returned to the system."""
+    import ctypes
+
+    real = ctypes.CDLL
+
+    def only_named(name, *args, **kwargs):
+        assert name is not None, "the C library of the process was called"
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(ctypes, "CDLL", only_named)
+    held = np.ones(100_000_000)
+    del held
+    high = pipeline.peak_memory()
+    result = reconstruct(small.left, small.right, cameras(small), replace(QUICK, matcher="block"))
+    assert pipeline.peak_memory() >= high
+    assert [s["name"] for s in result.stages] == list(STAGES) and all(s["peak_mb"] > 10 for s in result.stages)
+
+
+@pytest.mark.parametrize("meter", [pipeline.SampledPeak, pipeline.ProcessPeak])
+def test_the_peak_of_a_stage_counts_what_was_freed_again(meter):
+    """800 MB, allocated and freed within the stage; the mark of the process rises, as it was reset before."""
+    pipeline.reset_peak_memory()
+    clock = pipeline.Clock(meter=meter())
+    before = pipeline.resident_memory()
+    with clock("hungry"):
+        held = np.ones(100_000_000)
+        del held
+    assert 760 < clock.stages[0]["peak_mb"] - before / 2**20 < 1200
+
+
+def test_the_peak_of_a_stage_is_seen_below_that_of_the_process():
+    """800 MB held to the end of the stage, in a process that once held twice as much."""
+    held = np.ones(200_000_000)
+    del held
+    clock, before = pipeline.Clock(), pipeline.resident_memory()
+    with clock("hungry"):
+        held = np.ones(100_000_000)
+    assert 760 < clock.stages[0]["peak_mb"] - before / 2**20 < 1200
+    assert len(held)
+
+
+def test_a_stage_that_fails_is_not_kept():
+    clock = pipeline.Clock()
+    with pytest.raises(KeyError), clock("broken"):
+        raise KeyError
+    assert clock.stages == []
 
 
 def test_the_seed_alone_decides(small):
@@ -633,17 +684,17 @@ def test_too_little_memory(small, monkeypatch):
 def test_short_of_memory_the_photos_are_matched_smaller(still_life):
     """As told: the mesh is there, from a smaller pair whose matching needs no more than what is allowed."""
     settings = dict(matcher="sgm", mesher="grid")
-    whole = until_rectified(still_life.left, still_life.right, cameras(still_life), Config(**settings))
-    needed = matching_bytes(*whole[-2:], "sgm")
+    whole = prepare(still_life.left, still_life.right, cameras(still_life), Config(**settings))
+    needed = matching_bytes(whole.pair, whole.d_range, "sgm")
     allowed = needed / 2 / 2**30
     config = Config(**settings, max_memory=allowed)
-    *_, findings, pair, d_range = until_rectified(still_life.left, still_life.right, cameras(still_life), config)
-    assert matching_bytes(pair, d_range, "sgm") <= needed / 2
-    assert pair.left.shape[1] > 0.5 * whole[-2].left.shape[1]
-    [told] = [f for f in findings if f.code == "reduced"]
-    assert told.severity == "warning" and told.numbers["needed"] == needed and "allowed" in told.message
+    smaller = prepare(still_life.left, still_life.right, cameras(still_life), config)
+    assert matching_bytes(smaller.pair, smaller.d_range, "sgm") <= needed / 2
+    assert smaller.pair.left.shape[1] > 0.5 * whole.pair.left.shape[1]
+    [finding] = [f for f in smaller.findings if f.code == "reduced"]
+    assert finding.severity == "warning" and finding.numbers["needed"] == needed and "allowed" in finding.message
     with pytest.raises(StereoError) as caught:
-        compute_disparities(*whole[-2:], method="sgm", max_memory=needed / 2)
+        compute_disparities(whole.pair, whole.d_range, method="sgm", max_memory=needed / 2)
     assert caught.value.code == "memory"
 
 
@@ -657,9 +708,9 @@ def test_noisy_photos_by_which_the_focal_is_told_are_no_good_pair(still_life):
         Photo(np.clip(np.rint(p.pixels + rng.normal(0, 6, p.pixels.shape)), 0, 255).astype(np.uint8))
         for p in (still_life.left, still_life.right)
     ]
-    *_, view, findings, _, _ = until_rectified(*noisy)
-    told = {f.code: f for f in findings}["noise"]
-    assert view.rig.cam1.source == "estimated" and told.severity == "warning" and "focal" in told.message
+    prepared = prepare(*noisy)
+    noise = {f.code: f for f in prepared.findings}["noise"]
+    assert prepared.view.rig.cam1.source == "estimated" and noise.severity == "warning" and "focal" in noise.message
     assert "noise" in REASONS
 
 

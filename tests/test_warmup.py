@@ -204,7 +204,7 @@ def running(pid: int) -> bool:
 
 def test_two_processes_write_one_index(tmp_path, monkeypatch):
     """Neither an old file nor another's is ever found under an entry; what both write at once is lost, not mixed up."""
-    monkeypatch.setattr(IndexDataCacheFile, "save", compiling._save)
+    monkeypatch.setattr(IndexDataCacheFile, "save", compiling.save_entry)
     before, one, two = (IndexDataCacheFile(str(tmp_path), "kernel", stamp) for stamp in ("old", "new", "new"))
     before.save("f8", "old code")
     save_index = IndexDataCacheFile._save_index

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..disparity import MATCHERS
 from ..errors import StereoError
-from ..pipeline import Config, match_pair, search_range, stage_options, until_rectified
+from ..pipeline import Config, match_pair, prepare, search_range, stage_options
 from ..triangulation import point_map
 from . import command_line, stages
 from .page import POLICY, Page, filled, text
@@ -31,7 +31,9 @@ class Bench:
     def __init__(self, left, right, config: Config):
         self.photos = [str(getattr(p, "path", p) or name) for p, name in ((left, "LEFT"), (right, "RIGHT"))]
         self.config = config
-        *_, self.matches, self.view, self.findings, self.pair, _ = until_rectified(left, right, config=config)
+        prepared = prepare(left, right, config=config)
+        self.matches, self.view, self.pair = prepared.matches, prepared.view, prepared.pair
+        self.findings = prepared.findings
         self.lock = threading.Lock()  # one match at a time: it takes all processors as it is
 
     @property

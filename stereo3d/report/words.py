@@ -73,8 +73,8 @@ def verdict(result: Result) -> dict[str, str]:
     tiles = [
         (stages.percent(result.coverage), "of the first photo became surface"),
         (
-            f"\u00b1 {stages.percent(result.precision)}",
-            f"of the distance: {stages.amount(result.precision * distance)} "
+            f"\u00b1 {stages.percent(result.relative_sigma)}",
+            f"of the distance: {stages.amount(result.relative_sigma * distance)} "
             f"{unit} at the middle distance of {stages.amount(distance)}",
         ),
         (stages.count(int(result.view.inliers.sum())), f"of {stages.count(len(result.matches))} matches agree"),
