@@ -27,6 +27,7 @@ from stereo3d.geometry import (
     undistort,
 )
 from stereo3d.records import Camera
+from stereo3d.scene_tables import BOX, CHECKS, DOTS, PLAIN
 
 TINY = (96, 72)
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
@@ -50,18 +51,11 @@ def photo_error(pair):
 # ------------------------------------------------------------------------------------------------------------ geometry
 
 
-def test_kernels_and_scenes_number_kinds_alike():
-    for name in ("RECTANGLE", "ELLIPSOID", "BOX", "FRUSTUM", "DISC"):
-        assert getattr(raycast, name) == getattr(synthetic, name)
-    for name in ("PLAIN", "MOTTLED", "WOOD", "WALL", "BANDS", "FRUIT", "GLOBE", "COVER", "WEAVE", "DOTS", "CHECKS"):
-        assert getattr(raycast, name) == getattr(synthetic, name)
-
-
 def test_rays_meet_each_solid_where_the_hand_says():
-    paint = synthetic._paint(synthetic.PLAIN, "808080")
+    paint = synthetic.paint(synthetic.PLAIN, "808080")
 
     def hit(kind, size, shape, origin, ray):
-        solid = synthetic._solid(kind, (1, 2, 5), size, paint, shape=shape)
+        solid = synthetic.make_solid(kind, (1, 2, 5), size, paint, shape=shape)
         return synthetic.cast(synthetic.Scene(((solid,),)), np.array(origin, float), np.array([ray], float))[0]
 
     assert hit(synthetic.RECTANGLE, (1, 1, 1), (), (1, 2, 0), (0, 0, 2)) == pytest.approx(2.5)
@@ -281,6 +275,134 @@ def test_names_that_are_none_are_refused():
         synthetic.render("slanted", size=TINY, dist=(-3.0, 0, 0, 0))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"noise": -1},
+        {"noise": math.nan},
+        {"vignetting": 1.5},
+        {"gain": math.nan},
+        {"gain": -1},
+        {"offset": math.inf},
+        {"supersample": 0},
+        {"samples": 0},
+        {"samples": 1.5},
+        {"seed": -1},
+    ],
+)
+def test_options_out_of_bounds_are_refused(options):
+    with pytest.raises(StereoError, match=next(iter(options))) as caught:
+        synthetic.render("plane", size=TINY, **options)
+    assert caught.value.code == "bad_option"
+
+
+@pytest.mark.parametrize("options", [{"noise": -0.1}, {"outliers": 1.5}, {"outliers": -0.5}, {"outliers": math.nan}])
+def test_options_of_matches_out_of_bounds_are_refused(plane_pair, options):
+    with pytest.raises(StereoError, match=next(iter(options))):
+        synthetic.exact_matches(plane_pair, 9, **options)
+    with pytest.raises(StereoError, match=next(iter(options))):
+        synthetic.random_two_view(9, seed=0, **options)
+
+
+def test_the_distortion_may_be_a_column():
+    """OpenCV's calibrateCamera returns (1, n) or (n, 1)."""
+    flat = np.array([-0.1, 0.02, 0.001, -0.001])
+    expected = synthetic.render("plane", size=TINY, dist=flat, supersample=1)
+    for dist in (flat[:, None], flat[None]):
+        pair = synthetic.render("plane", size=TINY, dist=dist, supersample=1)
+        assert np.array_equal(pair.left.pixels, expected.left.pixels)
+        assert np.array_equal(pair.rig.cam1.dist, flat)
+
+
+# -------------------------------------------------------------------------------------------------------------- kernels
+
+
+def shares_of(paint, q, solid=None):
+    """rgb of a paint at texture coordinates q, seen by a pixel of 0.1 mm."""
+    rgb = np.zeros(3)
+    row = np.zeros(32)
+    row[: len(paint)] = paint
+    raycast.albedo(row, np.zeros(32) if solid is None else solid, tuple(map(float, q)), 1e-4, rgb)
+    return rgb
+
+
+def test_a_chessboard_is_dark_where_column_and_row_are_even():
+    board = synthetic.paint(CHECKS, "ffffff 000000", (0.02, 5, 4))
+    for column in range(-1, 6):
+        for row in range(-1, 5):
+            dark = 0 <= column < 5 and 0 <= row < 4 and (column + row) % 2 == 0
+            q = (column - 0.5) * 0.02, (row - 0.5) * 0.02, 0  # the first inner corner is the origin
+            assert np.all(shares_of(board, q) == (0 if dark else 1)), (column, row)
+
+
+def test_a_plain_paint_is_its_colour_in_linear_light():
+    value = 0x80 / 255
+    np.testing.assert_allclose(shares_of(synthetic.paint(PLAIN, "808080"), (1, 2, 3)), ((value + 0.055) / 1.055) ** 2.4)
+
+
+def test_the_centre_of_a_dot_has_a_dot_colour_and_the_gaps_have_none():
+    """The centre of a dot by the kernel's hash, for cells of 10 mm and dots of 1 mm times 0.6 to 1.4."""
+    dots = synthetic.paint(DOTS, "000000 ff0000 ff0000 ff0000", (0.01, 0.001, 0.0), seed=7)
+    centre = np.array([0.15 + 0.7 * raycast._uniform(0, 0, 0, 7 + k) for k in range(3)]) * 0.01
+    np.testing.assert_allclose(shares_of(dots, centre), [1, 0, 0])
+    x = np.random.default_rng(0).uniform(0, 0.1, (400, 3))
+    share = np.mean([shares_of(dots, q)[0] > 0.5 for q in x])
+    # each cubic centimetre holds one ball of radius 0.6 to 1.4 mm
+    assert 0 < share < 4 / 3 * math.pi * (0.14**3)
+
+
+def test_noise_is_continuous_and_vanishes_on_the_lattice():
+    for corner in ((0, 0, 0), (3, -2, 5)):
+        assert raycast._noise(*map(float, corner), 4) == 0
+    rng = np.random.default_rng(1)
+    for x, y in zip(rng.uniform(-5, 5, (200, 3)), rng.normal(0, 1e-6, (200, 3)), strict=True):
+        assert abs(raycast._noise(*x, 4) - raycast._noise(*(x + y), 4)) < 1e-4
+        assert abs(raycast._noise(*x, 4)) <= 1.6
+
+
+def test_smoothstep_line_and_fold_by_numpy():
+    for x in np.linspace(-2, 3, 101):
+        s = np.clip((x - 0.2) / (1.4 - 0.2), 0, 1)
+        assert raycast._smoothstep(0.2, 1.4, x) == pytest.approx(3 * s**2 - 2 * s**3, abs=1e-12)
+        assert raycast._line(x, 0.5, 0.1) == pytest.approx(1 - raycast._smoothstep(0.43, 0.57, abs(x)), abs=1e-12)
+        assert raycast._fold(x, 0.7) == pytest.approx((x + 0.35) % 0.7 - 0.35, abs=1e-12)
+
+
+def test_the_low_discrepancy_sequence_by_hand():
+    assert [raycast._van_der_corput(i, 2) for i in range(1, 6)] == [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8]
+    assert [raycast._van_der_corput(i, 3) for i in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1 / 9])
+
+
+def test_a_ray_misses_a_ball_when_its_distance_exceeds_the_radius():
+    """Oracle: the distance of the centre from the segment, in numpy."""
+    rng = np.random.default_rng(2)
+    missed = []
+    for offset, d, radius, far in zip(
+        rng.normal(0, 2, (500, 3)),
+        rng.normal(0, 1, (500, 3)),
+        rng.uniform(0.1, 2, 500),
+        rng.uniform(0.1, 5, 500),
+        strict=True,
+    ):
+        t = np.clip(offset @ d / (d @ d), 0, far)
+        expected = np.linalg.norm(offset - t * d) > radius
+        missed.append(raycast._misses_ball(tuple(offset), radius**2, tuple(d), d @ d, far))
+        assert missed[-1] == expected
+    assert 0.2 < np.mean(missed) < 0.98
+
+
+def test_a_box_from_inside_and_outside_by_slabs():
+    """Oracle: the entry and exit of the three slabs |u| <= 1 in numpy."""
+    rng = np.random.default_rng(3)
+    solid = np.zeros(32)
+    solid[0], solid[[1, 5, 9]], solid[13:16] = BOX, 1, 1
+    for o, d in zip(rng.uniform(-2, 2, (300, 3)), rng.normal(0, 1, (300, 3)), strict=True):
+        t = np.sort((np.array([[-1.0], [1.0]]) - o) / d, axis=0)
+        enter, leave = t[0].max(), t[1].min()
+        expected = np.inf if enter > leave or leave <= 0 else (enter if enter > 0 else leave)
+        assert raycast._intersect(solid, tuple(o), tuple(d), 0.0, np.inf) == pytest.approx(expected)
+
+
 # --------------------------------------------------------------------------------------------------- matches, cameras
 
 
@@ -360,6 +482,16 @@ def test_handheld_and_swapped_pairs_on_disk(tmp_path, handheld_pair, swapped_pai
     with pytest.raises(StereoError) as error:
         synthetic.write_pair(tmp_path / "c", handheld_pair, suffix=".gif")
     assert error.value.code == "unknown_format"
+
+
+def test_exif_holds_the_35_mm_equivalent_by_the_exact_diagonal(tmp_path):
+    """FocalLength is written in hundredths of a millimetre: a long lens tells 43.267 mm from 43.27 mm."""
+    camera = Camera(np.array([[4000.0, 0, 47.5], [0, 4000, 35.5], [0, 0, 1]]), TINY)
+    pair = synthetic.render("plane", size=TINY, K=camera.K, supersample=1)
+    synthetic.write_pair(tmp_path, pair, suffix=".jpg")
+    details = Image.open(tmp_path / "left.jpg").getexif().get_ifd(0x8769)
+    expected = 4000 * math.hypot(36, 24) / math.hypot(*TINY)
+    assert float(details[0x920A]) * synthetic.CROP_FACTOR == pytest.approx(expected, abs=0.005 * synthetic.CROP_FACTOR)
 
 
 def test_exif_agrees_with_the_camera(tmp_path, handheld_pair):
