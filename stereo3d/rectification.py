@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .errors import StereoError
 from .geometry import all_channels, distort, essential_from_pose, hom, project, undistort
 from .images.reduce import smooth, to_grey
 from .options import MAX_SIZE, Range, check_options, options_of
-from .records import Camera, Photo, RectifiedPair, Rig, TwoView
+from .records import Camera, Drift, Photo, RectifiedPair, Rig, RowErrors, TwoView
 
 Kind = Literal["auto", "planar", "polar"]
 Inliers = tuple[np.ndarray, np.ndarray]  # (x1, x2), (N,2) each: photo pixels of inlier matches
@@ -113,16 +113,15 @@ def rectify(
     of directions, where equal rows are equal half-planes for any motion and need no transfer by F.
     """
     if kind not in get_args(Kind):
-        there = ", ".join(get_args(Kind))
-        raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {there}.")
-    given = {"straighten": straighten, "max_size": max_size}
-    straighten, max_size = check_options("rectify", options_of(rectify), given).values()
+        known = ", ".join(get_args(Kind))
+        raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {known}.")
+    given = check_options("rectify", options_of(rectify), {"straighten": straighten, "max_size": max_size})
+    straighten, max_size = given["straighten"], given["max_size"]
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
     if kind != "polar" and _is_rectified(view):
         pair = _identity(left, right, view, scale)
         return pair if inlier_x is None else replace(pair, rows=row_errors(pair, *inlier_x))
-    rect_from_cam1, swapped = _orientation(view)
-    rotations = rect_from_cam1, rect_from_cam1 @ view.R.T
+    rotations, swapped = _orientation(view)
     budget = MAX_PIXELS * scale**2 * max(left.size[0] * left.size[1], right.size[0] * right.size[1])
     canvas = _choose_canvas(view, rotations, swapped, kind, scale, budget, inlier_x)
     bend, drift = (None, {}) if inlier_x is None or not straighten else fit_drift(view, inlier_x, scale)
@@ -176,14 +175,14 @@ def _resample_pair(
 def _keep_better_rows(bent: RectifiedPair, straight: RectifiedPair, inlier_x: Inliers) -> RectifiedPair:
     """The pair with the drift correction only if its rows agree better than those of the pair without."""
     rows = row_errors(straight, *inlier_x)
-    if rows and rows["median_px"] <= bent.rows["median_px"]:
+    if rows and rows.get("median_px", np.inf) <= bent.rows.get("median_px", np.inf):
         return replace(straight, rows=rows)
     return bent
 
 
 def row_errors(
     pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, *, places: Annotated[int, Range(1)] = 400
-) -> dict[str, Any]:
+) -> RowErrors:
     """Measure |dv|, the misalignment of corresponding rows of the two pictures, px.
 
     Patches PATCH_OFFSET px away from inlier matches (the pose was fitted to the matches themselves) are aligned by
@@ -200,7 +199,7 @@ def row_errors(
 
     Returns
     -------
-    dict
+    RowErrors
         "median_px", "most_px" (95 %), "places" (patches fitted); empty where fewer than MIN_PATCHES could be fitted.
     """
     from .patchfit import fit_patches
@@ -307,8 +306,8 @@ def rectified_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> 
 # ------------------------------------------------------------------------------------------------ orientation
 
 
-def _orientation(view: TwoView) -> tuple[np.ndarray, bool]:
-    """rect_from_cam1 (3,3), and whether the first photo stands on the right."""
+def _orientation(view: TwoView) -> tuple[Rotations, bool]:
+    """rect_from_cam1, rect_from_cam2 (3,3), and whether the first photo stands on the right."""
     baseline = -view.R.T @ view.t  # centre of camera 2
     e1 = baseline / np.linalg.norm(baseline)
     # within 1 % of vertical both ways turn the photo equally far: then the first photo counts as left
@@ -320,7 +319,8 @@ def _orientation(view: TwoView) -> tuple[np.ndarray, bool]:
     if np.linalg.norm(e3) < 1e-9:  # straight ahead: any axis across will do, as no plane fits
         e3 = np.linalg.svd(e1[None])[2][1]
     e3 /= np.linalg.norm(e3)
-    return np.stack([e1, np.cross(e3, e1), e3]), swapped
+    rect_from_cam1 = np.stack([e1, np.cross(e3, e1), e3])
+    return (rect_from_cam1, rect_from_cam1 @ view.R.T), swapped
 
 
 def photo_outline(camera: Camera, rect_from_cam: np.ndarray, steps: int = 33) -> np.ndarray | None:
@@ -620,7 +620,7 @@ def _row_density(samples: list, first: float, length: float, bins: int = 256) ->
 # ---------------------------------------------------------------------------------------------------------- drift
 
 
-def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable | None, dict[str, float]]:
+def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable | None, Drift]:
     """r = D(y2) . n(y2): the systematic distance of matches from their epipolar lines in photo 2, fitted robustly.
 
     D: a vector of cubic polynomials (the first radial term of a lens is cubic); n: the unit normal of the epipolar

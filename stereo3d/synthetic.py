@@ -23,7 +23,7 @@ from .calibration import DIAGONAL_35MM
 from .errors import StereoError
 from .files import replacing, write_map
 from .geometry import project, rotation_from_vector, undistort
-from .options import Between, check_options, options_of
+from .options import Range, check_options, options_of
 from .records import Camera, Matches, Photo, Rig
 from .scene_tables import (
     AXES,
@@ -181,6 +181,17 @@ class _View:
 # ---------------------------------------------------------------------------------------------------------- rendering
 
 
+_RENDER: tuple[str, ...] = (
+    "noise",
+    "vignetting",
+    "gain",
+    "offset",
+    "supersample",
+    "samples",
+    "seed",
+)  # options that `render` checks
+
+
 def render(
     scene: str | Scene,
     *,
@@ -190,15 +201,15 @@ def render(
     K: np.ndarray | None = None,
     dist: Sequence[float] | np.ndarray = (),
     camera2: Camera | None = None,
-    noise: Annotated[float, Between(0)] = 0.0,
-    vignetting: Annotated[float, Between(0, 1)] = 0.0,
-    gain: Annotated[float, Between(0)] = 1.0,
+    noise: Annotated[float, Range(0)] = 0.0,
+    vignetting: Annotated[float, Range(0, 1)] = 0.0,
+    gain: Annotated[float, Range(0)] = 1.0,
     offset: float = 0.0,
-    supersample: Annotated[int, Between(1)] = 3,
-    samples: Annotated[int, Between(1)] = 1,
-    seed: Annotated[int, Between(0)] = 0,
+    supersample: Annotated[int, Range(1)] = 3,
+    samples: Annotated[int, Range(1)] = 1,
+    seed: Annotated[int, Range(0)] = 0,
 ) -> SyntheticPair:
-    """Photograph a scene twice: x_i = K_i distort(X_i / Z_i), X_2 = R X_1 + t, with the truth.
+    """x_i = K_i distort(X_i / Z_i), X_2 = R X_1 + t: render two photos of a scene, with the truth.
 
     Parameters
     ----------
@@ -240,55 +251,29 @@ def render(
     ValueError
         For cameras without pixels, or a distortion that folds inside the picture.
     """
-    given = {
-        "noise": noise,
-        "vignetting": vignetting,
-        "gain": gain,
-        "offset": offset,
-        "supersample": supersample,
-        "samples": samples,
-        "seed": seed,
-    }
-    noise, vignetting, gain, offset, supersample, samples, seed = check_options(
-        "render", options_of(render), given
-    ).values()
+    given: dict[str, float] = dict(
+        zip(_RENDER, (noise, vignetting, gain, offset, supersample, samples, seed), strict=True)
+    )
+    checked = check_options("render", options_of(render), given)
+    noise, vignetting, gain, offset, supersample, samples, seed = checked.values()
     scene = find_scene(scene)
     rig = _rig(scene, (size[0], size[1]), pose, baseline, K, dist, camera2)
     view1 = _View(rig.cam1, *scene_from_camera1(scene))
     W2 = rig.R @ view1.W
     view2 = _View(rig.cam2, W2, view1.C - W2.T @ rig.t)
-    tables = _tables(scene)
+    tables = pack_tables(scene)
     viewers = np.array([[*view.C, view.camera.focal] for view in (view1, view2)])
-    pictures, depths, normals = [], [], []
-    for view in (view1, view2):
-        linear = _radiance(tables, scene, viewers, view, supersample, samples)
-        size_px = np.array(view.camera.size)
-        r = (_pixels(view.camera.size) - (size_px - 1) / 2) / (np.hypot(*view.camera.size) / 2)
-        linear *= 1 - vignetting * np.sum(r * r, -1)[..., None]
-        pictures.append(255 * _tone(linear, scene.film))
-        depth, normal = _trace(tables, view.C, _rays(view.camera, view.W))
-        depths.append(depth)
-        normals.append(normal)
-    pictures[1] = gain * pictures[1] + offset
-    left, right = _quantise(pictures, noise, seed)
-    visible1, x2_of_1 = _visible_from(tables, view1, depths[0], normals[0], view2)
-    visible2, x1_of_2 = _visible_from(tables, view2, depths[1], normals[1], view1)
-    disparity_left = disparity_right = None
-    if _rows_correspond(rig):
-        disparity_left = (_pixels(rig.cam1.size)[..., 0] - x2_of_1[..., 0]).astype(np.float32)
-        disparity_right = (x1_of_2[..., 0] - _pixels(rig.cam2.size)[..., 0]).astype(np.float32)
-    return SyntheticPair(
-        left,
-        right,
-        rig,
-        depths[0],
-        depths[1],
-        visible1,
-        visible2,
-        normals[0] @ view1.W.T,
-        disparity_left,
-        disparity_right,
+    levels1, levels2 = (
+        _grey_levels(tables, scene, viewers, view, vignetting, supersample, samples) for view in (view1, view2)
     )
+    left, right = _quantise([levels1, gain * levels2 + offset], noise, seed)
+    depth1, normals1 = _trace(tables, view1.C, _rays(rig.cam1, view1.W))
+    depth2, normals2 = _trace(tables, view2.C, _rays(rig.cam2, view2.W))
+    visible1, x2_of_1 = _visible_from(tables, view1, depth1, normals1, view2)
+    visible2, x1_of_2 = _visible_from(tables, view2, depth2, normals2, view1)
+    disparities = _true_disparities(rig, x2_of_1, x1_of_2)
+    normals1 = normals1 @ view1.W.T
+    return SyntheticPair(left, right, rig, depth1, depth2, visible1, visible2, normals1, *disparities)
 
 
 def _rig(
@@ -318,6 +303,23 @@ def _rig(
     return Rig(cam1, cam2, R, t, "m")
 
 
+def _grey_levels(
+    tables: tuple,
+    scene: Scene,
+    viewers: np.ndarray,
+    view: _View,
+    vignetting: float,
+    supersample: int,
+    samples: int,
+) -> np.ndarray:
+    """(H,W,3) grey levels, 0 to 255, of a view before noise."""
+    linear = _radiance(tables, scene, viewers, view, supersample, samples)
+    size = view.camera.size
+    r = (_pixels(size) - (np.array(size) - 1) / 2) / (np.hypot(*size) / 2)
+    linear *= 1 - vignetting * np.sum(r * r, -1)[..., None]
+    return 255 * _tone(linear, scene.film)
+
+
 def _quantise(pictures: list[np.ndarray], noise: float, seed: int) -> list[Photo]:
     """Photos of 8 bits from grey levels (H,W,3), with noise of a standard deviation in grey levels."""
     rng = np.random.default_rng(seed)
@@ -328,12 +330,20 @@ def _quantise(pictures: list[np.ndarray], noise: float, seed: int) -> list[Photo
     return photos
 
 
-def _rows_correspond(rig: Rig) -> bool:
-    """R = I, t along x, equal fy and cy, no distortion."""
+def _true_disparities(
+    rig: Rig, x2_of_1: np.ndarray, x1_of_2: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """x_left - x_right (H,W) f32 at the pixels of either photo, from their true matches (H,W,2), where rows correspond.
+
+    They do where R = I, t lies along x, fy and cy are equal, and no lens distorts.
+    """
     assert rig.R is not None and rig.t is not None
     along_x = np.array_equal(rig.R, np.eye(3)) and rig.t[0] != 0 and rig.t[1] == rig.t[2] == 0
     equal = np.array_equal(rig.cam1.K[1], rig.cam2.K[1]) and not (np.any(rig.cam1.dist) or np.any(rig.cam2.dist))
-    return bool(along_x and equal)
+    if not (along_x and equal):
+        return None, None
+    left = (_pixels(rig.cam1.size)[..., 0] - x2_of_1[..., 0]).astype(np.float32)
+    return left, (x1_of_2[..., 0] - _pixels(rig.cam2.size)[..., 0]).astype(np.float32)
 
 
 def cast(scene: str | Scene, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
@@ -353,7 +363,7 @@ def cast(scene: str | Scene, origin: np.ndarray, rays: np.ndarray) -> np.ndarray
     (N,) float64
         t, NaN where a ray meets nothing.
     """
-    t, _ = _trace(_tables(find_scene(scene)), np.asarray(origin, dtype=float), np.asarray(rays, dtype=float))
+    t, _ = _trace(pack_tables(find_scene(scene)), np.asarray(origin, dtype=float), np.asarray(rays, dtype=float))
     return t
 
 
@@ -433,7 +443,7 @@ def _radiance(
 
     def shade(start: int, stop: int) -> None:
         rays = np.ascontiguousarray(_rays(view.camera, view.W, x[start:stop, None] + sub))
-        raycast.shade(solids, groups, paints, _light(scene), viewers, view.C, rays, samples, out[start:stop])
+        raycast.shade(solids, groups, paints, pack_light(scene), viewers, view.C, rays, samples, out[start:stop])
 
     _in_chunks(shade, len(x), len(sub) * (1 + samples))
     return out.reshape(view.camera.size[1], view.camera.size[0], 3)
@@ -489,7 +499,7 @@ def _tone(linear: np.ndarray, film: bool) -> np.ndarray:
     return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 1e-9) ** (1 / 2.4) - 0.055)
 
 
-def _light(scene: Scene) -> np.ndarray:
+def pack_light(scene: Scene) -> np.ndarray:
     """(16,): the entries of the light."""
     light = np.zeros(16)
     light[LAMP : LAMP + 3], light[LAMP_RADIUS], light[LAMP_STRENGTH] = scene.lamp
@@ -498,7 +508,7 @@ def _light(scene: Scene) -> np.ndarray:
     return light
 
 
-def _tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pack_tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The kernels' tables: solids (N,32), groups (G,6), paints (P,32)."""
     paints = list(dict.fromkeys(solid.paint for group in scene.groups for solid in group))
     solids, groups = [], []
@@ -1045,9 +1055,9 @@ def exact_matches(
     pair: SyntheticPair,
     n: int,
     *,
-    noise: Annotated[float, Between(0)] = 0.0,
-    outliers: Annotated[float, Between(0, 1)] = 0.0,
-    seed: Annotated[int, Between(0)] = 0,
+    noise: Annotated[float, Range(0)] = 0.0,
+    outliers: Annotated[float, Range(0, 1)] = 0.0,
+    seed: Annotated[int, Range(0)] = 0,
 ) -> Matches:
     """Sample n pixels of photo 1 that photo 2 sees, with the exact positions of their surface points in photo 2.
 
@@ -1129,8 +1139,8 @@ def random_two_view(
     focal: float = 1200.0,
     size: tuple[int, int] = (1600, 1200),
     motion: str = "sideways",
-    noise: Annotated[float, Between(0)] = 0.0,
-    outliers: Annotated[float, Between(0, 1)] = 0.0,
+    noise: Annotated[float, Range(0)] = 0.0,
+    outliers: Annotated[float, Range(0, 1)] = 0.0,
 ) -> tuple[Matches, Rig]:
     """x_i ~ K (R_i X + t_i), |t| = 1: n random points seen by two random cameras, without pictures.
 
