@@ -1,4 +1,4 @@
-"""Every matcher on rectified pairs with measured truth, beside OpenCV run live.
+"""Every matcher on rectified pairs with measured truth, compared with OpenCV run live.
 
     python benchmarks/disparity.py [--data DIR] [--scenes cones tsukuba ...] [--methods block sgm:window=5x7 ...]
     python benchmarks/disparity.py --robust | --scaling
@@ -10,8 +10,8 @@ and x HH compare them with one plain OpenCV call in the same run (wall clock, be
 plain OpenCV, both directions, the lower of the left and right neighbour in its gaps.
 
 Then, for each matcher: the same as ratios to SGBM; how its confidence (hidden pixels included) fits what is observed,
-and how many of the wrong pixels of the dense map are among the least sure tenth; `block` beside
-OpenCV's StereoBM at equal coverage, its surest pixels against those that StereoBM keeps.
+and how many of the wrong pixels of the dense map are in the tenth of lowest confidence; `block` against
+OpenCV's StereoBM at equal coverage: its most confident pixels against those that StereoBM keeps.
 --robust: the right picture brighter, offset, noisy. --scaling: one thread against two, on the largest pairs.
 """
 
@@ -36,7 +36,7 @@ COLUMNS = ("bad-.5", "bad-1", "bad-2", "mean", "all: .5", "1", "2", "mean", "kep
 HALF, ONE, ALL, COVERAGE, KEPT, SECONDS, HH = 0, 1, 5, 8, 9, 10, 12  # places in a row
 LARGE = 741 * 500  # pixels: from here on time counts
 BINS = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.01)  # of the predicted probability
-DRAWS = 3  # of noise: whether a wall whose texture lies below it is found hangs on the draw
+DRAWS = 3  # of noise: whether a wall of weaker texture is found depends on the draw
 CHANGES = {"gain 1.2": (1.2, 0, 0), "offset 10": (1, 10, 0), "noise 3": (1, 0, 3), "all three": (1.2, 10, 3)}
 
 
@@ -55,7 +55,7 @@ def widened(left, right, count: int):
 
 
 def known(raw, count: int):
-    """OpenCV's sixteenths without the added columns, in px, NaN where it says nothing or points outside."""
+    """OpenCV's sixteenths without the added columns, in px, NaN where they are unknown or lead outside."""
     d = raw[:, count:].astype(np.float32) / 16
     d[(d < 0) | (d > np.arange(d.shape[1]))] = np.nan
     return d
@@ -150,15 +150,15 @@ def measure(scene, dense, kept) -> list[float]:
     return row + [of_kept["nonocc"]["coverage"], of_kept["nonocc"]["bad_1_kept"]]
 
 
-def surest(confidence, wrong, share: float) -> float:
-    """% wrong among the given share of the pixels, the surest ones."""
+def most_confident(confidence, wrong, share: float) -> float:
+    """% wrong among the given share of the pixels, those of highest confidence."""
     order = np.argsort(-confidence, kind="stable")
     return 100 * wrong[order[: max(1, round(share * len(order)))]].mean()
 
 
 def of_confidence(confidence, scene, dense, own):
     """Reliability of the matcher's own map: share, sum of probabilities and of right ones in each bin; of the wrong
-    ones of the dense map % in the least sure tenth, of the non-occluded pixels and of all."""
+    ones of the dense map % in the tenth of lowest confidence, of the non-occluded pixels and of all."""
     there = np.isfinite(scene.truth)
     wrong = np.abs(dense - scene.truth) > 1
     judged = there & np.isfinite(own)
@@ -201,7 +201,7 @@ def ratios(rows: dict, large: np.ndarray):
 
 
 def reliability(found: dict):
-    print("\nconfidence, of all that the matcher says, before the left-right test; in each bin: % of the pixels,")
+    print("\nconfidence of all pixels of the matcher's own map, before the left-right test; by bin: % of the pixels,")
     print("probability of an error < 1 px predicted, observed")
     print(f"{'':28s}" + "".join(f"{f'{a:g} to {min(b, 1):g}':>17s}" for a, b in zip(BINS, BINS[1:], strict=False)))
     for name, of_scenes in found.items():
@@ -209,15 +209,13 @@ def reliability(found: dict):
         with np.errstate(invalid="ignore", divide="ignore"):
             cells = zip(100 * share, predicted / share, right / share, strict=True)
         print(f"{name:28s}" + "".join(f"{s:5.1f} {p:5.2f} {r:5.2f}" if s else 17 * " " for s, p, r in cells))
-    print("% of the wrong pixels that are among the least sure tenth, mean over scenes: of the non-occluded, of all")
+    print("% of the wrong pixels in the tenth of lowest confidence, mean over scenes: of the non-occluded, of all")
     for name, of_scenes in found.items():
         print(f"{name:28s}" + "".join(f"{v:8.1f}" for v in np.mean([removed for _, removed in of_scenes], 0)))
 
 
-def beside_stereo_bm(name: str, found: dict):
-    print(
-        f"\n{name} beside OpenCV's StereoBM: bad-1 % of what StereoBM keeps, of as many of the surest of {name}; time"
-    )
+def against_stereo_bm(name: str, found: dict):
+    print(f"\n{name} against OpenCV's StereoBM: bad-1 % of what StereoBM keeps, of as many best pixels of {name}; time")
     print("of the matcher (both maps) and of the whole call, x StereoBM (one map)")
     for size, of_scenes in found.items():
         coverage, theirs, ours, matcher, whole = (v := np.array(of_scenes)).mean(0)
@@ -266,7 +264,7 @@ def compare(scenes, rows: list[str], arguments):
                         once = lambda s=size: opencv_block(scene.left, scene.right, count, s)  # noqa: B023, E731
                         bm = seconds(once, max(3, arguments.repeats))
                         scores = disparity_scores(theirs, scene.truth, scene.nonocc)["nonocc"]
-                        ours = surest(confidence[seen], wrong, scores["coverage"] / 100)
+                        ours = most_confident(confidence[seen], wrong, scores["coverage"] / 100)
                         of_bm[name][size].append(
                             (scores["coverage"], scores["bad_1_kept"], ours, min(own) / bm, spent / bm)
                         )
@@ -279,7 +277,7 @@ def compare(scenes, rows: list[str], arguments):
     ratios(figures, np.array(large))
     reliability(sure)
     for name, found in of_bm.items():
-        beside_stereo_bm(name, found)
+        against_stereo_bm(name, found)
 
 
 def robust(scenes, rows: list[str], arguments):

@@ -1,4 +1,4 @@
-"""Does sigma mean what it says? Shares of errors within one and within two sigma: 68 and 95 % would be right.
+"""Is sigma right? Shares of errors within one and within two sigma, ideally 68 and 95 %.
 
     python benchmarks/precision.py [--data DIR] [--only rendered real pose agreement]
 
@@ -6,9 +6,9 @@
 - real: the rectified pairs under --data (default $STEREO3D_DATA) whose truth is finer than a pixel: after the median
   offset (of up to 0.2 px: that of the truth to the pictures), by sigma and the steps of the truth together
 - pose: rendered pairs whose pose, and whose focal length from EXIF that is 3 % wrong, are estimated: the vertices'
-  depth, one scale fitted. An error of the pose is one for the whole picture, so only the mean over pairs says something
+  depth, one scale fitted. An error of the pose is one for the whole picture, so only the mean over pairs is meaningful
 - agreement: the fountain's view 0003 from the pairs with 0005 and with 0006: their depths against one another, one
-  scale fitted, by both sigmas; and, of the same points, how far each lies from the truth, and how alike both errors are
+  scale fitted, by both sigmas; and, of the same points, the error of each and the correlation of both errors
 """
 
 import argparse
@@ -61,7 +61,7 @@ def rendered():
         off = found.disparity - pair.disparity_left
         known = np.isfinite(off)
         shares.append(show(f"{scene}, noise {noise:g}, px", off[known], found.sigma[known]))
-    print(f"{'mean, least, most':36s}{np.mean(shares):6.2f}{min(shares):6.2f}{max(shares):6.2f}")
+    print(f"{'mean, min, max':36s}{np.mean(shares):6.2f}{min(shares):6.2f}{max(shares):6.2f}")
 
 
 def real(data: Path):
@@ -75,7 +75,7 @@ def real(data: Path):
         known = np.isfinite(off)
         sigma = np.hypot(found.sigma[known], STEPS.get(scene.name, STEP) / np.sqrt(12))
         shares.append(show(f"{scene.name}, px", off[known] - np.median(off[known]), sigma))
-    print(f"{'mean, least, most':36s}{np.mean(shares):6.2f}{min(shares):6.2f}{max(shares):6.2f}")
+    print(f"{'mean, min, max':36s}{np.mean(shares):6.2f}{min(shares):6.2f}{max(shares):6.2f}")
 
 
 def pose():
@@ -86,12 +86,12 @@ def pose():
         scene, kind = POSED[k % len(POSED)]
         pair = synthetic.render(scene, size=size, pose=kind, baseline=rng.uniform(0.1, 0.2), noise=2.0, seed=k)
         wrong = 1 + 0.03 * rng.standard_normal()
-        told = {"focal_35mm": pair.rig.cam1.focal * wrong * 43.2666 / np.hypot(*size), "size_exif": size}
-        left, right = (Photo(photo.pixels, {**photo.exif, **told}) for photo in (pair.left, pair.right))
+        exif = {"focal_35mm": pair.rig.cam1.focal * wrong * 43.2666 / np.hypot(*size), "size_exif": size}
+        left, right = (Photo(photo.pixels, {**photo.exif, **exif}) for photo in (pair.left, pair.right))
         mesh = reconstruct(left, right).mesh
         shares.append(mesh_scores(mesh, pair.depth1, pair.rig.cam1, align="scale", samples=1000)["within_sigma"])
         print(f"{scene + ', ' + kind:36s}{shares[-1]:6.2f}", flush=True)
-    print(f"{'mean, least, most':36s}{np.mean(shares):6.2f}{min(shares):6.2f}{max(shares):6.2f}")
+    print(f"{'mean, min, max':36s}{np.mean(shares):6.2f}{min(shares):6.2f}{max(shares):6.2f}")
 
 
 def agreement(data: Path):

@@ -400,7 +400,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     if d_range and not -np.inf < d_range[0] < d_range[1] < np.inf:
         raise StereoError(
             "bad_range",
-            f"the range {d_range[0]:g} to {d_range[1]:g} px has no sense.",
+            f"the disparity range {d_range[0]:g} to {d_range[1]:g} px is empty or not finite.",
             "Give two finite numbers, the lower one first.",
         )
     options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in _options(options).items()}
@@ -411,7 +411,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     if not known.any():
         raise StereoError(
             "no_disparity",
-            f"the matcher vouches for no pixel of {value.size} within {found[0]:g} to {found[1]:g} px.",
+            f"the matcher kept no pixel of {value.size} within {found[0]:g} to {found[1]:g} px.",
             "Is it a rectified pair with texture? Try another --range or --matcher.",
         )
     with together():

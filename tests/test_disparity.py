@@ -127,8 +127,8 @@ def test_truth(scene, method, request):
     assert scores["bad_1_kept"] <= bad_kept
     error = np.abs(kept - d_true)[known & seen]
     assert np.median(error) <= median
-    sure = confidence[known & seen] >= np.median(confidence[known & seen])
-    assert np.mean(error[sure] > 1) <= np.mean(error > 1)  # the surer half is no worse than all
+    confident = confidence[known & seen] >= np.median(confidence[known & seen])
+    assert np.mean(error[confident] > 1) <= np.mean(error > 1)  # the half of higher confidence is no worse than all
 
 
 def test_occluded_pixels_are_mostly_not_kept(slanted_pair):
@@ -203,13 +203,13 @@ def test_bias(cost):
 def test_moving_the_right_picture_moves_the_disparity(method, k):
     """right(x - k): d - k, so no range sign is special. The picture's ground hides the borders."""
     left, right = flat_shift(6, width=160, margin=50)
-    here, sure = compute_disparity(pair_of(left, right), (1, 12), method=method)
-    there, sure_there = compute_disparity(pair_of(left, np.roll(right, k, axis=1)), (1 - k, 12 - k), method=method)
+    here, confidence = compute_disparity(pair_of(left, right), (1, 12), method=method)
+    there, moved = compute_disparity(pair_of(left, np.roll(right, k, axis=1)), (1 - k, 12 - k), method=method)
     inside = slice(52, -52)
     assert np.mean(np.isfinite(here[:, inside])) > 0.9
     rounding = 0.01 if method.startswith("planes") else 1e-5  # a x + b y + c in 32 bits, and what comes of that
     np.testing.assert_allclose(there[:, inside] + k, here[:, inside], atol=rounding)
-    np.testing.assert_allclose(sure_there[:, inside], sure[:, inside], atol=5e-3)
+    np.testing.assert_allclose(moved[:, inside], confidence[:, inside], atol=5e-3)
     assert np.nanmedian(np.abs(here[:, inside] - 6)) < 0.05
 
 
@@ -346,7 +346,7 @@ def test_narrow_ranges(method, d_range):
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_known_outside_the_photos(method):
     """map1 NaN: unknown even when dense. map2 NaN, or a match beyond the border: unknown, filled when dense; a matcher
-    by planes may continue what lies beside it, by most draws of the texture rightly."""
+    by planes may continue its surroundings, correctly for most draws of the texture."""
     continued, filled = [], []
     for seed in range(7):
         left, right = flat_shift(10, margin=0, height=50, seed=seed)
@@ -384,7 +384,7 @@ def test_dense_fills_from_the_background():
 
 @pytest.mark.parametrize("method", ["planes_fast", "planes", "planes_full"])
 def test_a_sky_is_not_kept(method):
-    """Above textured ground a smooth sky with the noise of two cameras: nothing tells the disparity."""
+    """Above textured ground a smooth sky with the noise of two cameras: no texture supports a disparity."""
     left, right = flat_shift(8, height=160, width=240, margin=0)
     rng = np.random.default_rng(3)
     for picture in (left, right):

@@ -163,7 +163,7 @@ def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
 
 
 @pytest.mark.parametrize("kind", windows.KINDS)
-def test_what_the_winners_cost(rng, kind):
+def test_costs_of_the_winners(rng, kind):
     """Of the left map the least cost of a pixel, of the right one the least along its diagonal."""
     left, right = two_pictures(rng, kind)
     maps = [np.empty((H, W), np.float32) for _ in range(5)]
@@ -327,7 +327,7 @@ def test_sub_pixel_by_hand(costs_of_pixel, vee, want):
     np.testing.assert_allclose(left[5:], np.float32(want), atol=1e-6)  # x >= 5: the match lies inside
 
 
-def test_what_the_other_picture_cannot_show_continues_what_is_kept():
+def test_occluded_pixels_continue_kept_surfaces():
     """A near thing (d = 8) before a wall (d = 2): the wall on its left side is hidden from the right camera."""
     height, width = 12, 60
     true = np.full((height, width), 2, np.float32)
@@ -341,16 +341,16 @@ def test_what_the_other_picture_cannot_show_continues_what_is_kept():
     assert np.array_equal(np.isnan(kept), hidden | outside)
     numbers = np.float32(1), np.float32(0.8), np.float32(0.5)
 
-    def continued(left=true, kept=kept, sure=0.9, most=16):
-        sure = np.full(left.shape, sure, np.float32)
-        return select.continue_surfaces(left, kept, right, seen, sure, *numbers, most)
+    def continued(left=true, kept=kept, confidence=0.9, max_distance=16):
+        of_each = np.full(left.shape, confidence, np.float32)
+        return select.continue_surfaces(left, kept, right, seen, of_each, *numbers, max_distance)
 
     assert np.array_equal(continued(), hidden | outside)
-    assert not continued(sure=0.7).any()
-    assert np.array_equal(continued(most=4).any(0), np.isin(np.arange(width), [0, 1, 24, 25, 26, 27]))
-    # not what is torn from all that is kept
+    assert not continued(confidence=0.7).any()
+    assert np.array_equal(continued(max_distance=4).any(0), np.isin(np.arange(width), [0, 1, 24, 25, 26, 27]))
+    # not a surface that no kept pixel touches
     assert np.array_equal(continued(left=np.where(hidden, np.float32(5), true)), outside)
-    # nor where the nearer thing is there in the right map alone: then the maps contradict each other
+    # nor behind something nearer that the right map has alone: then the maps contradict each other
     alone = kept.copy()
     alone[:, 30:45] = np.nan
     assert not continued(kept=alone)[:, 24:30].any()
@@ -430,8 +430,8 @@ def test_image_step_finds_a_known_shift():
 # ------------------------------------------------------------------------------------- planes: slanted, segments
 
 
-def words_pair(rng):
-    """Census-like words of a pair of pictures (H,W)."""
+def census_pair(rng):
+    """Random codes of 34 bits for a pair of pictures (H,W)."""
     return [rng.integers(0, 2**34, (H, W)).astype(np.uint64) for _ in range(2)]
 
 
@@ -440,27 +440,27 @@ def hamming(a, b):
 
 
 def bits(a, b) -> np.ndarray:
-    """Bits in which the words a and b differ, one by one."""
+    """Bits in which the codes a and b differ, one by one."""
     return np.array([bin(x).count("1") for x in hamming(a, b)])
 
 
 @pytest.mark.parametrize("d", [0.0, 3.0, 2.25, -1.5])
 def test_hamming_between_whole_disparities(rng, d):
-    words, facing = words_pair(rng)
+    census, other_census = census_pair(rng)
     for x in range(W):
         u = x - d
         if not -0.5 <= u <= W - 0.5:
             want = 99
         else:
             i = int(np.floor(u))
-            near, far = (bits(words[3, x], facing[3, column(i + k)])[0] for k in (0, 1))
+            near, far = (bits(census[3, x], other_census[3, column(i + k)])[0] for k in (0, 1))
             want = near + (u - i) * (far - near)
-        found = costs.hamming_at(words[3, x], facing[3], x, np.float32(d), np.float32(99))
+        found = costs.hamming_at(census[3, x], other_census[3], x, np.float32(d), np.float32(99))
         assert found == pytest.approx(want, abs=1e-4)
 
 
-def test_match_costs_and_what_the_other_view_says(rng):
-    words, facing = words_pair(rng)
+def test_match_costs_and_the_other_view(rng):
+    census, other_census = census_pair(rng)
     other = np.full((H, W), 4, np.float32)
     state = np.full((H, W), slanted.CONSISTENT, np.uint8)
     state[:, 5], state[:, 6] = slanted.SEEN, slanted.UNSEEN
@@ -470,8 +470,10 @@ def test_match_costs_and_what_the_other_view_says(rng):
     cost = np.empty_like(d)
     hidden = np.float32(16)
     limits = slanted.CostLimits(*(np.float32(v) for v in (-2, 8, 15, hidden, 22)))
-    in_rows(slanted.match_costs, words, facing, slanted.CrossView(other, state), limits, d, after=[cost])
-    own = np.array([[min(15, bits(words[y, x], facing[y, column(x - 4)])[0]) for x in range(W)] for y in range(H)])
+    in_rows(slanted.match_costs, census, other_census, slanted.CrossView(other, state), limits, d, after=[cost])
+    own = np.array(
+        [[min(15, bits(census[y, x], other_census[y, column(x - 4)])[0]) for x in range(W)] for y in range(H)]
+    )
     x = np.arange(W)
     in_view, unseen = x - 4 >= 0, x - 4 == 6
     np.testing.assert_allclose(cost[..., 0], np.where(in_view & ~unseen, own, 16))
@@ -480,7 +482,7 @@ def test_match_costs_and_what_the_other_view_says(rng):
         for y in range(H):
             for x in range(9, W):
                 i = int(x - v + 0.5)
-                near = costs.hamming_at(words[y, x], facing[y], x, np.float32(v), hidden)
+                near = costs.hamming_at(census[y, x], other_census[y], x, np.float32(v), hidden)
                 c = min(near, 15)
                 if state[y, i] == slanted.CONSISTENT:
                     c = max(c, 22 * share) if slot < 4 else c + (to - c) * share
@@ -584,8 +586,8 @@ def test_planes_of_segments(rng):
     height, width = 40, 60
     v, u = np.mgrid[:height, :width]
     truth = 6 + 0.1 * (u - 30) - 0.05 * (v - 20)
-    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
-    words = facing[v, np.clip(np.rint(u - truth).astype(int), 0, width - 1)]
+    other_census = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    census = other_census[v, np.clip(np.rint(u - truth).astype(int), 0, width - 1)]
     labels = np.zeros((height, width), np.int32)
     pixels = segments.segment_pixels(labels, 1)
     known = np.where(rng.random(truth.shape) < 0.33, rng.uniform(0, 15, truth.shape), truth).astype(np.float32)
@@ -597,7 +599,7 @@ def test_planes_of_segments(rng):
     assert off(fitted) < 0.05
     assert 0.45 < support[0] < 0.65  # two thirds of three quarters, and wrong ones near it by chance
     nothing = np.full_like(known, np.nan), np.full((1, 3), np.nan), np.zeros(1)
-    match = segments.CensusPair(words, facing, 0, 15, 14.0, 14.0)
+    match = segments.CensusPair(census, other_census, 0, 15, 14.0, 14.0)
     for disparities, fit, share in ((known, fitted, support), nothing):
         segments.refine_segment_planes(pixels, disparities, fit, share, match, 0, 1, agreed)
         assert off(agreed) < 0.7, agreed
@@ -612,15 +614,15 @@ def test_a_large_segment_outweighs_the_noise(seed):
     """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together tell it still."""
     rng = np.random.default_rng(seed)
     height, width = 50, 90
-    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    other_census = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
     noise = (rng.random((height, width, 34)) < 0.49) @ (1 << np.arange(34, dtype=np.uint64))
-    words = np.roll(facing, 6, axis=1) ^ noise.astype(np.uint64)
+    census = np.roll(other_census, 6, axis=1) ^ noise.astype(np.uint64)
     labels = np.ones((height, width), np.int32)
     labels[:, :10] = 0  # what may be matched outside
     pixels = segments.segment_pixels(labels, 2)
     agreed = np.empty((2, 3))
     unknown = np.full((height, width), NAN)
-    match = segments.CensusPair(words, facing, 0, 9, 14.0, 14.0)
+    match = segments.CensusPair(census, other_census, 0, 9, 14.0, 14.0)
     segments.refine_segment_planes(pixels, unknown, np.full((2, 3), np.nan), np.zeros(2), match, 1, 2, agreed)
     v, u = np.mgrid[:height, 10:width]
     assert np.median(np.abs(agreed[1] @ [u.ravel(), v.ravel(), np.ones(u.size)] - 6)) < 0.25
@@ -651,11 +653,13 @@ def test_a_small_part_does_not_support_an_overexposed_segment(share, supported):
 def noisy_census(flipped, height=200, width=320):
     """A black pair whose census agrees at disparity 6 but for `flipped`, the probability that a bit is wrong."""
     rng = np.random.default_rng(0)
-    facing = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
+    other_census = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
     noise = (rng.random((height, width, 34)) < flipped) @ (1 << np.arange(34, dtype=np.uint64))
     black = np.zeros((height, width, 3), np.uint8)
     view, other = planes.initial_views(black, black, (None, None), (height, width), 1, flip_copy)
-    return replace(one_segment(view, 6), census=np.roll(facing, 6, axis=1) ^ noise, other_census=facing), other
+    return replace(
+        one_segment(view, 6), census=np.roll(other_census, 6, axis=1) ^ noise, other_census=other_census
+    ), other
 
 
 @pytest.mark.parametrize("even", [True, False])

@@ -1,4 +1,4 @@
-"""Both maps made one, on surfaces known exactly: agreement, contradiction, gaps, what one photo sees too steeply."""
+"""Fusion of both maps on surfaces known exactly: agreement, contradiction, gaps, surfaces steep to one photo."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def scene(swapped=False):
     return pair, TwoView(np.zeros((3, 3)), np.eye(3), t, np.zeros(0, bool), rig)
 
 
-def test_maps_that_agree_are_averaged_by_their_certainty():
+def test_agreeing_maps_are_averaged_by_inverse_variance():
     fused, more = fuse(disparity_map(10.0, 0.1), disparity_map(10.3, 0.2))
     inner = fused.disparity[:, 12:-1]
     assert np.allclose(inner, (10.0 / 0.01 + 10.3 / 0.04) / (1 / 0.01 + 1 / 0.04), atol=1e-4)
@@ -45,8 +45,8 @@ def test_maps_that_agree_are_averaged_by_their_certainty():
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_what_the_other_map_sees_through_goes(swapped):
-    """And its surface takes the place; what it cannot show, because something nearer is there, stays."""
+def test_a_disparity_that_the_other_map_looks_through_is_dropped(swapped):
+    """The other map's surface replaces it; one that is hidden from the other map, by something nearer, stays."""
     sign = -1 if swapped else 1
     for wrong in (14.0, 6.0):
         left = np.full((H, W), 10.0 * sign)
@@ -71,7 +71,7 @@ def test_gaps_of_one_map_are_filled_from_the_other(slope):
     assert np.allclose(fused.disparity[new], left.disparity[new], atol=1e-3)
 
 
-def test_a_gap_is_not_filled_where_the_left_picture_tells_nothing():
+def test_a_gap_without_texture_in_the_left_picture_stays():
     left, right = both(lambda x: 10 + 0.05 * x)
     left.disparity[:, 30:34], left.sigma[:, 30:34] = np.nan, np.nan
     left.sigma[: H // 2, 30:34] = np.inf
@@ -79,7 +79,7 @@ def test_a_gap_is_not_filled_where_the_left_picture_tells_nothing():
     assert np.isnan(fused.disparity[: H // 2, 30:34]).all() and np.isfinite(fused.disparity[H // 2 :, 30:34]).all()
 
 
-def test_nothing_is_filled_where_it_would_stand_alone():
+def test_isolated_pixels_are_not_filled():
     left = np.full((H, W), np.nan)
     left[:5] = 10.0
     fused, _ = fuse(disparity_map(left), disparity_map(10.0))

@@ -1,4 +1,4 @@
-"""Does sigma mean what it says: of a disparity, and of what the pose adds to a point."""
+"""sigma against observed errors: of a disparity, and of the pose's part in a point."""
 
 from dataclasses import replace
 
@@ -42,8 +42,8 @@ def test_two_thirds_lie_within_sigma(scene, noise):
 @pytest.mark.real_data
 @pytest.mark.parametrize("scene, step", [("eth3d_terrace", 0), ("Wood1", 1 / 3)])
 def test_two_thirds_lie_within_sigma_of_measured_truth(shared_data, scene, step):
-    """A laser's, and one in steps of a third of a pixel, which lies 0.1 px beside the pictures as a whole. Both have
-    errors of their own, so that a few more lie outside."""
+    """A laser's, and one in steps of a third of a pixel, offset by 0.1 px from the pictures. Both have errors
+    of their own, so that a few more lie outside."""
     from stereo3d.evaluate import read_scene
 
     scene = read_scene(shared_data / "disparity" / scene)
@@ -70,16 +70,16 @@ def shifted():
 
 @pytest.mark.parametrize("noise", [1.0, 3.0, 6.0])
 def test_without_excess_it_is_the_spread_of_a_least_squares_step(shifted, noise):
-    """The Cramer-Rao bound, which least squares on white noise attains: 67,000 estimates against what is told.
+    """The Cramer-Rao bound, which least squares on white noise attains: 67,000 estimates against sigma.
 
     At half a pixel, where interpolation and slope have nothing in common, so that noise makes no bias."""
     left, right, d = shifted(noise)
-    told = precision.disparity_sigma(left, right, d, np.zeros_like(d), 1.0)
+    sigma = precision.disparity_sigma(left, right, d, np.zeros_like(d), 1.0)
     surface, slope, residual, stepped = (np.empty_like(d) for _ in range(4))
     grey = [picture[..., 0].astype(np.float32) for picture in (left, right)]
     residuals(*grey, d, 0, len(d), surface, slope, residual)
     image_step(d, surface, slope, residual, precision.RADIUS, np.float32(0), 0, len(d), stepped)
-    score = ((stepped - d) / told)[8:-8, 8:-8]
+    score = ((stepped - d) / sigma)[8:-8, 8:-8]
     assert np.quantile(np.abs(score), 0.6827) == pytest.approx(1, abs=0.2)
 
 
@@ -87,7 +87,7 @@ def test_the_formula(shifted):
     """Window by window in plain numpy, and the limits: nothing to go by, and both maps far apart."""
     left, right, d = shifted(3.0)
     difference = np.linspace(0, 1, d.size, dtype=np.float32).reshape(d.shape)
-    told = precision.disparity_sigma(left, right, d, difference, 1.5)
+    sigma = precision.disparity_sigma(left, right, d, difference, 1.5)
     surface, slope, residual = (np.empty_like(d) for _ in range(3))
     grey = [picture[..., 0].astype(np.float32) for picture in (left, right)]
     residuals(*grey, d, 0, len(d), surface, slope, residual)
@@ -103,7 +103,7 @@ def test_the_formula(shifted):
         g, e = centred(y, x, 3)
         bound = 1.5**2 * (np.sum(e * e) / 47 + pair_noise) / 2 / np.sum(g * g)
         square = 0.02**2 + 1 / (1 / bound + 1 / 0.5**2) + (0.8 * difference[y, x]) ** 2
-        assert told[y, x] == pytest.approx(np.sqrt(square), rel=0.01)
+        assert sigma[y, x] == pytest.approx(np.sqrt(square), rel=0.01)
 
     grey = np.full_like(left, 90)
     blank = precision.disparity_sigma(grey, grey, d, np.zeros_like(d), 1.5)
@@ -112,7 +112,7 @@ def test_the_formula(shifted):
 
 
 @pytest.mark.parametrize("method", ["sgm", "block", "sgbm"])
-def test_other_matchers_tell_it_too(method, sphere_pair):
+def test_sigma_of_other_matchers(method, sphere_pair):
     """Each by its own excess, on a scene without noise; coarser than the default's."""
     share = within(sphere_pair.left.pixels, sphere_pair.right.pixels, sphere_pair.disparity_left, method)
     assert 0.55 < share < 0.95
@@ -145,7 +145,7 @@ def test_what_the_pose_adds_is_the_spread_of_poses_drawn(unit):
     if unit is None:
         drawn -= np.median(drawn, axis=1, keepdims=True)
     X = rays[0] * true[:, None]
-    told = along_the_ray(X, view, root.T @ root, tangents) / np.linalg.norm(X, axis=1)
+    sigma = along_the_ray(X, view, root.T @ root, tangents) / np.linalg.norm(X, axis=1)
     spread = drawn.std(0)
-    assert np.median(told / spread) == pytest.approx(1, abs=0.05)
-    assert np.quantile(np.abs(told / spread - 1), 0.9) < 0.2
+    assert np.median(sigma / spread) == pytest.approx(1, abs=0.05)
+    assert np.quantile(np.abs(sigma / spread - 1), 0.9) < 0.2
