@@ -1,4 +1,4 @@
-"""Tables of numbers as lines of text, at the speed of memory: what a text format of a million faces needs (numba)."""
+"""Format tables of numbers as lines of text at the speed of memory, for text formats of a million faces (numba)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,53 +6,59 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-__all__ = ["lines"]
+__all__ = ["format_rows"]
 
-ROWS = 32_768  # to a piece of text
-MINUS, POINT, ZERO, SMALL_E = (np.uint8(ord(c)) for c in "-.0e")
-DIGITS = 9  # significant ones of a float, as "%.9g" gives them
+CHUNK_ROWS = 32_768  # rows formatted at a time
+DIGITS = 9  # significant digits of a float, as "%.9g" gives them
+FLOAT_CHARACTERS = 16  # longest float, -1.23456789e-300
+INT_CHARACTERS = 20  # longest 64-bit integer
+MIN_PLAIN_EXPONENT = -5  # smaller numbers have an exponent
+MAX_POWER = 300  # largest power of ten that is used in one step; 10^308 is the largest float64
+
+MINUS = np.uint8(ord("-"))
+POINT = np.uint8(ord("."))
+ZERO = np.uint8(ord("0"))
+SMALL_E = np.uint8(ord("e"))
 
 
-def lines(first: str, table: np.ndarray, between: str, *, rows: int | None = None) -> Iterator[memoryview]:
-    """Pieces of the text with one line for each row of table: `first`, then each number and the character after it.
+def format_rows(
+    first: str, table: np.ndarray, separators: str, *, chunk_rows: int | None = None
+) -> Iterator[memoryview]:
+    """Yield chunks of the text that has one line for each row: `first`, then each number and its separator.
 
-    table: (N,k) floats (nine significant digits, as "%.9g") or whole numbers.  between: k characters in ASCII, the last
-    of them the line's end.  rows: to a piece.
+    Parameters
+    ----------
+    first : str
+        Start of each line, ASCII.
+    table : (N, k) float or int
+        Floats are written with nine significant digits, as by "%.9g".
+    separators : str
+        k ASCII characters; the last one ends the line.
+    chunk_rows : int, optional
+        Rows to a chunk; None: `CHUNK_ROWS`.
     """
     table = np.ascontiguousarray(table)
     n, columns = table.shape
-    if len(between) != columns:
-        raise ValueError(f"{columns} columns need as many characters behind them, got {between!r}")
-    head, after = (np.frombuffer(text.encode("ascii"), np.uint8) for text in (first, between))
-    rows = rows or ROWS
-    kernel, widest = (_float_lines, 16) if table.dtype.kind == "f" else (_int_lines, 20)
-    table = table.astype(np.float64 if table.dtype.kind == "f" else np.int64, copy=False)
+    if len(separators) != columns:
+        raise ValueError(f"{columns} columns need as many separators, got {separators!r}")
+    head, after = (np.frombuffer(text.encode("ascii"), np.uint8) for text in (first, separators))
+    rows = chunk_rows or CHUNK_ROWS
+    floats = table.dtype.kind == "f"
+    kernel, width = (_format_floats, FLOAT_CHARACTERS) if floats else (_format_ints, INT_CHARACTERS)
+    table = table.astype(np.float64 if floats else np.int64, copy=False)
 
-    def piece(start: int) -> memoryview:
-        some = table[start : start + rows]
-        out = np.empty(len(some) * (len(head) + columns * (widest + 1)), np.uint8)
-        return memoryview(out)[: kernel(head, some, after, out)]
+    def chunk(start: int) -> memoryview:
+        part = table[start : start + rows]
+        out = np.empty(len(part) * (len(head) + columns * (width + 1)), np.uint8)
+        return memoryview(out)[: kernel(head, part, after, out)]
 
     with ThreadPoolExecutor(2) as pool:
-        yield from pool.map(piece, range(0, n, rows))
+        yield from pool.map(chunk, range(0, n, rows))
 
 
 @njit(cache=True, nogil=True)
-def _whole(m, out, at):
-    """The digits of m >= 0 from `at` on; returns where they end."""
-    length = 1
-    rest = m // 10
-    while rest > 0:
-        rest //= 10
-        length += 1
-    for k in range(at + length - 1, at - 1, -1):
-        out[k] = ZERO + np.uint8(m % 10)
-        m //= 10
-    return at + length
-
-
-@njit(cache=True, nogil=True)
-def _int_lines(head, table, after, out):
+def _format_ints(head, table, separators, out):
+    """Write table (N,k) int64 into out (bytes); returns where the text ends."""
     at = 0
     for i in range(table.shape[0]):
         for c in head:
@@ -64,17 +70,19 @@ def _int_lines(head, table, after, out):
                 out[at] = MINUS
                 at += 1
                 m = -m
-            at = _whole(m, out, at)
-            out[at] = after[k]
+            at = _write_whole(m, out, at)
+            out[at] = separators[k]
             at += 1
     return at
 
 
 @njit(cache=True, nogil=True)
-def _float_lines(head, table, after, out):
-    """x = m 10^(e - 8) with m a whole number of nine digits: plain for -5 <= e < 9, else with an exponent."""
-    most = np.int64(10**DIGITS)
-    for_point = np.empty(DIGITS, np.uint8)
+def _format_floats(head, table, separators, out):
+    """Write table (N,k) float64 into out (bytes); returns where the text ends.
+
+    x = m 10^(e - 8), m of nine digits, is written plainly for -5 <= e < 9, else with an exponent.
+    """
+    digits = np.empty(DIGITS, np.uint8)
     at = 0
     for i in range(table.shape[0]):
         for c in head:
@@ -88,58 +96,91 @@ def _float_lines(head, table, after, out):
                 x = -x
             if not x > 0:
                 out[at] = ZERO
-                out[at + 1] = after[k]
-                at += 2
-                continue
-            e = int(np.floor(np.log10(x)))
-            m = _nine(x, e)
-            if m < most // 10:  # the logarithm was rounded up
-                e -= 1
-                m = _nine(x, e)
-            if m >= most:
-                e += 1
-                m = _nine(x, e)
-            length = DIGITS
-            while m % 10 == 0:
-                m //= 10
-                length -= 1
-            for j in range(length - 1, -1, -1):
-                for_point[j] = ZERO + np.uint8(m % 10)
-                m //= 10
-            before = e + 1 if -5 <= e < DIGITS else 1  # digits before the point
-            if before <= 0:
-                out[at] = ZERO
-                out[at + 1] = POINT
-                at += 2
-                for _ in range(-before):
-                    out[at] = ZERO
-                    at += 1
-                for j in range(length):
-                    out[at] = for_point[j]
-                    at += 1
-            else:
-                for j in range(max(length, before)):
-                    if j == before:
-                        out[at] = POINT
-                        at += 1
-                    out[at] = for_point[j] if j < length else ZERO
-                    at += 1
-            if not -5 <= e < DIGITS:
-                out[at] = SMALL_E
                 at += 1
-                if e < 0:
-                    out[at] = MINUS
-                    at += 1
-                at = _whole(abs(e), out, at)
-            out[at] = after[k]
+            else:
+                m, e = _nine_digits(x)
+                length = DIGITS
+                while m % 10 == 0:
+                    m //= 10
+                    length -= 1
+                for j in range(length - 1, -1, -1):
+                    digits[j] = ZERO + np.uint8(m % 10)
+                    m //= 10
+                plain = MIN_PLAIN_EXPONENT <= e < DIGITS
+                at = _write_digits(digits, length, e + 1 if plain else 1, out, at)
+                if not plain:
+                    at = _write_exponent(e, out, at)
+            out[at] = separators[k]
             at += 1
     return at
 
 
 @njit(cache=True, nogil=True)
-def _nine(x, e):
+def _write_whole(m, out, at):
+    """Write the digits of m >= 0 from `at` on; returns where they end."""
+    length = 1
+    rest = m // 10
+    while rest > 0:
+        rest //= 10
+        length += 1
+    for k in range(at + length - 1, at - 1, -1):
+        out[k] = ZERO + np.uint8(m % 10)
+        m //= 10
+    return at + length
+
+
+@njit(cache=True, nogil=True, inline="always")  # a call would cost a tenth of the whole
+def _write_digits(digits, length, before, out, at):
+    """Write `length` digits with `before` of them ahead of the point (zeros are added); returns where they end."""
+    if before <= 0:
+        out[at] = ZERO
+        out[at + 1] = POINT
+        at += 2
+        for _ in range(-before):
+            out[at] = ZERO
+            at += 1
+        for j in range(length):
+            out[at] = digits[j]
+            at += 1
+    else:
+        for j in range(max(length, before)):
+            if j == before:
+                out[at] = POINT
+                at += 1
+            out[at] = digits[j] if j < length else ZERO
+            at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _write_exponent(e, out, at):
+    out[at] = SMALL_E
+    at += 1
+    if e < 0:
+        out[at] = MINUS
+        at += 1
+    return _write_whole(abs(e), out, at)
+
+
+@njit(cache=True, nogil=True)
+def _nine_digits(x):
+    """m, e of x = m 10^(e - 8) > 0 with 10^8 <= m < 10^9."""
+    limit = np.int64(10**DIGITS)
+    e = int(np.floor(np.log10(x)))
+    m = _scaled(x, e)
+    if m < limit // 10:  # the logarithm was rounded up
+        e -= 1
+        m = _scaled(x, e)
+    if m >= limit:
+        e += 1
+        m = _scaled(x, e)
+    return m, e
+
+
+@njit(cache=True, nogil=True)
+def _scaled(x, e):
     """x 10^(8 - e), rounded; by two steps where one power alone would overflow."""
     power = DIGITS - 1 - e
-    if power > 300:
-        return np.int64(np.rint(x * 1e300 * 10.0 ** (power - 300)))
+    if power > MAX_POWER:
+        return np.int64(np.rint(x * 1e300 * 10.0 ** (power - MAX_POWER)))
     return np.int64(np.rint(x * 10.0**power if power >= 0 else x / 10.0**-power))

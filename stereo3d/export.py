@@ -41,7 +41,7 @@ AXES = {
     "z-up": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
     "camera": np.eye(3),
 }
-AXES_WORDS = {
+AXES_DESCRIPTIONS = {
     "y-up": "x right, y up, z towards the viewer",
     "z-up": "x right, y forward, z up",
     "camera": "x right, y down, z forward",
@@ -123,7 +123,7 @@ def write_mesh(
             _plain(name or path.stem),
             _plain(unit) if unit else "baseline",
             AXES[axes] @ _levelled(down),
-            AXES_WORDS[axes],
+            AXES_DESCRIPTIONS[axes],
             quality,
             texture,
             mark_filled,
@@ -179,7 +179,7 @@ def write_points(
     check_axes(path, axes)
     points = np.asarray(points, dtype=float).reshape(-1, 3)
     known = np.isfinite(points).all(1)
-    style = _Style("", _plain(unit) if unit else "baseline", AXES[axes] @ _levelled(down), AXES_WORDS[axes])
+    style = _Style("", _plain(unit) if unit else "baseline", AXES[axes] @ _levelled(down), AXES_DESCRIPTIONS[axes])
     columns = _coordinates(style.turned(points[known]))
     if colours is not None:
         columns |= _colours(np.asarray(colours, dtype=np.uint8).reshape(-1, 3)[known])
@@ -270,7 +270,7 @@ def _material_names(count: int) -> list[str]:
 
 def _write_obj(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
     """Write OBJ, MTL and pictures. Kd 1, no Ka, no Ks: the texture as it is, under whatever light the viewer has."""
-    from .digits import lines
+    from .digits import format_rows
 
     parts = mesh.textured_parts()
     material, *textures = companions(path, style.texture, photos=len(parts))
@@ -286,7 +286,7 @@ def _write_obj(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
             header = ["# stereo3d", *(f"# {line}" for line in style.comments)]
             header += [f"mtllib {material.name}"] if parts else []
             f.write("\n".join([*header, f"o {style.name.replace(' ', '_')}", ""]).encode("utf-8"))
-            f.writelines(lines("v ", style.turned(mesh.vertices), "  \n"))
+            f.writelines(format_rows("v ", style.turned(mesh.vertices), "  \n"))
             _write_obj_faces(f, mesh, parts)
     return [path, material, *textures] if parts else [path]
 
@@ -300,7 +300,7 @@ def _mtl_text(textures: list[Path]) -> str:
 
 def _write_obj_faces(f: IO[bytes], mesh: Mesh, parts: tuple[TexturedPart, ...]) -> None:
     """Write the `vt`, `usemtl` and `f` lines, one group for each photo."""
-    from .digits import lines
+    from .digits import format_rows
 
     corners = mesh.faces.astype(np.int64) + 1  # OBJ counts from 1
     if len(parts) < 2:  # vertex k has texture coordinate k
@@ -314,13 +314,13 @@ def _write_obj_faces(f: IO[bytes], mesh: Mesh, parts: tuple[TexturedPart, ...]) 
             count += len(used)
     for name, (uv, v, vt) in zip(_material_names(len(groups)), groups, strict=True):
         if uv is not None:
-            f.writelines(lines("vt ", uv, " \n"))
+            f.writelines(format_rows("vt ", uv, " \n"))
         if parts:
             f.write(f"usemtl {name}\n".encode())
         if uv is None:
-            f.writelines(lines("f ", v, "  \n"))
+            f.writelines(format_rows("f ", v, "  \n"))
         else:
-            f.writelines(lines("f ", np.stack([v, vt], -1).reshape(-1, 6), "/ / /\n"))
+            f.writelines(format_rows("f ", np.stack([v, vt], -1).reshape(-1, 6), "/ / /\n"))
 
 
 def _write_ply_mesh(path: Path, mesh: Mesh, style: _Style) -> list[Path]:

@@ -325,7 +325,7 @@ def test_obj_numbers_come_back(tmp_path_factory, rows):
 def test_obj_in_more_than_one_chunk(tmp_path, monkeypatch):
     mesh = sheet(20)
     write_mesh(tmp_path / "a.obj", mesh)
-    monkeypatch.setattr(digits, "ROWS", 7)
+    monkeypatch.setattr(digits, "CHUNK_ROWS", 7)
     write_mesh(tmp_path / "b.obj", mesh, name="a")
     one, two = ((tmp_path / n).read_text().replace("b.mtl", "a.mtl") for n in ("a.obj", "b.obj"))
     assert one == two
@@ -414,8 +414,8 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
     elif where == "_encode" and suffix in (".ply", ".stl"):
         monkeypatch.setattr(np if suffix == ".stl" else export, "cross" if suffix == ".stl" else "_colours", fail)
     elif where == "turned" and suffix == ".obj":  # half of the OBJ is out, its companions too
-        lines = digits.lines
-        monkeypatch.setattr(digits, "lines", lambda first, *rest: fail() if first == "f " else lines(first, *rest))
+        rows = digits.format_rows
+        monkeypatch.setattr(digits, "format_rows", lambda first, *rest: fail() if first == "f " else rows(first, *rest))
     elif where == "turned":
         monkeypatch.setattr(export._Style, "turned", fail)
     else:

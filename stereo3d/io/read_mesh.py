@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StereoError
-from ..export import AXES, AXES_WORDS
+from ..export import AXES, AXES_DESCRIPTIONS
 from ..records import Mesh
 
 HEAD_BYTES = 4096  # our writers state axes and unit within these
@@ -149,7 +149,7 @@ def _file_from_camera(head: bytes) -> np.ndarray:
     stated = re.search(rb"from camera 1: ((?:[-+0-9.e]+ ){8}[-+0-9.e]+)", head)
     if stated is None:
         if head.startswith(b"stereo3d unit: "):  # the 80 bytes of an STL's header hold the axes in words
-            for name, words in AXES_WORDS.items():
+            for name, words in AXES_DESCRIPTIONS.items():
                 if words.encode() in head[:80]:
                     return AXES[name]
         return AXES["y-up"]
