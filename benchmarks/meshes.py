@@ -187,14 +187,14 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
             mesh = build_mesh(result.points, sigma=result.sigma, between=result.between, method=mesher)
             mesh = texture_and_sigma(mesh, result.left, result.right, result.matches, result.view, result.rig)
             spent = before + time.perf_counter() - start
-        told = scores(case, mesh)
+        against_truth = scores(case, mesh)
         figures = [
-            *told[:4],
+            *against_truth[:4],
             100 * result.coverage,
             len(mesh.faces),
             spent,
             mesh.facts["simplification_px"],
-            told[4],
+            against_truth[4],
             *rendered(mesh, case.left, result.view.rig.cam1, max_size),
             *motion(case, result),
         ]
@@ -205,13 +205,13 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
 
 
 def scores(case: Case, mesh) -> list[float]:
-    if case.depth is None:
+    if case.depth is None or case.camera is None:
         return [np.nan] * 5
     s = mesh_scores(mesh, case.depth, case.camera, align="none" if case.metric else "similarity")
     if s.get("mirrored"):
-        print(f"MIRRORED: {s['reflection']}")
-    error = s["metric_depth_median_percent" if case.metric else "depth_median_percent"]
-    return [s["f_score"], s["precision"], s["completeness"], error, s["within_sigma"]]
+        print(f"MIRRORED: {s.get('reflection')}")
+    error = s.get("metric_depth_median_percent", np.nan) if case.metric else s["depth_median_percent"]
+    return [s["f_score"], s["precision"], s["completeness"], error, s.get("within_sigma", np.nan)]
 
 
 def rendered(mesh, photo: Photo, camera: Camera, max_size: int) -> tuple[float, float]:
@@ -219,7 +219,7 @@ def rendered(mesh, photo: Photo, camera: Camera, max_size: int) -> tuple[float, 
     import cv2
 
     scale = min(1.0, max_size / max(camera.size))
-    size = tuple(round(s * scale) for s in camera.size)
+    size = round(camera.size[0] * scale), round(camera.size[1] * scale)
     K = scale_K(camera.K, size[0] / camera.size[0], size[1] / camera.size[1])
     picture = cv2.resize(src=photo.pixels, dsize=size, interpolation=cv2.INTER_AREA)
     if camera.dist.any():

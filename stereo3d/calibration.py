@@ -13,7 +13,7 @@ import numpy as np
 from .errors import StereoError
 from .files import replacing
 from .geometry import rotation_from_quaternion, rotation_from_vector, scale_K
-from .records import MAX_ROTATION_ERROR, Camera, Photo, Rig
+from .records import MAX_ROTATION_ERROR, Camera, ExifFacts, Photo, Rig
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def _given_focal(given: dict[str, float], size: tuple[int, int]) -> tuple[float,
     return f, f"given {words}"
 
 
-def _exif_focals(exif: dict, origin: tuple[float, float]) -> list[tuple[float, str]]:
+def _exif_focals(exif: ExifFacts, origin: tuple[float, float]) -> list[tuple[float, str]]:
     """(f px, in words) by every way that EXIF offers, in order of trust. origin: the uncropped size, px."""
     found = []
     f35, mm, resolution = exif.get("focal_35mm"), exif.get("focal_mm"), exif.get("plane_resolution")
@@ -151,7 +151,7 @@ def _exif_focals(exif: dict, origin: tuple[float, float]) -> list[tuple[float, s
         found.append(
             (
                 mm * crop * math.hypot(*origin) / DIAGONAL_35MM,
-                f"EXIF focal length {mm:g} mm, {exif['model']} with crop factor {crop:.3g}",
+                f"EXIF focal length {mm:g} mm, {exif.get('model')} with crop factor {crop:.3g}",
             )
         )
     return found

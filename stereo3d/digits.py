@@ -50,7 +50,7 @@ def format_rows(
     def chunk(start: int) -> memoryview:
         part = table[start : start + rows]
         out = np.empty(len(part) * (len(head) + columns * (width + 1)), np.uint8)
-        return memoryview(out)[: kernel(head, part, after, out)]
+        return out.data[: kernel(head, part, after, out)]
 
     with ThreadPoolExecutor(2) as pool:
         yield from pool.map(chunk, range(0, n, rows))

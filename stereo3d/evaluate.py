@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .errors import StereoError
 from .files import read_map
 from .geometry import absolute_orientation, angle_deg, hom, project, rotation_angle_deg, scale_K, undistort
 from .records import Camera, Mesh
+from .resources import load_open3d
 
 # ------------------------------------------------------------------------------------------------ disparity
 
@@ -127,9 +128,9 @@ def _bad_pixels(disparity: np.ndarray, truth: np.ndarray) -> dict:
     return {
         "pixels": n,
         "coverage": _percent(len(error), n),
-        **{f"bad_{T:g}": _percent(n - np.count_nonzero(error <= T), n) for T in (0.5, 1, 2)},
+        **{f"bad_{T:g}": _percent(n - int(np.count_nonzero(error <= T)), n) for T in (0.5, 1, 2)},
         "mean_error": float(error.mean()) if len(error) else float("nan"),
-        "bad_1_kept": _percent(np.count_nonzero(error > 1), len(error)),
+        "bad_1_kept": _percent(int(np.count_nonzero(error > 1)), len(error)),
     }
 
 
@@ -244,7 +245,7 @@ REFLECTIONS = {
 }
 
 
-class MeshScores(TypedDict, total=False):
+class MeshScores(TypedDict):
     """How a mesh agrees with the truth; shares are fractions unless the name ends in `_percent`."""
 
     f_score: float  # 2 P C / (P + C)
@@ -267,16 +268,18 @@ class MeshScores(TypedDict, total=False):
     t: list[float]
     alignment_median_percent: float  # residual of the vertices, % of depth
     alignment_p90_percent: float
-    mirrored: bool  # with UV: a reflected mesh fits at least twice as well
-    reflection: str  # which one; "" where none does
-    mirrored_median_percent: float  # how well it fits
-    mirrored_p90_percent: float
-    within_sigma: float  # with sigma: share of the vertices, by area in the photo, whose depth is off by at most sigma
+    mirrored: NotRequired[bool]  # with UV: a reflected mesh fits at least twice as well
+    reflection: NotRequired[str]  # which one; "" where none does
+    mirrored_median_percent: NotRequired[float]  # how well it fits
+    mirrored_p90_percent: NotRequired[float]
+    within_sigma: NotRequired[
+        float
+    ]  # with sigma: share of the vertices, by area in the photo, whose depth is off by at most sigma
     vertices: int
     faces: int
     area: float  # after alignment, units of depth squared
-    metric_depth_median_percent: float  # with align="none": as `depth_*`, s = 1
-    metric_depth_within: float
+    metric_depth_median_percent: NotRequired[float]  # with align="none": as `depth_*`, s = 1
+    metric_depth_within: NotRequired[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -553,7 +556,7 @@ def _depth_error(name: str, z: np.ndarray, z_true: np.ndarray, threshold: float)
 def _used_part(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices that belong to a face, the faces of them that have an area, and the vertices' UV."""
     vertices, faces = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.faces)
-    faces = faces[np.isfinite(vertices).all(1)[faces].all(1)]
+    faces = faces[np.all(np.isfinite(vertices), axis=1)[faces].all(1)]
     faces = faces[_areas(vertices, faces) > 0]
     if len(faces) == 0:
         raise StereoError(
@@ -691,9 +694,8 @@ def _sample_surface(
     return (vertices[corner] * weights).sum(1), (pixels[corner] * weights).sum(1), float(area[-1])
 
 
-def _raycasting_scene(vertices: np.ndarray, faces: np.ndarray):
-    import open3d as o3d
-
+def _raycasting_scene(vertices: np.ndarray, faces: np.ndarray) -> Any:
+    o3d = load_open3d()
     scene = o3d.t.geometry.RaycastingScene()
     scene.add_triangles(
         o3d.core.Tensor(np.ascontiguousarray(vertices, dtype=np.float32)),
@@ -704,8 +706,7 @@ def _raycasting_scene(vertices: np.ndarray, faces: np.ndarray):
 
 def _distance(surface: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> np.ndarray:
     """Exact distance (N,) of points (N,3) to the nearest triangle of a surface (vertices, faces), f64."""
-    import open3d as o3d
-
+    o3d = load_open3d()
     # single precision inside: measured from the middle of the points, in units of their spread
     middle = X.mean(0) if len(X) else np.zeros(3)
     unit = max(float(np.abs(X - middle).max(initial=0)), 1e-300)
@@ -720,11 +721,10 @@ def _depth_from_camera(pixels: np.ndarray, z: np.ndarray, faces: np.ndarray, gri
 
     pixels: (V,2), z: (V,), the photo pixel and the depth of each vertex. 1/z is linear on the picture of a plane.
     """
-    import open3d as o3d
-
+    o3d = load_open3d()
     far = max(float(np.abs(z).max(initial=0)), 1e-300)
     flat = np.concatenate([np.nan_to_num(pixels), z[:, None] / far], axis=1)
-    faces = faces[np.isfinite(pixels).all(1)[faces].all(1) & (z[faces] > 0).all(1)]
+    faces = faces[np.all(np.isfinite(pixels), axis=1)[faces].all(1) & (z[faces] > 0).all(1)]
     found = np.full(len(grid), np.nan)
     if len(faces) == 0:
         return found
@@ -811,7 +811,7 @@ def _mirror_test(fit: tuple, a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: 
     turn = {name: rotation_angle_deg(R @ flip @ np.diag(axes)) for name, axes in REFLECTIONS.items()}
     return {
         "mirrored": found,
-        "reflection": min(turn, key=turn.get) if found else "",
+        "reflection": min(turn, key=lambda name: turn[name]) if found else "",
         "mirrored_median_percent": float(mirrored[0]),
         "mirrored_p90_percent": float(mirrored[-1]),
     }

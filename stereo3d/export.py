@@ -250,7 +250,7 @@ def _encode(suffix: str, picture: np.ndarray, quality: int) -> bytes:
             ext=suffix, img=np.ascontiguousarray(picture[..., ::-1] if picture.ndim == 3 else picture), params=options
         )
     except cv2.error:
-        good = False
+        good, data = False, np.zeros(0, np.uint8)
     if not good:
         raise StereoError(
             "unwritable",
@@ -504,7 +504,7 @@ def _write_stl(path: Path, mesh: Mesh, style: _Style) -> list[Path]:
     header = f"stereo3d unit: {style.unit}; {style.words}".encode()[:80].ljust(80)  # never begins with "solid"
     with replacing(path) as temporary, open(temporary, "wb") as f:
         f.write(header + struct.pack("<I", len(table)))
-        f.write(table)
+        f.write(table.data)
     return [path]
 
 

@@ -8,11 +8,12 @@ import struct
 import threading
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from .errors import StereoError
-from .records import Photo
+from .records import ExifFacts, Photo
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def read_photo(path: str | os.PathLike) -> Photo:
         raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise _unreadable(path, head, str(error)) from error
-    return Photo(pixels, exif, path)
+    return Photo(pixels, cast(ExifFacts, exif), path)
 
 
 # ------------------------------------------------------------------------------------------------ checks

@@ -17,7 +17,7 @@ Conventions
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class ExifFacts(TypedDict, total=False):
     size_stored: tuple[int, int]  # (width, height) px before that rotation
 
 
-class RowErrors(TypedDict, total=False):
+class RowErrors(TypedDict):
     """Vertical misalignment of corresponding rows, measured on patches of both pictures; empty with too few of them."""
 
     median_px: float
@@ -69,23 +69,12 @@ class RowErrors(TypedDict, total=False):
     places: int  # number of patches
 
 
-class Drift(TypedDict, total=False):
+class Drift(TypedDict):
     """How far `map2` was bent to follow the matches, px at matching size; empty where it was not."""
 
     before_px: float  # median distance of the inliers from their epipolar lines
     after_px: float  # the same afterwards, of inliers left out of the fit
     largest_px: float  # largest bend
-
-
-class MeshFacts(TypedDict, total=False):
-    """What was measured while a mesh was built; each mesher adds its own."""
-
-    simplification_px: float  # farthest that simplification moved the surface, px of the point map
-    cell_px: float  # finest cell of the octree, px of the point map
-    step: int  # thinning of the grid, points
-    holes_filled: int
-    islands_dropped: int
-    islands_area: float  # share of the area in the photo
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -355,8 +344,8 @@ class RectifiedPair(_Record):
     map2: np.ndarray
     kind: str = "identity"
     swapped: bool = False
-    rows: RowErrors = field(default_factory=RowErrors)
-    drift: Drift = field(default_factory=Drift)
+    rows: RowErrors = field(default_factory=lambda: cast(RowErrors, {}))
+    drift: Drift = field(default_factory=lambda: cast(Drift, {}))
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):
@@ -491,8 +480,10 @@ class Mesh(_Record):
         Standard deviation along the ray, units of the vertices; NaN at vertices made when a hole was filled.
     overlays : tuple of TexturedPart
         Faces that show another photo, such as the second; no face belongs to two.
-    facts : MeshFacts
-        What was measured while the mesh was built.
+    facts : dict
+        What was measured while the mesh was built: `simplification_px`, the farthest that simplification moved the
+        surface (px of the point map), `holes_filled`, `islands_dropped`, `islands_area` (share of the area in the
+        photo), and what the mesher adds.
     """
 
     vertices: np.ndarray
@@ -501,7 +492,7 @@ class Mesh(_Record):
     texture: np.ndarray | None = None
     sigma: np.ndarray | None = None
     overlays: tuple[TexturedPart, ...] = ()
-    facts: MeshFacts = field(default_factory=MeshFacts)
+    facts: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_array(self, "vertices", (None, 3), "f")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def read_textured_mesh(path: str | os.PathLike) -> tuple[list[MeshPart], str]:
             faces = faces.reshape(-1, 3).astype(np.int32)
         uv = None if content.uv is None else content.uv[used]
         texture = picture() if uv is not None and not np.isnan(uv).all() else None
-        if texture is None:
+        if texture is None or uv is None:
             colour = None if content.colour is None else content.colour[used]
             parts.append(MeshPart(Mesh(content.vertices[used], faces), colour))
         else:  # a vertex without coordinates in a textured part shows the texture's corner
@@ -340,8 +341,9 @@ def _read_by_trimesh(path: Path) -> _Content:
             if u is not None:
                 uv[start:end] = u
     colour = None
-    if all(part.visual.kind == "vertex" for part in parts):
-        colour = np.concatenate([np.asarray(part.visual.vertex_colors)[:, :3] for part in parts]).astype(np.uint8)
+    visuals: list[Any] = [part.visual for part in parts]
+    if all(visual.kind == "vertex" for visual in visuals):
+        colour = np.concatenate([np.asarray(visual.vertex_colors)[:, :3] for visual in visuals]).astype(np.uint8)
     return _Content(
         np.concatenate([np.asarray(part.vertices, dtype=float) for part in parts]),
         np.concatenate([np.asarray(part.faces) + n for part, n in zip(parts, first[:-1], strict=True)]),
@@ -353,12 +355,12 @@ def _read_by_trimesh(path: Path) -> _Content:
     )
 
 
-def _uv_of(part) -> np.ndarray | None:  # noqa: ANN001 (trimesh.Trimesh, which is not imported here)
+def _uv_of(part: Any) -> np.ndarray | None:
     uv = getattr(part.visual, "uv", None)
     return np.asarray(uv, dtype=float) if uv is not None and len(uv) == len(part.vertices) else None
 
 
-def _texture_of(part) -> np.ndarray | None:  # noqa: ANN001
+def _texture_of(part: Any) -> np.ndarray | None:
     material = getattr(part.visual, "material", None)
     for name in ("image", "baseColorTexture"):
         image = getattr(material, name, None)
