@@ -575,36 +575,39 @@ def _read_cameras(text: str, names=None) -> Rig:
     cameras = whole.get("cameras") if isinstance(whole, dict) else None
     if not isinstance(cameras, dict) or not all(isinstance(camera, dict) for camera in cameras.values()):
         raise _bad("has no cameras by name under its key cameras")
-    stems = [Path(name).stem for name in names or ()]
-    chosen = next(
-        (
-            pair
-            for pair in (("left", "right"), tuple(stems), tuple(cameras))
-            if len(pair) == 2 and all(name in cameras for name in pair)
-        ),
-        None,
+    first, second = _choose_two(cameras, [Path(name).stem for name in names or ()])
+    camera1, pose1 = _camera_and_pose(cameras[first], first)
+    camera2, pose2 = _camera_and_pose(cameras[second], second)
+    if (pose1 is None) != (pose2 is None):
+        raise _bad(f"has the pose of only one of the cameras {first} and {second}")
+    if pose1 is None or pose2 is None:
+        return Rig(camera1, camera2)
+    return _posed(camera1, camera2, *_relative(pose1, pose2), _unit(whole))
+
+
+def _choose_two(cameras: dict, stems: list[str]) -> tuple[str, str]:
+    """Return the names of the two cameras of the photos, whose file names without suffix are `stems`."""
+    for names in (["left", "right"], stems, list(cameras)):
+        if len(names) == 2 and all(name in cameras for name in names):
+            return names[0], names[1]
+    raise _bad(
+        f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
+        f"right{' or ' + ' and '.join(stems) if stems else ''}",
+        "Name the two after the photos, or left and right.",
     )
-    if chosen is None:
-        raise _bad(
-            f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
-            f"right{' or ' + ' and '.join(stems) if stems else ''}",
-            "Name the two after the photos, or left and right.",
-        )
-    found, poses = [], []
-    for name in chosen:
-        camera = cameras[name]
-        if camera.get("K") is None:
-            raise _bad(f"has no K for the camera {name}")
-        found.append(_camera(camera["K"], camera.get("size"), camera.get("dist"), f"the camera {name}"))
-        R, t = camera.get("R"), camera.get("t")
-        if (R is None) != (t is None):
-            raise _bad(f"has {'R' if t is None else 't'} but not {'t' if t is None else 'R'} for the camera {name}")
-        poses.append(None if R is None else (_rotation(R), _matrix(t, (3, 1), f"t of the camera {name}").ravel()))
-    if (poses[0] is None) != (poses[1] is None):
-        raise _bad(f"has the pose of only one of the cameras {chosen[0]} and {chosen[1]}")
-    if poses[0] is None:
-        return Rig(*found)
-    return _posed(*found, *_relative(*poses), _unit(whole))
+
+
+def _camera_and_pose(entry: dict, name: str) -> tuple[Camera, tuple[np.ndarray, np.ndarray] | None]:
+    """Return a camera of cameras.json and its pose R, t, None where the file has none."""
+    if entry.get("K") is None:
+        raise _bad(f"has no K for the camera {name}")
+    camera = _camera(entry["K"], entry.get("size"), entry.get("dist"), f"the camera {name}")
+    R, t = entry.get("R"), entry.get("t")
+    if (R is None) != (t is None):
+        raise _bad(f"has {'R' if t is None else 't'} but not {'t' if t is None else 'R'} for the camera {name}")
+    if R is None:
+        return camera, None
+    return camera, (_rotation(R), _matrix(t, (3, 1), f"t of the camera {name}").ravel())
 
 
 def _fits_json(text: str) -> bool:

@@ -605,64 +605,138 @@ def calibrate_rig(
     """
     given = {"unit": unit, "distortion": distortion, "drop": drop}
     unit, distortion, drop = check_options("calibrate_rig", options_of(calibrate_rig), given).values()
-    cams = []
-    for which, corners in (("left", left), ("right", right)):
-        try:
-            cams.append(calibrate_camera(corners, board, distortion=distortion, drop=drop))
-        except StereoError as error:
-            raise StereoError(error.code, f"{which} camera: {error.message}", error.advice, **error.numbers) from error
-    cam1, cam2 = cams
-    used = []
+    cam1, cam2 = (
+        _calibrate_side(side, corners, board, distortion, drop) for side, corners in (("left", left), ("right", right))
+    )
+    views = _pair_views(left, right, pairs, (cam1, cam2), board)
+    _enough(len(views), MIN_PAIRS, "pairs of photos")
+    views, rms, R, t, errors = _fit_pose(views, cam1.camera, cam2.camera, board, drop)
+    names = [(view.first.name, view.second.name) for view in views]
+    _refuse_unrelated_pairs(names, rms, errors, cam1, cam2)
+    baseline = float(np.linalg.norm(t))
+    sigma = _baseline_sigma(views, R, t, cam1, cam2, board)
+    _refuse_zero_baseline(views, baseline, sigma, cam1.camera, board, unit)
+    findings = [*_camera_findings(cam1, cam2), *_pair_findings(names, errors)]
+    rig = Rig(cam1.camera, cam2.camera, R, t, unit)
+    return RigCalibration(rig, cam1, cam2, rms, names, errors, baseline, sigma, findings)
+
+
+@dataclass(frozen=True, eq=False)
+class PairView:
+    """Corners that both photos of a pair show: ids (N,), rows of `Board.points`; x1, x2 (N,2) px."""
+
+    first: Corners
+    second: Corners
+    ids: np.ndarray
+    x1: np.ndarray
+    x2: np.ndarray
+
+
+def _calibrate_side(
+    side: str, corners: list[Corners], board: Board, distortion: Distortion, drop: bool
+) -> CameraCalibration:
+    try:
+        return calibrate_camera(corners, board, distortion=distortion, drop=drop)
+    except StereoError as error:
+        raise StereoError(error.code, f"{side} camera: {error.message}", error.advice, **error.numbers) from error
+
+
+def _pair_views(
+    left: list[Corners],
+    right: list[Corners],
+    pairs: list[tuple[int, int]],
+    cams: tuple[CameraCalibration, CameraCalibration],
+    board: Board,
+) -> list[PairView]:
+    """Return the pairs whose photos both cameras were calibrated on and that share `MIN_CORNERS` corners."""
+    views = []
     for i, j in pairs:
-        if left[i] in cam1.photos and right[j] in cam2.photos:
-            second = _same_way(left[i], right[j], cam1, cam2, board)
+        if left[i] in cams[0].photos and right[j] in cams[1].photos:
+            second = _same_way(left[i], right[j], *cams, board)
             common, at1, at2 = np.intersect1d(left[i].ids, second.ids, return_indices=True)
             if len(common) >= MIN_CORNERS:
-                used.append((left[i], second, common, left[i].x[at1], second.x[at2]))
-    _enough(len(used), MIN_PAIRS, "pairs of photos")
+                views.append(PairView(left[i], second, common, left[i].x[at1], second.x[at2]))
+    return views
+
+
+def _fit_pose(
+    views: list[PairView], camera1: Camera, camera2: Camera, board: Board, drop: bool
+) -> tuple[list[PairView], float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs kept, rms px, R (3,3), t (3,), errors (P,2) px.
+
+    drop: leave outlying pairs out, the worst first.
+    """
+    views = list(views)
     while True:
-        rms, R, t, errors = _solve_pose(used, cam1.camera, cam2.camera, board)
+        rms, R, t, errors = _solve_pose(views, camera1, camera2, board)
         worst = int(np.argmax(errors.max(1)))
-        if not (drop and _outlying(errors.max(1))[worst] and len(used) > MIN_PAIRS):
-            break
-        log.info("%s, %s left out: %.2f px", used[worst][0].name, used[worst][1].name, errors[worst].max())
-        del used[worst]
+        if not (drop and _outlying(errors.max(1))[worst] and len(views) > MIN_PAIRS):
+            return views, rms, R, t, errors
+        log.info("%s, %s left out: %.2f px", views[worst].first.name, views[worst].second.name, errors[worst].max())
+        del views[worst]
+
+
+def _refuse_unrelated_pairs(
+    names: list[tuple[str, str]], rms: float, errors: np.ndarray, cam1: CameraCalibration, cam2: CameraCalibration
+) -> None:
     alone = max(np.hypot(cam1.rms, cam2.rms) / np.sqrt(2), NOISE_FLOOR)
-    names = [(a.name, b.name) for a, b, *_ in used]
-    if not rms <= MISFIT * alone:
-        a, b = names[int(np.argmax(errors.max(1)))]
-        raise StereoError(
-            "bad_calibration",
-            f"the pairs are not of one rig: together they are off by {rms:.2f} px, the cameras by "
-            f"themselves by {alone:.2f} px; the worst pair is {a}, {b}.",
-            "Were both photos of each pair taken at the "
-            "same moment, with the cameras fixed to each other, and are they in the same order? --drop leaves out "
-            "single wrong pairs.",
-            rms=rms,
-            alone=alone,
-        )
-    each = np.array([_baseline(*pair, cam1.camera, cam2.camera, R, board) for pair in used])
+    if rms <= MISFIT * alone:
+        return
+    a, b = names[int(np.argmax(errors.max(1)))]
+    raise StereoError(
+        "bad_calibration",
+        f"the pairs are not of one rig: together they are off by {rms:.2f} px, the cameras by "
+        f"themselves by {alone:.2f} px; the worst pair is {a}, {b}.",
+        "Were both photos of each pair taken at the "
+        "same moment, with the cameras fixed to each other, and are they in the same order? --drop leaves out "
+        "single wrong pairs.",
+        rms=rms,
+        alone=alone,
+    )
+
+
+def _baseline_sigma(
+    views: list[PairView],
+    R: np.ndarray,
+    t: np.ndarray,
+    cam1: CameraCalibration,
+    cam2: CameraCalibration,
+    board: Board,
+) -> float:
+    """Return the standard error of |t|, from the spread of the pairs and the errors of the focal lengths."""
+    each = np.array([_baseline(view, cam1.camera, cam2.camera, R, board) for view in views])
     spread = each.std(ddof=1) / np.sqrt(len(each))
-    scale = max(camera.sigma["fx"] / camera.camera.K[0, 0] for camera in cams)  # distances go with the focal length
-    sigma = float(np.hypot(spread, scale * np.linalg.norm(t)))
-    baseline = float(np.linalg.norm(t))
-    far = float(np.median([np.linalg.norm(_pose(x1, ids, cam1.camera, board)[1]) for _, _, ids, x1, _ in used]))
-    if not baseline > max(LEAST_CERTAIN * sigma, NOISE_FLOOR * far / cam1.camera.focal):  # the very same photos: 0 +- 0
-        raise StereoError(
-            "bad_calibration",
-            f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}"
-            f"{' ' + unit if unit else ''}.",
-            "Are the photos of the left and the right camera the same ones?",
-            baseline=baseline,
-            sigma=sigma,
-        )
-    findings = [
-        replace(finding, message=f"{which} camera: {finding.message}")
-        for which, cam in (("left", cam1), ("right", cam2))
+    relative = max(cam.sigma["fx"] / cam.camera.K[0, 0] for cam in (cam1, cam2))  # distance scales with focal length
+    return float(np.hypot(spread, relative * np.linalg.norm(t)))
+
+
+def _refuse_zero_baseline(
+    views: list[PairView], baseline: float, sigma: float, camera1: Camera, board: Board, unit: str | None
+) -> None:
+    distance = float(np.median([np.linalg.norm(_pose(view.x1, view.ids, camera1, board)[1]) for view in views]))
+    if baseline > max(LEAST_CERTAIN * sigma, NOISE_FLOOR * distance / camera1.focal):  # identical photos give 0 +- 0
+        return
+    raise StereoError(
+        "bad_calibration",
+        f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}{' ' + unit if unit else ''}.",
+        "Are the photos of the left and the right camera the same ones?",
+        baseline=baseline,
+        sigma=sigma,
+    )
+
+
+def _camera_findings(cam1: CameraCalibration, cam2: CameraCalibration) -> list[Finding]:
+    return [
+        replace(finding, message=f"{side} camera: {finding.message}")
+        for side, cam in (("left", cam1), ("right", cam2))
         for finding in cam.findings
     ]
+
+
+def _pair_findings(names: list[tuple[str, str]], errors: np.ndarray) -> list[Finding]:
+    findings, median = [], float(np.median(errors.max(1)))
     for k in np.flatnonzero(_outlying(errors.max(1))):
-        error, median = float(errors[k].max()), float(np.median(errors.max(1)))
+        error = float(errors[k].max())
         findings.append(
             Finding(
                 "outlier_pair",
@@ -673,19 +747,20 @@ def calibrate_rig(
                 "Leave them out (--drop).",
             )
         )
-    rig = Rig(cam1.camera, cam2.camera, R, t, unit)
-    return RigCalibration(rig, cam1, cam2, rms, names, errors, baseline, sigma, findings)
+    return findings
 
 
-def _solve_pose(used, camera1: Camera, camera2: Camera, board: Board):
-    """rms, R (3,3), t (3,), errors (P,2) of the pairs."""
+def _solve_pose(
+    views: list[PairView], camera1: Camera, camera2: Camera, board: Board
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return rms px, R (3,3), t (3,), errors (P,2) px of the pairs, the cameras fixed."""
     import cv2
 
     rational = max(len(camera1.dist), len(camera2.dist)) > 5  # else OpenCV takes k4 to k6 for zero
     rms, _, _, _, _, R, t, _, _, _, _, errors = cv2.stereoCalibrateExtended(
-        objectPoints=[board.points[ids].astype(np.float32) for _, _, ids, _, _ in used],
-        imagePoints1=[x1.astype(np.float32) for _, _, _, x1, _ in used],
-        imagePoints2=[x2.astype(np.float32) for _, _, _, _, x2 in used],
+        objectPoints=[board.points[view.ids].astype(np.float32) for view in views],
+        imagePoints1=[view.x1.astype(np.float32) for view in views],
+        imagePoints2=[view.x2.astype(np.float32) for view in views],
         cameraMatrix1=camera1.K.copy(),
         distCoeffs1=_padded(camera1),
         cameraMatrix2=camera2.K.copy(),
@@ -717,9 +792,9 @@ def _pose(x: np.ndarray, ids: np.ndarray, camera: Camera, board: Board) -> tuple
     return rotation_from_vector(np.ravel(r)), np.ravel(t)
 
 
-def _baseline(first, second, ids, x1, x2, camera1, camera2, R, board) -> float:
-    """|t2 - R t1| of one pair by itself, R being that of all."""
-    (_, t1), (_, t2) = _pose(x1, ids, camera1, board), _pose(x2, ids, camera2, board)
+def _baseline(view: PairView, camera1: Camera, camera2: Camera, R: np.ndarray, board: Board) -> float:
+    """|t2 - R t1| of one pair alone, with the R of all pairs."""
+    (_, t1), (_, t2) = _pose(view.x1, view.ids, camera1, board), _pose(view.x2, view.ids, camera2, board)
     return float(np.linalg.norm(t2 - R @ t1))
 
 

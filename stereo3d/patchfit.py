@@ -13,8 +13,11 @@ DAMPING = 1e-6  # relative, added to the diagonal of the normal equations, and
 MIN_DAMPING = 1e-9  # absolute: textureless patches leave some unknowns undetermined
 
 
-class GradientMoments(NamedTuple):
-    """Sums over a row of w gx gx (xx), w gx gy (xy), w gy gy (yy), times dx^0, dx^1 and dx^2."""
+class RowMoments(NamedTuple):
+    """Sums over a row, weighted by w; the digit is the power of dx.
+
+    xx, xy, yy: of gx gx, gx gy, gy gy.  x, y: of gx, gy; xt, yt times the template t; xr, yr times the residual r.
+    """
 
     xx0: float
     xx1: float
@@ -25,11 +28,6 @@ class GradientMoments(NamedTuple):
     yy0: float
     yy1: float
     yy2: float
-
-
-class ResidualMoments(NamedTuple):
-    """Sums over a row of w gx (x), w gy (y), times dx^0 and dx^1, alone and times the template (t) or residual (r)."""
-
     x0: float
     x1: float
     y0: float
@@ -83,13 +81,19 @@ def _solve(N, q):
 
 
 @njit(cache=True, nogil=True)
-def _gradient_moments(gx, gy, w, radius):
-    """Sum the products of gradients of a row (side,), weighted by w, times powers of dx = u - radius."""
+def _row_moments(row, template, weight, v, radius, gain, offset):
+    """Sum gradients, template t and residual r = gain t + offset - value over row v, times powers of dx = u - radius.
+
+    row (3, side): value, gx, gy of the row.  The row of the other arrays is passed by number: slices are slower here.
+    """
     xx0 = xx1 = xx2 = xy0 = xy1 = xy2 = yy0 = yy1 = yy2 = 0.0
-    for u in range(len(gx)):
-        dx = float(u - radius)
-        wx, wy = w[u] * gx[u], w[u] * gy[u]
-        xx, xy, yy = wx * gx[u], wx * gy[u], wy * gy[u]
+    x0 = x1 = y0 = y1 = xt0 = xt1 = yt0 = yt1 = xr0 = xr1 = yr0 = yr1 = tr = r0 = 0.0
+    for u in range(2 * radius + 1):
+        dx, t, w = float(u - radius), template[v, u], weight[v, u]
+        gx, gy = row[1, u], row[2, u]
+        r = gain * t + offset - row[0, u]
+        wx, wy = w * gx, w * gy
+        xx, xy, yy = wx * gx, wx * gy, wy * gy
         xx0 += xx
         xx1 += xx * dx
         xx2 += xx * dx * dx
@@ -99,59 +103,50 @@ def _gradient_moments(gx, gy, w, radius):
         yy0 += yy
         yy1 += yy * dx
         yy2 += yy * dx * dx
-    return GradientMoments(xx0, xx1, xx2, xy0, xy1, xy2, yy0, yy1, yy2)
-
-
-@njit(cache=True, nogil=True)
-def _residual_moments(value, gx, gy, t, w, radius, gain, offset):
-    """Sum gradients, template and residual r = gain t + offset - value of a row (side,), weighted by w."""
-    x0 = x1 = y0 = y1 = xt0 = xt1 = yt0 = yt1 = xr0 = xr1 = yr0 = yr1 = tr = r0 = 0.0
-    for u in range(len(value)):
-        dx = float(u - radius)
-        r = gain * t[u] + offset - value[u]
-        wx, wy = w[u] * gx[u], w[u] * gy[u]
         x0 += wx
         x1 += wx * dx
         y0 += wy
         y1 += wy * dx
-        xt0 += wx * t[u]
-        xt1 += wx * t[u] * dx
-        yt0 += wy * t[u]
-        yt1 += wy * t[u] * dx
+        xt0 += wx * t
+        xt1 += wx * t * dx
+        yt0 += wy * t
+        yt1 += wy * t * dx
         xr0 += wx * r
         xr1 += wx * r * dx
         yr0 += wy * r
         yr1 += wy * r * dx
-        tr += w[u] * t[u] * r
-        r0 += w[u] * r
-    return ResidualMoments(x0, x1, y0, y1, xt0, xt1, yt0, yt1, xr0, xr1, yr0, yr1, tr, r0)
+        tr += w * t * r
+        r0 += w * r
+    return RowMoments(
+        xx0, xx1, xx2, xy0, xy1, xy2, yy0, yy1, yy2, x0, x1, y0, y1, xt0, xt1, yt0, yt1, xr0, xr1, yr0, yr1, tr, r0
+    )
 
 
 @njit(cache=True, nogil=True)
-def _assemble(N, q, g, m, dy):
+def _assemble(N, q, m, dy):
     """Add a row at distance dy from the patch's middle to the lower half of N (8,8) and to q (8,).
 
     Unknowns: x, y, a00, a01, a10, a11, gain, offset. A pixel's row of the Jacobian is
     (gx, gy, gx dx, gx dy, gy dx, gy dy, -t, -1). Entries that equal others are left to `_complete`.
     """
-    N[0, 0] += g.xx0
-    N[1, 0] += g.xy0
-    N[1, 1] += g.yy0
-    N[2, 0] += g.xx1
-    N[2, 1] += g.xy1
-    N[2, 2] += g.xx2
-    N[3, 0] += g.xx0 * dy
-    N[3, 1] += g.xy0 * dy
-    N[3, 2] += g.xx1 * dy
-    N[3, 3] += g.xx0 * dy * dy
-    N[4, 1] += g.yy1
-    N[4, 2] += g.xy2
-    N[4, 3] += g.xy1 * dy
-    N[4, 4] += g.yy2
-    N[5, 1] += g.yy0 * dy
-    N[5, 3] += g.xy0 * dy * dy
-    N[5, 4] += g.yy1 * dy
-    N[5, 5] += g.yy0 * dy * dy
+    N[0, 0] += m.xx0
+    N[1, 0] += m.xy0
+    N[1, 1] += m.yy0
+    N[2, 0] += m.xx1
+    N[2, 1] += m.xy1
+    N[2, 2] += m.xx2
+    N[3, 0] += m.xx0 * dy
+    N[3, 1] += m.xy0 * dy
+    N[3, 2] += m.xx1 * dy
+    N[3, 3] += m.xx0 * dy * dy
+    N[4, 1] += m.yy1
+    N[4, 2] += m.xy2
+    N[4, 3] += m.xy1 * dy
+    N[4, 4] += m.yy2
+    N[5, 1] += m.yy0 * dy
+    N[5, 3] += m.xy0 * dy * dy
+    N[5, 4] += m.yy1 * dy
+    N[5, 5] += m.yy0 * dy * dy
     N[6, 0] -= m.xt0
     N[6, 1] -= m.yt0
     N[6, 2] -= m.xt1
@@ -189,7 +184,6 @@ def _normal_equations(image2, p, template, weight, row, N, q):
     """
     side = len(weight)
     radius = side // 2
-    value, gx, gy = row[0], row[1], row[2]
     for i in range(8):
         q[i] = 0.0
         for k in range(i + 1):
@@ -199,15 +193,13 @@ def _normal_equations(image2, p, template, weight, row, N, q):
         dy = float(v - radius)
         x, y = p[0] + p[3] * dy - p[2] * radius, p[1] + p[5] * dy - p[4] * radius
         for u in range(side):
-            value[u], gx[u], gy[u] = _sample(image2, x + p[2] * u, y + p[4] * u)
-        for u in range(side):
-            t, w, f = template[v, u], weight[v, u], value[u]
+            f, gx, gy = _sample(image2, x + p[2] * u, y + p[4] * u)
+            row[0, u], row[1, u], row[2, u] = f, gx, gy
+            t, w = template[v, u], weight[v, u]
             s2 += w * f
             s22 += w * f * f
             s12 += w * t * f
-        g = _gradient_moments(gx, gy, weight[v], radius)
-        m = _residual_moments(value, gx, gy, template[v], weight[v], radius, p[6], p[7])
-        _assemble(N, q, g, m, dy)
+        _assemble(N, q, _row_moments(row, template, weight, v, radius, p[6], p[7]), dy)
     return s2, s22, s12
 
 

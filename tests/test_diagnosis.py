@@ -580,7 +580,7 @@ def test_real_photos_have_no_noise_to_tell(shared_data):
     """Cloth and leaves all over, and the photos of an old compact camera."""
     scenes = [shared_data / "disparity" / s / "left.png" for s in ("Cloth1", "Aloe_half", "cones", "Dolls", "tsukuba")]
     for path in [*scenes, shared_data / "photos" / "kermit" / "kermit001.jpg"]:
-        assert diagnosis.noise_level(diagnosis._reduced(read_photo(path), 1600)[0]) < 1, path.name
+        assert diagnosis.noise_level(diagnosis.reduced_grey(read_photo(path), 1600)[0]) < 1, path.name
 
 
 def test_exposure_is_told(photos):
