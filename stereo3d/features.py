@@ -1,4 +1,4 @@
-"""DETECTORS: two photos -> Matches."""
+"""Detect features in photos and match them: two photos -> Matches."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,10 +12,10 @@ from .images.reduce import reduced_grey, smooth
 from .options import MAX_SIZE, Range, check_options, choose, options_of
 from .records import Features, Matches, Photo, TwoView
 
-# Along epipolar lines: how far beside the line, px of the picture reduced to `max_size`, and the ratio of distances.
-GUIDE_PX, GUIDE_RATIO = 2.0, 0.9
+GUIDE_PX = 2.0  # px of the photo reduced to `max_size`: largest distance from the epipolar line in guided matching
+GUIDE_RATIO = 0.9  # ratio test of guided matching: of the few features along a line, hardly any look alike by chance
 
-# A detector gives x (N,2) px of its picture, descriptors (N,k) and frames (N,2,2): the feature's own axes, px.
+# A detector returns x (N,2) px of its picture, descriptors (N,k) f32 and frames (N,2,2), the axes of each feature in px.
 
 
 def sift(
@@ -41,7 +41,9 @@ def sift(
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32), np.zeros((0, 2, 2))
     x, response, frames = _keypoints(points)
     keep = spread(x, response, grey.shape[::-1], features)
-    _, d = detector.compute(grey, [points[k] for k in keep])  # only of those kept: the longer half of the work
+    _, d = detector.compute(
+        grey, [points[k] for k in keep]
+    )  # descriptors take longer than detection: only of the features kept
     d = np.sqrt(d / np.maximum(np.abs(d).sum(1, keepdims=True), 1e-12))
     return x[keep], np.rint(512 * d).astype(np.float32), frames[keep]
 
@@ -76,7 +78,7 @@ def asift(
     edge: Annotated[float, Range(1, 1000)] = 10.0,
     tilts: Annotated[int, Range(0, 5)] = 4,
 ):
-    """RootSIFT on the picture and on views of it from aside (affine simulation), for wide baselines.
+    """RootSIFT on the picture and on simulated oblique views of it (affine simulation), for wide baselines.
 
     grey: (H,W) u8.  A view of tilt t is the picture turned by phi and compressed by t along x after a blur of
     0.8 sqrt(t^2 - 1) px; t = sqrt(2)^k, k = 1..`tilts`, phi in steps of 72 degrees / t over half a turn.
@@ -106,10 +108,10 @@ def asift(
             x, descriptors, frames = sift(view, features=features, **share)
             back = np.array([[c, s], [-s, c]])  # of the turn
             x = ((x + 0.5) / squeeze - 0.5 + low) @ back.T
-            inside = ((x > 8) & (x < [w - 9, h - 9])).all(1)  # what the border made up is no feature
+            inside = ((x > 8) & (x < [w - 9, h - 9])).all(1)  # features of the replicated border are artefacts
             found.append((x[inside], descriptors[inside], (back / squeeze @ frames)[inside]))
     x, descriptors, frames = (np.concatenate(part) for part in zip(*found, strict=True))
-    # no response is comparable between views: all places count alike, the picture's own features first
+    # responses of different views are not comparable: rank by order, the features of the picture itself first
     order = -np.arange(len(x), dtype=float)
     keep = spread(x, order, (w, h), features)
     return x[keep], descriptors[keep], frames[keep]
@@ -121,10 +123,27 @@ DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 def detect_features(
     photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options
 ) -> Features:
-    """Features of a photo, found on it reduced to the longer side `max_size` px; places in pixels of the photo.
+    """Detect features on the photo reduced to the longer side `max_size` px.
 
-    method: a name in `DETECTORS`; options: of that detector.
-    Raises StereoError("unknown_method" | "bad_option").
+    Parameters
+    ----------
+    photo : Photo
+    method : str
+        Name in `DETECTORS`.
+    max_size : int
+        px.
+    **options
+        Of the detector.
+
+    Returns
+    -------
+    Features
+        In pixels of the full photo.
+
+    Raises
+    ------
+    StereoError
+        "unknown_method", "bad_option".
     """
     detector = choose("detector", DETECTORS, method)
     options = check_options(method, options_of(detector), options)
@@ -146,17 +165,42 @@ def match_features(
     view: TwoView | None = None,
     **options,
 ) -> Matches:
-    """Mutual nearest neighbours that pass the ratio test |a - b1| < ratio |a - b2|, one to one by place.
+    """|a - b1| < ratio |a - b2|: match mutual nearest neighbours that pass the ratio test, one to one by place.
 
-    max_size: the features are found on photos reduced to this longer side, px; the matches are pixels of the photos.
-    ratio: Lowe's test of the nearest against the second nearest neighbour, both ways.  options: of the detector.
-    refine: then fit the patch about x2 to that about x1 on photos of up to twice that size (`refine_matches`).
-    found: the features of both photos (`detect_features`), where they are known already.
-    view: a first estimate; then only what lies within `GUIDE_PX` of each other's epipolar line is compared, with the
-    ratio `GUIDE_RATIO`: of some hundred neighbours in place of ten thousand, far fewer look alike by chance. Repeated
-    texture and wide baselines gain most.
-    The nearest neighbours of one keypoint with several orientations count as one. score = 1 - distance ratio.
-    Raises StereoError("few_features") where a photo has fewer than 20, ("unknown_method" | "bad_option").
+    Parameters
+    ----------
+    left, right : Photo
+        The first and the second photo.
+    method : str
+        Name in `DETECTORS`.
+    max_size : int
+        px, longer side to which the photos are reduced for detection; the matches are pixels of the full photos.
+    ratio : float
+        Largest ratio of the distances to the nearest and the second nearest neighbour, both ways.
+    refine : bool
+        Refine x2 by least-squares matching on photos of up to twice that size (`refine_matches`).
+    found : (Features, Features) or None
+        Features of both photos, if they are known already (`detect_features`).
+    view : TwoView or None
+        A first estimate. Then only features within `GUIDE_PX` of each other's epipolar lines are compared, with the
+        ratio `GUIDE_RATIO`: a hundred candidates instead of ten thousand. Repeated texture and wide
+        baselines gain most.
+    **options
+        Of the detector.
+
+    Returns
+    -------
+    Matches
+        score = 1 - ratio of distances. Keypoints at one place with several orientations count once.
+
+    Raises
+    ------
+    StereoError
+        "few_features" where a photo has fewer than 20, "unknown_method", "bad_option".
+
+    References
+    ----------
+    Lowe, Distinctive image features from scale-invariant keypoints, 2004, section 7.1.
     """
     known = options_of(choose("detector", DETECTORS, method), match_features)
     options = check_options(method, known, {"max_size": max_size, "ratio": ratio, "refine": refine, **options})
@@ -202,13 +246,34 @@ def refine_matches(
     max_size: Annotated[int, Range(1)] = 2 * MAX_SIZE,
     radius: Annotated[int, Range(2, 50)] = 9,
 ) -> Matches:
-    """The matches with x2 moved to where the right photo looks most like the left about x1; x1 stays.
+    """Move x2 to where the right photo correlates best with the left about x1 (least-squares matching); x1 stays.
 
-    Least-squares matching of patches of (2 radius + 1)^2 px under an affine map with gain and offset, on the photos
-    reduced to longer side `max_size`. frames: (N,2,2), d2 = frames d1 to start from, from the features' own scale and
-    orientation. A match whose fit does not converge, correlates below 0.8 or moves by more than 3 px there stays.
-    Features are found at a reduced size and their places are good to some 0.3 px of it; this gets several times nearer.
-    Source: Foerstner 1982; Gruen 1985.
+    Features are located to some 0.3 px of the reduced photo; this refines them several times.
+
+    Parameters
+    ----------
+    left, right : Photo
+    matches : Matches
+    frames : (N, 2, 2) float64
+        d2 = frames d1, the affine map to start from, by the scale and orientation of the features.
+    max_size : int
+        px, longer side to which the photos are reduced.
+    radius : int
+        px; patches have (2 radius + 1)^2 px.
+
+    Returns
+    -------
+    Matches
+        A match stays where its fit does not converge, correlates below 0.8 or moves by more than 3 px.
+
+    Raises
+    ------
+    StereoError
+        "bad_option".
+
+    References
+    ----------
+    Foerstner 1982; Gruen 1985.
     """
     from .patchfit import fit_patches
 
@@ -221,18 +286,31 @@ def refine_matches(
     out, score = np.empty_like(x2), np.empty(len(x2))
     parts = np.linspace(0, len(x2), 9).astype(int)
 
-    def some(k):
+    def fit_part(k: int) -> None:
         fit_patches(image1, image2, x1, x2, A, radius, 3.0, parts[k], parts[k + 1], out, score)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(some, range(8)))
+        list(pool.map(fit_part, range(8)))
     return Matches(matches.x1, np.where(score[:, None] > 0, (out + 0.5) / scale2 - 0.5, matches.x2), matches.score)
 
 
 def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: int) -> np.ndarray:
-    """Indices of at most `count` points: the strongest of every cell of a grid in turn, until the count is reached.
+    """Select at most `count` points spread over the picture: the strongest of every grid cell in turn.
 
-    x: (N,2) px; response: (N,); size: (width, height). The cells hold about 8 kept points each.
+    Parameters
+    ----------
+    x : (N, 2) float64
+        px.
+    response : (N,) float64
+    size : (int, int)
+        Width and height, px.
+    count : int
+        A cell keeps about 8 of them.
+
+    Returns
+    -------
+    (M,) int64
+        Sorted indices.
     """
     if len(x) <= count:
         return np.arange(len(x))
@@ -261,22 +339,24 @@ def _first_of_each(x: np.ndarray) -> np.ndarray:
     return first
 
 
-PARTS = 8  # of the features of photo 1, each with neighbours of its own: no result depends on the number of threads
+PARTS = (
+    8  # features of photo 1 are matched in so many parts, whatever the number of threads: same result on any machine
+)
 
 
 def _nearest(d1, d2, x1, x2, ratio, band=None):
-    """Mutual nearest neighbours with the ratio test both ways: index1, index2, score.
+    """Return index1, index2, score of mutual nearest neighbours that pass the ratio test both ways.
 
-    The second nearest lies at another place of the picture than the nearest.
-    band: None, or (F, y1, y2, tolerance): only what lies within `tolerance` px of each other's epipolar lines is
-    compared; y1, y2: ideal pixels, NaN: none.
+    The second nearest neighbour is the nearest at another place of the picture.
+    band: None, or (F, y1, y2, tolerance): compare only features within `tolerance` px of each other's epipolar lines;
+    y1, y2 (N,2): ideal pixels, NaN: none.
     """
     from . import neighbours
 
     d1, d2 = (np.ascontiguousarray(d, dtype=np.float32) for d in (d1, d2))
     norm1, norm2 = (d1 * d1).sum(1), (d2 * d2).sum(1)
-    index1, square1 = neighbours.nobody(len(d1))
-    parts = [neighbours.nobody(len(d2)) for _ in range(PARTS)]
+    index1, square1 = neighbours.empty_knn(len(d1))
+    parts = [neighbours.empty_knn(len(d2)) for _ in range(PARTS)]
     with ThreadPoolExecutor() as pool:
         if band is not None:
             F, y1, y2, tolerance = band
@@ -284,7 +364,7 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
             ends = np.linspace(0, len(d1), PARTS + 1).astype(int)
 
             def along(k):
-                neighbours.beside_lines(
+                neighbours.knn_along_epipolar(
                     d1,
                     d2,
                     norm1,
@@ -311,7 +391,7 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
                 ends = np.linspace(0, len(products), PARTS + 1).astype(int)
 
                 def among(k, products=products, ends=ends, a=a):
-                    neighbours.of_products(
+                    neighbours.knn_of_products(
                         products, ends[k], ends[k + 1], a, norm1, norm2, x1, x2, index1, square1, *parts[k]
                     )
 

@@ -1,21 +1,30 @@
-"""Kernels of matching (numba): the two nearest descriptors both ways in one pass, of all or beside epipolar lines."""
+"""Kernels of matching (numba): the two nearest descriptors both ways in one pass, among all or along epipolar lines."""
 
 import numpy as np
 from numba import njit
 
 SAME_PLACE = 1.0  # px: a second neighbour nearer than this to the first is the same point of the picture
 
-# What is known of the neighbours of N features: index (N,2) of the nearest and of the nearest at another place, -1 for
-# none, and their squared distances (N,2), inf for none.
 
+def empty_knn(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a table of the two nearest neighbours of `count` features, still empty.
 
-def nobody(count: int) -> tuple[np.ndarray, np.ndarray]:
+    Returns
+    -------
+    index : (N, 2) int64
+        The nearest neighbour, and the nearest at another place of the picture; -1: none.
+    square : (N, 2) float32
+        Squared distances of their descriptors; inf: none.
+    """
     return np.full((count, 2), -1), np.full((count, 2), np.inf, np.float32)
 
 
 @njit(cache=True, nogil=True)
 def _offer(index, square, n, other, value, x):
-    """The feature `other` (at x[other]) as a neighbour of n. Of equally near ones the first offered stays."""
+    """Enter the feature `other` (at x[other]) as a neighbour of n if it is nearer.
+
+    Of equally near features the first offered stays.
+    """
     first = index[n, 0]
     if first < 0:
         index[n, 0], square[n, 0] = other, value
@@ -30,8 +39,12 @@ def _offer(index, square, n, other, value, x):
 
 
 @njit(cache=True, nogil=True)
-def of_products(products, first, last, offset, norm1, norm2, x1, x2, index1, square1, index2, square2):
-    """Neighbours by |a - b|^2 = |a|^2 + |b|^2 - 2 a.b; products (rows first..last): k is of feature offset + k."""
+def knn_of_products(products, first, last, offset, norm1, norm2, x1, x2, index1, square1, index2, square2):
+    """|a - b|^2 = |a|^2 + |b|^2 - 2 a.b: enter neighbours both ways from dot products.
+
+    products (rows, N2) f32: rows first .. last - 1 are used, row k being feature offset + k of photo 1.
+    norm1, norm2 (N,) f32: squared lengths.  x1, x2 (N,2) px.  index, square: tables of `empty_knn`.
+    """
     for k in range(first, last):
         i = offset + k
         limit = square1[i, 1]
@@ -47,7 +60,7 @@ def of_products(products, first, last, offset, norm1, norm2, x1, x2, index1, squ
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
 def _product(a, i, b, j):
-    """a[i] . b[j]; whole numbers, exact in whatever order they are summed."""
+    """a[i] . b[j]; the entries are whole numbers, so the sum is exact in any order."""
     s = np.float32(0)
     for k in range(a.shape[1]):
         s += a[i, k] * b[j, k]
@@ -55,19 +68,22 @@ def _product(a, i, b, j):
 
 
 @njit(cache=True, nogil=True)
-def beside_lines(
+def knn_along_epipolar(
     d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, first, last, index1, square1, index2, square2
 ):
-    """As `of_products`, of features first..last of photo 1 with those of photo 2 that lie within `tolerance` px of each
-    other's epipolar lines. y1, y2: (N,2) ideal px, NaN: none.  steep2: (N2,) |F^T y2|^2, first two coordinates."""
-    most = tolerance * tolerance
+    """Enter neighbours both ways among features within `tolerance` px of each other's epipolar lines.
+
+    Features first .. last - 1 of photo 1 against all of photo 2.  d1, d2 (N,k) f32: descriptors.  y1, y2 (N,2): ideal
+    px, NaN: none.  steep2 (N2,): |F^T y2|^2 of the first two coordinates.  Other arguments: `knn_of_products`.
+    """
+    max_square = tolerance * tolerance
     for i in range(first, last):
         a, b = F[0, 0] * y1[i, 0] + F[0, 1] * y1[i, 1] + F[0, 2], F[1, 0] * y1[i, 0] + F[1, 1] * y1[i, 1] + F[1, 2]
         c = F[2, 0] * y1[i, 0] + F[2, 1] * y1[i, 1] + F[2, 2]
         steep1 = a * a + b * b
         for j in range(len(y2)):
             e = a * y2[j, 0] + b * y2[j, 1] + c
-            if not e * e <= most * steep1 or not e * e <= most * steep2[j]:
+            if not e * e <= max_square * steep1 or not e * e <= max_square * steep2[j]:
                 continue
             value = norm1[i] + norm2[j] - 2 * _product(d1, i, d2, j)
             if value < square1[i, 1]:
@@ -78,7 +94,7 @@ def beside_lines(
 
 @njit(cache=True, nogil=True)
 def merge(index, square, more_index, more_square, x):
-    """What another part of the features has to offer, into the first two arrays."""
+    """Enter the neighbours of another table into the table index, square. x (N,2): px of the neighbours."""
     for n in range(len(index)):
         for k in range(2):
             if more_index[n, k] >= 0 and more_square[n, k] < square[n, 1]:

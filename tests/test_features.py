@@ -442,3 +442,24 @@ def test_simulated_views_match_what_is_seen_at_a_slant():
     plain, _ = right("sift")
     simulated, count = right("asift", features=6000)
     assert simulated > 4 * max(plain, 50) and simulated > 0.9 * count
+
+
+@pytest.mark.parametrize("given", [{"max_size": 0}, {"max_size": "large"}, {"radius": 1}, {"radius": 9.5}])
+def test_options_of_the_refinement_out_of_bounds_are_refused(given):
+    photo = Photo(np.zeros((64, 64, 3), np.uint8))
+    matches = Matches(np.full((1, 2), 30.0), np.full((1, 2), 30.0), np.ones(1))
+    with pytest.raises(StereoError) as caught:
+        features.refine_matches(photo, photo, matches, np.eye(2)[None], **given)
+    assert caught.value.code == "bad_option" and next(iter(given)) in caught.value.message
+
+
+def test_default_sizes_are_one_constant():
+    from stereo3d.cli import reconstruct
+    from stereo3d.options import MAX_SIZE, options_of
+    from stereo3d.pipeline import Config
+    from stereo3d.rectification import rectify
+
+    (option,) = [p for p in reconstruct.params if p.name == "max_size"]
+    defaults = {option.default, Config().max_size}
+    defaults |= {options_of(f)["max_size"].default for f in (detect_features, match_features, rectify)}
+    assert defaults == {MAX_SIZE}

@@ -504,6 +504,14 @@ def test_exif_agrees_with_the_camera(tmp_path, handheld_pair):
     assert 0 < details[0x920A] < details[0xA405]
 
 
+def test_one_diagonal_of_35mm_film():
+    """The scenes round the constant of `calibration` to 0.01 mm; nothing else states a diagonal."""
+    from stereo3d.calibration import DIAGONAL_35MM
+
+    assert DIAGONAL_35MM == math.hypot(36, 24) and synthetic.DIAGONAL_35MM is DIAGONAL_35MM
+    assert synthetic.SCENE_DIAGONAL_35MM == round(DIAGONAL_35MM, 2) == 43.27
+
+
 # ------------------------------------------------------------------------------------------------------ the demo pair
 
 
