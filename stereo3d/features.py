@@ -15,7 +15,7 @@ from .records import Features, Matches, Photo, TwoView
 GUIDE_PX = 2.0  # px of the photo reduced to `max_size`: largest distance from the epipolar line in guided matching
 GUIDE_RATIO = 0.9  # ratio test of guided matching: of the few features along a line, hardly any look alike by chance
 
-# A detector returns x (N,2) px of its picture, descriptors (N,k) f32 and frames (N,2,2), the axes of each feature in px.
+# A detector returns x (N,2) px of its picture, descriptors (N,k) f32 and frames (N,2,2), axes of each feature, px.
 
 
 def sift(
@@ -339,9 +339,7 @@ def _first_of_each(x: np.ndarray) -> np.ndarray:
     return first
 
 
-PARTS = (
-    8  # features of photo 1 are matched in so many parts, whatever the number of threads: same result on any machine
-)
+PARTS = 8  # of photo 1 for matching, however many threads there are: the same result on every machine
 
 
 def _nearest(d1, d2, x1, x2, ratio, band=None):
