@@ -296,12 +296,12 @@ class Messages:
 def reconstruct(left: Path, right: Path, **given: Any) -> None:
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
-    outputs, style, messages = _take(Outputs, given), _take(Style, given), _take(Messages, given)
+    outputs, style, messages = take_fields(Outputs, given), take_fields(Style, given), take_fields(Messages, given)
     options, quality = given.pop("options"), given.pop("quality")  # what is left are fields of Config
-    _logging(messages.verbose, messages.quiet)
+    set_up_logging(messages.verbose, messages.quiet)
     targets = outputs.targets(style.texture)
-    _check_names([left, right, given["calib"]], [*targets, (outputs.json_file, "--json")])
-    with _failure_as_json(outputs.json_file):
+    check_names([left, right, given["calib"]], [*targets, (outputs.json_file, "--json")])
+    with failure_as_json(outputs.json_file):
         from . import pipeline
         from .files import try_writing
         from .terminal import Watch, print_summary
@@ -312,10 +312,10 @@ def reconstruct(left: Path, right: Path, **given: Any) -> None:
                 try_writing(path)
         if quality is not None:
             given["matcher"] = _matcher_of(quality)
-        config = pipeline.Config(options=_options(options), **given)
-        with Watch(messages.progress and not messages.quiet, _later_parts(config)) as show:
-            meter = _memory_meter()
-            result = _at_once(
+        config = pipeline.Config(options=parse_options(options), **given)
+        with Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show:
+            meter = memory_meter()
+            result = run_at_once(
                 lambda: pipeline.reconstruct(left, right, config=config, progress=show, meter=meter),
             )
             show("write", len(result.mesh.faces), outputs.output.suffix.lower() + (" report" * bool(outputs.report)))
@@ -328,10 +328,10 @@ def _check_outputs(outputs: Outputs, style: Style) -> None:
     """Refuse outputs whose format nobody can write, before any work."""
     from .export import WRITERS, check_axes
 
-    _check_suffix(outputs.output, WRITERS)
-    _check_suffix(outputs.preview, (".png", ".jpg"))
-    _check_suffix(outputs.report, (".html", ".htm"))
-    _check_suffix(outputs.points, (".ply",))
+    check_suffix(outputs.output, WRITERS)
+    check_suffix(outputs.preview, (".png", ".jpg"))
+    check_suffix(outputs.report, (".html", ".htm"))
+    check_suffix(outputs.points, (".ply",))
     check_axes(outputs.output, style.axes)
 
 
@@ -384,7 +384,7 @@ def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def disparity(left, right, output, d_range, matcher, options, dense, colour, verbose, quiet):
     """Disparity x_left - x_right of a rectified pair; unknown pixels are NaN (.pfm: inf, .png: 0)."""
-    _logging(verbose, quiet)
+    set_up_logging(verbose, quiet)
     import numpy as np
 
     from . import pipeline
@@ -392,9 +392,9 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
     from .files import together, try_writing, write_map
     from .photos import read_photo
 
-    _check_names([left, right], [(output, "the map"), (colour, "--colour")])
-    _check_suffix(output, (".pfm", ".npy", ".png"))
-    _check_suffix(colour, (".png",))
+    check_names([left, right], [(output, "the map"), (colour, "--colour")])
+    check_suffix(output, (".pfm", ".npy", ".png"))
+    check_suffix(colour, (".png",))
     for path in filter(None, (output, colour)):
         try_writing(path)
     if d_range and not -np.inf < d_range[0] < d_range[1] < np.inf:
@@ -403,7 +403,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
             f"the disparity range {d_range[0]:g} to {d_range[1]:g} px is empty or not finite.",
             "Give two finite numbers, the lower one first.",
         )
-    options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in _options(options).items()}
+    options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in parse_options(options).items()}
     config = pipeline.Config(matcher=matcher, options=options)
     pair, found = pipeline.rectified_pair(read_photo(left), read_photo(right), d_range or None)
     value = pipeline.match_pair(pair, found, config, dense=dense)[0].disparity
@@ -435,8 +435,8 @@ def view(mesh: Path, output: Path | None, opened: bool) -> None:
     from .report import write_view
 
     output = output or mesh.with_name(f"{mesh.stem}-view.html")
-    _check_names([mesh], [(output, "the page")])
-    _check_suffix(output, (".html", ".htm"))
+    check_names([mesh], [(output, "the page")])
+    check_suffix(output, (".html", ".htm"))
     try_writing(output)
     write_view(output, mesh)
     click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
@@ -470,7 +470,7 @@ def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, .
     from .pipeline import Config
     from .report.tune import Bench, serve
 
-    bench = _at_once(lambda: Bench(left, right, Config(options=_options(options), **settings)))
+    bench = run_at_once(lambda: Bench(left, right, Config(options=parse_options(options), **settings)))
     server, address = serve(
         bench,
         port,
@@ -573,10 +573,10 @@ def eval_disparity(
         true = read_map(truth, scale=scale, unknown=unknown)
         right = read_map(truth_right, scale=scale, unknown=unknown) if truth_right else None
         mask = read_map(nonocc) == 255 if nonocc else None
-        _check_one_size((truth, true), (truth_right, right), (nonocc, mask))
+        check_one_size((truth, true), (truth_right, right), (nonocc, mask))
         visible = ev.non_occluded(true, right, mask)
-    _check_one_size((truth, true), (result, value))
-    _print_scores(ev.disparity_scores(value, true, visible), as_json)
+    check_one_size((truth, true), (result, value))
+    print_scores(ev.disparity_scores(value, true, visible), as_json)
 
 
 @evaluate.command("mesh")
@@ -601,7 +601,7 @@ def eval_mesh(mesh: Path, depth: Path, cameras: Path, view: str, threshold: floa
 
     camera, _, _ = ev.read_truth_camera(cameras, view)
     true = read_map(depth, unknown=[0])
-    _print_scores(ev.mesh_scores(read_mesh(mesh), true, camera, threshold=threshold, align=align), as_json)
+    print_scores(ev.mesh_scores(read_mesh(mesh), true, camera, threshold=threshold, align=align), as_json)
 
 
 @evaluate.command("pose")
@@ -626,7 +626,7 @@ def eval_pose(result: Path, truth: Path, views: tuple[str, str], as_json: bool) 
                 "Name two views that differ.",
             )
     scores = ev.pose_errors(*found, *wanted)
-    _print_scores({**scores, "focal_percent": ev.focal_error_percent(cam, true)}, as_json)
+    print_scores({**scores, "focal_percent": ev.focal_error_percent(cam, true)}, as_json)
 
 
 @cli.command(short_help="Every method and its options.")
@@ -681,7 +681,7 @@ def warmup(quiet: bool) -> None:
         if not quiet:
             click.echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
 
-    found = warm_up(report, helped=_is_ours())
+    found = warm_up(report, helped=owns_process())
     if not quiet:
         seconds = time.perf_counter() - start
         click.echo(
@@ -757,8 +757,8 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...], **given: Any) -> None:
     """Find a camera, or the two of a rig, from PHOTOS of a chessboard or a ChArUco board."""
-    _logging(given["verbose"], given["quiet"])
-    choice, outputs = _take(BoardChoice, given), _take(CalibrationOutputs, given)
+    set_up_logging(given["verbose"], given["quiet"])
+    choice, outputs = take_fields(BoardChoice, given), take_fields(CalibrationOutputs, given)
     _check_cameras(photos, left, right)
     size = _board_size(choice)
     from . import chessboard
@@ -766,10 +766,10 @@ def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Pat
 
     groups = [chessboard.list_photos(group) for group in ((photos,) if photos else (left, right))]
     targets = [(outputs.output, "the calibration"), (outputs.coverage, "--coverage"), (outputs.json_file, "--json")]
-    _check_names(sum(groups, []), targets)
-    with _failure_as_json(outputs.json_file):
-        _check_suffix(outputs.output, (".json",))
-        _check_suffix(outputs.coverage, (".png", ".jpg"))
+    check_names(sum(groups, []), targets)
+    with failure_as_json(outputs.json_file):
+        check_suffix(outputs.output, (".json",))
+        check_suffix(outputs.coverage, (".png", ".jpg"))
         for path in filter(None, (outputs.output, outputs.coverage)):
             try_writing(path)
         board = chessboard.Board(
@@ -868,7 +868,7 @@ def _write_calibration(
 # ------------------------------------------------------------------------------------------------ helpers
 
 
-def _take(record: type[Record], given: dict[str, Any]) -> Record:
+def take_fields(record: type[Record], given: dict[str, Any]) -> Record:
     """The record made of its fields' values, which are taken out of the arguments given."""
     return record(**{field.name: given.pop(field.name) for field in fields(record)})  # pyright: ignore[reportArgumentType]
 
@@ -882,7 +882,7 @@ def _matcher_of(quality: str) -> str:
     return QUALITIES[quality]
 
 
-def _options(pairs: Iterable[str]) -> dict[str, str]:
+def parse_options(pairs: Iterable[str]) -> dict[str, str]:
     """{"stage.name": value} of the words given with -O."""
     found = {}
     for pair in pairs:
@@ -910,7 +910,7 @@ def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:
     return [(folder / name, "--save-stages") for name in STAGE_FILES]
 
 
-def _check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | None, str]]) -> None:
+def check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | None, str]]) -> None:
     """Refuse an output that would overwrite an input or another output. outputs: (path | None, its name in words)."""
     taken = {_identity(path): f"the input {path}" for path in inputs if path is not None}
     for path, what in outputs:
@@ -921,7 +921,7 @@ def _check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | N
         taken[_identity(path)] = what
 
 
-def _check_suffix(path: Path | None, known: Iterable[str]) -> None:
+def check_suffix(path: Path | None, known: Iterable[str]) -> None:
     if path is None or path.suffix.lower() in known:
         return
     endings = ", ".join(known)
@@ -931,7 +931,7 @@ def _check_suffix(path: Path | None, known: Iterable[str]) -> None:
     raise StereoError("unknown_format", f"cannot write {path}: {found}.", f"Use {endings}.")
 
 
-def _check_one_size(first: tuple[Path, np.ndarray], *others: tuple[Path | None, np.ndarray | None]) -> None:
+def check_one_size(first: tuple[Path, np.ndarray], *others: tuple[Path | None, np.ndarray | None]) -> None:
     """Refuse maps of different size, each given as (path, map)."""
     name, value = first
     for other, map_ in others:
@@ -953,7 +953,7 @@ def _identity(path: Path) -> str | tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _failure_as_json(path: Path | None) -> Iterator[None]:
+def failure_as_json(path: Path | None) -> Iterator[None]:
     """Write an error that the block raises to the file of --json as well."""
     if path is not None:
         from .files import try_writing
@@ -966,11 +966,11 @@ def _failure_as_json(path: Path | None) -> Iterator[None]:
             from .stage_files import failure, write_json
 
             with contextlib.suppress(StereoError):  # the user must see the first failure, not this one
-                write_json(path, failure(_translated(error) or error, EXIT_BUG))
+                write_json(path, failure(translate_error(error) or error, EXIT_BUG))
         raise
 
 
-def _translated(error: Exception) -> StereoError | None:
+def translate_error(error: Exception) -> StereoError | None:
     """The StereoError of a failure that a library reports in its own way; None for a bug."""
     if isinstance(error, StereoError):
         return error
@@ -997,14 +997,14 @@ class _StandardError(logging.Handler):
         click.echo(self.format(record), err=True)
 
 
-def _logging(verbose: bool, quiet: bool) -> None:
+def set_up_logging(verbose: bool, quiet: bool) -> None:
     logger = logging.getLogger("stereo3d")
     logger.handlers = [_StandardError()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
 
 
-def _print_scores(scores: dict[str, Any], as_json: bool) -> None:
+def print_scores(scores: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import json
 
@@ -1033,7 +1033,7 @@ def main(args: Sequence[str] | None = None) -> int:
         Arguments of a call from Python, which returns the exit code; by default those of the program, which ends.
     """
     if args is None:
-        _own_the_process()
+        own_process()
     ended = False
     try:
         words = sys.argv[1:] if args is None else list(args)
@@ -1069,49 +1069,49 @@ class Terminated(BaseException):
     """SIGTERM: unfinished files are removed, as with Ctrl-C."""
 
 
-def _is_ours() -> bool:
+def owns_process() -> bool:
     """Whether this process runs the program itself, not a caller of `main(args)`."""
-    return signal.getsignal(signal.SIGTERM) is _terminate
+    return signal.getsignal(signal.SIGTERM) is raise_terminated
 
 
-def _memory_meter() -> MemoryMeter | None:
+def memory_meter() -> MemoryMeter | None:
     """The meter that may reset the counters of the process, where it is ours; None for the library's default."""
     from .pipeline import ProcessPeak
 
-    return ProcessPeak() if _is_ours() else None
+    return ProcessPeak() if owns_process() else None
 
 
-def _later_parts(config: Config) -> list[list[str]]:
+def later_parts_of(config: Config) -> list[list[str]]:
     """The parts that helper processes may compile meanwhile; none in a caller's process."""
     from .warmup import later_parts
 
-    return later_parts(config.matcher, config.mesher) if _is_ours() else []
+    return later_parts(config.matcher, config.mesher) if owns_process() else []
 
 
-def _at_once(function: Callable[[], Any]) -> Any:
+def run_at_once(function: Callable[[], Any]) -> Any:
     """function(), which Ctrl-C ends at once where the process is ours to end."""
-    if not _is_ours():
+    if not owns_process():
         return function()
     from .terminal import at_once
 
     return at_once(function)
 
 
-def _terminate(*_: object) -> None:
+def raise_terminated(*_: object) -> None:
     raise Terminated
 
 
-def _own_the_process() -> None:
+def own_process() -> None:
     """Set up the process as only the program may, not a caller of `main(args)`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     warnings.simplefilter("ignore")  # libraries address theirs to programmers
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, raise_terminated)
 
 
 def _report_failure(error: Exception) -> int:
-    known = _translated(error)
+    known = translate_error(error)
     if known is not None:
         click.echo(f"error: {known}", err=True)
         return known.exit_code

@@ -213,7 +213,7 @@ def _modules(name: str) -> list[str]:
     return sorted(
         module
         for module, names in owners.items()
-        if module.isidentifier() and not module.startswith("_") and name in map(canonicalize_name, names)
+        if module.isidentifier() and not module.startswith("_") and name in [canonicalize_name(n) for n in names]
     )
 
 

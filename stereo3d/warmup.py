@@ -157,7 +157,7 @@ def _points_to_mesh(mesher: str) -> None:
     )  # the left map fills its hole from the right one
     camera = Camera(np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]]), (width, height))
     rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))
-    view = TwoView(np.zeros((3, 3)), rig.R, rig.t, np.zeros(0, bool), rig)
+    view = TwoView(np.zeros((3, 3)), np.eye(3), np.array([-1.0, 0, 0]), np.zeros(0, bool), rig)
     fused, between = fuse(left, right)
     points, sigma = point_map(fused, pair, view)
     mesh = build_mesh(points, sigma=sigma, between=triangulate_between(between, pair, view), method=mesher)

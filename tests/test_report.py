@@ -20,7 +20,7 @@ from stereo3d.pipeline import Config
 from stereo3d.preview import bilinear
 from stereo3d.records import Camera, Finding, Mesh, Photo, TexturedPart
 from stereo3d.rectification import rectify
-from stereo3d.report import page, repeat_command, scene, stages, write_report, write_view
+from stereo3d.report import figures, page, repeat_command, scene, write_report, write_view
 
 SIZE = (320, 240)
 LENS = (-0.36, 0.14, 0.002, -0.001)
@@ -265,10 +265,10 @@ def test_the_epipolar_line_of_a_clicked_pixel_passes_through_its_true_match(show
 
 
 def test_maps_arrive_as_they_were_made(shown, result):
-    step = stages.map_step(result.disparity.shape)
+    step = figures.map_step(result.disparity.shape)
     sent = shown.run_async("const a = await array(facts, 'disparity'); return Array.from(a, v => isNaN(v) ? null : v)")
-    sent = np.array([np.nan if v is None else v for v in sent]).reshape(stages.sampled(result.disparity, step).shape)
-    true = stages.sampled(result.disparity, step)
+    sent = np.array([np.nan if v is None else v for v in sent]).reshape(figures.sampled(result.disparity, step).shape)
+    true = figures.sampled(result.disparity, step)
     assert np.array_equal(np.isnan(sent), np.isnan(true))
     assert np.nanmax(np.abs(sent - true)) < np.ptp(result.disparity[np.isfinite(result.disparity)]) / 60000
     face = shown.run_async("return Array.from(await array(facts, 'mesh0-face'))")
@@ -431,7 +431,7 @@ def test_why_a_pixel_is_unknown(request, name):
     rng = np.random.default_rng(0)
     spoiled = pair.visible1 & (rng.random((h, w)) < 0.05)
     d[spoiled] = np.nan
-    kinds = stages.reasons(rectified, d)
+    kinds = figures.reasons(rectified, d)
     assert (kinds[np.isfinite(d)] == 0).all()
     x = np.arange(w) - pair.disparity_left
     outside = ~pair.visible1 & ((x < -0.5) | (x > w - 0.5))
@@ -471,14 +471,14 @@ def test_the_heaviest_page_is_below_ten_megabytes(monkeypatch):
     faces = np.concatenate([np.column_stack([base, base + 1, base + 2]), np.column_stack([base, base + 2, base + 1])])
     mesh = Mesh(X, faces[: scene.FACES], rng.random((n, 2)), np.zeros((2, 2, 3), np.uint8), rng.random(n))
     heavy.mesh([scene.Part(mesh, confidence=rng.random(n), precision=rng.random(n))], ["photo1"])
-    side = int(np.sqrt(stages.MAP_PIXELS))
+    side = int(np.sqrt(figures.MAP_PIXELS))
     for name in ("disparity", "inverse"):
         heavy.levels(name, 20 * rng.random((side, side)) + np.linspace(0, 100, side))
     heavy.levels("confidence", rng.random((side, side)), lo=0, hi=1, steps=254)
     for name in ("depth1", "depth2"):
         heavy.levels(name, rng.random((240, 320)))
-    heavy.array("match1", rng.random(2 * stages.MATCHES).astype(np.float32))
-    heavy.array("match2", rng.random(2 * stages.MATCHES).astype(np.float32))
+    heavy.array("match1", rng.random(2 * figures.MATCHES).astype(np.float32))
+    heavy.array("match2", rng.random(2 * figures.MATCHES).astype(np.float32))
     assert sum(map(len, heavy.data.values())) < 9.8e6
 
 
@@ -576,17 +576,17 @@ def test_depth_follows_disparity_where_it_does():
     camera = Camera(np.array([[500.0, 0, 100], [0, 500, 80], [0, 0, 1]]), (200, 160))
     d = np.linspace(5, 50, 200, dtype=np.float32)[None].repeat(160, 0)
     z = 500 * 0.1 / d
-    line = stages.depth_line(d, np.dstack([np.zeros_like(z), np.zeros_like(z), z]))
+    line = figures.depth_line(d, np.dstack([np.zeros_like(z), np.zeros_like(z), z]))
     assert abs(line["a"]) < 1e-7 and abs(line["b"] - 1 / 50) < 1e-8 and not line["about"]
     noise = np.random.default_rng(0).uniform(0.3, 3, z.shape)
-    assert stages.depth_line(d, np.dstack([np.zeros_like(z), np.zeros_like(z), z * noise])) is None
+    assert figures.depth_line(d, np.dstack([np.zeros_like(z), np.zeros_like(z), z * noise])) is None
     X = np.dstack([*(z * c for c in np.meshgrid(np.linspace(-0.2, 0.19, 200), np.linspace(-0.16, 0.158, 160))), z])
-    found = stages.inverse_depth_in_photo(X, camera)
+    found = figures.inverse_depth_in_photo(X, camera)
     assert found.shape == (160, 200)
     assert np.nanmedian(np.abs(1 / found - z)) < 0.02 * np.median(z)
 
 
 def test_numbers_in_words():
-    assert [stages.percent(x) for x in (0.0016, 0.0949, 0.851)] == ["0.16\u00a0%", "9.5\u00a0%", "85\u00a0%"]
-    assert [stages.amount(x) for x in (0.01234, 12.34, 2823.4)] == ["0.0123", "12.3", "2823"]
-    assert json.loads(json.dumps(stages.count(1234567))) == "1\u202f234\u202f567"
+    assert [figures.percent(x) for x in (0.0016, 0.0949, 0.851)] == ["0.16\u00a0%", "9.5\u00a0%", "85\u00a0%"]
+    assert [figures.amount(x) for x in (0.01234, 12.34, 2823.4)] == ["0.0123", "12.3", "2823"]
+    assert json.loads(json.dumps(figures.count(1234567))) == "1\u202f234\u202f567"

@@ -20,7 +20,7 @@ from stereo3d import pipeline, synthetic
 from stereo3d.cli import cli
 from stereo3d.errors import StereoError
 from stereo3d.pipeline import Config
-from stereo3d.report.tune import MOST_POINTS, Bench, serve
+from stereo3d.report.tune import MAX_POINTS, Bench, serve
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_what_is_shown_is_what_the_run_finds(bench, folder, matcher, options):
     known = np.isfinite(result.points[..., 2])
     assert answer["known"] == known.mean()
     cloud = taken_out(answer, "position").reshape(-1, 3)
-    assert len(cloud) <= MOST_POINTS and np.allclose(cloud, result.points[known], rtol=1e-6)
+    assert len(cloud) <= MAX_POINTS and np.allclose(cloud, result.points[known], rtol=1e-6)
     assert np.array_equal(taken_out(answer, "colour").reshape(-1, 3), result.pair.left[known])
 
 

@@ -13,7 +13,7 @@ from numba import njit
 from numba.core.caching import IndexDataCacheFile
 
 from stereo3d import compiling, warmup
-from stereo3d.cli import _later_parts, main
+from stereo3d.cli import later_parts_of, main
 from stereo3d.compiling import Compiling, Helpers
 from stereo3d.disparity import MATCHERS
 from stereo3d.errors import StereoError
@@ -109,9 +109,9 @@ def test_helpers_are_told_what_a_run_needs(monkeypatch):
         for mesher in MESHERS:
             for parts in warmup.later_parts(matcher, mesher):
                 assert {part.partition(" ")[0] for part in parts} <= set(warmup.STAGES)
-    assert _later_parts(Config()) == []  # this process is not the program's own
-    monkeypatch.setattr("stereo3d.cli._is_ours", lambda: True)
-    assert _later_parts(Config()) == warmup.later_parts("planes", "grid")
+    assert later_parts_of(Config()) == []  # this process is not the program's own
+    monkeypatch.setattr("stereo3d.cli.owns_process", lambda: True)
+    assert later_parts_of(Config()) == warmup.later_parts("planes", "grid")
 
 
 def test_what_stages_call_made_up_is_what_a_run_calls():

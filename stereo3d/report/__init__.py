@@ -13,7 +13,7 @@ import numpy as np
 from ..pipeline import Config, Result
 from ..records import Camera
 from ..stage_files import versions
-from . import scene, stages, words
+from . import figures, scene, texts
 from .page import Page, filled, text
 
 __all__ = ["command_line", "repeat_command", "write_report", "write_view"]
@@ -36,49 +36,49 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
     mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
     count = len(result.matches)
-    drawn = np.linspace(0, count - 1, min(count, stages.MATCHES)).astype(int)
+    drawn = np.linspace(0, count - 1, min(count, figures.MATCHES)).astype(int)
     page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
     page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
     page.array("inlier", view.inliers[drawn].astype(np.uint8))
-    page.levels("depth1", stages.inverse_depth_in_photo(result.points, cam1), lo=0)
-    page.levels("depth2", stages.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
+    page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
+    page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
 
-    step, kinds = stages.map_step(result.disparity.shape), stages.reasons(pair, result.disparity)
-    page.levels("disparity", stages.sampled(result.disparity, step))
-    page.levels("inverse", 1 / stages.sampled(result.points[..., 2], step), lo=0)
-    page.levels("confidence", stages.sampled(result.confidence, step), lo=0, hi=1, steps=254)
-    page.array("reason", stages.sampled(kinds, step), rows=True)
+    step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
+    page.levels("disparity", figures.sampled(result.disparity, step))
+    page.levels("inverse", 1 / figures.sampled(result.points[..., 2], step), lo=0)
+    page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
+    page.array("reason", figures.sampled(kinds, step), rows=True)
 
     cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
     facts = {
         "report": True,
         "unit": result.unit,
         "mesh": mesh,
-        "mode": words.modes_of(parts)[0],
+        "mode": texts.modes_of(parts)[0],
         "cameras": cameras,
         "pair": {
             "size": list(pair.left.shape[1::-1]),
             "step": step,
-            "line": stages.depth_line(result.disparity, result.points),
+            "line": figures.depth_line(result.disparity, result.points),
         },
-        "example": stages.example_pixel(result),
-        "reasons": [{"words": why, "colour": colour} for why, colour in stages.REASONS],
+        "example": figures.example_pixel(result),
+        "reasons": [{"words": why, "colour": colour} for why, colour in figures.REASONS],
     }
     first, second = (
         p.path.name if p.path else f"{which} photo" for p, which in ((result.left, "first"), (result.right, "second"))
     )
     shown, all_faces = sum(len(p.mesh.faces) for p in parts), len(result.mesh.faces)
-    caption = f"{stages.count(shown)} faces" + (
-        f" here, {stages.count(all_faces)} in the file" if shown < all_faces else ""
+    caption = f"{figures.count(shown)} faces" + (
+        f" here, {figures.count(all_faces)} in the file" if shown < all_faces else ""
     )
     body = filled(
         "report.html",
         first=text(first),
         second=text(second),
-        model=words.model(parts, cameras, caption),
-        **words.verdict(result),
-        **words.every_stage(result, kinds),
-        **words.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
+        model=texts.model(parts, cameras, caption),
+        **texts.verdict(result),
+        **texts.every_stage(result, kinds),
+        **texts.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
     )
     return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
 
@@ -86,14 +86,14 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
 def write_view(path: str | os.PathLike, mesh_file: str | os.PathLike) -> Path:
     """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl ...)."""
     name = Path(mesh_file).name
-    parts, unit, total = scene.parts_of_file(mesh_file)
+    parts, unit, total = scene.parts_of_file(Path(mesh_file))
     page = Page()
     page.colours()
-    facts = {"report": False, "unit": unit, "cameras": [], "mesh": page.mesh(parts), "mode": words.modes_of(parts)[0]}
+    facts = {"report": False, "unit": unit, "cameras": [], "mesh": page.mesh(parts), "mode": texts.modes_of(parts)[0]}
     shown = sum(len(part.mesh.faces) for part in parts)
-    told = f"{stages.count(total)} faces" + (f", {stages.count(shown)} of them shown" if shown < total else "")
-    told += f"; unit: {unit}." if unit else "."
-    body = filled("view.html", name=text(name), words=text(told), model=words.model(parts, []))
+    words = f"{figures.count(total)} faces" + (f", {figures.count(shown)} of them shown" if shown < total else "")
+    words += f"; unit: {unit}." if unit else "."
+    body = filled("view.html", name=text(name), words=text(words), model=texts.model(parts, []))
     return page.write(path, name, body, facts)
 
 

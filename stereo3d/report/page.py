@@ -135,7 +135,7 @@ def _level(values: np.ndarray) -> np.ndarray:
 
 
 def asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files(__package__ or "").joinpath(name).read_text(encoding="utf-8")
 
 
 def printable(text: object) -> str:

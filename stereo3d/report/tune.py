@@ -8,6 +8,7 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,13 +16,14 @@ import numpy as np
 
 from ..disparity import MATCHERS
 from ..errors import StereoError
+from ..options import Option
 from ..pipeline import Config, match_pair, prepare, search_range, stage_options
 from ..triangulation import point_map
-from . import command_line, stages
+from . import command_line, figures
 from .page import POLICY, Page, filled, text
 
-MOST_POINTS = 120_000  # of the cloud that is shown
-MOST_BYTES = 20_000  # of a request
+MAX_POINTS = 120_000  # of the cloud that is shown
+MAX_REQUEST_BYTES = 20_000  # of a request
 STAGES = ("range", "matcher")  # whose options the page offers
 
 
@@ -58,14 +60,14 @@ class Bench:
         if not known.any():
             raise StereoError(
                 "no_disparity",
-                f"the matcher vouches for no pixel of {known.size}.",
+                f"none of {known.size} pixels has a disparity that can be trusted.",
                 "Go back a step, or widen range.margin.",
             )
-        page, step = Page(), stages.map_step(known.shape)
-        page.levels("disparity", stages.sampled(fused.disparity, step))
-        page.levels("inverse", 1 / stages.sampled(points[..., 2], step), lo=0)
-        page.levels("confidence", stages.sampled(fused.confidence, step), lo=0, hi=1, steps=254)
-        chosen = np.flatnonzero(known)[:: max(1, -(-int(known.sum()) // MOST_POINTS))]
+        page, step = Page(), figures.map_step(known.shape)
+        page.levels("disparity", figures.sampled(fused.disparity, step))
+        page.levels("inverse", 1 / figures.sampled(points[..., 2], step), lo=0)
+        page.levels("confidence", figures.sampled(fused.confidence, step), lo=0, hi=1, steps=254)
+        chosen = np.flatnonzero(known)[:: max(1, -(-int(known.sum()) // MAX_POINTS))]
         page.array("position", points.reshape(-1, 3)[chosen].astype(np.float32).reshape(-1))
         page.array("colour", self.pair.left.reshape(-1, 3)[chosen].reshape(-1))
         return {
@@ -87,7 +89,7 @@ class Bench:
         offered = {}
         for matcher in MATCHERS:
             known = stage_options(matcher=matcher)
-            offered[matcher] = [_told(stage, option) for stage in STAGES for option in known[stage].values()]
+            offered[matcher] = [_described(stage, option) for stage in STAGES for option in known[stage].values()]
         camera = {
             "name": "first photo",
             "K": cam.K.tolist(),
@@ -117,7 +119,7 @@ class Bench:
         return page.html(f"{names[0]} + {names[1]} \u2013 stereo3d tune", body, facts, ("tune.js",), policy=policy)
 
 
-def _told(stage: str, option) -> dict:
+def _described(stage: str, option: Option) -> dict:
     bounds = option.bounds
     low, high = (bounds.low, bounds.high) if bounds else (-np.inf, np.inf)
     return {
@@ -132,8 +134,10 @@ def _told(stage: str, option) -> dict:
     }
 
 
-def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[ThreadingHTTPServer, str]:
-    """A server on 127.0.0.1 and the address to open; `serve_forever` runs it. told: called with each answer.
+def serve(
+    bench: Bench, port: int = 0, report: Callable[[dict], None] = lambda answer: None
+) -> tuple[ThreadingHTTPServer, str]:
+    """A server on 127.0.0.1 and the address to open; `serve_forever` runs it. report: called with each answer.
 
     port: 0 for any that is free. Raises StereoError("unwritable") where the port is taken.
     """
@@ -144,12 +148,12 @@ def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[Thread
         server_version, sys_version, protocol_version = "stereo3d", "", "HTTP/1.1"
         timeout = 60
 
-        def log_message(self, *_):
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
         def ours(self) -> bool:
             """Asked for under this computer's own name, and not by a page from elsewhere."""
-            hosts = [f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")]
+            hosts = [f"{name}:{server.server_port}" for name in ("127.0.0.1", "localhost")]
             origin = self.headers.get("Origin")
             return self.headers.get("Host") in hosts and origin in (None, *(f"http://{host}" for host in hosts))
 
@@ -187,7 +191,7 @@ def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[Thread
                 self.refuse(403, "not from here")
             elif self.path != f"/{secret}/match":
                 self.refuse(404, "there is nothing here")
-            elif kind != "application/json" or not length.isdecimal() or int(length) > MOST_BYTES:
+            elif kind != "application/json" or not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
                 self.refuse(400, "a short JSON is wanted")
             else:
                 try:
@@ -202,7 +206,7 @@ def serve(bench: Bench, port: int = 0, told=lambda answer: None) -> tuple[Thread
                     self.refuse(400, 'wanted: {"matcher": name, "options": {"stage.name": value}}')
                 else:
                     self.answer(200, json.dumps(found, allow_nan=False).encode())
-                    told(found)
+                    report(found)
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)

@@ -1,4 +1,4 @@
-"""What the report tells of each stage: numbers in words, and the arrays and pictures that its figures draw."""
+"""The figures of the report: for each stage its numbers in words, and the arrays and pictures to draw."""
 
 import math
 
@@ -10,9 +10,9 @@ from ..pipeline import Result
 from ..records import Camera, RectifiedPair
 from ..rectification import rectified_positions
 
-MATCHES = 4000  # drawn at most
-MAP_PIXELS = 350_000  # of a map of the page
-DEPTH_WIDTH = 320  # px of the depth maps that the epipolar figure looks up
+MATCHES = 4000  # largest number that is drawn
+MAP_PIXELS = 350_000  # largest number of pixels of a map of the page
+DEPTH_WIDTH = 320  # px, of the depth maps of the epipolar figure
 
 # Why a rectified pixel has no point; the codes of `reasons`, with their words and colours.
 REASONS = (
@@ -31,7 +31,7 @@ def reasons(pair: RectifiedPair, disparity: np.ndarray) -> np.ndarray:
     second picture, x - d, is then outside of that picture, or shows a surface that is known to be nearer (by more than
     a pixel of disparity): it is hidden. What is left could have been matched.
     """
-    d, seen1, seen2 = disparity, np.isfinite(pair.map1).all(-1), np.isfinite(pair.map2).all(-1)
+    d, seen1, seen2 = disparity, np.asarray(np.isfinite(pair.map1).all(-1)), np.asarray(np.isfinite(pair.map2).all(-1))
     if pair.swapped:  # mirrored, the nearer has the larger disparity again
         d, seen1, seen2 = -d[:, ::-1], seen1[:, ::-1], seen2[:, ::-1]
     height, width = d.shape
@@ -155,7 +155,7 @@ def camera_numbers(result: Result) -> list[tuple[str, str]]:
         )
     found += [
         ("turned against each other", f"{rotation_angle_deg(view.R):.2f}\u00b0"),
-        ("distance of the cameras", f"{amount(np.linalg.norm(view.t))} {result.unit}"),
+        ("distance of the cameras", f"{amount(float(np.linalg.norm(view.t)))} {result.unit}"),
         ("rays meet at", f"{meet:.2f}\u00b0 (median)"),
     ]
     if view.focal_sigma:
@@ -179,7 +179,7 @@ def pair_numbers(result: Result) -> list[tuple[str, str]]:
     if np.isfinite(off).any():
         numbers.append(("rows of matches differ by", f"{np.nanmedian(off):.2f} px (median)"))
     if pair.drift:
-        numbers.append(("drift taken out", f"up to {pair.drift['largest_px']:.1f} px"))
+        numbers.append(("drift corrected", f"up to {pair.drift.get('largest_px', 0.0):.1f} px"))
     return numbers
 
 

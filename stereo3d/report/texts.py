@@ -1,14 +1,14 @@
-"""The words of the page: what fills its templates."""
+"""The texts that fill the templates of the page."""
 
 import numpy as np
 
 from ..pipeline import Result
-from . import stages
+from . import figures
 from .page import Page, filled, text
 from .scene import Part
 
 VERDICTS = {
-    "good": ("Good", "Nothing that was measured speaks against this shape."),
+    "good": ("Good", "No measurement speaks against this shape."),
     "fair": ("Fair", "The shape holds as a whole; read the warnings before you measure on it."),
     "poor": ("Poor", "The shape itself may be wrong, however convincing it looks."),
     "none": ("None", "This was forced past an error: take it as an illustration of what went wrong."),
@@ -33,7 +33,7 @@ def numbers(rows) -> str:
 
 
 def modes_of(parts: list[Part]) -> list[str]:
-    """What the viewer can show of these parts."""
+    """Return the modes in which the viewer can show these parts."""
     there = {"shaded", "wireframe"}
     if any(p.colour is not None or p.mesh.texture is not None for p in parts):
         there.add("texture")
@@ -42,7 +42,7 @@ def modes_of(parts: list[Part]) -> list[str]:
 
 
 def model(parts: list[Part], cameras: list[dict], caption: str = "") -> str:
-    """The viewer's frame, with a switch for everything there is to show."""
+    """Return the viewer's frame, with a button for each mode and camera."""
     modes = modes_of(parts)
     buttons = [
         f'<button data-choose="{name}" aria-pressed="{str(name == modes[0]).lower()}">{MODES[name]}</button>'
@@ -57,9 +57,9 @@ def model(parts: list[Part], cameras: list[dict], caption: str = "") -> str:
 
 
 def verdict(result: Result) -> dict[str, str]:
-    """The head of the page: the verdict, how far to trust it, what would make it better."""
+    """Return the head of the page: the verdict, its figures and what would improve it."""
     badge, meaning = VERDICTS[result.verdict]
-    unit = stages.unit_words(result.unit)
+    unit = figures.unit_words(result.unit)
     if result.view.rig.unit:
         scale = f"Lengths are in {text(unit)}."
     else:
@@ -71,13 +71,13 @@ def verdict(result: Result) -> dict[str, str]:
     distance = float(np.median(np.linalg.norm(result.points[known], axis=1)))
     seconds, peak = sum(s["seconds"] for s in result.stages), max(s["peak_mb"] for s in result.stages)
     tiles = [
-        (stages.percent(result.coverage), "of the first photo became surface"),
+        (figures.percent(result.coverage), "of the first photo became surface"),
         (
-            f"\u00b1 {stages.percent(result.relative_sigma)}",
-            f"of the distance: {stages.amount(result.relative_sigma * distance)} "
-            f"{unit} at the middle distance of {stages.amount(distance)}",
+            f"\u00b1 {figures.percent(result.relative_sigma)}",
+            f"of the distance: {figures.amount(result.relative_sigma * distance)} "
+            f"{unit} at the middle distance of {figures.amount(distance)}",
         ),
-        (stages.count(int(result.view.inliers.sum())), f"of {stages.count(len(result.matches))} matches agree"),
+        (figures.count(int(result.view.inliers.sum())), f"of {figures.count(len(result.matches))} matches agree"),
         (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at most"),
     ]
     sentence = result.summary.partition(". ")[0].rstrip(".") + "."
@@ -96,26 +96,26 @@ def verdict(result: Result) -> dict[str, str]:
 
 
 def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
-    """The words and numbers beside the figures. kinds: `stages.reasons`."""
+    """Return the texts and numbers beside the figures. kinds: of `figures.reasons`."""
     pair, rig, count = result.pair, result.view.rig, len(result.matches)
     lens = "The lenses bend the lines, as drawn. " if np.any(rig.cam1.dist) or np.any(rig.cam2.dist) else ""
     if pair.drift:
         lens += (
-            f"Real matches lie up to {pair.drift['largest_px']:.1f} px beside these lines, by a lens or a shutter "
-            "that the cameras' data do not tell of; the next step takes that out."
+            f"Real matches lie up to {pair.drift.get('largest_px', 0.0):.1f} px beside these lines, by a lens or a "
+            "shutter that the camera data do not include; the next step corrects it."
         )
     swatches = [
         f'<li><i style="background:{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(words)} '
-        f"<b>{stages.percent(float((kinds == k).mean()))}</b></li>"
-        for k, (words, colour) in enumerate(stages.REASONS)
+        f"<b>{figures.percent(float((kinds == k).mean()))}</b></li>"
+        for k, (words, colour) in enumerate(figures.REASONS)
     ]
     return {
-        "drawn": f"{stages.count(stages.MATCHES)} of them are drawn." if count > stages.MATCHES else "",
-        "match_numbers": numbers(stages.match_numbers(result)),
-        "camera_numbers": numbers(stages.camera_numbers(result)),
-        "pair_numbers": numbers(stages.pair_numbers(result)),
-        "disparity_numbers": numbers(stages.disparity_numbers(result)),
-        "confidence_numbers": numbers(stages.confidence_numbers(result)),
+        "drawn": f"{figures.count(figures.MATCHES)} of them are drawn." if count > figures.MATCHES else "",
+        "match_numbers": numbers(figures.match_numbers(result)),
+        "camera_numbers": numbers(figures.camera_numbers(result)),
+        "pair_numbers": numbers(figures.pair_numbers(result)),
+        "disparity_numbers": numbers(figures.disparity_numbers(result)),
+        "confidence_numbers": numbers(figures.confidence_numbers(result)),
         "lens": lens,
         "swatches": "".join(swatches),
         "upright": "turned" if pair.left.shape[0] > 1.6 * pair.left.shape[1] else "",
@@ -126,7 +126,7 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
 
 
 def appendix(result: Result, page: Page, step: int, files, command: str, versions: dict) -> dict[str, str]:
-    """Findings, timings, options, versions. step: of the maps in the page, px."""
+    """Return findings, timings, options, versions. step: of the maps in the page, px."""
     findings = [
         f'<li class="{f.severity}"><i aria-label="{f.severity}">{MARKS[f.severity]}</i><div>'
         f"<b>{text(f.code.replace('_', ' '))}</b> {text(f.message[:1].upper() + f.message[1:])} "
@@ -143,7 +143,7 @@ def appendix(result: Result, page: Page, step: int, files, command: str, version
     names = "".join(f"<li>{text(f.name)}</li>" for f in files)
     maps = "" if step == 1 else f", the maps keep one pixel in {step * step}"
     return {
-        "findings": f'<ul class="findings">{"".join(findings)}</ul>' if findings else "<p>Nothing has to be told.</p>",
+        "findings": f'<ul class="findings">{"".join(findings)}</ul>' if findings else "<p>There are no findings.</p>",
         "timings": "".join(timings),
         "files": f'<section><h2>Files of this run</h2><ul class="files">{names}</ul></section>' if names else "",
         "weights": numbers(page.weights()),
