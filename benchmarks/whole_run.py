@@ -50,13 +50,14 @@ SCORES = (
 def ours(left, right, K1, K2, max_size, mesher, target):
     start = time.perf_counter()
     import stereo3d
+    from stereo3d.pipeline import ProcessPeak
     from stereo3d.records import Camera, Rig
 
     reconstruct, Config = stereo3d.reconstruct, stereo3d.Config  # loads the modules behind the names
     imported = time.perf_counter() - start
     size1, size2 = (photo_size(p) for p in (left, right))
     rig = Rig(Camera(np.array(K1), size1), Camera(np.array(K2), size2))
-    result = reconstruct(left, right, rig, Config(max_size=max_size, mesher=mesher))
+    result = reconstruct(left, right, rig, Config(max_size=max_size, mesher=mesher), meter=ProcessPeak())
     clock = Clock([{"name": "import", "seconds": imported, "peak_mb": 0}, *result.stages])
     with clock("write"):
         result.save(target)
@@ -180,7 +181,7 @@ SIDES = {"stereo3d": ours, "plain": plain}
 
 
 class Clock:
-    """Seconds and peak memory of each stage, as the pipeline counts them."""
+    """Seconds and peak memory of each stage, measured as by `pipeline.ProcessPeak`."""
 
     def __init__(self, stages=()):
         self.stages = list(stages)
@@ -284,11 +285,13 @@ def main():
     parser.add_argument("--keep", type=Path, help="folder for the OBJ files; default: they are not kept")
     parser.add_argument("--json", type=Path, help="write every run and score")
     arguments = parser.parse_args()
+    from stereo3d.resources import processors
+
     name, (left, right), cameras, depth = the_input(Path(arguments.data) if arguments.data else None)
     K1, K2 = (camera.K.tolist() for camera in cameras)
     print(
         f"{name}, max_size {arguments.max_size}, {arguments.repeat} runs of each, "
-        f"{len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}"
+        f"{processors()} processors, load {os.getloadavg()[0]:.1f}"
     )
     record = {}
     with tempfile.TemporaryDirectory() as scratch:
