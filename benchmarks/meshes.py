@@ -3,7 +3,7 @@
     python benchmarks/meshes.py [--data DIR] [--only fountain lawn ...] [--meshers grid poisson] [--max-size 1600]
                                 [--pictures DIR] [--moved X Y]
 
-Pairs (under --data, default $STEREO3D_DATA; those whose photos are missing are told and left out):
+Pairs (under --data, default $STEREO3D_DATA; pairs whose photos are missing are named and left out):
 
 - fountain, K known and pose unknown: 0004-0005, 0005-0006, 0003-0005, 0003-0006; 0004-0005 turned by 90 degrees;
   0005-0004, that is the photo from the other side named first; and the first four with nothing known
@@ -60,9 +60,9 @@ TURN = 6  # EXIF's number: the stored picture turned clockwise by 90 degrees
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Two photos, what the run is told, and what is true (each None where it is not known).
+    """Two photos, the settings of the run, and the truth (None where it is not known).
 
-    settings: of Config.  rig: the cameras that are told.  depth: (H,W) of the first photo, units of the truth.
+    settings: of Config.  rig: the cameras given to the run.  depth: (H,W) of the first photo, units of the truth.
     camera: the true camera of the first photo.  pose: true R, t.  metric: the result must have the truth's own scale.
     """
 

@@ -59,11 +59,11 @@ def read_scene(folder: str | os.PathLike) -> Scene:
     truth = read_map(folder / facts["disp_left"], **how)
     truth_right = read_map(folder / facts["disp_right"], **how) if "disp_right" in facts else None
     mask = _read_picture(folder / facts["nonocc"])[..., 0] == 255 if "nonocc" in facts else None
-    for what, array, like in (("disp_left", truth, left), ("disp_right", truth_right, right), ("nonocc", mask, left)):
+    for name, array, like in (("disp_left", truth, left), ("disp_right", truth_right, right), ("nonocc", mask, left)):
         if array is not None and array.shape != like.shape[:2]:
             raise StereoError(
                 "size_mismatch",
-                f"{folder}: {what} is {array.shape[1]}x{array.shape[0]}, its picture {like.shape[1]}x{like.shape[0]}.",
+                f"{folder}: {name} is {array.shape[1]}x{array.shape[0]}, its picture {like.shape[1]}x{like.shape[0]}.",
                 "Truth and picture must have the same size.",
             )
     nonocc = non_occluded(truth, truth_right, mask)
@@ -100,7 +100,7 @@ def disparity_scores(disparity: np.ndarray, truth: np.ndarray, nonocc: np.ndarra
     - "all" (every pixel with truth) and, where `nonocc` is given, "nonocc" (those of them that are non-occluded), each
       with `pixels`, `coverage` (%), `bad_0.5`, `bad_1`, `bad_2` (%), `mean_error` (px, over the pixels that have a
       value: for a dense map all), `bad_1_kept` (%, among the pixels that have a value);
-    - "kept": `pixels`, `coverage`, `bad_1` of what the matcher vouches for, over every pixel with truth.
+    - "kept": `pixels`, `coverage`, `bad_1` of the pixels that have a disparity, over every pixel with truth.
 
     A share of no pixels is NaN. Raises ValueError for shapes that differ.
     Source: Scharstein and Szeliski 2002, section 5.1.
@@ -630,9 +630,9 @@ def _nearest_depth(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return np.where(inside, z, 0)
 
 
-def _regular_grid(mask: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the true pixels, of every k-th row and column so that about `most` of them remain."""
-    step = max(1, int(np.ceil(np.sqrt(np.count_nonzero(mask) / most))))
+def _regular_grid(mask: np.ndarray, max_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the true pixels, of every k-th row and column so that about `max_pixels` of them remain."""
+    step = max(1, int(np.ceil(np.sqrt(np.count_nonzero(mask) / max_pixels))))
     y, x = np.nonzero(mask[step // 2 :: step, step // 2 :: step])
     return y * step + step // 2, x * step + step // 2
 

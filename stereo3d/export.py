@@ -1,8 +1,8 @@
-"""Meshes, point clouds and colour pictures of maps on disk.
+"""Write meshes, point clouds and colour pictures of maps.
 
 Every 3-D file has x right, y up, z towards the viewer, (x, -y, -z) of camera 1, the way up that viewers show, unless
-other axes are asked for (`AXES`); where gravity is known the model stands upright. The matrix from camera 1 to the file
-is told in the file, so that what was written can be turned back.
+other axes are asked for (`AXES`); where gravity is known the model stands upright. The file states the matrix from
+camera 1 to its axes, so that a reader can turn the model back.
 """
 
 import json
@@ -52,7 +52,7 @@ LEVEL = 0.9  # where gravity points along the view more than this, the picture's
 
 @dataclass(frozen=True, eq=False)
 class _Style:
-    """What a writer is told besides the mesh. to_file: (3,3) from the frame of camera 1 to the file's axes."""
+    """The options of a writer. to_file: (3,3) from the frame of camera 1 to the file's axes.  words: those axes."""
 
     name: str
     unit: str
@@ -87,19 +87,47 @@ def write_mesh(
     down: np.ndarray | None = None,
     mark_filled: bool = False,
 ) -> list[Path]:
-    """Write a mesh in the format of the suffix, one of `WRITERS`; returns the files written, the mesh first.
+    """Write a mesh in the format of the suffix; return the files written, the mesh first.
 
-    .obj: text, nine digits, with NAME.mtl and NAME_texture.jpg beside it, and NAME_texture2.jpg where faces show the
-    second photo (names in ASCII without spaces, as MTL asks for: `companions`).  .glb: glTF 2.0 in one file, unlit,
-    textures inside.  .ply: binary, normals, colours of the texture and sigma at the vertices (NaN: not measured).
-    .stl: binary, the bare shape.
-    quality: of the JPEG, 1..100.  texture: "jpg", or "png" for one without loss.  name: of the object, default the
-    file's.  unit: of the coordinates, told in the file ("m", "mm"; None: the distance between the two cameras is one).
-    axes: one of `AXES`.  down: (3,) where gravity points to in the frame of camera 1; the model is turned so that it
-    stands upright; None: camera 1 was held level.  mark_filled: in .ply, vertices with sigma NaN are magenta.
+    All or nothing: the files appear together when every byte is written, the OBJ last; after a failure earlier files
+    are still in place.
 
-    All or nothing: the files appear together when every byte is written, the OBJ last; after a failure what was there
-    before is there still. Raises StereoError("unknown_format" | "unwritable" | "bad_option" | "empty_mesh").
+    Parameters
+    ----------
+    path : path
+        Its suffix is one of `WRITERS`. .obj: text, nine digits, with NAME.mtl and a texture for each photo in the same
+        folder (names in ASCII without spaces, as MTL needs: `companions`). .glb: glTF 2.0 in one file, unlit, textures
+        inside. .ply: binary, with normals, colours of the texture and sigma at the vertices (NaN: not measured).
+        .stl: binary, the bare shape.
+    mesh : Mesh
+    quality : int
+        Of the JPEG, 1 to 100.
+    texture : str
+        "jpg", or "png" for one without loss.
+    name : str, optional
+        Of the object; default: the file's.
+    unit : str, optional
+        Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is one.
+    axes : str
+        One of `AXES`.
+    down : (3,) float, optional
+        Direction of gravity in the frame of camera 1; the model is turned so that it stands upright. None: camera 1
+        was held level.
+    mark_filled : bool
+        In .ply, vertices with sigma NaN are magenta.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    StereoError
+        "unknown_format", "unwritable", "bad_option" or "empty_mesh".
+
+    References
+    ----------
+    Khronos Group, glTF 2.0 Specification, 2021; Wavefront, Object Files (.obj), version 3.0.
     """
     path = Path(path)
     writer = _writer(path)
@@ -132,7 +160,7 @@ def write_mesh(
 
 
 def check_axes(path: str | os.PathLike, axes: str) -> None:
-    """Raises StereoError("bad_option") for axes that there are not, or that the format of the suffix cannot have."""
+    """Raise StereoError("bad_option") for unknown axes, or axes that the format of the suffix cannot have."""
     if axes not in AXES:
         raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
     if Path(path).suffix.lower() == ".glb" and axes != "y-up":
@@ -144,11 +172,24 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
 
 
 def companions(path: str | os.PathLike, texture: str = "jpg", photos: int = 2) -> tuple[Path, ...]:
-    """What belongs to an OBJ, in its folder: STEM.mtl, STEM_texture.jpg and, of the second photo, STEM_texture2.jpg.
+    """Return the files that belong to an OBJ: STEM.mtl, STEM_texture.jpg, STEM_texture2.jpg, ...
 
-    `mtllib` takes several names parted by spaces and many readers take ASCII only, so a stem with other characters than
-    letters, digits, dot, plus, dash and underscore has those replaced and a checksum of the stem put behind, lest two
-    models share a material. The texture is not plain STEM.jpg, which may well be the photo it was made from.
+    `mtllib` takes several names parted by spaces and many readers take ASCII only, so a stem with characters other
+    than letters, digits, dot, plus, dash and underscore has those replaced and a checksum of the stem appended, lest
+    two models share a material. The texture is not STEM.jpg, which may well be the photo it was made from.
+
+    Parameters
+    ----------
+    path : path
+        The OBJ.
+    texture : str
+        Suffix of the textures without its dot.
+    photos : int
+        Number of textures.
+
+    Returns
+    -------
+    tuple of Path
     """
     path = Path(path)
     stem = path.stem
@@ -170,9 +211,17 @@ def write_points(
     axes: str = "y-up",
     down: np.ndarray | None = None,
 ) -> Path:
-    """Write a point cloud (binary .ply) from points (...,3), NaN left out, colours (...,3) u8, sigma (...).
+    """Write a point cloud as binary .ply; return its path.
 
-    unit, axes, down: as for `write_mesh`.
+    Parameters
+    ----------
+    path : path
+    points : (..., 3) float
+        Frame of camera 1; NaN is left out.
+    colours : (..., 3) uint8, optional
+    sigma : (...) float, optional
+    unit, axes, down
+        As for `write_mesh`.
     """
     path = Path(path)
     _check_suffix(path, (".ply",))
@@ -194,9 +243,23 @@ def write_points(
 
 
 def colourise(values: np.ndarray, lo: float | None = None, hi: float | None = None) -> np.ndarray:
-    """A map (H,W), NaN unknown, in the colours of turbo from lo (blue) to hi (red), unknown black: (H,W,3) u8 RGB.
+    """Return a map in the colours of turbo, from lo (blue) to hi (red), unknown black.
 
-    lo, hi: default the 1 % and 99 % quantiles of what is known. Source of the colours: A. Mikhailov, Turbo, 2019.
+    Parameters
+    ----------
+    values : (H, W) float
+        NaN unknown.
+    lo, hi : float, optional
+        Default: the 1 % and 99 % quantiles of the known values.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
+
+    References
+    ----------
+    Mikhailov, Turbo, An Improved Rainbow Colormap for Visualization, 2019.
     """
     import cv2
 
@@ -216,7 +279,7 @@ def colourise(values: np.ndarray, lo: float | None = None, hi: float | None = No
 def write_disparity_png(
     path: str | os.PathLike, disparity: np.ndarray, *, lo: float | None = None, hi: float | None = None
 ) -> Path:
-    """Write `colourise(disparity, lo, hi)` as a PNG, to look at; `files.write_map` writes the numbers."""
+    """Write `colourise(disparity, lo, hi)` as a PNG to look at; `files.write_map` writes the numbers."""
     _check_suffix(Path(path), (".png",))
     return write_picture(path, colourise(disparity, lo, hi))
 

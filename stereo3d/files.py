@@ -1,4 +1,4 @@
-"""Writing without harm, and float maps (disparity, depth, confidence) on disk."""
+"""Write files all or nothing; read and write float maps (disparity, depth, confidence)."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _waiting: ContextVar[list | None] = ContextVar("_waiting", default=None)  # (tem
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, that takes its place when the block ends well.
+    """Yield a temporary path in the same folder, which replaces `path` when the block ends without an error.
 
     Folders are made where missing, links are followed. When the block raises, nothing is left behind and an existing
     file stays as it was. Raises StereoError("unwritable") where the system refuses, and for what no file should take
@@ -74,7 +74,7 @@ def together() -> Iterator[None]:
 
 
 def try_writing(path: str | os.PathLike) -> None:
-    """Before any work: could `replacing(path)` write there? An empty file is made beside it and taken away again.
+    """Check before any work that `replacing(path)` can write there: make an empty file in its folder and remove it.
 
     Raises StereoError("unwritable").
     """

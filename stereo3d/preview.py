@@ -8,10 +8,10 @@ from .resources import load_open3d
 
 __all__ = ["VIEWS", "bilinear", "preview", "render"]
 
-BACK = np.array([90, 60, 130], np.float32)  # the wrong side of a surface: a colour no photo has much of
+BACK = np.array([90, 60, 130], np.float32)  # RGB of the back of a surface, rare in photos
 CLAY = np.array([205, 200, 190], np.float32)
-ORBIT_DEG = 28.0
-# how far to turn about (the vertical, the horizontal) through the middle of the surface, in units of ORBIT_DEG
+ORBIT_DEG = 28.0  # degrees
+# Rotation about the (vertical, horizontal) axis through the middle of the surface, in units of ORBIT_DEG.
 VIEWS = {"front": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 
 
@@ -25,14 +25,35 @@ def render(
     background: tuple[int, int, int] = (24, 24, 28),
     shading: str = "texture",
 ) -> np.ndarray:
-    """The mesh seen by the camera x ~ K (R X + t), no lens distortion: (H,W,3) u8 RGB.
+    """Return the picture that the camera x ~ K (R X + t) sees of the mesh, without lens distortion.
 
-    size: (width, height).  shading: "texture": the texture as it is; "lit": under a lamp at the camera; "clay": grey
-    under that lamp, which shows the shape alone (and is what a mesh without texture gets). The wrong side of a face is
-    violet. Four rays a pixel; the texture is looked up bilinearly at the barycentric uv, from a copy reduced to about
-    the picture's own resolution.
+    Four rays a pixel; the texture is looked up bilinearly at the barycentric uv, in a copy reduced to about the
+    picture's own resolution. The back of a face is violet.
 
-    Raises ValueError for a shading there is not; StereoError("library_missing") without Open3D.
+    Parameters
+    ----------
+    mesh : Mesh
+    K : (3, 3) float
+        px.
+    size : (width, height)
+    R : (3, 3) float, optional
+    t : (3,) float, optional
+    background : (red, green, blue)
+    shading : str
+        "texture": the texture as it is; "lit": with a lamp at the camera; "clay": grey with that lamp, which shows the
+        shape alone, as for a mesh without texture.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
+
+    Raises
+    ------
+    ValueError
+        For an unknown shading.
+    StereoError
+        "library_missing" without Open3D.
     """
     if shading not in ("texture", "lit", "clay"):
         raise ValueError(f"shading {shading!r}: texture, lit or clay")
@@ -65,10 +86,24 @@ def render(
 def preview(
     mesh: Mesh, camera: Camera, *, views: tuple[str, ...] = ("front", "left", "right", "up"), size: int = 480
 ) -> np.ndarray:
-    """A sheet of pictures: one column for each of `views`, textured above, as clay below. (H,W,3) u8 RGB.
+    """Return a contact sheet: one column for each view, textured above, as clay below.
 
-    "front" is the view of `camera` (camera 1, without its lens distortion), the others are turned by 28 degrees about
-    the median point of the surface and stand back until the surface fits. size: width of one picture, px.
+    "front" is the view of `camera` (camera 1, without its lens distortion); the others are turned by 28 degrees about
+    the median point of the surface and stand back until the surface fits.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    camera : Camera
+    views : tuple of str
+        Keys of `VIEWS`.
+    size : int
+        Width of one picture, px.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
     """
     unknown = [v for v in views if v not in VIEWS]
     if unknown:
@@ -159,7 +194,18 @@ def _shade(
 
 
 def bilinear(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """The texture (H,W,3) at uv (N,2), origin bottom left, between its four nearest texels; the edge goes on. (N,3)."""
+    """Return the texture at uv, interpolated between the four nearest texels; the border is repeated.
+
+    Parameters
+    ----------
+    texture : (H, W, 3)
+    uv : (N, 2)
+        Origin at the bottom left.
+
+    Returns
+    -------
+    (N, 3)
+    """
     height, width = texture.shape[:2]
     x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
     y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)

@@ -58,7 +58,12 @@ def test_a_folder_that_only_imports_shows_its_docstring_alone(hooks, tmp_path, m
 
 def test_every_decision_and_notebook_is_in_the_navigation(hooks):
     config = type(
-        "Config", (), {"markdown_extensions": [], "nav": [{"Decisions": "decisions/index.md"}, {"Notebooks": ""}, {"Home": "index.md"}]}
+        "Config",
+        (),
+        {
+            "markdown_extensions": [],
+            "nav": [{"Decisions": "decisions/index.md"}, {"Notebooks": ""}, {"Home": "index.md"}],
+        },
     )()
     decisions, notebooks, home = hooks.on_config(config).nav
     pages = [next(iter(entry.values())) for entry in decisions["Decisions"]]
