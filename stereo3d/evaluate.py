@@ -334,8 +334,7 @@ def mesh_scores(
 ) -> MeshScores:
     """F = 2 P C / (P + C): P = share of the mesh's surface near the truth, C = share of the truth near the mesh.
 
-    Distances are exact ones to triangles (Embree, through open3d). Between pixels 1/z is linear, and cut at jumps.
-    Depth is compared pixel by pixel, so that the score does not depend on how the surface is cut into faces.
+    Distances are exact ones to triangles (Embree). Between true pixels 1/z is linear, and the surface torn at jumps.
 
     Parameters
     ----------
@@ -359,30 +358,18 @@ def mesh_scores(
     Returns
     -------
     MeshScores
-        A flat dict of plain numbers; the scores are those of the mesh as it is, mirrored or not.
+        Scores of the mesh as it is, mirrored or not.
 
     Raises
     ------
     StereoError
         "bad_option", "size_mismatch", "no_overlap" or "empty_mesh".
-    ValueError
-        For wrong shapes, thresholds and counts.
 
     References
     ----------
     Knapitsch et al., Tanks and Temples, 2017 (precision, recall and F at a distance).
     """
-    if align not in ("similarity", "scale", "none"):
-        raise StereoError("bad_option", f"align={align!r} is unknown.", "There are similarity, scale and none.")
-    if not (threshold > 0 and samples > 0):
-        raise ValueError(f"mesh_scores needs threshold > 0 and samples > 0, got {threshold} and {samples}")
-    if mesh.uv is None and align == "similarity":
-        raise StereoError(
-            "bad_option",
-            "The mesh has no texture coordinates, so the photo pixel of its vertices is unknown: it cannot be aligned "
-            "by similarity.",
-            "Write the mesh as .obj or .glb with its texture, or align by scale or none.",
-        )
+    _check_score_options(mesh, align, threshold, samples)
     truth = _truth_of(depth, camera, threshold)
     within_sigma = _within_sigma(mesh, truth) if mesh.sigma is not None else {}
     vertices, faces, uv = _used_part(mesh)
@@ -395,25 +382,8 @@ def mesh_scores(
     scale, R, t = _alignment(align, fit, pairs)
     aligned = scale * vertices @ R.T + t
     residual = _quantiles_percent(np.linalg.norm(aligned[seen] - pairs.points, axis=1) / pairs.z_true)
-    mirror = _mirror_test(fit, pairs.X, pairs.points, pairs.z_true, seed) if fit is not None else {}
-    surface = _surface_scores((aligned, faces), pixels, truth, threshold, samples, seed)
-    y, x = _regular_grid(truth.depth > 0, TRUTH_POINTS)
-    grid, z_grid = np.stack([x, y], axis=-1).astype(float), truth.depth[y, x].astype(float)
-    gap = _distance((aligned, faces), truth.points(grid, z_grid)) / z_grid
-    completeness = float(np.mean(gap <= threshold))
-    covered, z_seen, z_beside = _covered_depths(pixels, vertices[:, 2], faces, truth, grid, z_grid)
-    pixel_scale = float(np.median(z_beside / z_seen)) if covered.any() else float("nan")
-    total = surface["precision"] + completeness
     scores: dict = {
-        "f_score": 2 * surface["precision"] * completeness / total if total else 0.0,
-        "precision": surface["precision"],
-        "completeness": completeness,
         "threshold": float(threshold),
-        **{key: surface[key] for key in ("surface_median_percent", "samples", "samples_without_truth")},
-        "truth_pixels": len(z_grid),
-        "footprint": float(np.mean(covered)),
-        **_depth_error("depth", pixel_scale * z_seen, z_beside, threshold),
-        "depth_scale": pixel_scale,
         "vertices_with_truth": len(pairs.z_true),
         "align": align,
         "scale": float(scale),
@@ -422,15 +392,57 @@ def mesh_scores(
         "t": t.tolist(),
         "alignment_median_percent": residual[0],
         "alignment_p90_percent": residual[-1],
-        **mirror,
-        **within_sigma,
         "vertices": len(vertices),
         "faces": len(faces),
-        "area": surface["area"],
+        **(_mirror_test(fit, pairs.X, pairs.points, pairs.z_true, seed) if fit is not None else {}),
+        **within_sigma,
+        **_surface_scores((aligned, faces), pixels, truth, threshold, samples, seed),
+        **_grid_scores((aligned, faces), vertices[:, 2], pixels, truth, threshold, align == "none"),
     }
-    if align == "none":
-        scores |= _depth_error("metric_depth", z_seen, z_beside, threshold)
-    return cast(MeshScores, scores)
+    total = scores["precision"] + scores["completeness"]
+    scores["f_score"] = 2 * scores["precision"] * scores["completeness"] / total if total else 0.0
+    return cast(MeshScores, {key: scores[key] for key in MeshScores.__annotations__ if key in scores})
+
+
+def _check_score_options(mesh: Mesh, align: str, threshold: float, samples: int) -> None:
+    if align not in ("similarity", "scale", "none"):
+        raise StereoError("bad_option", f"align={align!r} is unknown.", "There are similarity, scale and none.")
+    if not (threshold > 0 and samples > 0):
+        raise ValueError(f"mesh_scores needs threshold > 0 and samples > 0, got {threshold} and {samples}")
+    if mesh.uv is None and align == "similarity":
+        raise StereoError(
+            "bad_option",
+            "The mesh has no texture coordinates, so the photo pixel of its vertices is unknown: it cannot be aligned "
+            "by similarity.",
+            "Write the mesh as .obj or .glb with its texture, or align by scale or none.",
+        )
+
+
+def _grid_scores(
+    surface: tuple[np.ndarray, np.ndarray],
+    z: np.ndarray,
+    pixels: np.ndarray,
+    truth: _Truth,
+    threshold: float,
+    metric: bool,
+) -> dict:
+    """Completeness and errors of depth, over a regular grid of true pixels.
+
+    surface: aligned vertices and faces.  z: (V,) depth of the vertices before alignment.  metric: without a scale too.
+    """
+    y, x = _regular_grid(truth.depth > 0, TRUTH_POINTS)
+    grid, z_grid = np.stack([x, y], axis=-1).astype(float), truth.depth[y, x].astype(float)
+    gap = _distance(surface, truth.points(grid, z_grid)) / z_grid
+    covered, z_seen, z_beside = _covered_depths(pixels, z, surface[1], truth, grid, z_grid)
+    scale = float(np.median(z_beside / z_seen)) if covered.any() else float("nan")
+    return {
+        "completeness": float(np.mean(gap <= threshold)),
+        "truth_pixels": len(z_grid),
+        "footprint": float(np.mean(covered)),
+        **_depth_error("depth", scale * z_seen, z_beside, threshold),
+        "depth_scale": scale,
+        **(_depth_error("metric_depth", z_seen, z_beside, threshold) if metric else {}),
+    }
 
 
 def _truth_of(depth: np.ndarray, camera: Camera, threshold: float) -> _Truth:

@@ -116,10 +116,6 @@ def write_mesh(
     mark_filled : bool
         In .ply, vertices with sigma NaN are magenta.
 
-    Returns
-    -------
-    list of Path
-
     Raises
     ------
     StereoError
