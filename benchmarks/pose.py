@@ -127,7 +127,7 @@ ESTIMATORS = {
 def measure(estimate, matches, rig, truth, threshold, seed) -> tuple:
     """(rotation, direction, larger, |focal error| in %, inliers, ms); infinite errors for a failure.
 
-    rig: what the estimator is told.  truth: R, t, focal of camera 1.
+    rig: the cameras as the estimator gets them.  truth: R, t, focal of camera 1.
     """
     R_true, t_true, focal_true = truth
     start = time.perf_counter()
@@ -158,7 +158,7 @@ def fountain(data: Path, max_size: int):
         )
 
 
-def told_exif(rig: Rig, factor: float) -> Rig:
+def exif_rig(rig: Rig, factor: float) -> Rig:
     """The true rig without its pose and distortion, principal points in the middle, the focals off by a factor."""
     cameras = []
     for c in (rig.cam1, rig.cam2):
@@ -239,22 +239,22 @@ def lenses(draws: int):
 
     Random cameras (28 to 47 mm) whose centre lies 0.6 % of the width off, with k1, k2 and tangential terms, turned
     against each other by about 10 degrees, 200 to 2000 matches with 0.1 to 0.6 px of noise on smooth surfaces. Told:
-    the true focal 2 % off as EXIF, exactly, or nothing. error / told: root mean square; 1 or less is honest.
+    the true focal 2 % off as EXIF, exactly, or nothing. error / sigma: root mean square; 1 or less is honest.
     """
     print(
         f"\n{f'lenses, {draws} draws':30s}"
-        + "".join(f"{c:>15s}" for c in ("found", "median error %", "told %", "error / told", "pose deg"))
+        + "".join(f"{c:>15s}" for c in ("found", "median error %", "sigma %", "error / sigma", "pose deg"))
     )
     rows = {"EXIF, 2 % off": [], "EXIF, exact": [], "nothing": []}
     for seed in range(draws):
         matches, rig = lens_pair(seed)
         focal, size = rig.cam1.focal, rig.cam1.size
         off = np.exp(np.random.default_rng(seed).normal(0, 0.02))
-        told = {"EXIF, 2 % off": off * focal, "EXIF, exact": focal, "nothing": None}
-        for name, f in told.items():
+        knowledge = {"EXIF, 2 % off": off * focal, "EXIF, exact": focal, "nothing": None}
+        for name, f in knowledge.items():
             prior = camera_for(Photo(np.zeros((size[1], size[0], 3), np.uint8)))
             if f is not None:
-                prior = told_exif(Rig(prior, prior), f / prior.focal).cam1
+                prior = exif_rig(Rig(prior, prior), f / prior.focal).cam1
             try:
                 view = estimate_two_view(matches, Rig(prior, prior), seed=0)
             except StereoError:
@@ -263,10 +263,10 @@ def lenses(draws: int):
             error = max(pose_errors(view.R, view.t, rig.R, rig.t).values())
             rows[name].append((found, np.log(view.rig.cam1.focal / focal), view.focal_sigma, error))
     for name, values in rows.items():
-        found, error, told, pose = np.array(values, float).T
+        found, error, sigma, pose = np.array(values, float).T
         found = found > 0
-        ratio = np.sqrt(np.mean((error[found] / told[found]) ** 2))
-        figures = 100 * np.median(np.abs(error[found])), 100 * np.median(told[found]), ratio, np.median(pose)
+        ratio = np.sqrt(np.mean((error[found] / sigma[found]) ** 2))
+        figures = 100 * np.median(np.abs(error[found])), 100 * np.median(sigma[found]), ratio, np.median(pose)
         print(f"{name:30s}{found.sum():15d}" + "".join(f"{f:15.3f}" for f in figures), flush=True)
 
 
@@ -329,9 +329,9 @@ def main():
         heading(f"{motion}, {arguments.draws} draws")
         rows = {name: [] for name in ESTIMATORS}
         for seed, matches, rig in synthetic(motion, arguments.draws):
-            told, truth = replace(rig, R=None, t=None), (rig.R, rig.t, rig.cam1.focal)
+            unposed, truth = replace(rig, R=None, t=None), (rig.R, rig.t, rig.cam1.focal)
             for name, estimate in ESTIMATORS.items():
-                rows[name].append(measure(estimate, matches, told, truth, 1.5, seed))
+                rows[name].append(measure(estimate, matches, unposed, truth, 1.5, seed))
         for name, values in rows.items():
             show(name, values)
 
@@ -339,25 +339,25 @@ def main():
 def real(arguments):
     knowledge = "K known", "focal unknown", "5 % long", "5 % short"
     data = Path(arguments.data)
-    all_rows = {(told, name): [] for told in knowledge for name in ESTIMATORS}
+    all_rows = {(known, name): [] for known in knowledge for name in ESTIMATORS}
     pairs = itertools.chain(fountain(data, arguments.max_size), lawn(data, arguments.max_size))
     for pair, matches, rig, prior, threshold in pairs:
         heading(f"{pair}, {len(matches)} matches")
         truth = rig.R, rig.t, rig.cam1.focal
-        givens = replace(rig, R=None, t=None), prior, told_exif(rig, 1.05), told_exif(rig, 0.95)
-        for told, given in zip(knowledge, givens, strict=True):
+        givens = replace(rig, R=None, t=None), prior, exif_rig(rig, 1.05), exif_rig(rig, 0.95)
+        for known, given in zip(knowledge, givens, strict=True):
             rows = {name: [] for name in ESTIMATORS}
             for seed in range(arguments.seeds):
                 shuffled = matches[np.random.default_rng(seed).permutation(len(matches))]
                 for name, estimate in ESTIMATORS.items():
                     rows[name].append(measure(estimate, shuffled, given, truth, threshold, seed))
             for name, values in rows.items():
-                show(f"{told}, {name}", values)
+                show(f"{known}, {name}", values)
                 if pair != "lawn":
-                    all_rows[told, name] += values
+                    all_rows[known, name] += values
     heading("fountain, all six pairs")
-    for (told, name), values in all_rows.items():
-        show(f"{told}, {name}", values)
+    for (known, name), values in all_rows.items():
+        show(f"{known}, {name}", values)
     if (data / "correspondences").is_dir():
         correspondences(data, arguments.seeds)
 

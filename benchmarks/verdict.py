@@ -4,7 +4,7 @@
 
 Good: the demo, rendered scenes in all poses, and with $STEREO3D_DATA the six pairs of the fountain, kermit, sceaux,
 lawn (without and with its rig), berlin, and the rectified scenes. Bad, made on the fly from one photo of each: the
-photo and its rotation homography K R K^-1, by several angles, K told right or wrong by several factors, with noise and
+photo and its rotation homography K R K^-1, by several angles, K right or wrong by several factors, with noise and
 saved as JPEG again; the homography of a plane; the photo saved again; two photos that have nothing to do with each
 other; pictures of noise. A line ends in WRONG where a bad pair has not its code, or a good pair an error.
 
@@ -60,7 +60,7 @@ def reduced(photo: Photo, size: int) -> Photo:
     return Photo(cv2.resize(photo.pixels, dsize=shape, interpolation=cv2.INTER_AREA), exif)
 
 
-def told(left: Photo, right: Photo) -> Rig:
+def rig_by_exif(left: Photo, right: Photo) -> Rig:
     return Rig(camera_for(left), camera_for(right))
 
 
@@ -80,7 +80,7 @@ def good_pairs(data: Path | None):
         }
     for name, paths in names.items():
         left, right = (read_photo(p) for p in paths)
-        yield name, left, right, told(left, right)
+        yield name, left, right, rig_by_exif(left, right)
         if name == "lawn":
             yield "lawn, its rig", left, right, read_rig(paths[0].parent / "rig.json", (left.size, right.size))
     for pose in (p for p in synthetic.POSES if p != "rotation"):
@@ -90,7 +90,7 @@ def good_pairs(data: Path | None):
         if (folder / "pair.json").exists():
             facts = json.loads((folder / "pair.json").read_text())
             left, right = (read_photo(folder / facts[side]) for side in ("left", "right"))
-            rig = told(left, right)
+            rig = rig_by_exif(left, right)
             yield f"rectified {folder.name}", left, right, replace(rig, R=np.eye(3), t=np.array([-1.0, 0, 0]))
 
 
@@ -120,7 +120,7 @@ def bad_pairs(data: Path | None, size: int, angles, factors):
         return Photo(cv2.imdecode(x, cv2.IMREAD_COLOR), photo.exif)
 
     for name, photo in bases.items():
-        rig = told(photo, photo)
+        rig = rig_by_exif(photo, photo)
         for angle, factor in itertools.product(angles, factors):
             K = rig.cam1.K * [[factor, 1, 1], [1, factor, 1], [1, 1, 1]]
             R = rotation_from_vector(np.radians(angle) * np.array([0.25, 0.95, 0.15]))
@@ -135,9 +135,9 @@ def bad_pairs(data: Path | None, size: int, angles, factors):
         again = warped(photo, np.eye(3), 1, 60)
         yield f"{name}, saved again", photo, again, rig, ("same_photo", "pure_rotation")
     for (a, left), (b, right) in itertools.combinations(bases.items(), 2):
-        yield f"{a} and {b}", left, right, told(left, right), ("few_matches", "no_overlap")
+        yield f"{a} and {b}", left, right, rig_by_exif(left, right), ("few_matches", "no_overlap")
     noise = [Photo(rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)) for _ in range(2)]
-    yield "noise", *noise, told(*noise), ("few_matches", "no_overlap", "few_features")
+    yield "noise", *noise, rig_by_exif(*noise), ("few_matches", "no_overlap", "few_features")
 
 
 # ------------------------------------------------------------------------------------------------------ the table
@@ -332,7 +332,9 @@ def main():
     parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
     parser.add_argument("--max-size", type=int, default=800, help="px, of the photos when matched")
     parser.add_argument("--angles", type=float, nargs="*", default=[2, 8, 15], help="degrees, of the turns")
-    parser.add_argument("--factors", type=float, nargs="*", default=[1, 0.7, 1.4], help="true focal over the told one")
+    parser.add_argument(
+        "--factors", type=float, nargs="*", default=[1, 0.7, 1.4], help="true focal length over the assumed one"
+    )
     parser.add_argument("--risk", action="store_true", help="error of the pose by what was said, instead")
     arguments = parser.parse_args()
     if arguments.risk:

@@ -84,7 +84,7 @@ REPEATED = 0.7  # share of places with a twin nearby: a shelf of folded laundry 
 EXPOSURE_NOTED = 1.5  # ratio of brightness that is reported
 MIN_MATCHES_OF_PHOTOS = 8  # with fewer the photos' exposures are not compared
 
-_NAMES = ("first", "second")
+PHOTO_NAMES = ("first", "second")
 
 
 def diagnose(matches: Matches, view: TwoView, rig: Rig, *, refined: TwoView | None = None) -> list[Finding]:
@@ -112,7 +112,7 @@ def diagnose(matches: Matches, view: TwoView, rig: Rig, *, refined: TwoView | No
     flat = [] if rig.posed else _flatness(view, rig, x1, x2, unit)
     findings = [*_overlap(matches, view), *flat]
     unsound = any(f.severity == "error" for f in findings)
-    findings += _cameras(view, refined or view, rig, x1, x2, unit, testable=not findings)
+    findings += camera_findings(view, refined or view, rig, x1, x2, unit, testable=not findings)
     findings += _baseline(view, x1, x2, unit)
     if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit)
@@ -368,9 +368,10 @@ def _arrangement(view: TwoView, x1: np.ndarray, x2: np.ndarray) -> list[Finding]
 # --------------------------------------------------------------------------------- findings of the cameras
 
 
-def _cameras(
+def camera_findings(
     view: TwoView, refined: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float, testable: bool
 ) -> list[Finding]:
+    """State the focal length, and whether the matches contradict it, the field of view or a lens without distortion."""
     camera = view.rig.cam1
     guess = camera.source == "prior" and not rig.posed and testable
     findings = [focal_finding(refined, focal_tilt(x1, x2, view) if guess else 0.0)]
@@ -500,7 +501,9 @@ def _one_exif(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray) -> list[F
     focal, k1 = freed_parameters(x1, x2, replace(view, rig=Rig(cams[which], cams[which])))
     if not _contradicted(focal, k1):
         return []
-    return [_implausible(focal, f"the one in the EXIF of the {_NAMES[which]} photo better, if one camera took both.")]
+    return [
+        _implausible(focal, f"the one in the EXIF of the {PHOTO_NAMES[which]} photo better, if one camera took both.")
+    ]
 
 
 # ---------------------------------------------------------------------------------- findings of the photos
@@ -553,12 +556,12 @@ def _blur(greys: Sequence[np.ndarray]) -> list[Finding]:
     apart = float(np.sqrt(blurs[worse] ** 2 - blurs[1 - worse] ** 2))
     if blurs[worse] <= BLUR and apart <= BLUR_APART:
         return []
-    than = f", those of the {_NAMES[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
+    than = f", those of the {PHOTO_NAMES[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
     return [
         Finding(
             "blur",
             "warning",
-            f"the {_NAMES[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
+            f"the {PHOTO_NAMES[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
             f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
             {"blur_px": blurs[worse], "apart_px": apart},
             "Hold the camera still and focus on the thing.",
@@ -576,7 +579,7 @@ def _noise(greys: Sequence[np.ndarray], focal_sought: bool) -> list[Finding]:
         Finding(
             "noise",
             "warning",
-            f"the {_NAMES[worse]} photo is noisy: {noises[worse]:.1f} grey levels of 255 (standard "
+            f"the {PHOTO_NAMES[worse]} photo is noisy: {noises[worse]:.1f} grey levels of 255 (standard "
             f"deviation) at {max(greys[worse].shape)} px; depth is rough{focal}.",
             {"noise_levels": noises[worse]},
             "More light or a lower ISO; photos of more pixels, which are averaged"
@@ -593,7 +596,7 @@ def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray]) -> list[Find
             Finding(
                 "bad_exposure",
                 "warning",
-                f"{100 * clipped[worse]:.0f} % of the {_NAMES[worse]} photo is black or white without detail.",
+                f"{100 * clipped[worse]:.0f} % of the {PHOTO_NAMES[worse]} photo is black or white without detail.",
                 {"clipped_share": clipped[worse]},
                 "Expose for the thing itself.",
             )
@@ -605,7 +608,7 @@ def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray]) -> list[Find
             Finding(
                 "bad_exposure",
                 "warning",
-                f"the {_NAMES[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
+                f"the {PHOTO_NAMES[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
                 "levels of 255 between its dark and its light.",
                 {"grey_range": ranges[worse]},
                 "More light, or a longer exposure.",

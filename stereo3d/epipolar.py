@@ -313,7 +313,7 @@ def sampson_residuals(
 
     r, z = np.empty((len(R), len(x1))), p @ lens_model.basis.T
     for k in range(len(R)):
-        Rk, tk, zk, focals, a, b = _arrays(R[k], t[k], z[k], lens_model.focals, x1, x2)
+        Rk, tk, zk, focals, a, b = contiguous(R[k], t[k], z[k], lens_model.focals, x1, x2)
         sampson_residuals_kernel(Rk, tk, zk, focals, a, b, r[k])
     return r
 
@@ -339,13 +339,13 @@ def sampson_jacobian(
 
     r, J = np.empty(len(x1)), np.empty((len(x1), 5 + len(p)))
     z, basis = lens_model.basis @ p, lens_model.basis
-    R, t, z, focals, x1, x2, basis = _arrays(R, t, z, lens_model.focals, x1, x2, basis)
+    R, t, z, focals, x1, x2, basis = contiguous(R, t, z, lens_model.focals, x1, x2, basis)
     sampson_jacobian_kernel(R, t, z, focals, x1, x2, basis, r, J)
     return r, J, tangent_basis(t)
 
 
-def _arrays(*arrays: ArrayLike) -> tuple[np.ndarray, ...]:
-    """For the kernels: contiguous, of float64."""
+def contiguous(*arrays: ArrayLike) -> tuple[np.ndarray, ...]:
+    """Return the arrays contiguous and of float64, as the kernels need them."""
     return tuple(np.ascontiguousarray(a, dtype=float) for a in arrays)
 
 
@@ -411,7 +411,7 @@ def adjust(
     weights = lens_model.prior_weight / lens_model.prior_sigma**2
     R, t, p = (np.array(a, dtype=float) for a in (R, t, p))
     cost = np.empty(len(R))
-    focals, x1, x2, basis, weights = _arrays(lens_model.focals, x1, x2, lens_model.basis, weights)
+    focals, x1, x2, basis, weights = contiguous(lens_model.focals, x1, x2, lens_model.basis, weights)
     problem = PoseProblem(focals, x1, x2, basis, weights, float(loss.sigma), float(loss.cut))
     adjust_poses(problem, R, t, p, max_steps, cost)
     return R, t, p, cost
@@ -620,7 +620,7 @@ def ransac_fundamental(
     T1, T2 = normalising_transform(x1), normalising_transform(x2)
     scale = np.sqrt(T1[0, 0] * T2[0, 0])
     T1, T2 = (np.diag([scale / T[0, 0], scale / T[0, 0], 1.0]) @ T for T in (T1, T2))
-    y1, y2 = _arrays(transform(T1, x1), transform(T2, x2))
+    y1, y2 = contiguous(transform(T1, x1), transform(T2, x2))
     scaled = scale * threshold
 
     def residuals(F: np.ndarray, which: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -629,7 +629,7 @@ def ransac_fundamental(
     def refined(F: np.ndarray, which: np.ndarray | slice, max_steps: int) -> np.ndarray:
         sigma = noise_of(residuals(F[None], which)[0], scaled)
         U, s, Vt = np.linalg.svd(F)
-        U, Vt, some1, some2 = _arrays(U, Vt, y1[which], y2[which])
+        U, Vt, some1, some2 = contiguous(U, Vt, y1[which], y2[which])
         problem = RankTwoProblem(some1, some2, float(sigma), float(min(4 * sigma, scaled)))
         return adjust_fundamental(problem, U, Vt, np.arctan2(s[1], s[0]), max_steps)
 
@@ -683,7 +683,7 @@ def ransac_essential(
     from .posefit import five_point as solve
     from .posefit import sampson_of_models
 
-    x1, x2, focals = _arrays(x1, x2, focals)
+    x1, x2, focals = contiguous(x1, x2, focals)
     y1, y2 = x1 / focals[0], x2 / focals[1]
     scale1, scale2 = np.array([focals[1], focals[1], 1.0]), np.array([focals[0], focals[0], 1.0])
     lens_model, none = pose_alone(focals), np.zeros((1, 0))
@@ -1132,14 +1132,14 @@ def centred_pixels(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> tuple[np.ndarray
     focals : (2,) float64
         px.
     """
-    x1, x2 = _within_reach(x1), _within_reach(x2)
+    x1, x2 = within_reach(x1), within_reach(x2)
     x1, x2 = (undistort(x, c.K, c.dist) * c.focal for x, c in ((x1, rig.cam1), (x2, rig.cam2)))
     index = np.flatnonzero(np.isfinite(x1).all(1) & np.isfinite(x2).all(1))
     return x1[index], x2[index], index, np.array([rig.cam1.focal, rig.cam2.focal])
 
 
-def _within_reach(x: np.ndarray) -> np.ndarray:
-    """The pixels, NaN where they are farther out than any photo reaches."""
+def within_reach(x: np.ndarray) -> np.ndarray:
+    """Return the pixels (N, 2), NaN where they are farther out than any photo reaches (`MAX_PIXEL`)."""
     x = np.asarray(x, dtype=float)
     return np.where(np.abs(x) < MAX_PIXEL, x, np.nan)
 
@@ -1179,7 +1179,7 @@ def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: flo
 def _classify(matches: Matches, rig: Rig, threshold: float) -> TwoView:
     """The rig's own pose, with the matches that agree with it."""
     assert rig.R is not None and rig.t is not None
-    pixels = _within_reach(matches.x1), _within_reach(matches.x2)
+    pixels = within_reach(matches.x1), within_reach(matches.x2)
     x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in zip(pixels, (rig.cam1, rig.cam2), strict=True))
     known = np.isfinite(x1).all(1) & np.isfinite(x2).all(1)
     F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, rig.R, rig.t)

@@ -1,4 +1,7 @@
-"""Kernels of the relative pose (numba): minimal samples, Sampson distances, robust least squares over pose and lens."""
+"""Kernels of the relative pose (numba): minimal solvers, Sampson distances, robust least squares over pose and lens.
+
+Matrices are written out in loops: numba compiles slices, reductions and products of small arrays ten times as slowly.
+"""
 
 from typing import NamedTuple
 
@@ -6,11 +9,10 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-# Written out in loops: numba compiles slices, reductions and products of small arrays ten times as slowly.
-
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _det3(M):
+    """The determinant of a (3, 3) matrix, or of the first three columns of a longer one."""
     return (
         M[0, 0] * (M[1, 1] * M[2, 2] - M[1, 2] * M[2, 1])
         - M[0, 1] * (M[1, 0] * M[2, 2] - M[1, 2] * M[2, 0])
@@ -32,11 +34,11 @@ def _polynomial(c, row, degree, x):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _roots_inside(c, degree, roots):
-    """Real roots in [-1, 1], ascending, of the polynomial c (ascending powers) -> how many; each simple root once.
+def _roots_in_unit_interval(c, degree, roots):
+    """Real roots in [-1, 1], ascending, of the polynomial c (ascending powers) -> their number; each simple root once.
 
-    Between neighbouring roots of the derivative a polynomial is monotonic: from the last derivative up, each interval
-    with a change of sign holds one root, found by Newton's steps that may not leave the interval, else by halving.
+    Between neighbouring roots of its derivative a polynomial is monotonic. From the last derivative up, each interval
+    with a change of sign holds one root, found by Newton steps, or by bisection where these leave the interval.
     """
     derivative = np.zeros((degree + 1, degree + 1))
     for k in range(degree + 1):
@@ -83,7 +85,23 @@ def _roots_inside(c, degree, roots):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def real_roots(c, degree, roots):
-    """All real roots of c[0] + ... + c[degree] x^degree -> how many; those beyond 1 are those of the reversed one."""
+    """c[0] + ... + c[degree] x^degree = 0: write all real roots into `roots` and return their number.
+
+    Roots with |x| > 1 are reciprocals of roots of the reversed polynomial.
+
+    Parameters
+    ----------
+    c : (degree + 1,) float64
+        Coefficients, ascending powers.
+    degree : int
+        Of the polynomial.
+    roots : (K,) float64
+        Output, K >= degree + 1.
+
+    Returns
+    -------
+    int
+    """
     scale = 0.0
     for k in range(degree + 1):
         scale = max(scale, abs(c[k]))
@@ -92,8 +110,8 @@ def real_roots(c, degree, roots):
     scaled, reversed_, far = np.empty(degree + 1), np.empty(degree + 1), np.empty(degree + 2)
     for k in range(degree + 1):
         scaled[k] = reversed_[degree - k] = c[k] / scale
-    count = _roots_inside(scaled, degree, roots)
-    many = _roots_inside(reversed_, degree, far)
+    count = _roots_in_unit_interval(scaled, degree, roots)
+    many = _roots_in_unit_interval(reversed_, degree, far)
     for k in range(many):
         if abs(far[k]) > 1e-8 and abs(far[k]) < 1.0 and count < len(roots):
             roots[count] = 1 / far[k]
@@ -103,9 +121,9 @@ def real_roots(c, degree, roots):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _null_space(A):
-    """Orthonormal rows N (n - m, n) with A N^T = 0 of A (m, n), m < n: Householder's reflections of A^T. A is lost.
+    """Orthonormal rows N (n - m, n) with A N^T = 0, A (m, n), m < n, by Householder reflections of A^T; destroys A.
 
-    No rows where A has not rank m.
+    No rows where the rank of A is below m.
     """
     m, n = A.shape
     factor, largest = np.zeros(m), 0.0
@@ -146,7 +164,7 @@ def _null_space(A):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _constraints(x1, x2, sample):
-    """Rows a with a . vec(F) = x2^T F x1 of one sample of (B,n,2): (n,9)."""
+    """Rows a with a . vec(F) = x2^T F x1, of one sample of x1, x2 (B, n, 2): (n, 9)."""
     A = np.empty((x1.shape[1], 9))
     for k in range(x1.shape[1]):
         u, v, s, t = x1[sample, k, 0], x1[sample, k, 1], x2[sample, k, 0], x2[sample, k, 1]
@@ -158,7 +176,22 @@ def _constraints(x1, x2, sample):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def seven_point(x1, x2):
-    """F (M,3,3) of unit norm of samples (B,7,2) in normalised pixels: det(F1 + a F2) = 0, up to three a sample."""
+    """det(F1 + a F2) = 0, a cubic in a: the real F of seven matches, up to three a sample.
+
+    Parameters
+    ----------
+    x1, x2 : (B, 7, 2) float64
+        Samples, normalised pixels.
+
+    Returns
+    -------
+    (M, 3, 3) float64
+        Of unit norm.
+
+    References
+    ----------
+    Hartley and Zisserman, Multiple View Geometry, 2004, section 11.1.2.
+    """
     out = np.empty((3 * len(x1), 3, 3))
     roots = np.empty(8)
     c = np.empty(4)
@@ -168,13 +201,13 @@ def seven_point(x1, x2):
         if len(N) == 0:
             continue
         # a cubic from its values at 0, 1, -1 and its leading coefficient
-        at0, last = _det3(_mixed(N, 1.0, 0.0)), _det3(_mixed(N, 0.0, 1.0))
-        plus, minus = _det3(_mixed(N, 1.0, 1.0)), _det3(_mixed(N, 1.0, -1.0))
+        at0, last = _det3(_combination(N, 1.0, 0.0)), _det3(_combination(N, 0.0, 1.0))
+        plus, minus = _det3(_combination(N, 1.0, 1.0)), _det3(_combination(N, 1.0, -1.0))
         c[0], c[2], c[3] = at0, 0.5 * (plus + minus) - at0, last
         c[1] = 0.5 * (plus - minus) - last
         for k in range(real_roots(c, 3, roots)):
             length = np.sqrt(1 + roots[k] ** 2)  # the null space is orthonormal
-            F = _mixed(N, 1 / length, roots[k] / length)
+            F = _combination(N, 1 / length, roots[k] / length)
             for i in range(3):
                 for j in range(3):
                     out[count, i, j] = F[i, j]
@@ -183,7 +216,8 @@ def seven_point(x1, x2):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mixed(N, a, b):
+def _combination(N, a, b):
+    """a N[0] + b N[1] as a (3, 3) matrix."""
     F = np.empty((3, 3))
     for i in range(9):
         F[i // 3, i % 3] = a * N[0, i] + b * N[1, i]
@@ -218,7 +252,8 @@ _CUBIC = [
 ]
 
 
-def _products(a, b, c):
+def _products(a: list, b: list, c: list) -> np.ndarray:
+    """Index in c of the product of each monomial of a with each of b, (len(a), len(b))."""
     return np.array([[c.index(tuple(i + j for i, j in zip(m, n, strict=True))) for n in b] for m in a])
 
 
@@ -228,21 +263,9 @@ _POWERS = np.array(_CUBIC)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _ten_cubics(E):
-    """det E = 0 and E E^T E = tr(E E^T) E / 2 as (10,20) coefficients; E (3,3,4) linear in x, y, z."""
+    """det E = 0 and E E^T E = tr(E E^T) E / 2 as (10, 20) coefficients; E (3, 3, 4) linear in x, y, z."""
     M = np.zeros((10, 20))
-    square = np.zeros((3, 3, 10))
-    for i in range(3):
-        for j in range(i, 3):
-            for k in range(3):
-                for a in range(4):
-                    for b in range(4):
-                        square[i, j, _TO_QUADRATIC[a, b]] += E[i, k, a] * E[j, k, b]
-            for q in range(10):
-                square[j, i, q] = square[i, j, q]
-    for q in range(10):
-        half = 0.5 * (square[0, 0, q] + square[1, 1, q] + square[2, 2, q])
-        for i in range(3):
-            square[i, i, q] -= half
+    square = _deviator(E)
     for i in range(3):
         for j in range(3):
             for k in range(3):
@@ -264,8 +287,27 @@ def _ten_cubics(E):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _deviator(E):
+    """E E^T - tr(E E^T) I / 2 as (3, 3, 10) quadratics."""
+    square = np.zeros((3, 3, 10))
+    for i in range(3):
+        for j in range(i, 3):
+            for k in range(3):
+                for a in range(4):
+                    for b in range(4):
+                        square[i, j, _TO_QUADRATIC[a, b]] += E[i, k, a] * E[j, k, b]
+            for q in range(10):
+                square[j, i, q] = square[i, j, q]
+    for q in range(10):
+        half = 0.5 * (square[0, 0, q] + square[1, 1, q] + square[2, 2, q])
+        for i in range(3):
+            square[i, i, q] -= half
+    return square
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _eliminate(M):
-    """Gauss and Jordan: the first ten columns become the unit matrix; False where that is not possible."""
+    """Gauss-Jordan elimination in place: the first ten columns become the unit matrix; False where M is singular."""
     n = len(M)
     for k in range(n):
         pivot = k
@@ -289,7 +331,7 @@ def _eliminate(M):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _hidden_z(M):
-    """(3,3,5): rows of polynomials in z that vanish on (x, y, 1), ascending powers; from the last six reduced rows."""
+    """Three rows of polynomials in z (3, 3, 5), ascending powers, that vanish on (x, y, 1), of the last six rows."""
     B = np.zeros((3, 3, 5))
     for r in range(3):
         e, f = 4 + 2 * r, 5 + 2 * r
@@ -304,7 +346,7 @@ def _hidden_z(M):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _det_of_polynomials(B):
-    """The determinant, of degree ten, of (3,3,5) polynomials."""
+    """The determinant (11,) of a matrix of polynomials B (3, 3, 5), ascending powers."""
     out, minor = np.zeros(11), np.empty(8)
     for i in range(3):
         j, k = (i + 1) % 3, (i + 2) % 3
@@ -321,7 +363,7 @@ def _det_of_polynomials(B):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _polish(cubics, w):
-    """Newton's steps (least squares) on the ten cubics at w = (x, y, z), in place -> largest |cubic| left, scaled."""
+    """Two Gauss-Newton steps on the ten cubics at w = (x, y, z), in place -> the largest |cubic| left, scaled."""
     value, powers = np.empty((20, 4)), np.ones((3, 4))
     f, A = np.empty((10, 4)), np.empty((3, 4))
     worst = np.inf
@@ -374,14 +416,27 @@ def _polish(cubics, w):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def five_point(y1, y2):
-    """E (M,3,3) of unit norm of samples (B,5,2), normalised camera coordinates: up to ten a sample.
+    """E = x E1 + y E2 + z E3 + E4 in the null space of the five equations: all real E, up to ten a sample.
 
-    E = x E1 + y E2 + z E3 + E4 in the null space of the five equations. Of the ten cubics in x, y, z the last six,
-    reduced, give three equations linear in x and y with polynomials in z; their determinant's real roots are z.
-    Source: Nister, An efficient solution to the five-point relative pose problem, 2004.
+    Of the ten cubics in x, y, z the last six, reduced, give three equations linear in x and y with polynomials in z;
+    the real roots of their determinant are z.
+
+    Parameters
+    ----------
+    y1, y2 : (B, 5, 2) float64
+        Samples, normalised camera coordinates.
+
+    Returns
+    -------
+    (M, 3, 3) float64
+        Of unit norm.
+
+    References
+    ----------
+    Nister, An efficient solution to the five-point relative pose problem, 2004.
     """
     out = np.empty((10 * len(y1), 3, 3))
-    roots, w, rows = np.empty(24), np.empty(3), np.empty((3, 3))
+    roots, w = np.empty(24), np.empty(3)
     count = 0
     for s in range(len(y1)):
         N = _null_space(_constraints(y1, y2, s))
@@ -397,22 +452,8 @@ def five_point(y1, y2):
         if not _eliminate(reduced):
             continue
         B = _hidden_z(reduced)
-        found = min(real_roots(_det_of_polynomials(B), 10, roots), 10)
-        for k in range(found):
-            z = roots[k]
-            for i in range(3):
-                for j in range(3):
-                    rows[i, j] = (((B[i, j, 4] * z + B[i, j, 3]) * z + B[i, j, 2]) * z + B[i, j, 1]) * z + B[i, j, 0]
-            best = 0.0  # (x, y, 1) is perpendicular to the rows: the cross product with the largest last coordinate
-            for i in range(3):
-                j = (i + 1) % 3
-                c = rows[i, 0] * rows[j, 1] - rows[i, 1] * rows[j, 0]
-                if abs(c) > best:
-                    best = abs(c)
-                    w[0] = (rows[i, 1] * rows[j, 2] - rows[i, 2] * rows[j, 1]) / c
-                    w[1] = (rows[i, 2] * rows[j, 0] - rows[i, 0] * rows[j, 2]) / c
-            w[2] = z
-            if best == 0.0 or not _polish(cubics, w) < 1e-6:
+        for k in range(min(real_roots(_det_of_polynomials(B), 10, roots), 10)):
+            if not _solve_for_xy(B, roots[k], w) or not _polish(cubics, w) < 1e-6:
                 continue
             length = np.sqrt(w[0] ** 2 + w[1] ** 2 + w[2] ** 2 + 1)  # the null space is orthonormal
             for i in range(3):
@@ -421,6 +462,28 @@ def five_point(y1, y2):
                     out[count, i, j] = e / length
             count += 1
     return out[:count]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _solve_for_xy(B, z, w):
+    """w = (x, y, z) with B(z) (x, y, 1) = 0; False where there is none.
+
+    (x, y, 1) is perpendicular to the rows: the cross product of two with the largest last coordinate.
+    """
+    rows = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            rows[i, j] = (((B[i, j, 4] * z + B[i, j, 3]) * z + B[i, j, 2]) * z + B[i, j, 1]) * z + B[i, j, 0]
+    best = 0.0
+    for i in range(3):
+        j = (i + 1) % 3
+        c = rows[i, 0] * rows[j, 1] - rows[i, 1] * rows[j, 0]
+        if abs(c) > best:
+            best = abs(c)
+            w[0] = (rows[i, 1] * rows[j, 2] - rows[i, 2] * rows[j, 1]) / c
+            w[1] = (rows[i, 2] * rows[j, 0] - rows[i, 0] * rows[j, 2]) / c
+    w[2] = z
+    return best > 0.0
 
 
 # ---------------------------------------------------------------------------------------------- Sampson distances
@@ -443,12 +506,12 @@ def sampson_of_models(F, x1, x2):
     """
     r = np.empty((len(F), len(x1)))
     for m in range(len(F)):
-        _sampson_of_one(F[m], x1, x2, r[m])
+        sampson_of_one(F[m], x1, x2, r[m])
     return r
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sampson_of_one(F, x1, x2, r):
+def sampson_of_one(F, x1, x2, r):
     """r (N,) of one model."""
     a, b, c = F[0, 0], F[0, 1], F[0, 2]
     d, e, f = F[1, 0], F[1, 1], F[1, 2]
@@ -462,7 +525,7 @@ def _sampson_of_one(F, x1, x2, r):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sampson_slope(F, u1, v1, u2, v2, slope):
+def sampson_slope(F, u1, v1, u2, v2, slope):
     """r = e / n of one match, and slope = dr/dF (3, 3) -> r, 1 / n, r / n, l1, l2.
 
     e = h2^T F h1, h = (u, v, 1), n = |grad e|, l2 = F h1 and l1 = F^T h2 (first two coordinates):
@@ -482,7 +545,7 @@ def _sampson_slope(F, u1, v1, u2, v2, slope):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _along(slope, dF, J, n):
+def along_parameters(slope, dF, J, n):
     """J[n, k] = sum of dr/dF * dF/dk for each of the first parameters."""
     for k in range(len(dF)):
         dr = 0.0
@@ -496,7 +559,7 @@ def _along(slope, dF, J, n):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _times(A, B):
+def matmul3(A, B):
     """A B of (3, 3) matrices."""
     C = np.empty((3, 3))
     for i in range(3):
@@ -506,7 +569,7 @@ def _times(A, B):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cross(t):
+def cross_matrix(t):
     """[t]x."""
     W = np.zeros((3, 3))
     W[0, 1], W[0, 2], W[1, 2] = -t[2], t[1], -t[0]
@@ -515,13 +578,13 @@ def _cross(t):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rotation(w):
+def rotation_kernel(w):
     """R = exp([w]x), by Rodrigues."""
     angle = np.sqrt(w[0] ** 2 + w[1] ** 2 + w[2] ** 2)
     a = np.sin(angle) / angle if angle > 1e-12 else 1.0
     b = 0.5 * (np.sin(0.5 * angle) / (0.5 * angle)) ** 2 if angle > 1e-12 else 0.5
-    W = _cross(w)
-    R = _times(W, W)
+    W = cross_matrix(w)
+    R = matmul3(W, W)
     for i in range(3):
         for j in range(3):
             R[i, j] = a * W[i, j] + b * R[i, j] + (1.0 if i == j else 0.0)
@@ -596,7 +659,7 @@ def sampson_residuals_kernel(R, t, z, focals, x1, x2, r):
         Output.
     """
     g1, g2 = np.exp(-z[0]) / focals[0], np.exp(-z[5]) / focals[1]
-    F = _in_pixels(_times(_cross(t), R), g1, g2)
+    F = _in_pixels(matmul3(cross_matrix(t), R), g1, g2)
     for n in range(len(x1)):
         u1, v1, _, _, _ = _undistort(x1[n, 0] - z[1], x1[n, 1] - z[2], z[3], z[4], focals[0])
         u2, v2, _, _, _ = _undistort(x2[n, 0] - z[6], x2[n, 1] - z[7], z[8], z[9], focals[1])
@@ -611,7 +674,7 @@ def sampson_jacobian_kernel(R, t, z, focals, x1, x2, basis, r, J):
     """J = dr/d(w, s, p) under R <- exp([w]x) R, t <- t + s tangents, z <- z + basis p.
 
     F is linear in everything but the principal point and the distortion, which move the points instead:
-    dr/du1 = l1 / n - r F^T l2 / n^2 (`_sampson_slope` has the letters).
+    dr/du1 = l1 / n - r F^T l2 / n^2 (`sampson_slope` has the letters).
 
     Parameters
     ----------
@@ -623,13 +686,13 @@ def sampson_jacobian_kernel(R, t, z, focals, x1, x2, basis, r, J):
         Outputs.
     """
     g1, g2 = np.exp(-z[0]) / focals[0], np.exp(-z[5]) / focals[1]
-    F, dF = _in_pixels(_times(_cross(t), R), g1, g2), _pose_slopes(R, t, g1, g2)
+    F, dF = _in_pixels(matmul3(cross_matrix(t), R), g1, g2), _pose_slopes(R, t, g1, g2)
     slope, lens = np.empty((3, 3)), np.empty(10)
     for n in range(len(x1)):
         ideal1 = _undistort(x1[n, 0] - z[1], x1[n, 1] - z[2], z[3], z[4], focals[0])
         ideal2 = _undistort(x2[n, 0] - z[6], x2[n, 1] - z[7], z[8], z[9], focals[1])
-        r[n], per_n, r_per_n, l1, l2 = _sampson_slope(F, ideal1[0], ideal1[1], ideal2[0], ideal2[1], slope)
-        _along(slope, dF, J, n)
+        r[n], per_n, r_per_n, l1, l2 = sampson_slope(F, ideal1[0], ideal1[1], ideal2[0], ideal2[1], slope)
+        along_parameters(slope, dF, J, n)
         if basis.shape[1] == 0:
             continue
         _focal_slopes(slope, F, lens)
@@ -654,8 +717,8 @@ def _pose_slopes(R, t, g1, g2):
     for k in range(5):
         for i in range(3):
             axis[i] = tangents[k - 3, i] if k > 2 else 1.0 if i == k else 0.0
-        turned = _times(_cross(axis), R)
-        part = _in_pixels(turned if k > 2 else _times(_cross(t), turned), g1, g2)
+        turned = matmul3(cross_matrix(axis), R)
+        part = _in_pixels(turned if k > 2 else matmul3(cross_matrix(t), turned), g1, g2)
         for i in range(3):
             for j in range(3):
                 dF[k, i, j] = part[i, j]
@@ -939,7 +1002,7 @@ def _pose_move(state, step, moved):
         moved[9 + i] /= np.sqrt(length)
     for k in range(len(state) - 12):
         moved[12 + k] = state[12 + k] + step[5 + k]
-    _store(_times(_rotation(step), _matrix(state, 0)), moved, 0)
+    _store(matmul3(rotation_kernel(step), _matrix(state, 0)), moved, 0)
 
 
 # ------------------------------------------------------------------------------- problem: matrix of rank 2
@@ -983,12 +1046,12 @@ def _diagonal(a, b):
 def _rank2_matrix(state):
     """F of the state."""
     D = _diagonal(np.cos(state[18]), np.sin(state[18]))
-    return _times(_matrix(state, 0), _times(D, _matrix(state, 9)))
+    return matmul3(_matrix(state, 0), matmul3(D, _matrix(state, 9)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _rank2_cost(problem, state, r):
-    _sampson_of_one(_rank2_matrix(state), problem.x1, problem.x2, r)
+    sampson_of_one(_rank2_matrix(state), problem.x1, problem.x2, r)
     return _loss(r, problem.sigma, problem.cut)
 
 
@@ -997,8 +1060,8 @@ def _rank2_linearise(problem, state, r, J, A, b):
     F, dF, slope = _rank2_matrix(state), _rank2_slopes(state), np.empty((3, 3))
     x1, x2 = problem.x1, problem.x2
     for n in range(len(x1)):
-        r[n] = _sampson_slope(F, x1[n, 0], x1[n, 1], x2[n, 0], x2[n, 1], slope)[0]
-        _along(slope, dF, J, n)
+        r[n] = sampson_slope(F, x1[n, 0], x1[n, 1], x2[n, 0], x2[n, 1], slope)[0]
+        along_parameters(slope, dF, J, n)
     _normal_equations(r, J, problem.sigma, problem.cut, A, b)
 
 
@@ -1011,13 +1074,13 @@ def _rank2_slopes(state):
     for k in range(7):
         for i in range(3):
             axis[i] = 1.0 if i == k % 3 else 0.0
-        W = _cross(axis)
+        W = cross_matrix(axis)
         if k < 3:
-            part = _times(_times(U, W), _times(D, Vt))
+            part = matmul3(matmul3(U, W), matmul3(D, Vt))
         elif k < 6:
-            part = _times(_times(U, D), _times(W, Vt))
+            part = matmul3(matmul3(U, D), matmul3(W, Vt))
         else:
-            part = _times(U, _times(dD, Vt))
+            part = matmul3(U, matmul3(dD, Vt))
         for i in range(3):
             for j in range(3):
                 dF[k, i, j] = part[i, j]
@@ -1026,6 +1089,6 @@ def _rank2_slopes(state):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _rank2_move(state, step, moved):
-    _store(_times(_matrix(state, 0), _rotation(step)), moved, 0)
-    _store(_times(_rotation(step[3:6]), _matrix(state, 9)), moved, 9)
+    _store(matmul3(_matrix(state, 0), rotation_kernel(step)), moved, 0)
+    _store(matmul3(rotation_kernel(step[3:6]), _matrix(state, 9)), moved, 9)
     moved[18] = state[18] + step[6]

@@ -1,4 +1,4 @@
-"""What is told of a pair: good ones pass, each way of failing has its name."""
+"""Findings: good pairs pass, each way of failing has its name."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def guessed(rig: Rig, factor: float) -> Rig:
     return Rig(*cams)
 
 
-def told(matches, rig) -> dict[str, Finding]:
+def findings_of(matches, rig) -> dict[str, Finding]:
     """Findings by code, of the pair as the whole run would see it."""
     findings = diagnose(matches, estimate_two_view(matches, rig), rig)
     for finding in findings:
@@ -56,8 +56,8 @@ def shot(scene, **options):
 @pytest.mark.parametrize("motion", GOOD)
 def test_good_pairs_have_no_warning(motion):
     matches, rig = synthetic.random_two_view(300, seed=2, motion=motion, noise=0.3, outliers=0.2)
-    assert severities(told(matches, unposed(rig))) == {"info"}
-    assert severities(told(matches, rig)) == {"info"}
+    assert severities(findings_of(matches, unposed(rig))) == {"info"}
+    assert severities(findings_of(matches, rig)) == {"info"}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_good_pairs_have_no_warning(motion):
 )
 def test_good_scenes_have_no_error(scene, pose):
     matches, rig = shot(scene, pose=pose)
-    findings = told(matches, unposed(rig))
+    findings = findings_of(matches, unposed(rig))
     assert "error" not in severities(findings)
     assert not {"no_overlap", "pure_rotation", "unstable_pose"} & set(findings)
 
@@ -102,13 +102,13 @@ def test_a_pure_rotation_is_an_error_whatever_the_focal(factor):
     ):
         true = rig.cam1.focal
         rig = unposed(rig) if factor is None else guessed(rig, factor)
-        findings = told(matches, rig)
+        findings = findings_of(matches, rig)
         assert findings["pure_rotation"].severity == "error"
         numbers = findings["pure_rotation"].numbers
         assert numbers["parallax_px"] < 1.5 and numbers["homography_share"] > 0.95
         if factor is None:
             assert findings["small_baseline"].severity == "warning"
-        # the focal that makes the parallax go away is the true one; a turn may have told it with the pose already
+        # the focal that makes the parallax go away is the true one; a turn may have determined it with the pose already
         focal = estimate_two_view(matches, rig).rig.cam1.focal
         assert numbers["focal_factor"] * focal / true == pytest.approx(1, abs=0.1)
 
@@ -117,22 +117,22 @@ def test_a_pure_rotation_is_an_error_whatever_the_focal(factor):
 def test_a_pure_rotation_is_recognised_beside_wrong_matches(seed):
     """A wrong match may lie on its epipolar line: among some 150 inliers of a turn there is often one."""
     matches, rig = synthetic.random_two_view(300, seed=seed, motion="rotation", noise=0.3, outliers=0.1)
-    assert told(matches, unposed(rig))["pure_rotation"].severity == "error"
+    assert findings_of(matches, unposed(rig))["pure_rotation"].severity == "error"
 
 
 @pytest.mark.parametrize("seed", [0, 3, 5])
-def test_one_plane_is_told_and_fatal_where_two_motions_explain_it(seed):
+def test_one_plane_is_reported_and_fatal_where_two_motions_explain_it(seed):
     """A warning must mean something: where no second motion is found the one that is found is right."""
     matches, rig = synthetic.random_two_view(300, seed=seed, motion="planar", noise=0.3, outliers=0.1)
     view = estimate_two_view(matches, unposed(rig))
-    findings = told(matches, unposed(rig))
+    findings = findings_of(matches, unposed(rig))
     wrong = g.angle_deg(view.t, rig.t)
     assert "pure_rotation" not in findings
     if findings["flat_scene"].severity == "error":
         assert findings["flat_scene"].numbers["rival_deg"] > 10
     else:
         assert wrong < 2
-    known = told(matches, rig)  # with a known pose a plane is as good as anything
+    known = findings_of(matches, rig)  # with a known pose a plane is as good as anything
     assert "warning" not in severities(known) and "error" not in severities(known)
 
 
@@ -141,29 +141,29 @@ def test_one_plane_is_fatal_with_a_guessed_focal():
         synthetic.random_two_view(300, seed=5, motion="planar", noise=0.3, outliers=0.1),
         shot("plane"),
     ):
-        findings = told(matches, guessed(rig, 1.2))
+        findings = findings_of(matches, guessed(rig, 1.2))
         assert findings["flat_scene"].severity == "error" and "pure_rotation" not in findings
         assert findings["flat_scene"].numbers["turn_px"] > 5, "no turn explains it, whatever the focal"
 
 
-def test_a_small_baseline_is_told_with_its_angle():
+def test_a_small_baseline_is_reported_with_its_angle():
     matches, rig = shot("slanted", pose="rectified", baseline=0.012)
-    findings = told(matches, unposed(rig))
+    findings = findings_of(matches, unposed(rig))
     finding = findings["small_baseline"]
     assert finding.severity == "warning" and f"{finding.numbers['angle_deg']:.2f} degrees" in finding.message
     # the angle between rays to points some 2 m away, 12 mm apart
     assert 0.2 < finding.numbers["angle_deg"] < 0.6
-    assert "small_baseline" not in told(*shot("slanted", pose="rectified"))
+    assert "small_baseline" not in findings_of(*shot("slanted", pose="rectified"))
 
 
-def test_a_large_baseline_is_told():
+def test_a_large_baseline_is_reported():
     rng = np.random.default_rng(6)
     _, rig = synthetic.random_two_view(8, seed=6)
     R = g.rotation_from_vector(np.radians([0, -50.0, 0]))
     X = rng.uniform(-1, 1, (200, 3)) + [0, 0, 5]
     t = np.array([0, 0, 5.0]) - R @ np.array([0, 0, 5.0])  # 50 degrees about the middle of the points
     matches = Matches(g.project(X, rig.cam1.K), g.project(X, rig.cam2.K, R, t), np.ones(200, np.float32))
-    finding = told(matches, unposed(rig))["large_baseline"]
+    finding = findings_of(matches, unposed(rig))["large_baseline"]
     assert finding.severity == "warning" and finding.numbers["angle_deg"] == pytest.approx(50, abs=3)
 
 
@@ -188,18 +188,18 @@ def test_random_matches_have_no_overlap(n):
     assert "many_outliers" in findings
 
 
-def test_many_outliers_are_told():
+def test_many_outliers_are_reported():
     for share, severity in ((0.6, "info"), (0.8, "warning")):
         matches, rig = synthetic.random_two_view(600, seed=8, noise=0.3, outliers=share)
-        finding = told(matches, unposed(rig))["many_outliers"]
+        finding = findings_of(matches, unposed(rig))["many_outliers"]
         assert finding.severity == severity
         assert finding.numbers["inlier_share"] == pytest.approx(1 - share, abs=0.03)
 
 
-def test_swapped_photos_are_told():
+def test_swapped_photos_are_reported():
     for motion, swapped in (("sideways", False), ("swapped", True)):
         matches, rig = synthetic.random_two_view(150, seed=9, motion=motion, noise=0.3)
-        findings = told(matches, unposed(rig))
+        findings = findings_of(matches, unposed(rig))
         assert ("swapped" in findings) == swapped
         if swapped:
             assert findings["swapped"].severity == "info" and findings["swapped"].numbers["camera2_x"] < -0.9
@@ -208,17 +208,17 @@ def test_swapped_photos_are_told():
 # ---------------------------------------------------------------------------------------------- the cameras
 
 
-def test_where_the_focal_came_from_is_told():
+def test_where_the_focal_came_from_is_reported():
     matches, rig = synthetic.random_two_view(300, seed=10, motion="sideways", noise=0.3)
-    known = told(matches, unposed(rig))["focal"]
+    known = findings_of(matches, unposed(rig))["focal"]
     assert known.severity == "info" and "1200 px, given (synthetic)" in known.message
     level = synthetic.render("slanted", size=(320, 240), supersample=1)
     flat = synthetic.exact_matches(level, 300, noise=0.1)
-    guess = told(flat, guessed(level.rig, 1.0))
+    guess = findings_of(flat, guessed(level.rig, 1.0))
     assert guess["focal_unknown"].severity == "warning" and "a guess" in guess["focal_unknown"].message
     assert "focal" not in guess
     matches, rig = synthetic.random_two_view(300, seed=10, motion="converging", noise=0.3)
-    found = told(matches, guessed(rig, 1.2))["focal"]
+    found = findings_of(matches, guessed(rig, 1.2))["focal"]
     assert found.numbers["focal1_px"] == pytest.approx(1200, rel=0.03)
     assert "estimated from the two photos" in found.message
 
@@ -308,15 +308,15 @@ def test_the_spread_of_the_direction_is_that_of_repeated_estimates():
     """Standard error against the scatter over fresh noise."""
     clean, rig = synthetic.random_two_view(120, seed=16, motion="converging")
     rng = np.random.default_rng(16)
-    directions, told_spread = [], []
+    directions, sigmas = [], []
     for _ in range(25):
         noisy = Matches(*(x + rng.normal(0, 0.5, x.shape) for x in (clean.x1, clean.x2)), clean.score)
         view = estimate_two_view(noisy, unposed(rig))
         directions.append(view.t)
-        told_spread.append(diagnosis.direction_sigma_deg(noisy.x1[view.inliers], noisy.x2[view.inliers], view))
+        sigmas.append(diagnosis.direction_sigma_deg(noisy.x1[view.inliers], noisy.x2[view.inliers], view))
     error = np.array([g.angle_deg(t, rig.t) for t in directions])
     measured = np.sqrt((error**2).mean())
-    assert np.median(told_spread) == pytest.approx(measured, rel=0.4)  # 25 draws of two components: 14 %
+    assert np.median(sigmas) == pytest.approx(measured, rel=0.4)  # 25 draws of two components: 14 %
 
 
 # ------------------------------------------------------------------------------------- lens, turns, rivals, movers
@@ -330,7 +330,7 @@ def stepped(X, rig, R, t, noise=0.3, seed=0):
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.0, 1.7])
 def test_the_turn_that_explains_all_has_the_true_focal(factor):
-    """x2 ~ K R K^-1 x1 exactly, with K told wrong by a factor: residual 0 and that factor; not so a plane."""
+    """x2 ~ K R K^-1 x1 exactly, with K wrong by a factor: residual 0 and that factor; not so a plane."""
     _, rig = synthetic.random_two_view(8, seed=17)
     rng = np.random.default_rng(17)
     x1 = rng.uniform(0, 1200, (200, 2))
@@ -384,7 +384,7 @@ def test_points_on_a_critical_surface_do_not_see_a_change_of_the_motion():
     assert seen[0] < 1e-4 < 0.05 < seen[1]
 
 
-def test_weak_geometry_is_told_where_the_pose_is_wrong_and_not_where_it_is_right():
+def test_weak_geometry_is_reported_where_the_pose_is_wrong_and_not_where_it_is_right():
     """A warning must mean something: its pairs have the larger errors."""
     _, rig = synthetic.random_two_view(8, seed=0)
     R = g.rotation_from_vector(np.radians([1, -3, 2]))
@@ -409,13 +409,15 @@ def test_a_focal_that_the_matches_contradict(factor):
     matches, rig = synthetic.random_two_view(400, seed=19, motion="converging", noise=0.3)
     wrong = guessed(rig, factor)
     wrong = Rig(*(replace(c, source="given") for c in (wrong.cam1, wrong.cam2)))
-    findings = told(matches, wrong)
+    findings = findings_of(matches, wrong)
     assert ("focal_implausible" in findings) == (factor != 1)
     if factor != 1:
         assert findings["focal_implausible"].severity == "warning"
         assert findings["focal_implausible"].numbers["focal_factor"] == pytest.approx(1 / factor, rel=0.05)
     assert "lens_distortion" not in findings
-    field = told(matches, Rig(*(replace(c, K=c.K * [[20, 1, 1], [1, 20, 1], [1, 1, 1]]) for c in (rig.cam1, rig.cam2))))
+    field = findings_of(
+        matches, Rig(*(replace(c, K=c.K * [[20, 1, 1], [1, 20, 1], [1, 1, 1]]) for c in (rig.cam1, rig.cam2)))
+    )
     assert field["focal_implausible"].numbers["field_deg"] < 10
 
 
@@ -433,9 +435,9 @@ def test_the_exif_of_one_photo_alone_may_be_wrong(factor, zoom, which):
     found = {f.code: f for f in diagnose(matches, view, rig)}
     assert ("focal_implausible" in found) == (abs(factor - 1) > 0.1)
     if abs(factor - 1) > 0.1:
-        told = found["focal_implausible"]
-        assert told.severity == "warning" and ("first", "second")[which] in told.message
-        assert told.numbers["focal_factor"] == pytest.approx(1 / factor, rel=0.1)
+        finding = found["focal_implausible"]
+        assert finding.severity == "warning" and ("first", "second")[which] in finding.message
+        assert finding.numbers["focal_factor"] == pytest.approx(1 / factor, rel=0.1)
 
 
 @pytest.mark.parametrize("k1", [-0.12, 0.0, 0.1])
@@ -445,7 +447,7 @@ def test_a_bent_lens_is_suspected(k1):
     lens = np.array([k1, 0, 0, 0])
     bent = (g.project(g.hom(g.undistort(x, rig.cam1.K)), rig.cam1.K, dist=lens) for x in (matches.x1, matches.x2))
     bent = Matches(*(x + rng.normal(0, 0.3, x.shape) for x in bent), matches.score)
-    findings = told(bent, unposed(rig))
+    findings = findings_of(bent, unposed(rig))
     assert ("lens_distortion" in findings) == (k1 != 0)
     if k1:
         finding = findings["lens_distortion"]
@@ -454,28 +456,28 @@ def test_a_bent_lens_is_suspected(k1):
         assert finding.severity == "info" and finding.numbers["corner_px"] == pytest.approx(expected, rel=0.5)
 
 
-def test_a_thing_that_moved_is_told_and_scattered_outliers_are_not():
+def test_a_thing_that_moved_is_reported_and_scattered_outliers_are_not():
     matches, rig = synthetic.random_two_view(500, seed=21, motion="sideways", noise=0.3)
     scattered, _ = synthetic.random_two_view(500, seed=21, motion="sideways", noise=0.3, outliers=0.3)
-    assert "moving_objects" not in told(scattered, unposed(rig))
+    assert "moving_objects" not in findings_of(scattered, unposed(rig))
     inside = np.all(np.abs(matches.x1 - [800, 500]) < 220, axis=1)
     x2 = matches.x2.copy()
     x2[inside] = matches.x1[inside] + [40, 120]
-    findings = told(Matches(matches.x1, x2, matches.score), unposed(rig))
+    findings = findings_of(Matches(matches.x1, x2, matches.score), unposed(rig))
     numbers = findings["moving_objects"].numbers
     assert inside.sum() >= 25 and numbers["matches"] == pytest.approx(inside.sum(), rel=0.35)
     assert abs(numbers["x"] - 800) < 120 and abs(numbers["y"] - 500) < 120
 
 
-def test_turned_photos_and_photos_of_different_scale_are_told():
+def test_turned_photos_and_photos_of_different_scale_are_reported():
     matches, rig = synthetic.random_two_view(300, seed=22, motion="turned", noise=0.3)
-    finding = told(matches, unposed(rig))["turned"]
+    finding = findings_of(matches, unposed(rig))["turned"]
     assert finding.severity == "info" and abs(finding.numbers["roll_deg"]) == pytest.approx(90, abs=8)
     rng = np.random.default_rng(22)
     _, rig = synthetic.random_two_view(8, seed=22)
     X = rng.uniform(-1, 1, (300, 3)) + [0, 0, 8]
     R = g.rotation_from_vector(np.radians([1, -6, 2]))
-    findings = told(stepped(X, rig, R, -R @ np.array([0.8, 0.1, 4.6])), unposed(rig))
+    findings = findings_of(stepped(X, rig, R, -R @ np.array([0.8, 0.1, 4.6])), unposed(rig))
     assert findings["different_scale"].numbers["scale"] == pytest.approx(8 / 3.4, rel=0.15)
     assert findings["different_scale"].severity == "warning" and "second photo" in findings["different_scale"].message
 
@@ -493,13 +495,13 @@ def photo_codes(left, right, matches) -> dict[str, Finding]:
     return {f.code: f for f in diagnosis.photo_findings(left, right, matches)}
 
 
-def test_good_photos_have_nothing_to_tell(photos):
+def test_good_photos_have_no_finding(photos):
     pair, matches = photos
     assert photo_codes(pair.left, pair.right, matches) == {}
 
 
 @pytest.mark.parametrize("kind", ["focus", "shake"])
-def test_blur_is_told(photos, kind):
+def test_blur_is_reported(photos, kind):
     import cv2
 
     pair, matches = photos
@@ -509,7 +511,7 @@ def test_blur_is_told(photos, kind):
     assert finding.severity == "warning" and "second photo" in finding.message
 
 
-def test_unequal_blur_is_told_where_equal_blur_is_not(photos):
+def test_unequal_blur_is_reported_where_equal_blur_is_not(photos):
     """1.4 px: of both photos it costs half of the depth's precision, of one alone four fifths."""
     import cv2
 
@@ -559,7 +561,7 @@ def test_texture_is_no_noise():
     assert diagnosis.noise_level(np.zeros((10, 500), np.uint8)) == diagnosis.noise_level(np.full((99, 99), 255)) == 0
 
 
-def test_noise_is_told(photos):
+def test_noise_is_reported(photos):
     pair, matches = photos
     rng = np.random.default_rng(5)
     for sigma, sought, known in ((3, False, False), (10, True, False), (20, True, True)):
@@ -568,22 +570,22 @@ def test_noise_is_told(photos):
         )
         for focal_sought, wanted in ((True, sought), (False, known)):
             findings = diagnosis.photo_findings(pair.left, right, matches, focal_sought=focal_sought)
-            told = [f for f in findings if f.code == "noise"]
-            assert len(told) == wanted, (sigma, focal_sought)
-            if told:
-                assert told[0].severity == "warning" and "second photo" in told[0].message
-                assert ("focal" in told[0].message) == ("--focal-35mm" in told[0].advice) == focal_sought
+            noise = [f for f in findings if f.code == "noise"]
+            assert len(noise) == wanted, (sigma, focal_sought)
+            if noise:
+                assert noise[0].severity == "warning" and "second photo" in noise[0].message
+                assert ("focal" in noise[0].message) == ("--focal-35mm" in noise[0].advice) == focal_sought
 
 
 @pytest.mark.real_data
-def test_real_photos_have_no_noise_to_tell(shared_data):
+def test_real_photos_have_no_noise(shared_data):
     """Cloth and leaves all over, and the photos of an old compact camera."""
     scenes = [shared_data / "disparity" / s / "left.png" for s in ("Cloth1", "Aloe_half", "cones", "Dolls", "tsukuba")]
     for path in [*scenes, shared_data / "photos" / "kermit" / "kermit001.jpg"]:
         assert diagnosis.noise_level(diagnosis.reduced_grey(read_photo(path), 1600)[0]) < 1, path.name
 
 
-def test_exposure_is_told(photos):
+def test_exposure_is_reported(photos):
     pair, matches = photos
     dark = Photo((pair.left.pixels * 0.45).astype(np.uint8))
     finding = photo_codes(dark, pair.right, matches)["different_exposure"]
@@ -594,7 +596,7 @@ def test_exposure_is_told(photos):
     assert finding.severity == "warning" and finding.numbers["clipped_share"] == pytest.approx(white, abs=0.03)
 
 
-def test_a_photo_almost_without_contrast_is_told(photos):
+def test_a_photo_almost_without_contrast_is_reported(photos):
     pair, matches = photos
     dim = Photo((pair.right.pixels * 0.1).astype(np.uint8))
     found = photo_codes(pair.left, dim, matches)
@@ -604,7 +606,7 @@ def test_a_photo_almost_without_contrast_is_told(photos):
     assert finding.numbers["grey_range"] == pytest.approx(0.1 * whole, abs=3)
 
 
-def test_a_pattern_that_repeats_is_told(photos):
+def test_a_pattern_that_repeats_is_reported(photos):
     pair, matches = photos
     tile = pair.left.pixels[100:148, 200:248]
     pattern = Photo(np.tile(tile, (10, 14, 1))[:480, :640])

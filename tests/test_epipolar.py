@@ -261,7 +261,7 @@ def test_the_essential_matrix_is_constrained_in_camera_coordinates():
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
-def test_cheirality_picks_the_true_one_of_four(motion):
+def test_cheirality_picks_the_true_pose_of_four(motion):
     matches, rig = synthetic.random_two_view(30, seed=5, motion=motion)
     y1, y2 = normalised(matches, rig)
     E = g.essential_from_pose(rig.R, rig.t)
@@ -409,6 +409,71 @@ def test_residuals_with_a_lens_are_those_of_its_camera():
     assert np.allclose(np.abs(r[0]), np.abs(g.sampson(F, *y)), rtol=1e-6)
 
 
+def test_kernels_of_the_sampson_distance_are_those_of_numpy():
+    from stereo3d.posefit import sampson_of_models
+
+    rng = np.random.default_rng(23)
+    F, x1, x2 = rng.normal(size=(4, 3, 3)), rng.normal(size=(30, 2)), rng.normal(size=(30, 2))
+    assert np.allclose(sampson_of_models(F, x1, x2), g.sampson(F, x1, x2), rtol=1e-12)
+
+
+def test_the_derivatives_of_a_matrix_of_rank_two_are_those_of_central_differences():
+    from stereo3d import posefit
+
+    rng = np.random.default_rng(24)
+    x1, x2 = rng.normal(size=(2, 25, 2))
+    problem = posefit.RankTwoProblem(x1, x2, 0.5, 2.0)
+    U, Vt = (g.rotation_from_vector(v) for v in rng.normal(size=(2, 3)))
+    state, moved = np.concatenate([U.ravel(), Vt.ravel(), [0.4]]), np.empty(19)
+    r, J, A, b = np.empty(25), np.empty((25, 7)), np.empty((7, 7)), np.empty(7)
+    posefit._rank2_linearise(problem, state, r, J, A, b)
+    F = U @ np.diag([np.cos(0.4), np.sin(0.4), 0]) @ Vt
+    assert np.allclose(r, g.sampson(F, x1, x2), rtol=1e-10)
+    weight = epipolar.soft_truncated(r, 0.5, 2.0)[1] / 0.5**2
+    assert np.allclose(A, np.einsum("ni,n,nj->ij", J, weight, J)) and np.allclose(b, J.T @ (weight * r))
+    for k, step in enumerate(1e-6 * np.eye(7)):
+        ends = []
+        for s in (step, -step):
+            posefit._rank2_move(state, s, moved)
+            rest = moved[:9].reshape(3, 3) @ np.diag([np.cos(moved[18]), np.sin(moved[18]), 0])
+            ends.append(g.sampson(rest @ moved[9:18].reshape(3, 3), x1, x2))
+        assert np.allclose((ends[0] - ends[1]) / 2e-6, J[:, k], rtol=1e-5, atol=1e-6)
+
+
+def test_the_kernels_damped_step_is_the_solution_of_its_equations():
+    from stereo3d.posefit import _damped_step
+
+    J = np.random.default_rng(25).normal(size=(20, 6))
+    A, b = J.T @ J, J.T @ np.ones(20)
+    for damping in (0.0, 0.3):
+        assert np.allclose(_damped_step(A, b, damping), -np.linalg.solve(A + damping * np.diag(np.diag(A)), b))
+    assert np.array_equal(_damped_step(np.full((2, 2), np.nan), np.ones(2), 1.0), [0, 0])
+
+
+def test_the_null_space_and_the_cubics_of_five_points_are_those_of_numpy():
+    from stereo3d import posefit
+
+    rng = np.random.default_rng(26)
+    A = rng.normal(size=(5, 9))
+    N = posefit._null_space(A.copy())
+    assert np.allclose(N @ N.T, np.eye(4), atol=1e-13) and np.abs(A @ N.T).max() < 1e-13
+    assert posefit._null_space(np.vstack([A[:4], A[0] + A[1]])).shape == (0, 9)
+    E = rng.normal(size=(3, 3, 4))
+    x, y, z = w = rng.normal(size=3)
+    monomials = np.prod(w ** np.array(posefit._CUBIC), 1)
+    M = E @ np.array([x, y, z, 1])
+    expected = [*(M @ M.T @ M - 0.5 * np.trace(M @ M.T) * M).ravel(), np.linalg.det(M)]
+    assert np.allclose(posefit._ten_cubics(E) @ monomials, expected, atol=1e-12)
+
+
+def test_infinite_and_huge_residuals_cost_the_most_without_a_warning():
+    r = np.array([0.0, 1.0, -1e3, 1e200, -np.inf, np.finfo(float).max])
+    with np.errstate(all="raise", under="ignore"):
+        rho, weight = epipolar.soft_truncated(r, 0.5, 2.0)
+    assert rho[0] == 0 and weight[0] == pytest.approx(1, abs=1e-3)
+    assert np.allclose(rho[2:], -np.log(np.exp(-8.0) / (1 + np.exp(-8.0)))) and (weight[2:] == 0).all()
+
+
 def test_soft_truncated_is_a_parabola_that_ends_flat():
     r = np.linspace(-8, 8, 401)
     rho, weight = epipolar.soft_truncated(r, 1.5, 4.0)
@@ -540,7 +605,7 @@ def test_inliers_are_those_near_their_epipolar_line_and_before_both_cameras():
     assert np.array_equal(view.inliers, near & front)
 
 
-def test_what_meets_behind_the_cameras_is_no_inlier():
+def test_matches_that_meet_behind_the_cameras_are_no_inliers():
     """Matches on their epipolar lines whose rays meet behind: the pixels of points at negative depth."""
     matches, rig = synthetic.random_two_view(100, seed=11, motion="converging")
     X = g.hom(g.undistort(matches.x1[:20], rig.cam1.K)) * -7.0
@@ -552,7 +617,7 @@ def test_what_meets_behind_the_cameras_is_no_inlier():
         assert view.inliers[20:].all() and not view.inliers[:20].any()
 
 
-def test_what_meets_behind_does_not_pull_at_the_pose():
+def test_matches_that_meet_behind_do_not_pull_at_the_pose():
     """Forward motion: of wrong matches near their lines half meet behind a camera. Beside the fit that trusts them."""
     with_them, without = [], []
     for seed in range(8):
@@ -684,23 +749,23 @@ def test_a_focal_is_not_looked_for_where_it_is_given():
 @pytest.mark.parametrize("factor", [0.95, 1.05])
 def test_a_focal_of_exif_moves_to_the_truth_where_the_photos_turn(factor):
     matches, rig = synthetic.random_two_view(400, seed=17, motion="converging", noise=0.3, outliers=0.2)
-    told = guessed(rig, factor)
-    told = Rig(*(replace(c, source="exif", source_detail="EXIF") for c in (told.cam1, told.cam2)))
-    view = epipolar.estimate_two_view(matches, told)
+    exif = guessed(rig, factor)
+    exif = Rig(*(replace(c, source="exif", source_detail="EXIF") for c in (exif.cam1, exif.cam2)))
+    view = epipolar.estimate_two_view(matches, exif)
     assert view.rig.cam1.focal == pytest.approx(1200, rel=0.02) and view.rig.cam1.source == "exif"
     assert "moved by" in view.rig.cam1.source_detail and view.rig.cam1.source_detail.startswith("EXIF; ")
     assert view.focal_sigma < 0.04  # never less sure than EXIF alone
-    given = Rig(*(replace(c, source="given") for c in (told.cam1, told.cam2)))
+    given = Rig(*(replace(c, source="given") for c in (exif.cam1, exif.cam2)))
     wrong = epipolar.estimate_two_view(matches, given)
     assert max(pose_errors(view.R, view.t, rig)) < 0.5 * max(pose_errors(wrong.R, wrong.t, rig))
 
 
-def test_what_contradicts_exif_by_far_leaves_it_as_it_is():
+def test_matches_that_contradict_exif_by_far_leave_it_as_it_is():
     matches, rig = synthetic.random_two_view(300, seed=18, motion="converging", noise=0.3)
-    told = guessed(rig, 1.3)
-    told = Rig(*(replace(c, source="exif") for c in (told.cam1, told.cam2)))
-    view = epipolar.estimate_two_view(matches, told)
-    assert view.rig.cam1 is told.cam1 and view.focal_sigma == pytest.approx(0.04)
+    exif = guessed(rig, 1.3)
+    exif = Rig(*(replace(c, source="exif") for c in (exif.cam1, exif.cam2)))
+    view = epipolar.estimate_two_view(matches, exif)
+    assert view.rig.cam1 is exif.cam1 and view.focal_sigma == pytest.approx(0.04)
 
 
 def test_two_focals_centre_and_distortion_are_found_with_the_pose():
