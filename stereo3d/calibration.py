@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import re
+import typing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 DIAGONAL_35MM = math.hypot(36, 24)  # mm: 43.267
 FOCAL_35MM_RANGE = (8.0, 1200.0)  # mm: from a fisheye to the longest lens sold; outside it the entry is a fault
-FOV_RANGE = (0.5, 170.0)  # degrees: what a pinhole camera can be told to have
+FOV_RANGE = (0.5, 170.0)  # degrees: horizontal field of view that a pinhole camera can have
 
 # mm of 35 mm film: photos without EXIF mostly went through a messenger, and so were taken by a phone, whose main camera
 # has 24 to 28 mm; compact cameras and kit lenses start there and go to 35 and more. 28 mm is off by less than a fifth
@@ -57,11 +58,11 @@ def camera_for(
     2. EXIF: the 35 mm equivalent by the diagonal, f = f35 hypot(W, H) / 43.267; else focal length times focal-plane
        resolution; else focal length times the crop factor of the camera's sensor, by `lensfunpy` if it is installed.
        The equivalent goes first because it follows digital zoom, which the other two do not; a disagreement of more
-       than 10 % with the focal plane is told;
+       than 10 % with the focal plane is noted in source_detail;
     3. a prior: 28 mm equivalent.
 
-    An EXIF value that means less than 8 or more than 1200 mm equivalent is ignored, and told. A picture that is no
-    longer of the proportions that EXIF states is taken for the largest crop that fits; smaller crops cannot be seen.
+    An EXIF value of less than 8 or more than 1200 mm equivalent is ignored, and source_detail says so. A picture of other
+    proportions than EXIF states is taken for the largest crop that fits; smaller crops cannot be detected.
 
     Camera.source is "given", "exif" or "prior"; source_detail says in words what was read.
     Raises StereoError("bad_option") for a given value without sense or more than one of them.
@@ -96,7 +97,7 @@ def camera_for(
     return _pinhole(f, "; ".join([detail, *ignored]), photo.size, source)
 
 
-def _real(name: str, value: object) -> float:
+def _real(name: str, value: typing.Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -105,7 +106,7 @@ def _real(name: str, value: object) -> float:
 
 def _pinhole(f: float, detail: str, size: tuple[int, int], source: str) -> Camera:
     K = np.array([[f, 0, (size[0] - 1) / 2], [0, f, (size[1] - 1) / 2], [0, 0, 1]])
-    return Camera(K, tuple(size), np.zeros(0), source, detail)
+    return Camera(K, (size[0], size[1]), np.zeros(0), source, detail)
 
 
 def _given_focal(given: dict[str, float], size: tuple[int, int]) -> tuple[float, str]:
@@ -524,7 +525,7 @@ def _read_kitti(text: str, names=None) -> Rig:
                 poses = [_decompose_projection(_matrix(numbers(key), (3, 4), key), key) for key in keys]
                 sizes = [numbers(s) if (s := f"S_rect_0{i}") in entries else None for i in (first, second)]
                 cams = [_camera(K, size, None, key) for (K, _, _), size, key in zip(poses, sizes, keys, strict=True)]
-                return _posed(*cams, *_relative(*(pose[1:] for pose in poses)), "m")
+                return _posed(cams[0], cams[1], *_relative(*(pose[1:] for pose in poses)), "m")
     raise _bad(
         "has no pair of projection matrices: neither P2 and P3 nor P0 and P1",
         "KITTI's form has lines P0: to P3: or P_rect_00: to P_rect_03:, of 12 numbers each.",
@@ -760,7 +761,7 @@ def _read_colmap(text: str, names=None) -> Rig:
             raise _bad(f"has a quaternion of length {np.linalg.norm(pose[:4]):.4g} for {name}; it must be 1")
         found.append(cameras[number])
         poses.append((rotation_from_quaternion(pose[:4]), pose[4:]))
-    return _posed(*found, *_relative(*poses), None)
+    return _posed(found[0], found[1], *_relative(*poses), None)
 
 
 def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
@@ -960,7 +961,7 @@ def _rig_of_entries(entries: dict) -> Rig:
             size = (width, height)
         dist = found.get(("dist", side), found.get(("dist", 0)))
         cameras.append(_camera(K, size, dist, keys.get(("K", side)) or keys[("K", 0)]))
-    return _posed(*cameras, found.get(("R", 0)), found.get(("t", 0)), _unit(entries))
+    return _posed(cameras[0], cameras[1], found.get(("R", 0)), found.get(("t", 0)), _unit(entries))
 
 
 def _unit(entries: dict) -> str | None:
@@ -1094,7 +1095,7 @@ def write_rig(path: str | os.PathLike, rig: Rig) -> Path:
     `read_rig` gives the same numbers back, bit for bit. Raises StereoError("unwritable").
     """
     data = _entries_of(rig.cam1, "1") | _entries_of(rig.cam2, "2")
-    if rig.posed:
+    if rig.R is not None and rig.t is not None:
         data |= {"R": rig.R.tolist(), "T": [[float(x)] for x in rig.t], "unit": rig.unit}
     return _write_json(path, data)
 

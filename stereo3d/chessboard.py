@@ -3,7 +3,7 @@
 import glob
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -916,7 +916,7 @@ def pair_by_name(left: list, right: list, *, among: tuple | None = None) -> list
 # ------------------------------------------------------------------------------------------ in words
 
 
-def describe(found: CameraCalibration | RigCalibration, missing: list[str] = ()) -> list[str]:
+def describe(found: CameraCalibration | RigCalibration, missing: Sequence[str] = ()) -> list[str]:
     """What was found, in lines to print. missing: photos in which no board was found."""
     lines = [f"warning: no board was found in {name}." for name in missing]
     lines += [f"warning: {f.message} {f.advice}" for f in found.findings if f.severity == "warning"]

@@ -208,8 +208,9 @@ def match_features(
     if found is None:
         with ThreadPoolExecutor(2) as pool:
             find = partial(detect_features, method=method, max_size=max_size, **options)
-            found = tuple(pool.map(find, (left, right)))
-    one, two = found
+            one, two = pool.map(find, (left, right))
+    else:
+        one, two = found
     for name, x in (("first", one.x), ("second", two.x)):
         if len(x) < 20:
             raise StereoError(
@@ -221,7 +222,7 @@ def match_features(
     band = None
     if view is not None:
         cams = view.rig.cam1, view.rig.cam2
-        ideal = [ideal_pixels(f.x, c.K, c.dist) for f, c in zip(found, cams, strict=True)]
+        ideal = [ideal_pixels(f.x, c.K, c.dist) for f, c in zip((one, two), cams, strict=True)]
         tolerance = GUIDE_PX * max(1.0, max(max(left.size), max(right.size)) / max_size)
         band = np.ascontiguousarray(view.F), *ideal, tolerance
         ratio = max(ratio, GUIDE_RATIO)

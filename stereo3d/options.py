@@ -156,9 +156,7 @@ def check_options(owner: str, known: Mapping[str, Option], given: Mapping[str, A
     return checked
 
 
-_BOOLEANS: dict[str, bool] = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
-    ("false", "no", "off", "0"), False
-)
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def _converted(option: Option, value: Any) -> Any:

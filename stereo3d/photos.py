@@ -42,7 +42,7 @@ RAW_SUFFIXES = (
     ".x3f",
 )
 
-# First bytes by which a damaged file is still told from one that never was a picture.
+# First bytes by which a damaged picture is distinguished from a file that never was one.
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG", "PNG"),
@@ -302,7 +302,7 @@ def _facts(tags) -> dict:
 
 
 def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] | None:
-    """Where gravity points to in the upright photo's axes (x right, y down, z forward), of unit length; None: not told.
+    """Where gravity points to in the upright photo's axes (x right, y down, z forward), of unit length; None: unknown.
 
     - Apple's maker note, AccelerationVector: gravity in the axes of the phone seen from its screen (x right, y up, z
       towards the user). The sensor's own picture is the one with the phone's top to the left, so (x, y, z) of the
@@ -321,11 +321,11 @@ def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] |
     pitch = _number(details.get(0x9405))
     if pitch is None:
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-        told = re.search(
+        entry = re.search(
             r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
             xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp),
         )
-        pitch = float(told[1]) if told and told[1].count(".") < 2 and told[1].strip("+-.") else None
+        pitch = float(entry[1]) if entry and entry[1].count(".") < 2 and entry[1].strip("+-.") else None
     if pitch is None or not -90 <= pitch <= 90:
         return None
     return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
