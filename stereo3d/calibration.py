@@ -61,7 +61,8 @@ def camera_for(
        than 10 % with the focal plane is noted in source_detail;
     3. a prior: 28 mm equivalent.
 
-    An EXIF value of less than 8 or more than 1200 mm equivalent is ignored, and source_detail says so. A picture of other
+    An EXIF value of less than 8 or more than 1200 mm equivalent is ignored, and source_detail says so. A picture
+    of other
     proportions than EXIF states is taken for the largest crop that fits; smaller crops cannot be detected.
 
     Camera.source is "given", "exif" or "prior"; source_detail says in words what was read.
