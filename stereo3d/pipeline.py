@@ -55,10 +55,10 @@ from .records import (
     Matches,
     Mesh,
     Photo,
-    PointsBetween,
     RectifiedPair,
     Rig,
     RightViewPixels,
+    RightViewPoints,
     TwoView,
 )
 from .rectification import disparity_range, rectify
@@ -314,7 +314,7 @@ class Result:
     relative_sigma: float
     verdict: str
     summary: str
-    between: PointsBetween | None = None
+    between: RightViewPoints | None = None
 
     @property
     def unit(self) -> str:

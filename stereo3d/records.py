@@ -410,7 +410,7 @@ class RightViewPixels(_Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PointsBetween(_Record):
+class RightViewPoints(_Record):
     """Points between two neighbouring pixels of a row of the point map, measured in the second photo.
 
     A surface steep to the first photo's line of sight covers more pixels of the second photo than of the first.

@@ -7,7 +7,7 @@ import numpy as np
 
 from .geometry import essential_from_pose, fold_radius, intersect_rays, norms, rotation_from_vector, undistort
 from .options import Range, check_options, options_of
-from .records import Camera, DisparityMap, PointsBetween, RectifiedPair, RightViewPixels, TwoView
+from .records import Camera, DisparityMap, RectifiedPair, RightViewPixels, RightViewPoints, TwoView
 
 STRIP_ROWS = 32  # rows triangulated at a time: their arrays stay in the processor's cache
 DISPARITY_STEP = 0.05  # px: step of the finite difference dz/dd
@@ -118,7 +118,7 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     return points, sigma
 
 
-def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: TwoView) -> PointsBetween:
+def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: TwoView) -> RightViewPoints:
     """Triangulate the matches that `fusion.fuse` found between two pixels of a row.
 
     Parameters
@@ -132,7 +132,7 @@ def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: Two
 
     Returns
     -------
-    PointsBetween
+    RightViewPoints
         The points whose sigma is at most MAX_RELATIVE_SIGMA of their distance.
     """
     x, row, disparity, match_sigma = between.x, between.row, between.disparity, between.sigma
@@ -142,7 +142,7 @@ def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: Two
     points, sigma = _intersect((row, x, x - disparity, match_sigma), pair.map1, pair.map2, view)
     after = row * pair.map1.shape[1] + x.astype(np.int64)
     kept = sigma <= MAX_RELATIVE_SIGMA * norms(points)
-    return PointsBetween(points[kept], sigma[kept], after[kept], -view.R.T @ view.t)
+    return RightViewPoints(points[kept], sigma[kept], after[kept], -view.R.T @ view.t)
 
 
 def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 from stereo3d.errors import StereoError
 from stereo3d.geometry import project, rotation_from_vector, scale_K, vertex_normals
 from stereo3d.mesh import MESHERS, build_mesh, texture_mesh
-from stereo3d.mesh.build import NOTHING_BETWEEN, SMOOTHING, SMOOTHING_STEPS, noise
-from stereo3d.mesh.methods import Sheet
-from stereo3d.mesh.visible import nearest
+from stereo3d.mesh.build import NO_RIGHT_VIEW_POINTS, SMOOTHING, SMOOTHING_STEPS, noise
+from stereo3d.mesh.methods import PointGrid
+from stereo3d.mesh.visible import depth_buffer
 from stereo3d.preview import bilinear, render
 from stereo3d.records import Camera, Mesh, Photo, Rig, TwoView
 
@@ -192,7 +192,7 @@ def test_a_floor_running_away_is_whole_near_and_far(method):
     assert np.median(distance(mesh.vertices[near])) < 0.01
 
 
-def test_noise_is_told_from_jumps_by_sigma():
+def test_sigma_separates_noise_from_discontinuities():
     """A short baseline: neighbours differ by more than any slope, yet it is one wall."""
     points, sigma = with_noise(rays() * 5.0, sigma_px=0.3, focal_baseline=50.0)
     whole, shredded = (build_mesh(points, sigma=s, method="grid", faces=0) for s in (sigma, 0 * sigma))
@@ -203,7 +203,7 @@ def test_noise_is_told_from_jumps_by_sigma():
 
 
 def thin(points, sigma, step):
-    few = Sheet(points, sigma, np.zeros(sigma.shape, bool), 80.0, NOTHING_BETWEEN).thinned(step)
+    few = PointGrid(points, sigma, np.zeros(sigma.shape, bool), 80.0, NO_RIGHT_VIEW_POINTS).thinned(step)
     return few.points, few.sigma
 
 
@@ -228,7 +228,7 @@ def test_thinned_points_stay_on_the_plane_and_off_the_jump(step):
 def test_a_large_map_is_thinned_first_and_stays_on_the_surface(method, monkeypatch):
     points, off = sphere_before_wall()
     whole = build_mesh(points, method=method, faces=9000, sigma=1e-4 * points[..., 2])
-    monkeypatch.setattr("stereo3d.mesh.build.MOST_PIXELS", points[..., 0].size // 4)
+    monkeypatch.setattr("stereo3d.mesh.build.MAX_PIXELS", points[..., 0].size // 4)
     monkeypatch.setattr("stereo3d.mesh.build.PIXELS_PER_FACE", 2)
     thinned = build_mesh(points, method=method, faces=9000, sigma=1e-4 * points[..., 2])
     asked_for_more = build_mesh(points, method=method, faces=points[..., 0].size, sigma=1e-4 * points[..., 2])
@@ -329,8 +329,9 @@ def test_rows_that_share_the_photo_s_pixels_are_smoothed_as_far_as_others():
     a, b = u / 500, v / 500
     w = (1 + 0.1 * a - 0.2 * b) / 4
     points = np.stack([a, b, np.ones_like(a)], -1) / (w * (1 + 0.01 * of_photo))[..., None]
-    sheet = Sheet(points, 0.01 * np.linalg.norm(points, axis=-1), np.zeros(w.shape, bool), 80.0, NOTHING_BETWEEN)
-    error = sheet.smoothed(SMOOTHING, SMOOTHING_STEPS).points[..., 2] * w - 1
+    sigma = 0.01 * np.linalg.norm(points, axis=-1)
+    noisy = PointGrid(points, sigma, np.zeros(w.shape, bool), 80.0, NO_RIGHT_VIEW_POINTS)
+    error = noisy.smoothed(SMOOTHING, SMOOTHING_STEPS).points[..., 2] * w - 1
     near, far = (np.sqrt((error[:, some] ** 2).mean()) for some in (slice(20), slice(100, None)))
     assert far < 0.01 / 5
     assert near < 1.6 * far
@@ -402,7 +403,7 @@ def test_an_open_box_keeps_its_sides_and_its_rim(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_only_holes_that_look_like_noise_are_filled_and_they_are_told(method):
+def test_only_holes_that_look_like_noise_are_filled_and_their_sigma_is_nan(method):
     """A speck in a wall is filled; a large hole is not, nor one over the sphere's rim, unless all are to close."""
     points, distance = sphere_before_wall()
     sigma = 1e-4 * points[..., 2]
@@ -419,7 +420,7 @@ def test_only_holes_that_look_like_noise_are_filled_and_they_are_told(method):
     closed = build_mesh(holed, sigma=np.where(speck | large | edge, np.nan, sigma), method=method, close=True)
 
     def surface(mesh):  # (H,W): is there any at the pixel
-        return nearest(project(mesh.vertices, K), mesh.vertices[:, 2], mesh.faces, *SIZE) > 0
+        return depth_buffer(project(mesh.vertices, K), mesh.vertices[:, 2], mesh.faces, *SIZE) > 0
 
     assert surface(mesh)[speck].mean() > 0.95 and surface(mesh)[hole(60, 160, 15)].mean() < 0.05
     assert surface(closed)[speck | large].mean() > 0.95 and surface(closed)[hole(x, y, 3)].mean() > 0.5
@@ -610,7 +611,7 @@ def two_views(gain=(1.0, 1.0, 1.0)):
     wall = np.array([[x, y, 6.6 + 1e-3 * x] for x in (-4.0, 4.0) for y in (-2.6, 2.6)])
     grid = 40
 
-    def sheet(corners):
+    def patch(corners):
         s, r = np.meshgrid(np.linspace(0, 1, grid), np.linspace(0, 1, grid))
         a, b, c, d = corners[0], corners[1], corners[2], corners[3]
         s, r = s[..., None], r[..., None]
@@ -619,7 +620,7 @@ def two_views(gain=(1.0, 1.0, 1.0)):
     i = np.arange(grid * grid).reshape(grid, grid)
     quads = i[:-1, :-1].ravel(), i[1:, :-1].ravel(), i[1:, 1:].ravel(), i[:-1, 1:].ravel()
     faces = np.concatenate([np.stack([quads[0], quads[1], quads[2]], -1), np.stack([quads[0], quads[2], quads[3]], -1)])
-    vertices = np.concatenate([sheet(wall), sheet(side)])
+    vertices = np.concatenate([patch(wall), patch(side)])
     mesh = Mesh(vertices, np.concatenate([faces, faces + grid * grid]).astype(np.int32))
 
     def paint(X):  # smooth in space

@@ -1,9 +1,9 @@
 """Point map -> triangle mesh -> textured mesh.
 
-The point map is a grid of rays of camera 1 with a range on each. Two neighbours belong to one surface unless the step
-between them is too steep to be a slope *and* too large to be noise (`sheet.held`); everything here that averages,
-joins, fills or trims asks that one question. What every mesher needs is done here once: smoothing along the surface,
-filling of holes, dropping of specks, simplification (`Sheet`, `build_mesh`); a mesher makes triangles of it.
+The point map holds a range along each ray of camera 1. Two neighbours lie on one surface unless the step between them
+is too steep for a slope *and* too large for noise (`same_surface`); averaging, triangulation, hole filling and trimming
+all use this test. `build_mesh` does what every mesher needs: smoothing along the surface, filling of holes, removal of
+islands; a mesher makes triangles of the `PointGrid`.
 """
 
 from .build import build_mesh

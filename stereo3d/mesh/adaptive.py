@@ -82,7 +82,7 @@ def error_at(err, y, x, half):
     return MUST_SPLIT
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def state_at_apex(cell, triangle):
     """The state of the cell at the apex of a triangle, inside the triangle."""
     py, px, qy, qx, ry, rx = triangle
@@ -92,7 +92,7 @@ def state_at_apex(cell, triangle):
     return cell_state(cell, ry - (dy < 0), rx - (dx < 0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def states_of_halves(cell, halves, triangle, my, mx):
     """The states of both halves of a triangle, split at m; BROKEN for both if either must be split.
 
@@ -163,7 +163,7 @@ def distance_to_plane(points, triangle, pitch, cap):
     return np.float32(largest)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def triangle_error(points, triangle, halves, states, pitch, cap):
     """The error of a triangle and of all inside it, MUST_SPLIT or NO_TRIANGLE.
 
@@ -358,7 +358,7 @@ def triangulate_broken_cells(view1, view2, cell, after, tangent, out):
             if cell[y, x] != BROKEN:
                 continue
             a = y * W + x
-            if len(after):
+            if has_points(after, a) or has_points(after, a + W):
                 for k in range(2):
                     length[k] = write_chain(view2, W * (h + 1), a + k * W, after, tangent, chain[k])
                 if length[0] > 2 or length[1] > 2:
@@ -366,6 +366,13 @@ def triangulate_broken_cells(view1, view2, cell, after, tangent, out):
                     continue
             n = triangulate_square(view1, (a, a + 1, a + W + 1, a + W), tangent, out, n)
     return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def has_points(after, at):
+    """True if pixel `at` is in the sorted list `after`."""
+    i = np.searchsorted(after, at)
+    return i < len(after) and after[i] == at
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

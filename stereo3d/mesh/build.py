@@ -1,4 +1,4 @@
-"""`build_mesh`: what every mesher needs before and after it makes its triangles."""
+"""`build_mesh`: smoothing and hole filling, one of the meshers, removal of islands."""
 
 import logging
 import math
@@ -10,17 +10,19 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry import all_channels, norms
 from ..options import Range, check_options, choose, options_of
-from ..records import Mesh, PointsBetween
-from .methods import MESHERS, Sheet
+from ..records import Mesh, RightViewPoints
+from .methods import MESHERS, PointGrid
 
 logger = logging.getLogger(__name__)
 
-# A point map of more pixels than both of these is thinned first: no triangle shows what its single pixels hold.
-MOST_PIXELS, PIXELS_PER_FACE = 4_000_000, 8
-SMOOTHING = 2  # radius of the windows, 5 x 5 points of the map
-# How many px apart these are, and the share of sigma^2 that is taken for noise: the first two windows are wider than
-# the one that a matcher decides by (7 px), within which errors are alike, but see relief that is none. Chosen on four
-# rendered pairs and five real ones alike, by what neighbouring points differ by from the truth.
+# A point map larger than both limits is thinned first: its triangles cannot show single pixels.
+MAX_PIXELS = 4_000_000
+PIXELS_PER_FACE = 8
+MAD_TO_SIGMA = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+SMOOTHING = 2  # radius of the smoothing windows: 5 x 5 points
+# (px between the points of a window, share of sigma^2 that is noise), applied in turn. The first two windows are wider
+# than a matching window (7 px), within which errors are correlated. Measured on four rendered and five real pairs, by
+# the error of depth differences between neighbouring points.
 SMOOTHING_STEPS = ((9, 0.25), (3, 0.25), (1, 1.0))
 
 
@@ -28,7 +30,7 @@ def build_mesh(
     points: np.ndarray,
     *,
     sigma: np.ndarray | None = None,
-    between: PointsBetween | None = None,
+    between: RightViewPoints | None = None,
     method: str = "grid",
     faces: Annotated[int, Range(0)] = 500_000,
     max_angle: Annotated[float, Range(0, 90)] = 80.0,
@@ -38,23 +40,48 @@ def build_mesh(
     smooth: bool = True,
     **options,
 ) -> Mesh:
-    """A triangle mesh through a point map, by one of `MESHERS`.
+    """A triangle mesh through a point map, by one of `MESHERS`, without texture.
 
-    points: (H,W,3) in the frame of camera 1, NaN = unknown, on the grid of a picture taken from its origin (turned
-    against the photo or not).  sigma: (H,W) standard deviation of each point along its ray, same units; None: taken
-    from the point map itself (`noise`).  between: points that only the second photo saw finely enough, between two
-    pixels of a row.  faces: at most so many triangles; 0: as many as there are. Maps of more than MOST_PIXELS, and of
-    more than PIXELS_PER_FACE for each of these, are thinned first (`sheet.means`).  max_angle: degrees between the
-    surface's normal and the line of sight up to which a step is a slope.  holes: those up to this radius, as a share of
-    the longer side of the map, are filled where the surface around them is one; close: every hole that known points
-    enclose is.  islands: pieces smaller than this share of the largest are left out, by the area they cover in the
-    photo.  smooth: along the surface, as far as sigma explains the scatter (`sheet.planes`).  options: of the method.
+    Faces are counter-clockwise seen from the camera, all vertices are in use, and each edge bounds at most two faces.
 
-    Returns a Mesh without texture: faces counter-clockwise seen from the camera, vertices all in use, each edge in at
-    most two faces; sigma (V,) as given for the points, NaN at vertices that lie in a filled hole. facts:
-    `simplification_px`, the farthest that simplification moved the surface (in pixels of the map, seen square-on at
-    that distance), `holes_filled`, `islands_dropped`, `islands_area` (share of the area in the photo).
-    Raises StereoError("unknown_method" | "bad_option" | "empty_mesh" | "library_missing"); ValueError for wrong shapes.
+    Parameters
+    ----------
+    points : (H, W, 3) float
+        Frame of camera 1, NaN: unknown; on the pixel grid of a picture taken from its origin, turned or not.
+    sigma : (H, W) float, optional
+        Standard deviation along the ray, units of the points. None: estimated from the point map (`noise`).
+    between : RightViewPoints, optional
+        Further points between two pixels of a row, which only the second photo resolves.
+    method : str
+        Name in `MESHERS`.
+    faces : int
+        Maximum number; 0: no limit. Maps of more than MAX_PIXELS and more than PIXELS_PER_FACE per face are thinned.
+    max_angle : float
+        Degrees between surface normal and line of sight; a steeper step is a depth discontinuity.
+    holes : float
+        Radius, as a share of the map's longer side, up to which holes are filled if their rim lies on one surface.
+    close : bool
+        Fill every hole that known points enclose.
+    islands : float
+        Connected components smaller than this share of the largest, by area in the photo, are left out.
+    smooth : bool
+        Move points towards the plane of their neighbours, as far as sigma explains the scatter.
+    **options
+        Of the method.
+
+    Returns
+    -------
+    Mesh
+        sigma (V,) as given, NaN at vertices in a filled hole. facts: `simplification_px`, the largest distance that
+        simplification moved the surface (pixels of the map, seen square-on); `holes_filled`; `islands_dropped`;
+        `islands_area` (share of the area in the photo).
+
+    Raises
+    ------
+    StereoError
+        "unknown_method", "bad_option", "empty_mesh" or "library_missing".
+    ValueError
+        For wrong shapes.
     """
     mesher = choose("mesher", MESHERS, method)
     options = check_options(method, options_of(mesher), options)
@@ -77,8 +104,8 @@ def build_mesh(
     if known.sum() < 3:
         raise StereoError(
             "empty_mesh",
-            f"{int(known.sum())} points in front of the camera, 3 make a triangle.",
-            "Look at the disparity: nothing in it is known.",
+            f"{int(known.sum())} points in front of the camera; a triangle needs 3.",
+            "Look at the disparity map: nothing in it is known.",
             points=int(known.sum()),
         )
     points = np.where(known[..., None], points, np.nan)
@@ -88,18 +115,18 @@ def build_mesh(
         sigma = np.asarray(sigma, dtype=float)
         good = known & np.isfinite(sigma)
         sigma = np.where(known, np.where(good, sigma, np.median(sigma[good]) if good.any() else 0.0), np.nan)
-    sheet = Sheet(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NOTHING_BETWEEN)
+    point_grid = PointGrid(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NO_RIGHT_VIEW_POINTS)
     step = 1
     if faces and not options.get("step"):
-        step = math.ceil(math.sqrt(sigma.size / max(MOST_PIXELS, PIXELS_PER_FACE * faces)))
+        step = math.ceil(math.sqrt(sigma.size / max(MAX_PIXELS, PIXELS_PER_FACE * faces)))
         step = min(step, max(1, min(sigma.shape) // 2))
-    sheet = sheet.thinned(step)
+    point_grid = point_grid.thinned(step)
     del points, sigma
     if smooth:
-        sheet = sheet.smoothed(SMOOTHING, SMOOTHING_STEPS)
-    radius = holes * max(sheet.sigma.shape)
-    sheet, filled = sheet.without_holes(radius, close)
-    mesh = mesher(sheet, faces, **options)
+        point_grid = point_grid.smoothed(SMOOTHING, SMOOTHING_STEPS)
+    radius = holes * max(point_grid.sigma.shape)
+    point_grid, filled = point_grid.without_holes(radius, close)
+    mesh = mesher(point_grid, faces, **options)
     mesh, dropped, area = without_islands(mesh, islands)
     in_pixels = {k: v * step for k, v in mesh.facts.items() if k in ("simplification_px", "cell_px", "step")}
     facts = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts, **in_pixels}
@@ -109,27 +136,48 @@ def build_mesh(
     return replace(mesh, facts=facts)
 
 
-NOTHING_BETWEEN = PointsBetween(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros(3))
+NO_RIGHT_VIEW_POINTS = RightViewPoints(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros(3))
 
 
 def noise(points: np.ndarray) -> np.ndarray:
-    """Standard deviation along the ray from the point map itself: sigma = s z r, s = 1.4826 median|w''| / sqrt(6).
+    """sigma = s z r, s = 1.4826 median|w''| / sqrt(6): the standard deviation along the ray, from the map itself.
 
     w = 1/z is linear along the rows of a plane, so its second difference w'' is noise (and the rare crease); disparity
-    errors are the same everywhere in w. points: (H,W,3), NaN unknown -> (H,W), units of the points, NaN unknown.
+    errors have the same size everywhere in w.
+
+    Parameters
+    ----------
+    points : (H, W, 3) float64
+        NaN: unknown.
+
+    Returns
+    -------
+    (H, W) float64
+        Units of the points, NaN: unknown.
     """
     z = points[..., 2]
     w = 1 / z
     second = np.abs(w[:, 2:] - 2 * w[:, 1:-1] + w[:, :-2])
     second = second[np.isfinite(second)]
-    s = 1.4826 * float(np.median(second)) / np.sqrt(6) if len(second) else 0.0
+    s = MAD_TO_SIGMA * float(np.median(second)) / np.sqrt(6) if len(second) else 0.0
     return s * z * norms(points)
 
 
 def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
-    """Small pieces out (by the area they cover in the photo, against the largest), and vertices that no face uses.
+    """Remove connected components smaller than `share` of the largest, by area in the photo, and unused vertices.
 
-    Returns the mesh, how many pieces went, and their share of all the area.
+    Returns
+    -------
+    mesh : Mesh
+    dropped : int
+        Number of components removed.
+    area : float
+        Their share of the total area.
+
+    Raises
+    ------
+    StereoError
+        "empty_mesh": no face remains.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -140,25 +188,25 @@ def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
         n = len(vertices)
         ends = np.concatenate([faces[:, :2], faces[:, 1:]])
         graph = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(n, n))
-        piece = connected_components(graph, directed=False)[1][faces[:, 0]]
+        component = connected_components(graph, directed=False)[1][faces[:, 0]]
         view = vertices[:, :2] / vertices[:, 2:]
         u, v, w = (view[faces[:, k]] for k in range(3))
         area = np.abs((v[:, 0] - u[:, 0]) * (w[:, 1] - u[:, 1]) - (v[:, 1] - u[:, 1]) * (w[:, 0] - u[:, 0]))
-        total = np.bincount(piece, weights=area)
+        total = np.bincount(component, weights=area)
         kept = total >= share * total.max()
         dropped, lost = int(np.count_nonzero(~kept & (total > 0))), float(total[~kept].sum() / total.sum())
-        faces = faces[kept[piece]]
+        faces = faces[kept[component]]
     if len(faces) == 0:
         raise StereoError(
             "empty_mesh",
-            "not one triangle holds together: every point is torn from its neighbours.",
-            "Look at the disparity; a larger mesh.max_angle tears less.",
+            "0 triangles: every point is separated from its neighbours by a depth discontinuity.",
+            "Look at the disparity map, or raise mesh.max_angle.",
         )
     return compact(replace(mesh, faces=faces)), dropped, lost
 
 
 def compact(mesh: Mesh) -> Mesh:
-    """The mesh without vertices that no face uses, order kept."""
+    """The mesh without vertices that no face uses, in the same order."""
     used = np.zeros(len(mesh.vertices), bool)
     used[mesh.faces] = True
     new = np.cumsum(used, dtype=np.int32) - 1

@@ -233,9 +233,9 @@ def collapsible_faces(mesh, p, q, ring_p, ring_q):
     count_q, _ = list_ring(mesh, q, p, ring_q)
     if count_p >= MAX_RING or count_q >= MAX_RING or shared == 0:
         return 0
-    if count_common(ring_p[:count_p], ring_q[:count_q], mesh.mark) != shared or (
-        mesh.boundary[p] and mesh.boundary[q] and shared == 2
-    ):
+    if count_common(ring_p[:count_p], ring_q[:count_q], mesh.mark) != shared:
+        return 0
+    if mesh.boundary[p] and mesh.boundary[q] and shared == 2:
         return 0
     return shared
 

@@ -93,11 +93,11 @@ def edges(points, r, sigma, tangent):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def row_step(points, y, x, pitch, step):
     """Rows between the points of a window: `step`, and more where rows lie closer together than `pitch` in (a, b).
 
-    So they do near an epipole in the picture, where neighbouring rows hold the same photo pixels and share their errors.
+    This happens near an epipole in the picture: neighbouring rows hold the same photo pixels and share their errors.
     """
     H = len(points)
     neighbour = y + 1 if y + 1 < H and points[y + 1, x, 2] > 0 else y - 1

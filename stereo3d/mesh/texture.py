@@ -89,7 +89,7 @@ class _Sight:
     unit of area), pixels it covers in the depth buffer, free (nothing stands before it), inside (the picture)."""
 
     def __init__(self, X: np.ndarray, faces: np.ndarray, camera: Camera):
-        from .visible import nearest
+        from .visible import depth_buffer
 
         scale = BUFFER / max(camera.size)
         width, height = (max(2, int(round(s * scale))) for s in camera.size)
@@ -106,7 +106,7 @@ class _Sight:
         self.cosine = -np.einsum("ij,ij->i", self.normal, centre) / np.maximum(length * distance, 1e-300)
         self.density = self.cosine * (camera.focal / np.maximum(distance, 1e-300)) ** 2
         self.pixels = 0.5 * length * self.density * scale**2
-        buffer = nearest(small, X[:, 2], faces, width, height)
+        buffer = depth_buffer(small, X[:, 2], faces, width, height)
         at = (small[faces[:, 0]] + small[faces[:, 1]] + small[faces[:, 2]]) / 3
         inside = all_channels(np.isfinite(at))
         at = np.rint(np.where(inside[:, None], at, -1)).astype(int)

@@ -1,15 +1,24 @@
-"""Which faces a camera sees: a depth buffer (numba)."""
+"""The depth buffer, which shows the faces that a camera sees (numba)."""
 
 import numpy as np
 from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def nearest(x, z, faces, width, height):
-    """(height,width) f64: 1/z of the nearest face at each pixel centre, 0 where there is none.
+def depth_buffer(x, z, faces, width, height):
+    """1/z of the nearest face at each pixel centre, 0 where there is none: (height, width) float64.
 
-    x (V,2): pixels, z (V,): depths of the vertices; faces with a corner that is not in front, or not a number, are left
-    out. 1/z is linear over the picture of a plane.
+    1/z is linear over the image of a plane.
+
+    Parameters
+    ----------
+    x : (V, 2) float64
+        Pixels of the vertices.
+    z : (V,) float64
+        Their depths; faces with a corner that is behind the camera or NaN are left out.
+    faces : (M, 3) int
+    width, height : int
+        px.
     """
     out = np.zeros((height, width))
     for f in range(len(faces)):
