@@ -67,7 +67,7 @@ def test_a_cell_is_whole_with_the_network_s_diagonal_and_broken_without_it(missi
 def test_local_planes_are_least_squares_over_the_window():
     points = rough((9, 11), noise=0.002)
     sigma = np.full(points.shape[:2], 0.002)
-    h, w = sigma.shape
+    h, w = 9, 11
     smooth, slope, count = np.full((h, w), np.nan), np.full((h, w, 2), np.nan), np.zeros((h, w), np.int32)
     r = kernels.ranges(points)
     kernels.fit_local_planes(points, r, sigma, TANGENT, PITCH / 2, 2, 1, 1.0, 0, h, smooth, slope, count)
@@ -222,7 +222,8 @@ def network_errors(points):
 
     # an error below counts from both sides of the side it lies on: repeat until nothing changes
     a, b, c, d = (0, 0), (0, size), (size, size), (size, 0)
-    visit(a, c, b), visit(c, a, d)
+    visit(a, c, b)
+    visit(c, a, d)
     changed = True
     while changed:
         changed = False
@@ -237,7 +238,8 @@ def network_errors(points):
                 err[m], changed = value, True
             return err[m]
 
-        propagate(a, c, b), propagate(c, a, d)
+        propagate(a, c, b)
+        propagate(c, a, d)
     return err
 
 
@@ -262,11 +264,13 @@ def test_the_network_is_split_where_its_error_is_above_the_tolerance(tolerance):
     def visit(p, q, r):
         m = ((p[0] + q[0]) // 2, (p[1] + q[1]) // 2)
         if abs(p[0] - q[0]) != 1 and err[m] > tolerance:
-            visit(r, p, m), visit(q, r, m)
+            visit(r, p, m)
+            visit(q, r, m)
         else:
             expected.add(frozenset(y * 17 + x for y, x in (p, q, r)))
 
-    visit((0, 0), (16, 16), (0, 16)), visit((16, 16), (0, 0), (16, 0))
+    visit((0, 0), (16, 16), (0, 16))
+    visit((16, 16), (0, 0), (16, 0))
     count, worst = adaptive.extract_triangles(err, cell, tolerance, 16, np.zeros((0, 3), np.int32))
     triangles = np.empty((count, 3), np.int32)
     assert adaptive.extract_triangles(err, cell, tolerance, 16, triangles) == (count, worst)
@@ -319,7 +323,7 @@ def test_a_quadric_is_the_sum_of_squared_distances_from_planes():
     normals, d = planes_of(7)
     Q = np.zeros((1, 10))
     for n, offset in zip(normals, d, strict=True):
-        decimate.add_plane(Q, 0, *n, offset, 2.0)
+        decimate.add_plane(Q, 0, n[0], n[1], n[2], offset, 2.0)
     X = np.array([0.3, -1.2, 0.7])
     assert decimate.quadric_error(Q[0], *X) == pytest.approx(2 * np.sum((normals @ X + d) ** 2), rel=1e-12)
 
@@ -330,7 +334,7 @@ def test_two_vertices_merge_at_the_minimum_of_their_quadrics():
     X = np.array([best - [0.8, 0.3, 0], best + [0.9, 0, 0.4]])  # the minimum lies within an edge length of the middle
     Q = np.zeros((2, 10))
     for k, (n, offset) in enumerate(zip(normals, d, strict=True)):
-        decimate.add_plane(Q, k % 2, *n, offset, 1.0)
+        decimate.add_plane(Q, k % 2, n[0], n[1], n[2], offset, 1.0)
     place = np.empty(3)
     error = decimate.best_position(X, Q, np.zeros(2, bool), 0, 1, place)
     assert place == pytest.approx(best, abs=1e-12)
@@ -373,17 +377,17 @@ def test_boundary_vertices_are_those_of_edges_with_one_face():
 
 
 def test_an_edge_collapses_only_if_the_mesh_stays_a_manifold():
-    rings = np.empty((2, decimate.RING_BUFFER), np.int64)
+    ring_p, ring_q = np.empty((2, decimate.RING_BUFFER), np.int64)
     mesh = editable(FAN, FAN_FACES)
-    assert decimate.collapsible_faces(mesh, 0, 1, *rings) == 2
-    assert decimate.collapsible_faces(mesh, 1, 2, *rings) == 1
-    assert decimate.collapsible_faces(mesh, 1, 3, *rings) == 0  # no edge
+    assert decimate.collapsible_faces(mesh, 0, 1, ring_p, ring_q) == 2
+    assert decimate.collapsible_faces(mesh, 1, 2, ring_p, ring_q) == 1
+    assert decimate.collapsible_faces(mesh, 1, 3, ring_p, ring_q) == 0  # no edge
     strip = editable([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 1, 2], [1, 3, 2]])
-    assert decimate.collapsible_faces(strip, 1, 2, *rings) == 0  # inner edge between boundary vertices
+    assert decimate.collapsible_faces(strip, 1, 2, ring_p, ring_q) == 0  # inner edge between boundary vertices
     # a triangle of edges without a face: 0, 1 and 2 around an open tube's end
     tube = [[0, 1, 4], [0, 4, 3], [1, 2, 5], [1, 5, 4], [2, 0, 3], [2, 3, 5]]
     mesh = editable(np.random.default_rng(0).normal(size=(6, 3)), tube)
-    assert decimate.collapsible_faces(mesh, 0, 1, *rings) == 0
+    assert decimate.collapsible_faces(mesh, 0, 1, ring_p, ring_q) == 0
 
 
 def test_a_vertex_that_moves_out_of_its_ring_folds_a_face():

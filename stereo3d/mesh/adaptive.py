@@ -54,12 +54,19 @@ def classify_cells(edge, after):
                 out[y, x] = WHOLE
             elif falling and (top and right or bottom and left) or rising and (top and left or bottom and right):
                 out[y, x] = BROKEN
-    for at in after:
-        y, x = at // W, at % W
-        for i in (y - 1, y):
-            if 0 <= i < H - 1 and x < W - 1:
-                out[i, x] = BROKEN
+    break_cells(out, after)
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def break_cells(cell, after):
+    """Set the cells above and below the edges to the right of pixels `after`, y W + x, to BROKEN."""
+    h, w = cell.shape
+    for at in after:
+        y, x = at // (w + 1), at % (w + 1)
+        for i in (y - 1, y):
+            if 0 <= i < h and x < w:
+                cell[i, x] = BROKEN
 
 
 # A triangle is a tuple (py, px, qy, qx, ry, rx): both ends p, q of its longest side, and its apex r.

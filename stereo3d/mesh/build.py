@@ -128,8 +128,10 @@ def build_mesh(
     point_grid, filled = point_grid.without_holes(radius, close)
     mesh = mesher(point_grid, faces, **options)
     mesh, dropped, area = without_islands(mesh, islands)
-    in_pixels = {k: v * step for k, v in mesh.facts.items() if k in ("simplification_px", "cell_px", "step")}
-    facts = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts, **in_pixels}
+    facts: dict[str, float] = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts}
+    for name in ("simplification_px", "cell_px", "step"):  # from pixels of the thinned map to those of the given one
+        if name in facts:
+            facts[name] *= step
     logger.info(
         "%s: %d points, %d vertices, %d faces, %s", method, known.sum(), len(mesh.vertices), len(mesh.faces), facts
     )

@@ -194,11 +194,16 @@ def grid(
         )
     steps = [step] if step else [s for s in GRID_STEPS if s <= max(1, shortest // 2)]
     pitch = point_grid.pitch
-    for every_px in steps:
-        vertices, triangles, sigma, error = _network(point_grid.thinned(every_px), faces, tolerance, pitch * every_px)
-        if not faces or len(triangles) <= faces:
-            break
-    facts = {"simplification_px": error * every_px, "step": every_px}
+
+    def network(step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        return _network(point_grid.thinned(step), faces, tolerance, pitch * step)
+
+    chosen, *larger = steps
+    vertices, triangles, sigma, error = network(chosen)
+    while faces and len(triangles) > faces and larger:
+        chosen, *larger = larger
+        vertices, triangles, sigma, error = network(chosen)
+    facts: dict[str, float] = {"simplification_px": error * chosen, "step": chosen}
     return Mesh(vertices, triangles, sigma=sigma, facts=facts)
 
 
@@ -234,7 +239,7 @@ def _network(
     triangles = triangles[np.argsort(triangles[:, 0], kind="stable")]  # neighbours in space lie near in the file
     triangles = triangles[facing(view1.X, triangles)]
     measured = np.where(point_grid.filled.ravel(), np.nan, sigma.ravel())
-    return view1.X, triangles, np.concatenate([measured, between.sigma]), error
+    return view1.X, triangles, np.concatenate([measured, between.sigma]), float(error)
 
 
 def _broken_cells(view1: Any, between: RightViewPoints, cell: np.ndarray, tangent: float) -> np.ndarray:
@@ -373,7 +378,7 @@ def poisson(
     triangles = triangles[_first_on_its_edges(triangles, len(vertices))]
     sigma = np.where(samples.filled | ~sigma_known, np.nan, samples.sigma)[nearest]
     vertices, triangles, source, error = _simplify(vertices, triangles, faces, tolerance, pixel)
-    facts = {"simplification_px": error, "depth": depth, "cell_px": float(cell / pixel)}
+    facts: dict[str, float] = {"simplification_px": error, "depth": depth, "cell_px": float(cell / pixel)}
     return Mesh(vertices, triangles, sigma=sigma[source], facts=facts)
 
 
@@ -476,7 +481,7 @@ def _supported_vertices(
     All in (x/z, y/z, ln z). A vertex agrees with sample i when it lies within agreement[i] of the sample's plane. It
     is supported when it agrees with most of the three nearest samples, and the nearest is within `support` spacings.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue] - compiled, without a stub
 
     k = min(3, len(samples.X))
     distance, index = cKDTree(samples.X[:, :2]).query(vertices[:, :2], k=k, workers=-1)
@@ -497,7 +502,7 @@ def _first_on_its_edges(faces: np.ndarray, n: int) -> np.ndarray:
     start, end = faces.astype(np.int64), np.roll(faces, -1, axis=1)
     first = np.zeros(faces.size, bool)
     first[np.unique(start * n + end, return_index=True)[1]] = True
-    return first.reshape(-1, 3).all(1)
+    return all_channels(first.reshape(-1, 3))
 
 
 def _scattered(samples: int, points: int) -> StereoError:

@@ -553,17 +553,17 @@ def triangulate_square(P, corners, tangent, out, n):
     if falling == rising and falling > 0:
         falling += int(squared_distance(P.X, a, c) <= squared_distance(P.X, b, d))
     if falling > rising:
-        if ab and bc:
-            out[n, 0], out[n, 1], out[n, 2] = a, c, b
-            n += 1
-        if cd and da:
-            out[n, 0], out[n, 1], out[n, 2] = a, d, c
-            n += 1
+        first, second = ab and bc, cd and da
+        triangle1, triangle2 = (a, c, b), (a, d, c)
     elif rising > 0:
-        if ab and da:
-            out[n, 0], out[n, 1], out[n, 2] = a, d, b
-            n += 1
-        if bc and cd:
-            out[n, 0], out[n, 1], out[n, 2] = b, d, c
-            n += 1
+        first, second = ab and da, bc and cd
+        triangle1, triangle2 = (a, d, b), (b, d, c)
+    else:
+        return n
+    if first:
+        out[n, 0], out[n, 1], out[n, 2] = triangle1
+        n += 1
+    if second:
+        out[n, 0], out[n, 1], out[n, 2] = triangle2
+        n += 1
     return n

@@ -1,4 +1,4 @@
-"""Photos onto a mesh."""
+"""Textures of a mesh from one or both photos."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,29 +10,54 @@ from ..geometry import all_channels, norms, project
 from ..records import Camera, Mesh, Photo, TexturedPart, TwoView
 from .build import compact
 
-GRAZING = 0.35  # cosine to the first photo's line of sight under which the second may do better (70 degrees)
-BETTER = 2.0  # and by how much more of its pixels a face must have there, for a seam is a price
-LEAST_SHARE = 1e-3  # of the surface's area: for less than this there is no second photo at all
-PATCH_PX = 100.0  # and a patch of it covers as many pixels of the depth buffer, or stays with the first
-BUFFER = 800  # px, longer side of the depth buffer
-HIDDEN = 0.01  # a face is hidden where another is nearer by this share of its depth
+GRAZING = (
+    0.35  # cosine between normal and line of sight (70 degrees): at less the second photo may show the face better
+)
+MIN_PIXEL_RATIO = 2.0  # of the second photo's pixels of a face over the first's: less is not worth a seam
+MIN_AREA_SHARE = 1e-3  # of the surface's area: for less the second photo is not used at all
+MIN_PATCH_PX = 100.0  # pixels of the depth buffer that a connected patch of the second photo covers
+BUFFER_PX = 800  # px, longer side of the depth buffer
+HIDDEN = 0.01  # share of its depth: a face is hidden where another is nearer by more
+
+# colours of the second photo
+MAX_COLOUR_SAMPLES = 20_000  # vertices
+MIN_COLOUR_SAMPLES = 100  # vertices: for fewer the colours stay as they are
+DARKEST = 8  # of 255: darker is black, and carries no ratio
+BRIGHTEST = 247  # of 255: brighter is clipped
+GAIN_NODES = 65  # nodes per side at which the gain is evaluated before it is interpolated
 
 
 def texture_mesh(
     mesh: Mesh, photo: Photo, camera: Camera, *, second: Photo | None = None, view: TwoView | None = None
 ) -> Mesh:
-    """The mesh with the photo as its texture: uv = ((x + 1/2) / W, 1 - (y + 1/2) / H), x = K distort(X / Z).
+    """uv = ((x + 1/2) / W, 1 - (y + 1/2) / H), x = K distort(X / Z): the mesh with the photo as its texture.
 
-    The texture is the photo at its full resolution, whatever the resolution of the mesh; `camera` is camera 1 at the
-    size `camera.size`, of the photo's proportions. Faces with a corner behind the camera, or with all three corners
-    outside the photo, are left out; a corner outside of a face that reaches in is moved to the photo's edge.
+    Faces with a corner behind the camera or with all corners outside the photo are left out. If a face reaches into the
+    photo, its corners outside move to the photo's edge.
 
-    second: the other photo, taken by camera 2 of `view`. Faces that the first sees at a grazing angle, or not at all
-    because others stand before them, show it where it has more than twice as many pixels of them and sees them freely
-    (`Mesh.overlays`). Its colours are brought to those of the first by a gain for each channel, a polynomial of second
-    order over the picture, fitted to the vertices that both see.
+    Parameters
+    ----------
+    mesh : Mesh
+    photo : Photo
+        The first photo, at its full resolution.
+    camera : Camera
+        Camera 1, for a picture of the photo's proportions.
+    second : Photo, optional
+        The photo of camera 2 of `view`. It becomes an overlay (`Mesh.overlays`) on faces that the first photo sees at a
+        grazing angle or not at all, if it sees them freely and with more than twice as many pixels. A gain per channel,
+        a quadratic polynomial over the picture, matches its colours to the first photo's.
+    view : TwoView, optional
 
-    Raises StereoError("empty_mesh") where no face is seen; ValueError where camera and photo differ in proportions.
+    Returns
+    -------
+    Mesh
+
+    Raises
+    ------
+    StereoError
+        "empty_mesh": no face lies in the photo.
+    ValueError
+        Camera and photo differ in proportions.
     """
     _check_proportions(photo, camera)
     front = mesh.vertices[:, 2] > 0
@@ -44,7 +69,7 @@ def texture_mesh(
     keep = ~all_channels(~inside[mesh.faces]) & all_channels(front[mesh.faces])
     if not keep.any():
         raise StereoError(
-            "empty_mesh", f"none of {len(keep)} faces lies in the photo.", "Check the calibration.", faces=len(keep)
+            "empty_mesh", f"0 of {len(keep)} faces lie in the photo.", "Check the calibration.", faces=len(keep)
         )
     kept = compact(replace(mesh, faces=mesh.faces[keep], uv=np.clip(uv, 0, 1), texture=photo.pixels))
     if second is None or view is None:
@@ -58,7 +83,8 @@ def _check_proportions(photo: Photo, camera: Camera) -> None:
         raise ValueError(f"texture_mesh: the camera is for {camera.size}, the photo is {photo.size}")
 
 
-def _uv(x: np.ndarray, size) -> np.ndarray:
+def _uv(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Texture coordinates of pixels x (N, 2) in a picture of `size`."""
     uv = (x + 0.5) / size
     uv[:, 1] = 1 - uv[:, 1]
     return uv
@@ -69,29 +95,48 @@ def _with_second(mesh: Mesh, photo: Photo, camera: Camera, other: Photo, view: T
     _check_proportions(other, camera2)
     X1, X2 = mesh.vertices, mesh.vertices @ view.R.T + view.t
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda of: _Sight(of[0], mesh.faces, of[1]), ((X1, camera), (X2, camera2)))
+        first, second = pool.map(lambda seen: _Sight(seen[0], mesh.faces, seen[1]), ((X1, camera), (X2, camera2)))
     hidden = ~first.free
     wanted = (hidden | (first.cosine < GRAZING)) & second.free & second.inside
-    wanted &= hidden | (second.density > BETTER * first.density)
+    wanted &= hidden | (second.density > MIN_PIXEL_RATIO * first.density)
     wanted &= second.cosine > 0
     area = norms(first.normal)
     if wanted.any():
-        wanted = _patches(mesh.faces, wanted, second.pixels)
-    if area[wanted].sum() < LEAST_SHARE * area.sum():
+        wanted = _large_patches(mesh.faces, wanted, second.pixels)
+    if area[wanted].sum() < MIN_AREA_SHARE * area.sum():
         return mesh
     uv2 = np.clip(np.nan_to_num(_uv(second.x, camera2.size), nan=0.0), 0, 1)
-    picture = _brought(other, _gain(first, second, photo, other))
+    picture = _apply_gain(other, _fit_gain(first, second, photo, other))
     return replace(mesh, overlays=(TexturedPart(wanted, uv2, picture),))
 
 
 class _Sight:
-    """How a camera sees each face (M,): normal (M,3) by area, cosine to the line of sight, density (its pixels to a
-    unit of area), pixels it covers in the depth buffer, free (nothing stands before it), inside (the picture)."""
+    """How a camera sees the V vertices X (frame of the camera) and M faces of a mesh.
 
-    def __init__(self, X: np.ndarray, faces: np.ndarray, camera: Camera):
+    Attributes
+    ----------
+    x, buffer_x : (V, 2) float64
+        Pixels of the vertices in the photo and in the depth buffer of `size`.
+    sees : (V,) bool
+        The vertex is visible.
+    normal : (M, 3) float64
+        Its length is twice the face's area.
+    cosine : (M,) float64
+        Between normal and line of sight; negative: seen from behind.
+    density : (M,) float64
+        Pixels of the photo per unit of area.
+    pixels : (M,) float64
+        Pixels of the depth buffer that the face covers.
+    free : (M,) bool
+        No other face hides the centre.
+    inside : (M,) bool
+        All corners lie in the photo.
+    """
+
+    def __init__(self, X: np.ndarray, faces: np.ndarray, camera: Camera) -> None:
         from .visible import depth_buffer
 
-        scale = BUFFER / max(camera.size)
+        scale = BUFFER_PX / max(camera.size)
         width, height = (max(2, int(round(s * scale))) for s in camera.size)
         front = X[:, 2] > 0
         self.x = np.full((len(X), 2), np.nan)
@@ -118,66 +163,68 @@ class _Sight:
         vertex = np.rint(np.nan_to_num(small, nan=-1)).astype(int)
         good = all_channels((vertex >= 0) & (vertex < [width, height])) & front
         z = buffer[np.where(good, vertex[:, 1], 0), np.where(good, vertex[:, 0], 0)]
-        self.sees = good & (np.abs(z * X[:, 2] - 1) <= HIDDEN)  # vertices
+        self.sees = good & (np.abs(z * X[:, 2] - 1) <= HIDDEN)
 
 
-def _patches(faces: np.ndarray, wanted: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Of the wanted faces those in connected patches of enough pixels."""
+def _large_patches(faces: np.ndarray, wanted: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(M,) bool, the wanted faces in connected patches of at least MIN_PATCH_PX."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    some = faces[wanted]
+    candidates = faces[wanted]
     n = int(faces.max()) + 1
-    ends = np.concatenate([some[:, :2], some[:, 1:]])
+    ends = np.concatenate([candidates[:, :2], candidates[:, 1:]])
     graph = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(n, n))
-    piece = connected_components(graph, directed=False)[1][some[:, 0]]
-    large = np.bincount(piece, weights=pixels[wanted]) >= PATCH_PX
+    patch = connected_components(graph, directed=False)[1][candidates[:, 0]]
+    large = np.bincount(patch, weights=pixels[wanted]) >= MIN_PATCH_PX
     out = wanted.copy()
-    out[wanted] = large[piece]
+    out[wanted] = large[patch]
     return out
 
 
-def _terms(x: np.ndarray, size) -> np.ndarray:
-    """(N,6): 1, x, y, x^2, x y, y^2 with the picture as [-1, 1]^2."""
+def _quadratic_terms(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """1, u, v, u^2, u v, v^2, (N, 6), of pixels x (N, 2) with the picture as [-1, 1]^2."""
     u, v = (2 * (x + 0.5) / size - 1).T
     return np.column_stack([np.ones_like(u), u, v, u * u, u * v, v * v])
 
 
-def _gain(first: _Sight, second: _Sight, photo: Photo, other: Photo) -> np.ndarray:
-    """(6,3): ln of the gain of each channel that brings the second photo's colours to the first's, in `_terms`."""
+def _fit_gain(first: _Sight, second: _Sight, photo: Photo, other: Photo) -> np.ndarray:
+    """Coefficients of ln(gain) in `_quadratic_terms`, (6, 3), from the second photo's colours to the first's."""
     import cv2
 
     both = np.flatnonzero(first.sees & second.sees)
-    both = both[:: max(1, len(both) // 20_000)]
+    both = both[:: max(1, len(both) // MAX_COLOUR_SAMPLES)]
     colours = []
     for picture, sight in ((photo, first), (other, second)):
         small = cv2.resize(src=picture.pixels, dsize=sight.size, interpolation=cv2.INTER_AREA)
-        small = cv2.blur(src=small, ksize=(5, 5)).astype(np.float32)  # edges lie a pixel off in one of the two
+        small = cv2.blur(src=small, ksize=(5, 5)).astype(np.float32)  # edges may lie a pixel apart
         x, y = np.rint(sight.buffer_x[both]).astype(int).T
         colours.append(small[y, x])
-    good = np.logical_and.reduce([((c > 8) & (c < 247)).all(1) for c in colours])  # neither black nor white
+    good = np.logical_and.reduce([((c > DARKEST) & (c < BRIGHTEST)).all(1) for c in colours])
     fit = np.zeros((6, 3))
-    if good.sum() < 100:
+    if good.sum() < MIN_COLOUR_SAMPLES:
         return fit
-    A = _terms(second.buffer_x[both][good], second.size)
-    ridge = np.diag([0, 1, 1, 4, 4, 4]) * 1e-2 * good.sum()  # where little is seen by both it stays near one number
+    A = _quadratic_terms(second.buffer_x[both][good], second.size)
+    ridge = np.diag([0, 1, 1, 4, 4, 4]) * 1e-2 * good.sum()  # keeps the gain near a constant where few samples are
     for k in range(3):
         ratio = np.log(colours[0][good, k] / colours[1][good, k])
         weight = np.ones(len(ratio))
-        for _ in range(8):  # Huber's weights: highlights and movers are not exposure
+        for _ in range(8):  # Huber weights: highlights and moving objects are no exposure difference
             fit[:, k] = np.linalg.solve(A.T @ (A * weight[:, None]) + ridge, A.T @ (weight * ratio))
             off = np.abs(ratio - A @ fit[:, k])
             weight = np.minimum(1, 1.5 * np.median(off) / np.maximum(off, 1e-9))
     return fit
 
 
-def _brought(photo: Photo, gain: np.ndarray) -> np.ndarray:
-    """The photo's pixels times the gain."""
+def _apply_gain(photo: Photo, gain: np.ndarray) -> np.ndarray:
+    """The photo's pixels times exp of the polynomial `gain` (6, 3): (H, W, 3) uint8."""
     import cv2
 
     width, height = photo.size
-    v, u = np.mgrid[0:65, 0:65] / 64
-    field = np.exp(_terms(np.column_stack([u.ravel() * (width - 1), v.ravel() * (height - 1)]), photo.size) @ gain)
-    field = field.reshape(65, 65, 3).astype(np.float32)
+    v, u = np.mgrid[0:GAIN_NODES, 0:GAIN_NODES] / (GAIN_NODES - 1)
+    field = np.exp(
+        _quadratic_terms(np.column_stack([u.ravel() * (width - 1), v.ravel() * (height - 1)]), photo.size) @ gain
+    )
+    field = field.reshape(GAIN_NODES, GAIN_NODES, 3).astype(np.float32)
     field = cv2.resize(src=field, dsize=(width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.multiply(photo.pixels, field, dtype=cv2.CV_8U)
