@@ -281,7 +281,7 @@ class Result:
     sigma : (H, W) float64
         Standard deviation of each point along its ray relative to its neighbours: without the uncertainty of the
         pose, which moves whole regions (`mesh.sigma` includes it).
-    between : PointsBetween, optional
+    between : RightViewPoints, optional
         Further points that the second photo saw between two pixels of the first.
     stages : list of dict
         [{"name", "seconds", "peak_mb"}].
@@ -451,7 +451,7 @@ class _Cloud:
 
     points: np.ndarray
     sigma: np.ndarray
-    between: PointsBetween
+    between: RightViewPoints
     view: TwoView
     count: int
     coverage: float
@@ -971,7 +971,7 @@ def _wrong_pose(agree: int, free: int, count: int, config: Config) -> StereoErro
 
 
 def mesh_with_fallback(
-    points: np.ndarray, sigma: np.ndarray, between: PointsBetween | None, config: Config
+    points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config
 ) -> tuple[Mesh, list[Finding]]:
     """Return the mesh of config.mesher, or of "grid" with a finding where the mesher's library is missing."""
     settings = {"sigma": sigma, "between": between, "faces": config.faces, "close": config.close}
@@ -1101,7 +1101,7 @@ def scale_view(view: TwoView, factor: float, unit: str | None) -> TwoView:
     return replace(view, t=t, rig=replace(view.rig, t=t, unit=unit))
 
 
-def scale_points(between: PointsBetween, factor: float) -> PointsBetween:
+def scale_points(between: RightViewPoints, factor: float) -> RightViewPoints:
     """Return the points with all lengths multiplied by a factor."""
     return replace(
         between, points=between.points * factor, sigma=between.sigma * factor, centre=between.centre * factor
