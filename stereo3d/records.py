@@ -17,7 +17,7 @@ Conventions
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Protocol, TypedDict, cast
 
 import numpy as np
 
@@ -567,7 +567,17 @@ def _numbers(record: object, name: str, shape: tuple[int, ...], advice: str) -> 
     return value
 
 
-def _check_pose(record: Rig | TwoView) -> None:
+class _Posed(Protocol):
+    """A record with a relative pose."""
+
+    @property
+    def R(self) -> np.ndarray | None: ...
+
+    @property
+    def t(self) -> np.ndarray | None: ...
+
+
+def _check_pose(record: _Posed) -> None:
     """Raise StereoError unless R, where known, is a rotation and t finite."""
     if record.R is not None:
         R = _numbers(record, "R", (3, 3), "X2 = R X1 + t, R a rotation matrix (cv2.Rodrigues makes one of a vector)")
