@@ -78,7 +78,7 @@ say "installing the pinned Python packages (about 1 GB on disk the first time)"
 .venv/bin/python -m pip install -q -c constraints.txt -e ".${extra:+[test,docs]}" || fail "pip could not install the packages (above)."
 
 if ! importable cv2 || ! importable open3d; then
-    packages=$(.venv/bin/python -c 'from stereo3d.doctor import missing_packages; print(*missing_packages())')
+    packages=$(.venv/bin/python -c 'from stereo3d.install.doctor import missing_packages; print(*missing_packages())')
     # shellcheck disable=SC2086  # a list of words
     if [ -n "$packages" ] && ! apt_install $packages; then
         say "system libraries are missing. As root: apt-get install $packages"

@@ -25,9 +25,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d.disparity import MATCHERS, compute_disparities, select
-from stereo3d.disparity.precision import probability
-from stereo3d.evaluate import disparity_scores, read_scene
+from stereo3d.disparity import MATCHERS, compute_disparities, selection
+from stereo3d.disparity.uncertainty import probability
+from stereo3d.evaluation.disparity import disparity_scores, read_scene
 from stereo3d.records import RectifiedPair
 
 OPENCV = {"OpenCV SGBM, block 5": (0, 5), "OpenCV HH, block 3": (1, 3)}
@@ -139,7 +139,7 @@ class Row:
     def confidence(self):
         """Of every pixel of the matcher's own map, as `compute_disparities` has it for those that it keeps; else 0."""
         own = self.outcome.left
-        difference = select.left_right_difference(own, self.outcome.right)
+        difference = selection.left_right_difference(own, self.outcome.right)
         return np.where(np.isfinite(own), probability(own, difference, self.outcome.odds, self.outcome.margins[0]), 0)
 
 

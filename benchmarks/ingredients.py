@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 from disparity import rectified
 
-from stereo3d.disparity import compute_disparity, costs, planes, select, slanted
-from stereo3d.disparity.sizes import BUDGETS
-from stereo3d.evaluate import disparity_scores, read_scene
+from stereo3d.disparity import compute_disparity, costs
+from stereo3d.disparity.planes import BUDGETS, candidates, matcher, views
+from stereo3d.disparity.planes import energy as energy_module
+from stereo3d.evaluation.disparity import disparity_scores, read_scene
 
 FIGURES = (("nonocc", "bad_1"), ("nonocc", "bad_0.5"), ("all", "bad_1"))
 
@@ -33,7 +34,7 @@ def budget(**changes):
 def without_segments(which: range):
     """Candidates without some planes of segments: three fitted ones come first, by scale, then two refined ones."""
 
-    class Fewer(planes.Candidates):
+    class Fewer(candidates.Candidates):
         segmentations = 0
 
         def put_segments(self, labels, planes, fallback):
@@ -41,14 +42,14 @@ def without_segments(which: range):
             if self.segmentations - 1 not in which:
                 super().put_segments(labels, planes, fallback)
 
-    return patch.object(planes, "Candidates", Fewer)
+    return patch("stereo3d.disparity.planes.candidates.Candidates", Fewer)
 
 
 def without_background():
     """`next_choice` adds the plane itself, its neighbourhood's, and third the background."""
-    whole = planes.next_choice
+    whole = matcher.next_choice
 
-    class Fewer(planes.Candidates):
+    class Fewer(candidates.Candidates):
         planes_put = 0
 
         def put(self, d, a, b):
@@ -57,28 +58,28 @@ def without_background():
                 super().put(d, a, b)
 
     def next_choice(view, other, energy):
-        with patch.object(planes, "Candidates", Fewer):
+        with patch("stereo3d.disparity.planes.candidates.Candidates", Fewer):
             return whole(view, other, energy)
 
-    return patch.object(planes, "next_choice", next_choice)
+    return patch("stereo3d.disparity.planes.matcher.next_choice", next_choice)
 
 
 def without_occlusions():
     """The other view's disparities hide nothing."""
-    whole = planes.cross_view_state
+    whole = views.cross_view_state
 
     def cross_view_state(view, other):
         d, state = whole(view, other)
-        return slanted.CrossView(d, np.minimum(state, np.uint8(slanted.SEEN)))
+        return energy_module.CrossView(d, np.minimum(state, np.uint8(energy_module.SEEN)))
 
-    return patch.object(planes, "cross_view_state", cross_view_state)
+    return patch("stereo3d.disparity.planes.views.cross_view_state", cross_view_state)
 
 
 def blurred(sigma: float):
     def brightness(picture, whole=costs.brightness):
         return cv2.GaussianBlur(whole(picture), ksize=(0, 0), sigmaX=sigma)
 
-    return patch.object(costs, "brightness", brightness)
+    return patch("stereo3d.disparity.costs.brightness", brightness)
 
 
 def rounded(picture, whole=costs.brightness):
@@ -87,7 +88,7 @@ def rounded(picture, whole=costs.brightness):
 
 def weighted(*weights: int):
     """Brightness of other parts of red, green and blue, in 256."""
-    return patch.object(costs, "brightness", lambda picture: picture @ np.array(weights, np.uint16))
+    return patch("stereo3d.disparity.costs.brightness", lambda picture: picture @ np.array(weights, np.uint16))
 
 
 def level(d):
@@ -96,25 +97,25 @@ def level(d):
 
 VARIANTS = {
     "all of it": contextlib.nullcontext,
-    "brightness rounded to 8 bits": lambda: patch.object(costs, "brightness", rounded),
+    "brightness rounded to 8 bits": lambda: patch("stereo3d.disparity.costs.brightness", rounded),
     "no planes fitted to segments": lambda: without_segments(range(3)),
     "no planes refined by the pictures": lambda: without_segments(range(3, 5)),
     "no segments at all": lambda: without_segments(range(5)),
-    "no slope of the neighbourhood": lambda: patch.object(planes, "local_planes", level),
+    "no slope of the neighbourhood": lambda: patch("stereo3d.disparity.planes.candidates.local_planes", level),
     "no occlusions by the other view": without_occlusions,
     "no background behind the surroundings": without_background,
     "no second round": lambda: budget(rounds=0),
     "three rounds": lambda: budget(rounds=3),
-    "not sharpened": lambda: patch.object(planes, "sharpen", lambda view, *_: view),
+    "not sharpened": lambda: patch("stereo3d.disparity.planes.matcher.sharpen", lambda view, *_: view),
     # what does not pay
     "brightness: Rec. 601 luma": lambda: weighted(77, 150, 29),
     "brightness: green alone": lambda: weighted(0, 256, 0),
     "brightness blurred by half a pixel": lambda: blurred(0.5),
     "brightness blurred by a pixel": lambda: blurred(1.0),
-    "census of 7 x 9": lambda: patch.object(planes, "WINDOW", "7x9"),
-    "finer: 5 x 5 windows": lambda: patch.object(planes, "FINE_RADIUS", 2),
-    "finer: 9 x 9 windows": lambda: patch.object(planes, "FINE_RADIUS", 4),
-    "finer: by slopes of a grey level too": lambda: patch.object(select, "NOISE", 1.0),
+    "census of 7 x 9": lambda: patch("stereo3d.disparity.planes.views.WINDOW", "7x9"),
+    "finer: 5 x 5 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 2),
+    "finer: 9 x 9 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 4),
+    "finer: by slopes of a grey level too": lambda: patch("stereo3d.disparity.refinement.NOISE", 1.0),
     "started at half the size": lambda: budget(max_pixels=100_000),
     "the same, without a shift": lambda: budget(max_pixels=100_000, shifts=0),
     "the same, with two shifts": lambda: budget(max_pixels=100_000, shifts=2),

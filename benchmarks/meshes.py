@@ -36,22 +36,20 @@ from pathlib import Path
 
 import numpy as np
 
-from stereo3d.calibration import read_rig, turn_camera
+from stereo3d.cameras import read_rig
+from stereo3d.cameras.fit import turn_camera
 from stereo3d.errors import StereoError
-from stereo3d.evaluate import (
-    focal_error_percent,
-    mesh_scores,
-    pose_errors,
-    read_scene,
-    read_truth_camera,
-    relative_pose,
-)
-from stereo3d.files import read_map
+from stereo3d.evaluation.disparity import read_scene
+from stereo3d.evaluation.mesh import mesh_scores
+from stereo3d.evaluation.pose import focal_error_percent, pose_errors, read_truth_camera, relative_pose
 from stereo3d.geometry import scale_K
-from stereo3d.mesh import MESHERS, build_mesh
-from stereo3d.photos import read_photo
-from stereo3d.pipeline import Config, reconstruct, texture_and_sigma
-from stereo3d.preview import render
+from stereo3d.images import read_photo
+from stereo3d.io import read_map
+from stereo3d.mesh import build_mesh
+from stereo3d.mesh.meshers import MESHERS
+from stereo3d.output.preview import render
+from stereo3d.pipeline import Config, reconstruct
+from stereo3d.pipeline.surface import texture_and_sigma
 from stereo3d.records import Camera, Photo, Rig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -243,8 +241,8 @@ def words(result) -> str:
 
 
 def draw(path: Path, mesh, result):
-    from stereo3d.export import write_picture
-    from stereo3d.preview import preview
+    from stereo3d.io import write_picture
+    from stereo3d.output import preview
 
     write_picture(path, preview(mesh, result.view.rig.cam1))
 

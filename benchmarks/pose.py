@@ -28,15 +28,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d.calibration import camera_for, read_rig
-from stereo3d.epipolar import estimate_two_view, ransac_fundamental
+from stereo3d.cameras import camera_for, read_rig
 from stereo3d.errors import StereoError
-from stereo3d.evaluate import auc, pose_errors, read_truth_camera, relative_pose
+from stereo3d.evaluation.pose import auc, pose_errors, read_truth_camera, relative_pose
 from stereo3d.features import match_features
 from stereo3d.geometry import hom, ideal_pixels, project, rotation_from_vector, sampson, undistort
-from stereo3d.photos import read_photo
+from stereo3d.images import read_photo
 from stereo3d.records import Camera, Matches, Photo, Rig
-from stereo3d.synthetic import MOTIONS, random_two_view
+from stereo3d.synthetic.matches import MOTIONS, random_two_view
+from stereo3d.two_view import estimate_two_view
+from stereo3d.two_view.robust import ransac_fundamental
 
 try:
     import poselib

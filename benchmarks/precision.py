@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stereo3d import synthetic
-from stereo3d.evaluate import mesh_scores, read_scene
-from stereo3d.pipeline import Config, add_pose_sigma, match_pair, reconstruct
+from stereo3d.evaluation.disparity import read_scene
+from stereo3d.evaluation.mesh import mesh_scores
+from stereo3d.pipeline import Config, match_pair, reconstruct
+from stereo3d.pipeline.surface import add_pose_sigma
 from stereo3d.records import Photo, RectifiedPair
+from stereo3d.synthetic import renderer
 
 RENDERED = [(scene, noise) for scene in ("slanted", "sphere", "bars", "still_life") for noise in (0.0, 2.0, 6.0)]
 STEPS = {"Aloe_half": 1 / 2, "cones": 1 / 4, "Motorcycle": 0, "eth3d_terrace": 0, "kitti2012_000070": 0}  # px
@@ -56,7 +58,7 @@ def show(name: str, off: np.ndarray, sigma: np.ndarray) -> float:
 def rendered():
     shares = []
     for scene, noise in RENDERED:
-        pair = synthetic.render(scene, pose="rectified", noise=noise, seed=1)
+        pair = renderer.render(scene, pose="rectified", noise=noise, seed=1)
         found = fused(pair.left.pixels, pair.right.pixels, pair.disparity_left)
         off = found.disparity - pair.disparity_left
         known = np.isfinite(off)
@@ -84,7 +86,7 @@ def pose():
     shares = []
     for k in range(2 * len(POSED)):
         scene, kind = POSED[k % len(POSED)]
-        pair = synthetic.render(scene, size=size, pose=kind, baseline=rng.uniform(0.1, 0.2), noise=2.0, seed=k)
+        pair = renderer.render(scene, size=size, pose=kind, baseline=rng.uniform(0.1, 0.2), noise=2.0, seed=k)
         wrong = 1 + 0.03 * rng.standard_normal()
         exif = {"focal_35mm": pair.rig.cam1.focal * wrong * 43.2666 / np.hypot(*size), "size_exif": size}
         left, right = (Photo(photo.pixels, {**photo.exif, **exif}) for photo in (pair.left, pair.right))

@@ -30,20 +30,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d import diagnosis as d
-from stereo3d import synthetic
-from stereo3d.calibration import camera_for, read_rig
+from stereo3d import diagnosis, synthetic, two_view
+from stereo3d.cameras import camera_for, read_rig
+from stereo3d.diagnosis import photos as photos_module
+from stereo3d.diagnosis import statistics as d
+from stereo3d.diagnosis.run_findings import MAX_ROW_OFFSET
 from stereo3d.disparity import compute_disparity
-from stereo3d.epipolar import estimate_two_view
 from stereo3d.errors import StereoError
-from stereo3d.evaluate import pose_errors
+from stereo3d.evaluation.pose import pose_errors
 from stereo3d.features import match_features
 from stereo3d.geometry import project, rotation_from_vector
-from stereo3d.photos import read_photo
-from stereo3d.pipeline import MAX_ROW_OFFSET
+from stereo3d.images import read_photo
 from stereo3d.records import Matches, Photo, Rig
-from stereo3d.rectification import disparity_range, rectify, row_errors
+from stereo3d.rectification import disparity_range, rectify
+from stereo3d.rectification.maps import row_errors
+from stereo3d.synthetic import matches as matches_module
+from stereo3d.synthetic import poses, scenes
 from stereo3d.triangulation import triangulate
+from stereo3d.two_view import estimate_two_view
 
 DEMO = Path(__file__).parents[1] / "data" / "demo"
 
@@ -83,7 +87,7 @@ def good_pairs(data: Path | None):
         yield name, left, right, rig_by_exif(left, right)
         if name == "lawn":
             yield "lawn, its rig", left, right, read_rig(paths[0].parent / "rig.json", (left.size, right.size))
-    for pose in (p for p in synthetic.POSES if p != "rotation"):
+    for pose in (p for p in poses.POSES if p != "rotation"):
         pair = synthetic.render("handheld", pose=pose, size=(480, 360), supersample=2)
         yield f"rendered, {pose}", pair.left, pair.right, Rig(pair.rig.cam1, pair.rig.cam2)
     for folder in sorted((data / "disparity").iterdir()) if data else ():
@@ -152,7 +156,10 @@ def judge(left: Photo, right: Photo, rig: Rig, size: int):
         view = estimate_two_view(matches, rig, threshold=1.5 * max(1.0, max(left.size) / size))
     except StereoError as error:
         return None, {error.code: "error"}
-    findings = [*d.diagnose(matches, view, rig), *d.photo_findings(left, right, matches[view.inliers], max_size=size)]
+    findings = [
+        *diagnosis.diagnose(matches, view, rig),
+        *diagnosis.photo_findings(left, right, matches[view.inliers], max_size=size),
+    ]
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
     unit = d.photo_unit(view.rig)
     residual, share = d.homography_residual(x1, x2, unit)
@@ -166,9 +173,9 @@ def judge(left: Photo, right: Photo, rig: Rig, size: int):
         turn / unit,
         factor,
         d.median_parallax_angle(x1, x2, view),
-        d.direction_sigma_deg(x1, x2, view),
-        d.weakest_motion_px(x1, x2, view) / unit,
-        d.rival_motion(x1, x2, view)[1],
+        two_view.direction_sigma_deg(x1, x2, view),
+        two_view.weakest_motion_px(x1, x2, view) / unit,
+        two_view.rival_motion(x1, x2, view)[1],
     )
     return figures, {f.code: f.severity for f in findings}
 
@@ -183,12 +190,12 @@ def show(name: str, figures, found: dict[str, str], right: bool) -> None:
 def risk() -> None:
     """Error of the pose by what was said, over boxes of points of several shapes seen by a step of 1/20 or 1/6."""
     said: dict[str, list[float]] = {}
-    _, rig = synthetic.random_two_view(8, seed=0)
+    _, rig = matches_module.random_two_view(8, seed=0)
     free = Rig(rig.cam1, rig.cam2)
     cases = [box_matches(rig, *a) for a in itertools.product((4, 1, 0.2), (2, 0.5, 0.25), (0.3, 1), (0, 1))]
     cases += [
-        synthetic.random_two_view(400, seed=s, motion=m, noise=0.5, outliers=0.2)
-        for m in synthetic.MOTIONS
+        matches_module.random_two_view(400, seed=s, motion=m, noise=0.5, outliers=0.2)
+        for m in matches_module.MOTIONS
         if m != "rotation"
         for s in range(4)
     ]
@@ -198,7 +205,7 @@ def risk() -> None:
         except StereoError:
             continue
         error = max(pose_errors(view.R, view.t, true.R, true.t).values())
-        codes = [f"{f.code} ({f.severity})" for f in d.diagnose(matches, view, free) if f.severity != "info"]
+        codes = [f"{f.code} ({f.severity})" for f in diagnosis.diagnose(matches, view, free) if f.severity != "info"]
         for code in codes or ["nothing"]:
             said.setdefault(code, []).append(error)
     print(f"{'what was said':34s}{'pairs':>8s}{'median':>10s}{'largest':>10s}   error of the pose, degrees")
@@ -236,7 +243,7 @@ def worse_pairs(scene: str, pose: str):
         yield f"both with noise of {sigma:g} levels", noisy.left, noisy.right, noisy, 0
     for shift in (0.15, 0.3, 0.5, 1, 2):
         yield f"rows shifted by {shift:g} px", left, right, pair, shift
-    base = synthetic.SCENES[scene]().baseline
+    base = scenes.SCENES[scene]().baseline
     for factor in (0.5, 1, 1.5, 2, 3, 4):
         far = synthetic.render(
             scene, pose="converging", baseline=factor * base, size=pair.left.size, supersample=2, noise=1.0
@@ -262,13 +269,13 @@ def degradations() -> None:
         print(f"\n{scene + ', ' + pose:34s}" + "".join(f"{c:>9s}" for c in columns))
         for name, left, right, pair, shift in worse_pairs(scene, pose):
             greys = [cv2.cvtColor(p.pixels, cv2.COLOR_RGB2GRAY) for p in (left, right)]
-            blurs = sorted(d.blur_width(g) for g in greys)
+            blurs = sorted(photos_module.blur_width(g) for g in greys)
             ranges = [np.ptp(np.quantile(g, [0.01, 0.99])) for g in greys]
             seen = (
                 blurs[1],
                 np.sqrt(blurs[1] ** 2 - blurs[0] ** 2),
-                max(map(d.noise_level, greys)),
-                max(map(d.clipped_share, (left, right))),
+                max(map(photos_module.noise_level, greys)),
+                max(map(photos_module.clipped_share, (left, right))),
                 min(ranges),
             )
             try:
@@ -306,7 +313,7 @@ def outcome(left, right, pair, shift):
     )
     error = 100 * np.abs(np.linalg.norm(pair.rig.t) * X[known, 2] * inverse[known] - 1)
     rows = rectified.rows.get("median_px", np.nan)
-    found = [*d.diagnose(matches, view, rig), *d.photo_findings(left, right, matches[view.inliers])]
+    found = [*diagnosis.diagnose(matches, view, rig), *diagnosis.photo_findings(left, right, matches[view.inliers])]
     said = [f.code for f in found if f.severity != "info"] + (["rows_off"] if rows > MAX_ROW_OFFSET else [])
     return (
         rows,

@@ -188,7 +188,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, name):
-        from stereo3d.pipeline import peak_memory, reset_peak_memory
+        from stereo3d.pipeline.clock import peak_memory, reset_peak_memory
 
         reset_peak_memory()
         start = time.perf_counter()
@@ -209,8 +209,8 @@ def photo_size(path) -> tuple[int, int]:
 
 def the_input(data: Path | None):
     """Name, the two photos, the true cameras, true depth of the first photo."""
-    from stereo3d.evaluate import read_truth_camera
-    from stereo3d.files import read_map
+    from stereo3d.evaluation.pose import read_truth_camera
+    from stereo3d.io import read_map
 
     if data and (data / "photos" / "fountain").is_dir():
         folder = data / "photos" / "fountain"
@@ -235,8 +235,8 @@ def in_a_new_process(side, *arguments):
 
 def scores_of(obj: Path, depth, camera) -> dict:
     from stereo3d.errors import StereoError
-    from stereo3d.evaluate import mesh_scores
-    from stereo3d.io.read_mesh import read_mesh
+    from stereo3d.evaluation.mesh import mesh_scores
+    from stereo3d.io import read_mesh
 
     try:
         return mesh_scores(read_mesh(obj), depth, camera)

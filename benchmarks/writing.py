@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stereo3d.export import WRITERS, write_mesh
+from stereo3d.io import WRITERS, write_mesh
 from stereo3d.records import Mesh
 
 

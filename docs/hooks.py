@@ -161,10 +161,10 @@ def options_page() -> str:
     """List the options of every command, and those of every method that -O sets, as read from the signatures."""
     import click
 
-    from stereo3d.cli import cli
+    from stereo3d.cli.parameters import cli
     from stereo3d.disparity import MATCHERS
     from stereo3d.features import DETECTORS
-    from stereo3d.mesh import MESHERS
+    from stereo3d.mesh.meshers import MESHERS
     from stereo3d.pipeline import stage_options
 
     lines = ["# Options", "", "This page is generated from the code.", ""]

@@ -11,7 +11,6 @@ Every stage stands by itself: `match_features`, `estimate_two_view`, `diagnose`,
 from importlib import import_module
 
 __version__ = "0.1.0"
-
 # name -> module; loaded when first asked for, so that `import stereo3d` costs nothing
 _HOME = {
     name: module
@@ -29,20 +28,66 @@ _HOME = {
             "Rig",
             "TwoView",
         ),
-        "photos": ("read_photo",),
-        "calibration": ("camera_for", "fit_rig", "read_rig", "write_camera", "write_rig"),
-        "chessboard": ("Board", "calibrate_camera", "calibrate_rig", "find_corners"),
-        "features": ("DETECTORS", "detect_features", "match_features"),
-        "epipolar": ("eight_point", "estimate_two_view", "five_point", "seven_point"),
+        "images": ("read_photo",),
+        "cameras": (
+            "camera_for",
+            "fit_rig",
+            "read_rig",
+            "write_camera",
+            "write_rig",
+        ),
+        "cameras.chessboard": (
+            "Board",
+            "calibrate_camera",
+            "calibrate_rig",
+            "find_corners",
+        ),
+        "features": (
+            "DETECTORS",
+            "detect_features",
+            "match_features",
+        ),
+        "two_view": (
+            "eight_point",
+            "estimate_two_view",
+            "five_point",
+            "seven_point",
+        ),
         "diagnosis": ("diagnose",),
-        "rectification": ("disparity_range", "rectify"),
-        "disparity": ("MATCHERS", "compute_disparities", "compute_disparity"),
+        "rectification": (
+            "disparity_range",
+            "rectify",
+        ),
+        "disparity": (
+            "MATCHERS",
+            "compute_disparities",
+            "compute_disparity",
+        ),
         "triangulation": ("triangulate",),
-        "mesh": ("MESHERS", "build_mesh", "texture_mesh"),
-        "export": ("WRITERS", "write_mesh", "write_points"),
-        "geometry": ("absolute_orientation", "relative_orientation", "triangulate_points"),
-        "pipeline": ("Config", "Result", "reconstruct"),
-        "report": ("write_report", "write_view"),
+        "mesh": (
+            "MESHERS",
+            "build_mesh",
+            "texture_mesh",
+        ),
+        "io": (
+            "WRITERS",
+            "write_mesh",
+            "write_points",
+        ),
+        "geometry": (
+            "absolute_orientation",
+            "relative_orientation",
+            "triangulate_points",
+        ),
+        "pipeline": (
+            "Config",
+            "Result",
+            "reconstruct",
+        ),
+        "output.html": (
+            "write_report",
+            "write_view",
+        ),
     }.items()
     for name in names
 }

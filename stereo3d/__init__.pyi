@@ -1,22 +1,22 @@
 """Names that `import stereo3d` offers, for type checkers and editors; `__init__.py` loads them on first use."""
 
 # A test keeps this list equal to `_HOME` of `__init__.py`.
-from .calibration import camera_for, fit_rig, read_rig, write_camera, write_rig
-from .chessboard import Board, calibrate_camera, calibrate_rig, find_corners
+from .cameras import camera_for, fit_rig, read_rig, write_camera, write_rig
+from .cameras.chessboard import Board, calibrate_camera, calibrate_rig, find_corners
 from .diagnosis import diagnose
 from .disparity import MATCHERS, compute_disparities, compute_disparity
-from .epipolar import eight_point, estimate_two_view, five_point, seven_point
 from .errors import StereoError
-from .export import WRITERS, write_mesh, write_points
 from .features import DETECTORS, detect_features, match_features
 from .geometry import absolute_orientation, relative_orientation, triangulate_points
+from .images import read_photo
+from .io import WRITERS, write_mesh, write_points
 from .mesh import MESHERS, build_mesh, texture_mesh
-from .photos import read_photo
+from .output.html import write_report, write_view
 from .pipeline import Config, Result, reconstruct
 from .records import Camera, DisparityMap, Features, Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
 from .rectification import disparity_range, rectify
-from .report import write_report, write_view
 from .triangulation import triangulate
+from .two_view import eight_point, estimate_two_view, five_point, seven_point
 
 __version__: str
 _HOME: dict[str, str]

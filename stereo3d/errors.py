@@ -12,7 +12,6 @@ EXIT_CALIBRATION = 4  # a calibration that is wrong or does not fit the photos
 EXIT_PAIR = 5  # the photos are fine one by one, but this pair cannot be reconstructed
 EXIT_OUTPUT = 6  # the result cannot be written
 EXIT_RESOURCES = 7  # too little memory, a library missing
-
 CODES = {
     "bad_option": EXIT_USAGE,
     "unknown_method": EXIT_USAGE,

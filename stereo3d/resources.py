@@ -1,9 +1,4 @@
-"""What this process may use: processor cores and memory, within the limits of its container, and optional libraries.
-
-A container (Docker, Kubernetes, systemd) limits a process by control groups, which the host's own figures do not show.
-Version 2 has one tree of groups below /sys/fs/cgroup, version 1 one tree for each controller (memory, cpu). The limits
-of every ancestor of a group apply as well.
-"""
+"""Processor cores and memory within a container's limits; libraries that may be missing."""
 
 import math
 import os

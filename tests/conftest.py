@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stereo3d import synthetic
+from stereo3d.synthetic import renderer
 
 SMALL = (320, 240)
 
@@ -54,54 +54,54 @@ def halved():
 
 
 @pytest.fixture(scope="session")
-def slanted_pair() -> synthetic.SyntheticPair:
+def slanted_pair() -> renderer.SyntheticPair:
     """Rectified, 320 x 240: slanted planes with depth jumps."""
-    return synthetic.render("slanted", size=SMALL)
+    return renderer.render("slanted", size=SMALL)
 
 
 @pytest.fixture(scope="session")
-def sphere_pair() -> synthetic.SyntheticPair:
+def sphere_pair() -> renderer.SyntheticPair:
     """Rectified, 320 x 240: a ball before a wall."""
-    return synthetic.render("sphere", size=SMALL)
+    return renderer.render("sphere", size=SMALL)
 
 
 @pytest.fixture(scope="session")
-def bars_pair() -> synthetic.SyntheticPair:
+def bars_pair() -> renderer.SyntheticPair:
     """Rectified, 320 x 240: thin bars before a wall."""
-    return synthetic.render("bars", size=SMALL)
+    return renderer.render("bars", size=SMALL)
 
 
 @pytest.fixture(scope="session")
-def swapped_pair() -> synthetic.SyntheticPair:
+def swapped_pair() -> renderer.SyntheticPair:
     """Rectified, 320 x 240, photo 1 taken from the right: negative disparities."""
-    return synthetic.render("swapped", size=SMALL)
+    return renderer.render("swapped", size=SMALL)
 
 
 @pytest.fixture(scope="session")
-def handheld_pair() -> synthetic.SyntheticPair:
+def handheld_pair() -> renderer.SyntheticPair:
     """Unrectified, 480 x 360: slanted planes photographed by hand."""
-    return synthetic.render("handheld", size=(480, 360))
+    return renderer.render("handheld", size=(480, 360))
 
 
 @pytest.fixture(scope="session")
-def vertical_pair() -> synthetic.SyntheticPair:
+def vertical_pair() -> renderer.SyntheticPair:
     """Unrectified, 480 x 360: photo 2 from above."""
-    return synthetic.render("vertical", size=(480, 360))
+    return renderer.render("vertical", size=(480, 360))
 
 
 @pytest.fixture(scope="session")
-def plane_pair() -> synthetic.SyntheticPair:
+def plane_pair() -> renderer.SyntheticPair:
     """Degenerate, 480 x 360: one plane."""
-    return synthetic.render("plane", size=(480, 360))
+    return renderer.render("plane", size=(480, 360))
 
 
 @pytest.fixture(scope="session")
-def rotation_pair() -> synthetic.SyntheticPair:
+def rotation_pair() -> renderer.SyntheticPair:
     """Degenerate, 480 x 360: no baseline."""
-    return synthetic.render("rotation", size=(480, 360))
+    return renderer.render("rotation", size=(480, 360))
 
 
 @pytest.fixture(scope="session")
-def forward_pair() -> synthetic.SyntheticPair:
+def forward_pair() -> renderer.SyntheticPair:
     """Unrectified, 480 x 360: photo 2 a step ahead, the epipole inside the picture."""
-    return synthetic.render("forward", size=(480, 360))
+    return renderer.render("forward", size=(480, 360))

@@ -162,7 +162,7 @@ def test_every_formula_of_the_notebooks_can_be_drawn(hooks):
 
 
 def test_the_page_of_options_names_every_option(hooks):
-    from stereo3d.cli import cli
+    from stereo3d.cli.parameters import cli
 
     page = hooks.options_page()
     for option in cli.commands["reconstruct"].params:

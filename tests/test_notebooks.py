@@ -13,9 +13,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from stereo3d.evaluate import pose_errors, read_truth_camera, relative_pose
-from stereo3d.files import read_map
+from stereo3d.evaluation.pose import pose_errors, read_truth_camera, relative_pose
 from stereo3d.geometry import hom, project, sampson
+from stereo3d.io import read_map
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "data" / "demo"

@@ -1,6 +1,5 @@
 """The project as a whole: its layers, the files under version control, the pinned requirements, a quick start."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -15,84 +14,6 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "stereo3d"
-
-# A module imports only from layers above its own line, never from its neighbours.
-LAYERS = (
-    ("errors", "scene_tables"),
-    ("records", "least_squares", "resources"),
-    (
-        "digits",
-        "geometry",
-        "files",
-        "images",
-        "neighbours",
-        "options",
-        "patchfit",
-        "posefit",
-        "ransac",
-        "raycast",
-        "rays",
-    ),
-    ("photos", "calibration", "export"),
-    ("io",),
-    (
-        "chessboard",
-        "features",
-        "epipolar",
-        "rectification",
-        "disparity",
-        "fusion",
-        "triangulation",
-        "mesh",
-        "preview",
-        "evaluate",
-        "synthetic",
-    ),
-    ("diagnosis",),
-    ("pipeline",),
-    ("stage_files", "doctor"),
-    ("report", "compiling"),
-    ("warmup",),
-    ("terminal",),
-    ("cli",),
-    ("__init__", "__main__"),
-)
-LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
-
-
-def imports(path: Path, package: tuple[str, ...]) -> set[str]:
-    """Top-level modules of stereo3d that a file imports, anywhere in it. package: where it lies, ("stereo3d", ...)."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [tuple(name.name.split(".")) for name in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            base += tuple((node.module or "").split(".")) if node.module else ()
-            found += [(*base, name.name) for name in node.names]
-    return {name[1] for name in found if name[0] == "stereo3d" and len(name) > 1 and name[1] in LAYER}
-
-
-def test_imports_go_down_only():
-    wrong = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        inside = path.relative_to(PACKAGE).with_suffix("").parts
-        module = inside[0]
-        assert module in LAYER, f"{module} has no layer: give it its place in LAYERS"
-        for other in imports(path, ("stereo3d", *inside[:-1])) - {module}:
-            if LAYER[other] >= LAYER[module]:
-                wrong.append(f"{'/'.join(inside)} imports {other}")
-    assert wrong == []
-
-
-def test_the_import_reader_sees_every_form(tmp_path):
-    source = "import numpy, stereo3d.mesh\nfrom stereo3d import cli\nfrom . import files\n"
-    (tmp_path / "a.py").write_text(source + "def f():\n    from .export import write_mesh")
-    assert imports(tmp_path / "a.py", ("stereo3d",)) == {"mesh", "cli", "files", "export"}
-    source = "from ..errors import StereoError\nfrom .methods import block\nfrom .. import photos"
-    (tmp_path / "b.py").write_text(source)
-    assert imports(tmp_path / "b.py", ("stereo3d", "disparity")) == {"errors", "disparity", "photos"}
-
 
 # ---------------------------------------------------------------------------------------------------- the tree
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import stereo3d
-from stereo3d import cli as cli_module
 from stereo3d import errors
-from stereo3d.cli import Method, cli
+from stereo3d.cli import checks as cli_module
+from stereo3d.cli.parameters import Method, cli
 from stereo3d.disparity import MATCHERS, compute_disparity, methods
-from stereo3d.export import WRITERS
 from stereo3d.features import DETECTORS
-from stereo3d.mesh import MESHERS
+from stereo3d.io import WRITERS
+from stereo3d.mesh.meshers import MESHERS
 from stereo3d.records import RectifiedPair
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from stereo3d import estimate_two_view, reconstruct, synthetic
-from stereo3d.calibration import fit_rig
+from stereo3d import estimate_two_view, reconstruct
+from stereo3d.cameras import fit_rig
 from stereo3d.errors import StereoError
 from stereo3d.geometry import rotation_from_vector
 from stereo3d.records import (
@@ -23,6 +23,7 @@ from stereo3d.records import (
     TexturedPart,
     TwoView,
 )
+from stereo3d.synthetic import matches as matches_module
 
 SIZE = 640, 480
 K = np.array([[500.0, 0, 319.5], [0, 510, 239.5], [0, 0, 1]])
@@ -95,7 +96,7 @@ def test_a_translation_that_is_none():
     rig, words = Rig(CAMERA, CAMERA, np.eye(3), np.zeros(3)), "one place: t = .0, 0, 0"
     refused("bad_calibration", words, TwoView, np.eye(3), np.eye(3), np.zeros(3), np.ones(3, bool), rig)
     refused("bad_calibration", words, fit_rig, rig, SIZE, SIZE)
-    refused("bad_calibration", words, estimate_two_view, synthetic.random_two_view(50, seed=1)[0], rig)
+    refused("bad_calibration", words, estimate_two_view, matches_module.random_two_view(50, seed=1)[0], rig)
     noise = np.random.default_rng(0).integers(0, 256, (2, 480, 640, 3), dtype=np.uint8)
     refused("bad_calibration", words, reconstruct, *map(Photo, noise), rig)
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from stereo3d import compiling, doctor, resources
+from stereo3d import resources
+from stereo3d.install import compiling, doctor
 
 GIB = 2**30
 
@@ -22,8 +23,8 @@ def groups(tmp_path, monkeypatch):
             path.write_text(f"{value}\n")
         (tmp_path / "membership").write_text(membership)
 
-    monkeypatch.setattr(resources, "CGROUP_ROOT", tmp_path / "cgroup")
-    monkeypatch.setattr(resources, "CGROUP_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr("stereo3d.resources.CGROUP_ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr("stereo3d.resources.CGROUP_MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GIB, available=50 * GIB))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
     return write

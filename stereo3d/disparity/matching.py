@@ -1,8 +1,4 @@
-"""Both disparity maps of a rectified pair by one of `MATCHERS`.
-
-Around every matcher stand the same steps: checks, one order of the pictures, the left-right test, confidence and sigma,
-and the filling of a dense map.
-"""
+"""Disparity maps of a rectified pair by any matcher: both views, cross-checked, with confidence and sigma."""
 
 import inspect
 import math
@@ -15,15 +11,14 @@ import numpy as np
 
 from .. import resources
 from ..errors import StereoError
-from ..geometry import all_channels
+from ..geometry.arrays import all_channels
 from ..options import DEFAULT_MATCHER, Range, check_options, choose, options_of
 from ..records import DisparityMap, RectifiedPair
-from .bands import flip_copy, flip_view
 from .methods import MATCHERS, Found, volume_bytes
-from .sizes import BUDGETS
+from .planes.pyramid import BUDGETS
+from .rows import flip_copy, flip_view
 
 COMPONENT_STEP = 1.0  # px of disparity, at most, between neighbours of one connected component
-
 NAN = np.float32(np.nan)
 
 
@@ -287,18 +282,18 @@ def _kept_pixels(
     thresholds: OneViewThresholds = OneViewThresholds(),  # noqa: B008
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the disparities that are kept, their confidence and their sigma (px), all (H,W) f32."""
-    from . import precision, select
+    from . import selection, uncertainty
 
     d_own = np.where(view.inside, view.disparity, NAN)
     d_left = np.where(view.matchable, d_own, NAN)
     d_right = np.where(view.other_inside, view.other_disparity, NAN)
-    difference = select.left_right_difference(d_left, d_right)
+    difference = selection.left_right_difference(d_left, d_right)
     kept = np.where(difference <= tolerance, d_left, NAN)
-    kept[select.small_components(kept, COMPONENT_STEP, speckle)] = np.nan
-    confidence = precision.probability(d_own, difference, found.odds, view.margin)
-    sigma = precision.disparity_sigma(*view.pictures, kept, difference, found.excess)
+    kept[selection.small_components(kept, COMPONENT_STEP, speckle)] = np.nan
+    confidence = uncertainty.probability(d_own, difference, found.odds, view.margin)
+    sigma = uncertainty.disparity_sigma(*view.pictures, kept, difference, found.excess)
     if found.complete:
-        alone = select.continue_surfaces(
+        alone = selection.continue_surfaces(
             d_own,
             kept,
             d_right,
@@ -318,7 +313,7 @@ def _kept_pixels(
 
 def _filled(disparity: np.ndarray, own: np.ndarray | None, inside: np.ndarray) -> np.ndarray:
     """Fill unknown pixels inside the photo from the matcher's own map, if given, then from the farther side."""
-    from . import select
+    from . import selection
 
     if not np.isfinite(disparity).any():
         raise StereoError(
@@ -328,7 +323,7 @@ def _filled(disparity: np.ndarray, own: np.ndarray | None, inside: np.ndarray) -
         )
     if own is not None:
         disparity = np.where(np.isfinite(disparity), disparity, own)
-    return np.where(inside, select.fill_background(disparity), NAN)
+    return np.where(inside, selection.fill_background(disparity), NAN)
 
 
 def textured_rows(picture: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -18,11 +18,11 @@ import numpy as np
 
 from ..errors import StereoError
 from ..options import Range
-from .bands import flip_copy, parallel_rows
-from .sizes import BUDGETS, Budget, planes_bytes
+from .planes.pyramid import BUDGETS, Budget, planes_bytes
+from .rows import flip_copy, parallel_rows
 
 if TYPE_CHECKING:
-    from .planes import Energy
+    from .planes.views import Energy
 
 # Odds that a disparity is off by more than 1 px, of each matcher: see `Found`. Fitted by logistic regression on 17 real
 # pairs of equal weight, occluded pixels included.
@@ -35,11 +35,9 @@ BLOCK_ODDS = {
     "sad": (2.49, 0.2, -0.91, -1.19),
     "ssd": (2.14, 0.25, -0.91, -0.58),
 }
-
 # Ratios of a matcher's sub-pixel error to the Cramer-Rao bound: see `precision.FLOOR` for where they come from.
 PLANES_EXCESS = 1.05
 SGBM_EXCESS = 1.8
-
 HIDDEN_FACTOR = 1.5  # cost of a match that the other view contradicts, in units of `limit`
 MAX_OPENCV_DISPARITY = 2047  # px: OpenCV stores sixteenths in 16 bits
 
@@ -138,7 +136,7 @@ def match_planes(
     **options: float,
 ) -> Found:
     """Match by planes within a budget of work; options: slope, jump, contrast, fall, limit, defaults as in `planes`."""
-    from . import planes as matcher
+    from .planes import matcher
 
     energy, start_jumps = plane_energy(lo, hi, **options)
     one, two = matcher.match(left, right, seen or (None, None), energy, start_jumps, budget, threads)
@@ -158,14 +156,14 @@ def plane_energy(lo: int, hi: int, **options: float) -> "tuple[Energy, np.ndarra
     options
         slope, jump, contrast, fall, limit; the defaults are those of `planes`.
     """
-    from . import aggregate
-    from . import planes as matcher
+    from . import aggregation
+    from .planes import matcher, views
 
     given = {p.name: p.default for p in inspect.signature(planes).parameters.values()} | options
     contrast, fall, limit = given["contrast"], given["fall"], given["limit"]
-    jumps = aggregate.edge_penalties(given["jump"], contrast, fall)
-    energy = matcher.Energy(lo, hi, given["slope"], jumps, limit, hidden=limit, against=HIDDEN_FACTOR * limit)
-    return energy, aggregate.jump_penalties(matcher.START_PENALTY, contrast, fall)
+    jumps = aggregation.edge_penalties(given["jump"], contrast, fall)
+    energy = views.Energy(lo, hi, given["slope"], jumps, limit, hidden=limit, against=HIDDEN_FACTOR * limit)
+    return energy, aggregation.jump_penalties(matcher.START_PENALTY, contrast, fall)
 
 
 def sgm(
@@ -189,7 +187,7 @@ def sgm(
     (`select.refine`), 0 for none.
     Memory: 3 bytes per pixel and disparity.  Sources: Zabih and Woodfill 1994; Hirschmüller 2005.
     """
-    from . import aggregate, costs, select
+    from . import aggregation, costs, refinement, selection
 
     half = costs.CENSUS[window]
     height, width = left.shape[:2]
@@ -200,16 +198,18 @@ def sgm(
         census.append(codes)
     cost = np.empty((height, width, hi - lo + 1), np.uint8)
     parallel_rows(height, threads, costs.hamming_volume, *census, lo, after=(cost,))
-    total = aggregate.semi_global(cost, left, p1, aggregate.jump_penalties(p1, contrast, fall), threads)
+    total = aggregation.semi_global(cost, left, p1, aggregation.jump_penalties(p1, contrast, fall), threads)
     del cost
     d_left, margin, d_right = (np.empty((height, width), np.float32) for _ in range(3))
-    parallel_rows(height, threads, select.winners, total, np.uint16(65535), lo, True, after=(d_left, margin, d_right))
+    parallel_rows(
+        height, threads, selection.winners, total, np.uint16(65535), lo, True, after=(d_left, margin, d_right)
+    )
     del total
     margins = _both_margins(margin, d_right)
     if refine:
-        d_left = select.refine(left, right, lo, hi, d_left, refine, threads)
+        d_left = refinement.refine(left, right, lo, hi, d_left, refine, threads)
         left, right, d_right = flip_copy(right), flip_copy(left), flip_copy(d_right)  # the mirrored pair
-        d_right = flip_copy(select.refine(left, right, lo, hi, d_right, refine, threads))
+        d_right = flip_copy(refinement.refine(left, right, lo, hi, d_right, refine, threads))
     return Found(d_left, d_right, margins, SGM_ODDS)
 
 
@@ -239,7 +239,7 @@ def block(
     Running sums make the time independent of the radius; memory does not grow with the picture's height.
     Sources: Scharstein and Szeliski 2002; Zabih and Woodfill 1994; Shimizu and Okutomi 2005; Fusiello et al. 1997.
     """
-    from . import windows
+    from . import shifted_windows, windows
 
     kind = {"sad": windows.SAD, "ssd": windows.SSD, "census": windows.CENSUS, "zncc": windows.ZNCC}[cost]
     height = len(left)
@@ -250,8 +250,10 @@ def block(
     found = []
     for d, other, winner_cost, sign in ((d_left, d_right, winner_costs[0], 1), (d_right, d_left, winner_costs[1], -1)):
         confirmed, margin, out, ratio = (np.empty_like(d) for _ in range(4))
-        parallel_rows(height, threads, windows.confirm, d, left_margin, other, sign, after=(confirmed, margin))
-        parallel_rows(height, threads, windows.shift_windows, confirmed, winner_cost, margin, after=(out, ratio))
+        parallel_rows(height, threads, shifted_windows.confirm, d, left_margin, other, sign, after=(confirmed, margin))
+        parallel_rows(
+            height, threads, shifted_windows.shift_windows, confirmed, winner_cost, margin, after=(out, ratio)
+        )
         out[ratio < uniqueness] = np.nan
         found.append((out, _rival_over_winner(ratio)))
     (d_left, margin), (d_right, right_margin) = found
@@ -362,8 +364,6 @@ MATCHERS: dict[str, Callable] = {
     "planes": planes,
     "planes_full": planes_full,
 }
-
-
 QUALITIES = {"fast": "planes_fast", "normal": "planes", "best": "planes_full"}  # what --quality chooses
 
 

@@ -1,4 +1,4 @@
-"""Grey pictures of reduced size, as detectors and measurements use them."""
+"""Grey and reduced pictures."""
 
 import numpy as np
 

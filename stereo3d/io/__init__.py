@@ -1,1 +1,30 @@
-"""Files: reading meshes back into the axes of camera 1."""
+"""Files: atomic writing, float maps, JSON, mesh writers and the mesh reader."""
+
+from .atomic import replacing, together, try_writing
+from .json_files import plain, write_json
+from .maps import read_map, write_map
+from .pictures import colourise, write_disparity_png, write_picture
+from .ply import write_points
+from .read_mesh import read_mesh, read_textured_mesh
+from .style import check_axes, companions
+from .write_mesh import WRITERS, write_mesh
+
+__all__ = [
+    "WRITERS",
+    "check_axes",
+    "colourise",
+    "companions",
+    "plain",
+    "read_map",
+    "read_mesh",
+    "read_textured_mesh",
+    "replacing",
+    "together",
+    "try_writing",
+    "write_disparity_png",
+    "write_json",
+    "write_map",
+    "write_mesh",
+    "write_picture",
+    "write_points",
+]

@@ -1,7 +1,4 @@
-"""Read meshes from files, turned back into the axes of camera 1.
-
-OBJ is parsed here, every other format by trimesh.
-"""
+"""Read a mesh: OBJ, PLY, GLB, STL, in the frame of camera 1."""
 
 import os
 import re
@@ -13,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import StereoError
-from ..export import AXES, AXES_DESCRIPTIONS
 from ..records import Mesh
+from .style import AXES, AXES_DESCRIPTIONS
 
 HEAD_BYTES = 4096  # our writers state axes and unit within these
 

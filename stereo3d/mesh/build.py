@@ -8,13 +8,13 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry import all_channels, norms
+from ..geometry.arrays import all_channels, norms
 from ..options import Range, check_options, choose, options_of
 from ..records import Mesh, RightViewPoints
-from .methods import MESHERS, PointGrid
+from .meshers import MESHERS
+from .surface import PointGrid
 
 logger = logging.getLogger(__name__)
-
 # A point map larger than both limits is thinned first: its triangles cannot show single pixels.
 MAX_PIXELS = 4_000_000
 PIXELS_PER_FACE = 8

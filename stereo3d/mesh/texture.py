@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry import all_channels, norms, project
+from ..geometry.arrays import all_channels, norms
+from ..geometry.camera import project
 from ..records import Camera, Mesh, Photo, TexturedPart, TwoView
 from .build import compact
 
@@ -18,7 +19,6 @@ MIN_AREA_SHARE = 1e-3  # of the surface's area: for less the second photo is not
 MIN_PATCH_PX = 100.0  # pixels of the depth buffer that a connected patch of the second photo covers
 BUFFER_PX = 800  # px, longer side of the depth buffer
 HIDDEN = 0.01  # share of its depth: a face is hidden where another is nearer by more
-
 # colours of the second photo
 MAX_COLOUR_SAMPLES = 20_000  # vertices
 MIN_COLOUR_SAMPLES = 100  # vertices: for fewer the colours stay as they are
@@ -134,7 +134,7 @@ class _Sight:
     """
 
     def __init__(self, X: np.ndarray, faces: np.ndarray, camera: Camera) -> None:
-        from .visible import depth_buffer
+        from .depth_buffer import depth_buffer
 
         scale = BUFFER_PX / max(camera.size)
         width, height = (max(2, int(round(s * scale))) for s in camera.size)

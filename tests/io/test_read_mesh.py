@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from stereo3d.errors import StereoError
-from stereo3d.export import AXES, write_mesh
-from stereo3d.io.read_mesh import read_mesh, read_textured_mesh
+from stereo3d.io import read_mesh, read_textured_mesh, write_mesh
+from stereo3d.io.style import AXES
+from stereo3d.output.html.scene import parts_of_file
 from stereo3d.records import Mesh, TexturedPart
-from stereo3d.report.scene import parts_of_file
 
 
 def sheet(n: int = 8) -> Mesh:

@@ -1,0 +1,17 @@
+"""Cameras of the photos: focal length from EXIF, calibration files read, fitted to a photo and written, chessboards."""
+
+from .fit import fit_rig, same_shape
+from .focal import DIAGONAL_35MM, camera_for, original_size
+from .read import read_rig
+from .write import write_camera, write_rig
+
+__all__ = [
+    "DIAGONAL_35MM",
+    "camera_for",
+    "fit_rig",
+    "original_size",
+    "read_rig",
+    "same_shape",
+    "write_camera",
+    "write_rig",
+]

@@ -1,0 +1,318 @@
+"""Boards and the corners that photos show of them."""
+
+import glob
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import StereoError
+from ...images.read import read_photo
+from ...images.reduce import to_grey
+from ...records import Photo
+from ..fit import turn_matrix
+
+log = logging.getLogger(__name__)
+DETECT_SIDE = 1600  # px: a board that fills a third of the picture still has squares of 50 px
+REFINE_WINDOW = 0.3  # of the nearest corner's distance: half the window that refines a corner, free of other corners
+MARKER_GAP = 0.8  # of the distance between a corner and the nearest marker: the same on a ChArUco board
+MIN_CORNERS = 6  # of one ChArUco photo: a pose in space has six unknowns, and each corner gives two numbers
+PHOTO_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".bmp",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".pgm",
+    ".ppm",
+    ".jp2",
+)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """A plane of squares. kind: one of `BOARDS`.
+
+    columns, rows: as OpenCV counts them, inner corners of a chessboard (10 x 7 squares have 9 x 6), squares of a
+    ChArUco board.  square, marker: their sides, in any unit.  dictionary: of the markers, as "5X5_100".  legacy: a
+    ChArUco board drawn by OpenCV before 4.6.
+    """
+
+    kind: str
+    columns: int
+    rows: int
+    square: float = 1.0
+    marker: float | None = None
+    dictionary: str = "5X5_100"
+    legacy: bool = False
+
+    def __post_init__(self):
+        if self.kind not in BOARDS:
+            raise StereoError("unknown_method", f"there is no board {self.kind!r}.", f"There are: {', '.join(BOARDS)}.")
+        for name in ("columns", "rows"):
+            count = getattr(self, name)
+            if not isinstance(count, int | np.integer) or not 3 <= count <= 100:
+                raise StereoError(
+                    "bad_option",
+                    f"a board of {count} {name} cannot be found.",
+                    "3 to 100 are possible; of a chessboard its inner corners count.",
+                )
+        if not (_is_real(self.square) and 0 < self.square < np.inf):
+            raise StereoError("bad_option", f"a square cannot have the side {self.square}.", "Measure one square.")
+        if self.kind == "charuco" and not (_is_real(self.marker) and 0 < self.marker < self.square):
+            side = f"{self.marker:g}" if _is_real(self.marker) else self.marker
+            found = "not given" if self.marker is None else f"{side}, of squares of {self.square:g}"
+            raise StereoError(
+                "bad_option",
+                f"the side of the markers of a ChArUco board is {found}.",
+                "Give --marker, in the unit of --square and less than it.",
+            )
+        if self.kind == "charuco":
+            _dictionary(self.dictionary)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(columns, rows) of the corners."""
+        inner = self.kind == "charuco"
+        return self.columns - inner, self.rows - inner
+
+    @property
+    def points(self) -> np.ndarray:
+        """(columns * rows, 3) f64: the corners, row by row, in the plane z = 0, in the unit of `square`."""
+        columns, rows = self.grid
+        y, x = np.mgrid[:rows, :columns]
+        return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], -1) * self.square
+
+
+@dataclass(frozen=True, eq=False)
+class Corners:
+    """Which corners of a board a photo shows, and where.
+
+    ids: (N,) int, rows of `Board.points`.  x: (N,2) f64 px of the picture as stored, before any EXIF turn, which is as
+    the sensor stands.  size: (width, height) of that picture.  orientation: the EXIF turn.
+    """
+
+    name: str
+    ids: np.ndarray
+    x: np.ndarray
+    size: tuple[int, int]
+    orientation: int = 1
+
+
+def read_corners(paths: Iterable, board: Board) -> tuple[list[Corners], list[str]]:
+    """The corners in every photo that shows the board, and the names of the photos in which it was not found.
+
+    Raises StereoError("size_mismatch") where the photos are not of one size as stored, and what `read_photo` raises.
+    """
+    found, missing, first = [], [], None
+    for path in paths:
+        photo = read_photo(path)
+        size = _stored_size(photo)
+        first = first or (path, size)
+        if size != first[1]:
+            raise StereoError(
+                "size_mismatch",
+                f"{path} has {size[0]} x {size[1]} px, {first[0]} {first[1][0]} x {first[1][1]}.",
+                "Give photos of one camera, of one size and uncropped.",
+            )
+        corners = find_corners(photo, board)
+        log.info("%s: %s", path, "no board" if corners is None else f"{len(corners.ids)} corners")
+        if corners is None:
+            missing.append(str(path))
+        else:
+            found.append(replace(corners, name=str(path)))
+    return found, missing
+
+
+def find_corners(photo: Photo, board: Board) -> Corners | None:
+    """The corners of the board in a photo, or None where it is not found.
+
+    Where the photo was turned by its EXIF, the corners are turned back: a camera is calibrated as its sensor stands.
+    Raises StereoError("bad_calibration") for a photo that its EXIF mirrors.
+    """
+
+    orientation = photo.exif.get("orientation", 1)
+    if orientation in (2, 4, 5, 7):
+        raise StereoError(
+            "bad_calibration",
+            f"{photo.path or 'a photo'} is mirrored by its EXIF orientation ({orientation}).",
+            "Save it without mirroring.",
+            orientation=orientation,
+        )
+    found = BOARDS[board.kind](to_grey(photo.pixels), board)
+    if found is None:
+        return None
+    ids, x = found
+    size = _stored_size(photo)
+    A = turn_matrix(orientation, size)
+    x = (x - A[:2, 2]) @ A[:2, :2]  # A's left part is a rotation: its inverse is its transpose
+    return Corners(str(photo.path or ""), ids, x, size, orientation)
+
+
+def _stored_size(photo: Photo) -> tuple[int, int]:
+    return photo.size[::-1] if photo.exif.get("orientation", 1) >= 5 else photo.size
+
+
+def _find_chessboard(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarray] | None:
+    """ids (N,), x (N,2) of all corners: OpenCV's sector detector, else its older one; refined in the full picture.
+
+    Rows and columns turn as in the picture (no mirrored order), and where the two ends of the board differ in colour,
+    the first square is dark: then the order is the same in the photos of both cameras of a rig.
+    Source: A. Duda and U. Frese 2018; W. Foerstner and E. Guelch 1987 (cornerSubPix).
+    """
+    import cv2
+
+    columns, rows = board.grid
+    scale = min(1.0, DETECT_SIDE / max(grey.shape))
+    small = grey
+    if scale < 1:
+        small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    found, x = cv2.findChessboardCornersSB(image=small, patternSize=(columns, rows))
+    if not found:
+        found, x = cv2.findChessboardCorners(image=small, patternSize=(columns, rows))
+    if not found or x is None or x.size != 2 * columns * rows:
+        return None
+    ratio = np.array(small.shape[::-1]) / grey.shape[::-1]
+    x = _refined(grey, (x.reshape(rows, columns, 2) + 0.5) / ratio - 0.5, REFINE_WINDOW)
+    return np.arange(columns * rows), _in_order(x, grey).reshape(-1, 2)
+
+
+def _refined(grey: np.ndarray, x: np.ndarray, window: float) -> np.ndarray:
+    """Corners (rows, columns, 2) px, NaN where not seen, moved to where the edges around them cross.
+
+    window: half the side of what is looked at, as a share of the distance to the nearest corner.
+    """
+    import cv2
+
+    steps = [np.linalg.norm(np.diff(x, axis=axis), axis=2) for axis in (0, 1)]
+    step = min((float(np.nanmin(s)) for s in steps if np.isfinite(s).any()), default=0.0)
+    half, seen = max(2, int(window * step)), np.isfinite(x[..., 0])
+    moved = cv2.cornerSubPix(
+        image=grey,
+        corners=x[seen].astype(np.float32).reshape(-1, 1, 2),
+        winSize=(half, half),
+        zeroZone=(-1, -1),
+        criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-4),
+    ).reshape(-1, 2)
+    refined = x.copy()
+    refined[seen] = np.where(np.linalg.norm(moved - x[seen], axis=1, keepdims=True) > half, x[seen], moved)
+    return refined
+
+
+def _in_order(x: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """The corners (rows, columns, 2) in an order that is not mirrored, the first square dark where the ends differ."""
+    across, down = x[:, -1].mean(0) - x[:, 0].mean(0), x[-1].mean(0) - x[0].mean(0)
+    if across[0] * down[1] - across[1] * down[0] < 0:
+        x = x[:, ::-1]
+    rows, columns = x.shape[:2]
+    if (rows + columns) % 2:
+        middles = (x[:-1, :-1] + x[1:, :-1] + x[:-1, 1:] + x[1:, 1:]) / 4
+        at = np.clip(np.rint(middles).astype(int), 0, np.array(grey.shape[::-1]) - 1)
+        value = grey[at[..., 1], at[..., 0]].astype(float)
+        first = np.indices(value.shape).sum(0) % 2 == 0  # squares of the colour of the first
+        if value[first].mean() > value[~first].mean():
+            x = x[::-1, ::-1]
+    return x
+
+
+def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarray] | None:
+    """ids (N,), x (N,2) of the corners between recognised markers, MIN_CORNERS or more and not all in one line.
+
+    Source: S. Garrido-Jurado et al. 2014; OpenCV's aruco.
+    """
+    import cv2
+
+    squares, dictionary = (board.columns, board.rows), _dictionary(board.dictionary)
+    drawn = cv2.aruco.CharucoBoard(squares, board.square, board.marker, dictionary)
+    drawn.setLegacyPattern(board.legacy)
+    x, ids, _, _ = cv2.aruco.CharucoDetector(drawn).detectBoard(image=grey)
+    if ids is None or len(ids) < MIN_CORNERS:
+        return None
+    ids = np.asarray(ids).ravel()
+    if np.linalg.matrix_rank(board.points[ids, :2] - board.points[ids, :2].mean(0)) < 2:
+        return None
+    columns, rows = board.grid
+    grid = np.full((rows * columns, 2), np.nan)
+    grid[ids] = np.asarray(x, dtype=float).reshape(-1, 2)
+    grid = _refined(grey, grid.reshape(rows, columns, 2), MARKER_GAP * (1 - board.marker / board.square) / 2)
+    return ids, grid.reshape(-1, 2)[ids]
+
+
+def _dictionary(name: str):
+    import cv2
+
+    known = [key.removeprefix("DICT_") for key in dir(cv2.aruco) if key.startswith("DICT_")]
+    if name.upper() not in (key.upper() for key in known):
+        raise StereoError("bad_option", f"there is no dictionary {name!r}.", f"There are: {', '.join(known)}.")
+    key = next(key for key in known if key.upper() == name.upper())
+    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, "DICT_" + key))
+
+
+# kind -> detector: grey picture (H,W) u8, board -> ids (N,), x (N,2) px, or None
+BOARDS = {"chessboard": _find_chessboard, "charuco": _find_charuco}
+
+
+def list_photos(patterns: Iterable) -> list[Path]:
+    """The photos that names, folders and patterns (as "left*.jpg") mean; what one pattern means sorted by name.
+
+    Raises StereoError("file_missing") for a folder or a pattern without photos; a plain name is left to be read.
+    """
+    found = []
+    for pattern in patterns:
+        pattern = Path(pattern)
+        if pattern.is_dir():
+            more = sorted(p for p in pattern.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES)
+        elif not pattern.exists() and any(c in str(pattern) for c in "*?["):
+            more = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
+        else:
+            more = [pattern]
+        if not more:
+            raise StereoError("file_missing", f"{pattern}: no photos there.", "Check the folder or the pattern.")
+        found += [path for path in more if path not in found]
+    return found
+
+
+def pair_by_name(left: list, right: list, *, among: tuple | None = None) -> list[tuple[int, int]]:
+    """Pairs (i, j) of photos taken together: of the same last number in the name where every name has one of its own,
+    else one after the other.
+
+    among: of each camera the names of those that show the board; then i and j count in these.
+    Raises StereoError("bad_option") where neither way says which belong together.
+    """
+    keys = []
+    for names in (left, right):
+        numbers = [re.findall(r"\d+", Path(name).stem) for name in names]
+        found = [int(n[-1]) if n else None for n in numbers]
+        keys.append(found if None not in found and len(set(found)) == len(found) else None)
+    if all(keys) and (common := set(keys[0]) & set(keys[1])):
+        pairs = [(i, keys[1].index(key)) for i, key in enumerate(keys[0]) if key in common]
+    elif len(left) == len(right):
+        pairs = [(i, i) for i in range(len(left))]
+    else:
+        raise StereoError(
+            "bad_option",
+            f"{len(left)} left and {len(right)} right photos: which belong together?",
+            "Give as many of both in the same order, or the same number in the names of each pair.",
+            left=len(left),
+            right=len(right),
+        )
+    if among is None:
+        return pairs
+    first, second = ({name: i for i, name in enumerate(map(str, names))} for names in among)
+    return [
+        (first[str(left[i])], second[str(right[j])])
+        for i, j in pairs
+        if str(left[i]) in first and str(right[j]) in second
+    ]

@@ -1,0 +1,109 @@
+"""A calibration in words and pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...geometry.rotations import rotation_angle_deg
+from .camera import CameraCalibration, coverage_map, outlying
+from .rig import RigCalibration
+
+
+def coverage_picture(found: CameraCalibration | RigCalibration, *, side: int = 960) -> np.ndarray:
+    """(h,w,3) u8 RGB: light where boards covered the picture, lighter where more did, dark red where none; corners as
+    dots, those of photos that stand out in red. Of a rig both cameras, side by side."""
+    import cv2
+
+    if isinstance(found, RigCalibration):
+        pictures = [coverage_picture(camera, side=side) for camera in (found.left, found.right)]
+        height = max(len(picture) for picture in pictures)
+        return np.hstack([np.pad(p, ((0, height - len(p)), (4 * i, 0), (0, 0))) for i, p in enumerate(pictures)])
+    count = coverage_map(found.photos, side=side)
+    share = np.sqrt(count / max(count.max(), 1))[..., None]
+    picture = np.where(count[..., None] == 0, [70, 20, 20], (1 - share) * [30, 50, 90] + share * [205, 225, 245])
+    picture = np.ascontiguousarray(np.rint(picture).astype(np.uint8))
+    scale, bad = side / max(found.camera.size), outlying(found.errors)
+    for c, out in zip(found.photos, bad, strict=True):
+        for x, y in np.rint(16 * ((c.x + 0.5) * scale - 0.5)).astype(int):
+            colour = (230, 40, 30) if out else (20, 20, 20)
+            cv2.circle(
+                img=picture,
+                center=(int(x), int(y)),
+                radius=16 * max(2, side // 320),
+                color=colour,
+                thickness=-1,
+                lineType=cv2.LINE_AA,
+                shift=4,
+            )
+    return picture
+
+
+def _measured_camera(found: CameraCalibration) -> dict:
+    camera = found.camera
+    return {
+        "size": camera.size,
+        "K": camera.K,
+        "dist": camera.dist,
+        "standard_errors": found.sigma,
+        "rms_px": found.rms,
+        "photos": {c.name: float(e) for c, e in zip(found.photos, found.errors, strict=True)},
+        "dropped": found.dropped,
+        "coverage": found.coverage,
+        "tilt_deg": found.tilt,
+    }
+
+
+def measured(found: CameraCalibration | RigCalibration) -> dict:
+    """Everything measured, by name; errors in px by photo or pair."""
+    findings = [
+        {"code": f.code, "severity": f.severity, "message": f.message, "numbers": f.numbers, "advice": f.advice}
+        for f in found.findings
+    ]
+    if isinstance(found, CameraCalibration):
+        return {**_measured_camera(found), "findings": findings}
+    pairs = [{"photos": names, "errors_px": e} for names, e in zip(found.pairs, found.errors, strict=True)]
+    return {
+        "left": _measured_camera(found.left),
+        "right": _measured_camera(found.right),
+        "R": found.rig.R,
+        "t": found.rig.t,
+        "unit": found.rig.unit,
+        "baseline": found.baseline,
+        "baseline_standard_error": found.sigma,
+        "rms_px": found.rms,
+        "pairs": pairs,
+        "findings": findings,
+    }
+
+
+def describe(found: CameraCalibration | RigCalibration, missing: Sequence[str] = ()) -> list[str]:
+    """What was found, in lines to print. missing: photos in which no board was found."""
+    lines = [f"warning: no board was found in {name}." for name in missing]
+    lines += [f"warning: {f.message} {f.advice}" for f in found.findings if f.severity == "warning"]
+    if isinstance(found, CameraCalibration):
+        return [*lines, *_describe_camera(found)]
+    for which, camera in (("left ", found.left), ("right ", found.right)):
+        lines += _describe_camera(camera, which)
+    lines += [
+        f"  {Path(a).name}, {Path(b).name}: {e[0]:.2f}, {e[1]:.2f} px"
+        for (a, b), e in zip(found.pairs, found.errors, strict=True)
+    ]
+    turn = rotation_angle_deg(found.rig.R)
+    return [
+        *lines,
+        f"rig: baseline {found.baseline:.5g} +- {found.sigma:.2g} {found.rig.unit}, turned by {turn:.2f} "
+        f"degrees, {len(found.pairs)} pairs, {found.rms:.2f} px",
+    ]
+
+
+def _describe_camera(found: CameraCalibration, which: str = "") -> list[str]:
+    K, s = found.camera.K, found.sigma
+    value = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
+    words = ", ".join(f"{name} {value[name]:.2f} +- {s[name]:.2f}" for name in value)
+    return [
+        *(f"  {Path(c.name).name}: {e:.2f} px" for c, e in zip(found.photos, found.errors, strict=True)),
+        *(f"  {Path(name).name}: left out" for name in found.dropped),
+        f"{which}camera: {words} px, {len(found.camera.dist)} coefficients of distortion, {len(found.photos)} "
+        f"photos, {found.rms:.2f} px, {100 * found.coverage:.0f} % of the picture covered",
+    ]

@@ -1,0 +1,275 @@
+"""Calibrate a rig of two cameras from pairs of photos of a board."""
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...errors import StereoError
+from ...geometry.rotations import rotation_angle_deg, rotation_from_vector
+from ...options import check_options, options_of
+from ...records import Camera, Finding, Rig
+from ..fit import turn_matrix
+from .board import MIN_CORNERS, Board, Corners
+from .camera import NOISE_FLOOR, CameraCalibration, Distortion, calibrate_camera, enough, outlying
+
+log = logging.getLogger(__name__)
+MIN_PAIRS = 3  # one gives the pose of a rig; three to tell a bad one
+LEAST_CERTAIN = 10.0  # standard errors: real rigs have a thousand; what a baseline is less sure of gives no depth
+MISFIT = 3.0  # times the error of the cameras by themselves: then the pairs are not of one rig
+
+
+@dataclass(frozen=True, eq=False)
+class RigCalibration:
+    """Two cameras and their relative pose. rms, errors (P,2) px: of the pairs, left and right. pairs: their names.
+
+    baseline, sigma: |t| and its standard error, from the spread of the pairs and the errors of the focal lengths.
+    findings: of the rig and both cameras.
+    """
+
+    rig: Rig
+    left: CameraCalibration
+    right: CameraCalibration
+    rms: float
+    pairs: list[tuple[str, str]]
+    errors: np.ndarray
+    baseline: float
+    sigma: float
+    findings: list[Finding]
+
+
+def calibrate_rig(
+    left: list[Corners],
+    right: list[Corners],
+    pairs: list[tuple[int, int]],
+    board: Board,
+    *,
+    unit: str | None = None,
+    distortion: Distortion = "auto",
+    drop: bool = False,
+) -> RigCalibration:
+    """Both cameras, and the one pose X2 = R X1 + t that fits all pairs of photos taken at the same moment.
+
+    Each camera is calibrated by itself on all its photos (`calibrate_camera`), then R, t on the pairs with the cameras
+    held fixed. pairs: (index into left, index into right).  t: in the unit of board.square, named by `unit`.
+
+    A chessboard whose two ends look the same fits two ways (a square one four): the two cameras are taken to be held
+    the same way up, to within a quarter turn.
+
+    Raises StereoError("bad_calibration") as `calibrate_camera`, for fewer than 3 pairs, for pairs of no one rig, for
+    cameras that stand in one place.
+    Source: OpenCV's stereoCalibrate.
+    """
+    given = {"unit": unit, "distortion": distortion, "drop": drop}
+    unit, distortion, drop = check_options("calibrate_rig", options_of(calibrate_rig), given).values()
+    cam1, cam2 = (
+        _calibrate_side(side, corners, board, distortion, drop) for side, corners in (("left", left), ("right", right))
+    )
+    views = _pair_views(left, right, pairs, (cam1, cam2), board)
+    enough(len(views), MIN_PAIRS, "pairs of photos")
+    views, rms, R, t, errors = _fit_pose(views, cam1.camera, cam2.camera, board, drop)
+    names = [(view.first.name, view.second.name) for view in views]
+    _refuse_unrelated_pairs(names, rms, errors, cam1, cam2)
+    baseline = float(np.linalg.norm(t))
+    sigma = _baseline_sigma(views, R, t, cam1, cam2, board)
+    _refuse_zero_baseline(views, baseline, sigma, cam1.camera, board, unit)
+    findings = [*_camera_findings(cam1, cam2), *_pair_findings(names, errors)]
+    rig = Rig(cam1.camera, cam2.camera, R, t, unit)
+    return RigCalibration(rig, cam1, cam2, rms, names, errors, baseline, sigma, findings)
+
+
+@dataclass(frozen=True, eq=False)
+class PairView:
+    """Corners that both photos of a pair show: ids (N,), rows of `Board.points`; x1, x2 (N,2) px."""
+
+    first: Corners
+    second: Corners
+    ids: np.ndarray
+    x1: np.ndarray
+    x2: np.ndarray
+
+
+def _calibrate_side(
+    side: str, corners: list[Corners], board: Board, distortion: Distortion, drop: bool
+) -> CameraCalibration:
+    try:
+        return calibrate_camera(corners, board, distortion=distortion, drop=drop)
+    except StereoError as error:
+        raise StereoError(error.code, f"{side} camera: {error.message}", error.advice, **error.numbers) from error
+
+
+def _pair_views(
+    left: list[Corners],
+    right: list[Corners],
+    pairs: list[tuple[int, int]],
+    cams: tuple[CameraCalibration, CameraCalibration],
+    board: Board,
+) -> list[PairView]:
+    """Return the pairs whose photos both cameras were calibrated on and that share `MIN_CORNERS` corners."""
+    views = []
+    for i, j in pairs:
+        if left[i] in cams[0].photos and right[j] in cams[1].photos:
+            second = _same_way(left[i], right[j], *cams, board)
+            common, at1, at2 = np.intersect1d(left[i].ids, second.ids, return_indices=True)
+            if len(common) >= MIN_CORNERS:
+                views.append(PairView(left[i], second, common, left[i].x[at1], second.x[at2]))
+    return views
+
+
+def _fit_pose(
+    views: list[PairView], camera1: Camera, camera2: Camera, board: Board, drop: bool
+) -> tuple[list[PairView], float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs kept, rms px, R (3,3), t (3,), errors (P,2) px.
+
+    drop: leave outlying pairs out, the worst first.
+    """
+    views = list(views)
+    while True:
+        rms, R, t, errors = _solve_pose(views, camera1, camera2, board)
+        worst = int(np.argmax(errors.max(1)))
+        if not (drop and outlying(errors.max(1))[worst] and len(views) > MIN_PAIRS):
+            return views, rms, R, t, errors
+        log.info("%s, %s left out: %.2f px", views[worst].first.name, views[worst].second.name, errors[worst].max())
+        del views[worst]
+
+
+def _refuse_unrelated_pairs(
+    names: list[tuple[str, str]], rms: float, errors: np.ndarray, cam1: CameraCalibration, cam2: CameraCalibration
+) -> None:
+    alone = max(np.hypot(cam1.rms, cam2.rms) / np.sqrt(2), NOISE_FLOOR)
+    if rms <= MISFIT * alone:
+        return
+    a, b = names[int(np.argmax(errors.max(1)))]
+    raise StereoError(
+        "bad_calibration",
+        f"the pairs are not of one rig: together they are off by {rms:.2f} px, the cameras by "
+        f"themselves by {alone:.2f} px; the worst pair is {a}, {b}.",
+        "Were both photos of each pair taken at the "
+        "same moment, with the cameras fixed to each other, and are they in the same order? --drop leaves out "
+        "single wrong pairs.",
+        rms=rms,
+        alone=alone,
+    )
+
+
+def _baseline_sigma(
+    views: list[PairView],
+    R: np.ndarray,
+    t: np.ndarray,
+    cam1: CameraCalibration,
+    cam2: CameraCalibration,
+    board: Board,
+) -> float:
+    """Return the standard error of |t|, from the spread of the pairs and the errors of the focal lengths."""
+    each = np.array([_baseline(view, cam1.camera, cam2.camera, R, board) for view in views])
+    spread = each.std(ddof=1) / np.sqrt(len(each))
+    relative = max(cam.sigma["fx"] / cam.camera.K[0, 0] for cam in (cam1, cam2))  # distance scales with focal length
+    return float(np.hypot(spread, relative * np.linalg.norm(t)))
+
+
+def _refuse_zero_baseline(
+    views: list[PairView], baseline: float, sigma: float, camera1: Camera, board: Board, unit: str | None
+) -> None:
+    distance = float(np.median([np.linalg.norm(_pose(view.x1, view.ids, camera1, board)[1]) for view in views]))
+    if baseline > max(LEAST_CERTAIN * sigma, NOISE_FLOOR * distance / camera1.focal):  # identical photos give 0 +- 0
+        return
+    raise StereoError(
+        "bad_calibration",
+        f"both cameras stand in one place: the baseline is {baseline:.2g} +- {sigma:.2g}{' ' + unit if unit else ''}.",
+        "Are the photos of the left and the right camera the same ones?",
+        baseline=baseline,
+        sigma=sigma,
+    )
+
+
+def _camera_findings(cam1: CameraCalibration, cam2: CameraCalibration) -> list[Finding]:
+    return [
+        replace(finding, message=f"{side} camera: {finding.message}")
+        for side, cam in (("left", cam1), ("right", cam2))
+        for finding in cam.findings
+    ]
+
+
+def _pair_findings(names: list[tuple[str, str]], errors: np.ndarray) -> list[Finding]:
+    findings, median = [], float(np.median(errors.max(1)))
+    for k in np.flatnonzero(outlying(errors.max(1))):
+        error = float(errors[k].max())
+        findings.append(
+            Finding(
+                "outlier_pair",
+                "warning",
+                f"{names[k][0]} and {names[k][1]} are off by {error:.2f} px "
+                f"together, where the other pairs are off by {median:.2f}.",
+                {"pair": names[k], "error": error, "median": median},
+                "Leave them out (--drop).",
+            )
+        )
+    return findings
+
+
+def _solve_pose(
+    views: list[PairView], camera1: Camera, camera2: Camera, board: Board
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return rms px, R (3,3), t (3,), errors (P,2) px of the pairs, the cameras fixed."""
+    import cv2
+
+    rational = max(len(camera1.dist), len(camera2.dist)) > 5  # else OpenCV takes k4 to k6 for zero
+    rms, _, _, _, _, R, t, _, _, _, _, errors = cv2.stereoCalibrateExtended(
+        objectPoints=[board.points[view.ids].astype(np.float32) for view in views],
+        imagePoints1=[view.x1.astype(np.float32) for view in views],
+        imagePoints2=[view.x2.astype(np.float32) for view in views],
+        cameraMatrix1=camera1.K.copy(),
+        distCoeffs1=_padded(camera1),
+        cameraMatrix2=camera2.K.copy(),
+        distCoeffs2=_padded(camera2),
+        imageSize=camera1.size,
+        R=np.eye(3),
+        T=np.zeros((3, 1)),
+        flags=cv2.CALIB_FIX_INTRINSIC | (cv2.CALIB_RATIONAL_MODEL if rational else 0),
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9),
+    )
+    return float(rms), np.asarray(R), np.asarray(t).ravel(), np.asarray(errors, float)
+
+
+def _padded(camera: Camera) -> np.ndarray:
+    return np.pad(camera.dist, (0, max(0, 5 - len(camera.dist))))
+
+
+def _pose(x: np.ndarray, ids: np.ndarray, camera: Camera, board: Board) -> tuple[np.ndarray, np.ndarray]:
+    """R, t of the board before a camera: X_camera = R X + t."""
+    import cv2
+
+    _, r, t = cv2.solvePnP(
+        objectPoints=board.points[ids],
+        imagePoints=x,
+        cameraMatrix=camera.K,
+        distCoeffs=_padded(camera),
+        flags=cv2.SOLVEPNP_ITERATIVE,
+    )
+    return rotation_from_vector(np.ravel(r)), np.ravel(t)
+
+
+def _baseline(view: PairView, camera1: Camera, camera2: Camera, R: np.ndarray, board: Board) -> float:
+    """|t2 - R t1| of one pair alone, with the R of all pairs."""
+    (_, t1), (_, t2) = _pose(view.x1, view.ids, camera1, board), _pose(view.x2, view.ids, camera2, board)
+    return float(np.linalg.norm(t2 - R @ t1))
+
+
+def _same_way(
+    first: Corners, second: Corners, cam1: CameraCalibration, cam2: CameraCalibration, board: Board
+) -> Corners:
+    """The second photo's corners, counted from the board's end that makes the upright cameras turn least."""
+    columns, rows = board.grid
+    if board.kind != "chessboard" or (columns + rows) % 2:
+        return second
+    Q1, Q2 = (turn_matrix(c.orientation, c.size) * [[1, 1, 0], [1, 1, 0], [0, 0, 1]] for c in (first, second))
+    R1, R2 = cam1.R[cam1.photos.index(first)], cam2.R[cam2.photos.index(second)]
+    middle = board.points.mean(0)
+    ways = []
+    for quarter in range(0, 4, 1 if columns == rows else 2):
+        c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
+        M = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        turned = np.rint(((board.points - middle) @ M.T + middle) / board.square).astype(int)
+        ids = turned[second.ids, 1] * columns + turned[second.ids, 0]
+        ways.append((rotation_angle_deg(Q2 @ R2 @ M.T @ R1.T @ Q1.T), quarter, ids))
+    return replace(second, ids=min(ways, key=lambda way: way[:2])[2])

@@ -1,0 +1,155 @@
+"""Fit a calibrated camera or rig to photos as read: their size and orientation."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import StereoError
+from ..geometry.camera import scale_K
+from ..records import Camera, Rig
+from .formats.check import UNKNOWN_SIZE
+
+log = logging.getLogger(__name__)
+_TURNS = (
+    "upright",
+    "mirrored",
+    "turned by 180 degrees",
+    "mirrored upside down",
+    "transposed",
+    "turned by 90 degrees clockwise",
+    "transposed and turned by 180 degrees",
+    "turned by 90 degrees counter-clockwise",
+)
+
+
+def turn_matrix(orientation: int, size: tuple[int, int]) -> np.ndarray:
+    """A (3,3): upright pixel ~ A (stored pixel), for a stored picture of `size` (width, height) px.
+
+    orientation: as EXIF counts, 1 to 8, else ValueError.
+
+    The left upper (2,2) is a signed permutation; its determinant is -1 where the turn mirrors (2, 4, 5, 7).
+    """
+    if orientation not in range(1, 9):
+        raise ValueError(f"orientation is 1 to 8, got {orientation!r}")
+    w, h = size[0] - 1.0, size[1] - 1.0
+    return np.array(
+        {
+            1: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+            2: [[-1, 0, w], [0, 1, 0], [0, 0, 1]],
+            3: [[-1, 0, w], [0, -1, h], [0, 0, 1]],
+            4: [[1, 0, 0], [0, -1, h], [0, 0, 1]],
+            5: [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+            6: [[0, -1, h], [1, 0, 0], [0, 0, 1]],
+            7: [[0, -1, h], [-1, 0, w], [0, 0, 1]],
+            8: [[0, 1, 0], [-1, 0, w], [0, 0, 1]],
+        }[orientation],
+        dtype=float,
+    )
+
+
+def turn_camera(camera: Camera, orientation: int) -> Camera:
+    """The camera of the photo turned upright: K' = A K Q^-1 with x' = A x (`turn_matrix`) and X' = Q X, Q = A's turn.
+
+    The turned camera sees Q X at A x. Lens distortion: the radial part is symmetric; (p2, p1), (s1, s3) and (s2, s4)
+    are vectors of the picture plane and turn with it. camera: of the stored picture, its size known.
+    """
+    if orientation == 1:
+        return camera
+    A = turn_matrix(orientation, camera.size)
+    Q = A.copy()
+    Q[:2, 2] = 0
+    dist = camera.dist.copy()
+    for i, j in ((3, 2), (8, 10), (9, 11)):
+        if len(dist) > max(i, j):
+            dist[[i, j]] = Q[:2, :2] @ dist[[i, j]]
+    size = camera.size[::-1] if orientation >= 5 else camera.size
+    detail = f"{camera.source_detail}; {_TURNS[orientation - 1]} with the photo".removeprefix("; ")
+    return replace(camera, K=A @ camera.K @ Q.T, size=size, dist=dist, source_detail=detail)
+
+
+def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)) -> Rig:
+    """The rig for photos of these sizes (width, height, upright as read).
+
+    Each camera: of the photo's size, it stays; of the same proportions (to 1 %), it is scaled, x -> (x + 1/2) s - 1/2.
+    `orientations` are the EXIF turns already applied to the photos. A camera is calibrated as its sensor stands, so
+    where its size is that of the photo as stored, it is turned with the photo (`turn_camera`), and so is the pose:
+    X1' = Q1 X1 and X2' = Q2 X2 give R' = Q2 R Q1^T, t' = Q2 t. Where the size is only that of the photo as turned, it
+    was calibrated on turned photos and stays. A camera of unknown size is taken for the photo's size if its principal
+    point lies in the middle half of it.
+
+    Raises StereoError("calibration_mismatch") with both sizes, and where just one photo is mirrored and R is known;
+    ("bad_calibration") where the rig's two cameras stand in one place.
+    """
+    rig.check_baseline()
+    fitted, turns = [], []
+    for camera, size, orientation, which in zip(
+        (rig.cam1, rig.cam2), (size1, size2), orientations, ("first", "second"), strict=True
+    ):
+        camera, turn = _fit_camera(camera, (int(size[0]), int(size[1])), orientation, which)
+        fitted.append(camera)
+        turns.append(turn)
+    if not rig.posed:
+        return replace(rig, cam1=fitted[0], cam2=fitted[1])
+    Q1, Q2 = turns
+    R, t = Q2 @ rig.R @ Q1.T, Q2 @ rig.t
+    if np.linalg.det(R) < 0:
+        raise StereoError(
+            "calibration_mismatch",
+            "One photo is mirrored by its EXIF orientation "
+            f"({orientations[0]} and {orientations[1]}), the other is not: the calibrated pose cannot "
+            "hold.",
+            "Save both photos without mirroring.",
+        )
+    return replace(rig, cam1=fitted[0], cam2=fitted[1], R=R, t=t)
+
+
+def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: str) -> tuple[Camera, np.ndarray]:
+    """The camera for a photo of this size, and Q (3,3) by which its frame was turned."""
+    stored = size[::-1] if orientation >= 5 else size
+    frames = [(stored, orientation), (size, 1)] if orientation != 1 else [(size, 1)]  # picture calibrated, turn to come
+    if camera.size == UNKNOWN_SIZE:
+        frame, turn = min(frames, key=lambda f: _off_centre(camera.K, f[0]))
+        if (off := _off_centre(camera.K, frame)) > 0.25:
+            raise StereoError(
+                "calibration_mismatch",
+                f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), which is no "
+                f"middle of the {which} photo of {size[0]} x {size[1]} px.",
+                "Use the photos, in the size, that were calibrated; or state the size in the calibration file.",
+                calibration=(float(camera.K[0, 2]), float(camera.K[1, 2])),
+                photo=size,
+                off=off,
+            )
+        camera = replace(camera, size=frame)
+    else:
+        found = next(((f, turn) for f, turn in frames if same_shape(camera.size, f)), None)
+        if found is None:
+            raise StereoError(
+                "calibration_mismatch",
+                f"The calibration is for pictures of {camera.size[0]} x {camera.size[1]} px, the {which} photo has "
+                f"{size[0]} x {size[1]} px, of other proportions.",
+                "Use the photos that were calibrated, uncropped; scaling alone does no harm.",
+                calibration=camera.size,
+                photo=size,
+            )
+        frame, turn = found
+        if camera.size != frame:
+            detail = (
+                f"{camera.source_detail}; scaled from {camera.size[0]} x {camera.size[1]} to {frame[0]} x {frame[1]} px"
+            ).removeprefix("; ")
+            log.info("%s photo: calibration %s", which, detail)
+            K = scale_K(camera.K, frame[0] / camera.size[0], frame[1] / camera.size[1])
+            camera = replace(camera, K=K, size=frame, source_detail=detail)
+    Q = turn_matrix(turn, frame)
+    Q[:2, 2] = 0
+    return turn_camera(camera, turn), Q
+
+
+def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have the same proportions, to 1 %."""
+    return a == b or abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= 0.01
+
+
+def _off_centre(K: np.ndarray, size: tuple[int, int]) -> float:
+    """Largest distance of the principal point from the middle, as a share of the side (1/2: on the border)."""
+    return float(max(abs(K[0, 2] - (size[0] - 1) / 2) / size[0], abs(K[1, 2] - (size[1] - 1) / 2) / size[1]))

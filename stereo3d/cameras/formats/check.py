@@ -1,0 +1,137 @@
+"""Checks that every calibration reader shares: arrays, cameras, sizes, rotations."""
+
+import numpy as np
+
+from ...errors import StereoError
+from ...geometry.rotations import rotation_from_vector
+from ...records import Camera, Rig
+from ...records.checks import MAX_ROTATION_ERROR
+
+UNSTATED_UNIT = "calibration units"  # a posed rig whose file does not say in what unit t is
+UNKNOWN_SIZE = (0, 0)  # a camera whose file does not say for which picture size it holds
+
+
+def bad(message: str, advice: str = "Check the file.", **numbers) -> StereoError:
+    """The messages of this module follow the file's path."""
+    return StereoError("bad_calibration", message.rstrip(".") + ".", advice, **numbers)
+
+
+def number_array(value, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise bad(f"has no array of numbers in {name}") from error
+    if not np.all(np.isfinite(array)):
+        raise bad(f"has values in {name} that are not finite numbers", "Calibrate again, or correct the file.")
+    return array
+
+
+def matrix(value, shape: tuple[int, int], name: str) -> np.ndarray:
+    array = number_array(value, name)
+    if array.size != shape[0] * shape[1]:
+        raise bad(f"has {array.size} numbers in {name}, where {shape[0]} x {shape[1]} are needed")
+    return array.reshape(shape)
+
+
+def checked_camera(K, size, dist, name: str) -> Camera:
+    """A checked camera: K upper triangular, focal lengths positive, K[2,2] = 1, distortion in OpenCV's order."""
+    K = matrix(K, (3, 3), name)
+    if abs(K[2, 2]) <= 1e-12 * np.abs(K).max() or np.linalg.matrix_rank(K) < 3:
+        raise bad(f"has a singular camera matrix {name}", "A camera matrix is [fx 0 cx; 0 fy cy; 0 0 1].")
+    K = K / K[2, 2]
+    scale = np.abs(K).max()
+    if max(abs(K[2, 0]), abs(K[2, 1])) > 1e-9 * scale or abs(K[1, 0]) > 1e-6 * scale:
+        raise bad(
+            f"has a camera matrix {name} that is not upper triangular",
+            "Is it transposed? A camera matrix is [fx 0 cx; 0 fy cy; 0 0 1].",
+        )
+    if K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise bad(
+            f"has focal lengths fx = {K[0, 0]:g}, fy = {K[1, 1]:g} in {name}; both must be positive",
+            "Check its numbers.",
+            fx=K[0, 0],
+            fy=K[1, 1],
+        )
+    size = _size(size, name)
+    if size != UNKNOWN_SIZE:
+        for c, side, axis in ((K[0, 2], size[0], "x"), (K[1, 2], size[1], "y")):
+            if not -side <= c <= 2 * side:
+                raise bad(
+                    f"has the principal point of {name} at {axis} = {c:g}, far outside a picture of "
+                    f"{size[0]} x {size[1]} px"
+                )
+    return Camera(K, size, _distortion(dist, name), "calibration")
+
+
+def _size(size, name: str) -> tuple[int, int]:
+    if size is None:
+        return UNKNOWN_SIZE
+    size = number_array(size, f"the picture size of {name}").ravel()
+    if size.shape != (2,) or np.any(size < 1) or np.any(size % 1) or np.any(size > 1e6):
+        raise bad(
+            f"states the picture size {' x '.join(f'{s:g}' for s in size)} for {name}",
+            "It is width, height in whole pixels.",
+        )
+    return int(size[0]), int(size[1])
+
+
+def _distortion(dist, name: str) -> np.ndarray:
+    dist = np.zeros(0) if dist is None else number_array(dist, f"the distortion of {name}").ravel()
+    if not np.any(dist):
+        return np.zeros(0)
+    if len(dist) == 14 and not np.any(dist[12:]):
+        dist = dist[:12]
+    if len(dist) in (1, 2):
+        dist = np.pad(dist, (0, 4 - len(dist)))
+    if len(dist) not in (4, 5, 8, 12):
+        raise bad(
+            f"has {len(dist)} distortion coefficients for {name}",
+            "Known is OpenCV's order with 4, 5, 8 or 12 of them (k1 k2 p1 p2 k3 ...), without tilt.",
+        )
+    return dist
+
+
+def rotation(R) -> np.ndarray:
+    """The rotation nearest to R, which must be one to `MAX_ROTATION_ERROR`; a rotation vector is taken too."""
+    R = number_array(R, "R")
+    if R.size == 3:
+        return rotation_from_vector(R.ravel())
+    R = matrix(R, (3, 3), "R")
+    off = float(np.abs(R @ R.T - np.eye(3)).max())
+    if off > MAX_ROTATION_ERROR:
+        raise bad(
+            f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, "
+            f"allowed is {MAX_ROTATION_ERROR:g}",
+            "Check its numbers.",
+            off=off,
+        )
+    if np.linalg.det(R) < 0:
+        raise bad(
+            "has a matrix R that mirrors: its determinant is -1",
+            "Check the signs, and the axes (x right, y down, z forward).",
+        )
+    if off < 1e-12:
+        return R
+    U, _, Vt = np.linalg.svd(R)
+    return U @ Vt
+
+
+def posed(cam1: Camera, cam2: Camera, R, t, unit: str | None) -> Rig:
+    if R is None and t is None:
+        return Rig(cam1, cam2)
+    if R is None or t is None:
+        raise bad(
+            f"has no {'R' if R is None else 'T'}, while it has {'T' if R is None else 'R'}",
+            "Give both, or neither and let the pose be estimated.",
+        )
+    t = matrix(t, (3, 1), "T").ravel()
+    if not np.linalg.norm(t) > 0:
+        raise bad("has a zero baseline: both cameras stand in one place", "A stereo rig needs T other than 0.")
+    return Rig(cam1, cam2, rotation(R), t, unit)
+
+
+def relative(pose1, pose2) -> tuple[np.ndarray, np.ndarray]:
+    """R, t of X2 = R X1 + t from X1 = R1 X + t1 and X2 = R2 X + t2."""
+    (R1, t1), (R2, t2) = pose1, pose2
+    R = R2 @ R1.T
+    return R, t2 - R @ t1

@@ -1,0 +1,119 @@
+"""COLMAP's text model: cameras.txt and images.txt."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ...geometry.rotations import rotation_from_quaternion
+from ...records import Camera, Rig
+from .check import bad, checked_camera, number_array, posed, relative
+
+# Camera model of COLMAP -> its parameters, in order. Their distortion is OpenCV's.
+_COLMAP_MODELS = {
+    "SIMPLE_PINHOLE": "f cx cy",
+    "PINHOLE": "fx fy cx cy",
+    "SIMPLE_RADIAL": "f cx cy k1",
+    "RADIAL": "f cx cy k1 k2",
+    "OPENCV": "fx fy cx cy k1 k2 p1 p2",
+    "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
+}
+_COLMAP_CAMERA = r"(?m)^[ \t]*\d+[ \t]+([A-Z][A-Z_0-9]+)[ \t]+\d+[ \t]+\d+([ \t]+\S+)*[ \t]*$"
+
+
+def fits_colmap(text: str) -> bool:
+    return re.search(_COLMAP_CAMERA, text) is not None or any(map(image_words, text[:100_000].splitlines()))
+
+
+def image_words(line: str) -> list[str] | None:
+    """IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME of a line of images.txt; None for a line of points, x y id ..."""
+    words = line.split(None, 9)
+    if len(words) < 10 or not words[0].isdecimal() or not words[8].isdecimal():
+        return None
+    name = words[9].split()
+    if (9 + len(name)) % 3 == 0 and all(_is_number(word) for word in name):
+        return None
+    return [*words[:9], words[9].rstrip()] if all(_is_number(word) for word in words[1:8]) else None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def read_colmap(text: str, names=None) -> Rig:
+    """COLMAP's text model: the lines of cameras.txt, and after them those of images.txt where there are any.
+
+    X_camera = R(q) X + t with q = (w, x, y, z). The middle of COLMAP's first pixel is (1/2, 1/2), here (0, 0). The two
+    images named like the photos are taken, or the only two there are. Without images one camera serves for both photos.
+    The scale of such a model is free: unit None.
+    """
+    cameras, images = {}, {}
+    for line in text.splitlines():
+        if line.lstrip().startswith("#"):
+            continue
+        if image := image_words(line):
+            images[image[9]] = image
+        elif re.match(_COLMAP_CAMERA, line):
+            number, model, *values = line.split()
+            if number in cameras:
+                raise bad(f"has the camera {number} twice")
+            cameras[number] = _colmap_camera(number, model, values)
+    if not cameras:
+        raise bad("holds COLMAP's images but no camera", "Put cameras.txt beside images.txt.")
+    if not images:
+        if len(cameras) > 1:
+            raise bad(
+                f"holds {len(cameras)} cameras of COLMAP, and nothing says which took which photo",
+                "Put images.txt beside it, or leave the one camera of both photos in it.",
+            )
+        [camera] = cameras.values()
+        return Rig(camera, camera)
+    found, poses = [], []
+    for name in _colmap_images(list(images), names):
+        _, *pose, number, _ = images[name]
+        if number not in cameras:
+            raise bad(f"has no camera {number}, which took {name}", "Give cameras.txt and images.txt of one model.")
+        pose = number_array(pose, f"the pose of {name}")
+        if abs(np.linalg.norm(pose[:4]) - 1) > 1e-3:
+            raise bad(f"has a quaternion of length {np.linalg.norm(pose[:4]):.4g} for {name}; it must be 1")
+        found.append(cameras[number])
+        poses.append((rotation_from_quaternion(pose[:4]), pose[4:]))
+    return posed(found[0], found[1], *relative(*poses), None)
+
+
+def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
+    if model not in _COLMAP_MODELS:
+        raise bad(
+            f"has the camera {number} of model {model}",
+            f"Known are {', '.join(_COLMAP_MODELS)}: choose one of "
+            "them for COLMAP's --ImageReader.camera_model, or undistort the photos.",
+        )
+    keys = _COLMAP_MODELS[model].split()
+    width, height, *numbers = number_array(values, f"the camera {number}")
+    if len(numbers) != len(keys):
+        raise bad(f"has {len(numbers)} parameters for the camera {number}; {model} has {len(keys)}: {' '.join(keys)}")
+    p = dict(zip(keys, numbers, strict=True))
+    f = p.get("f")
+    K = [[p.get("fx", f), 0, p["cx"] - 0.5], [0, p.get("fy", f), p["cy"] - 0.5], [0, 0, 1]]
+    dist = [p.get(key, 0.0) for key in ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")]
+    return checked_camera(K, (width, height), dist if any(dist[4:]) else dist[:4], f"the camera {number}")
+
+
+def _colmap_images(images: list[str], names) -> list[str]:
+    """The two images of the photos: by name, by name without suffix, else the only two."""
+    wanted = [Path(name).name for name in names or ()]
+    for part in ("name", "stem"):
+        found = [[i for i in images if getattr(Path(i), part) == getattr(Path(name), part)] for name in wanted]
+        if len(found) == 2 and len(found[0]) == len(found[1]) == 1 and found[0] != found[1]:
+            return [found[0][0], found[1][0]]
+    if len(images) == 2:
+        return images
+    raise bad(
+        f"holds {len(images)} images ({', '.join(images[:6])}), of which not exactly one each is named "
+        f"{' and '.join(wanted) or 'like the photos'}",
+        "Name the photos as COLMAP saw them; to use only its camera, give a cameras.txt without images.txt beside it.",
+    )

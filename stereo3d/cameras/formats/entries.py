@@ -1,0 +1,118 @@
+"""Rigs from named matrices: which entry of a file is K, R, t or distortion of which camera."""
+
+import re
+
+import numpy as np
+
+from ...records import Rig
+from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed
+
+
+def stored_matrix(value: dict, key: str) -> np.ndarray:
+    data = number_array(value["data"], key)
+    rows, cols = value.get("rows"), value.get("cols")
+    if isinstance(rows, int | float) and isinstance(cols, int | float):
+        if not (0 <= rows < 1e6 and 0 <= cols < 1e6) or rows % 1 or cols % 1 or data.size != rows * cols:
+            raise bad(f"has {data.size} numbers in {key}, where {rows:g} x {cols:g} are announced")
+        data = data.reshape(int(rows), int(cols))
+    return data
+
+
+# The names that programs give to the same thing, in small letters and without underscores, and the signs of a side.
+_STEMS = {
+    "K": (
+        "k",
+        "m",
+        "cm",
+        "mtx",
+        "kk",
+        "cameramatrix",
+        "cammatrix",
+        "intrinsic",
+        "intrinsics",
+        "intrinsicmatrix",
+        "mintrinsic",
+    ),
+    "dist": (
+        "d",
+        "dist",
+        "distcoeffs",
+        "distcoeff",
+        "distcoefs",
+        "distcoef",
+        "distortion",
+        "distortioncoefficients",
+        "distortioncoeffs",
+        "distortioncoeff",
+        "kc",
+    ),
+    "size": ("res", "size", "imagesize", "imgsize", "resolution"),
+    "width": ("imagewidth", "width", "imgwidth"),
+    "height": ("imageheight", "height", "imgheight"),
+    "R": ("r", "rot", "rotation", "rotationmatrix", "rmat"),
+    "t": ("t", "tvec", "trans", "translation", "translationvector"),
+}
+_SIDES = {"1": 1, "2": 2, "left": 1, "right": 2, "l": 1, "r": 2}
+
+
+def _meaning(key: str) -> tuple[str, int] | None:
+    """("K" | "dist" | "size" | "width" | "height" | "R" | "t", side 1 or 2, 0 for both) of a key, None if unknown."""
+    plain = re.sub(r"[^a-z0-9]", "", key.lower())
+    for name, stems in _STEMS.items():
+        if plain in stems:
+            return name, 0
+        for sign, side in _SIDES.items():
+            if plain.removesuffix(sign) in stems and plain.endswith(sign):
+                return name, side
+            if plain.removeprefix(sign) in stems and plain.startswith(sign):
+                return name, side
+    return None
+
+
+def rig_of_entries(entries: dict) -> Rig:
+    """A rig of named matrices, whatever program named them. Rectifying R1, R2, P1, P2, Q and E, F are left aside."""
+    found, keys = {}, {}
+    for key, value in entries.items():
+        scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
+        if (meaning := _meaning(key)) is not None and value is not None:
+            if scalar and meaning[0] not in ("width", "height"):
+                continue  # k1 as a lens coefficient, a date under t
+            if meaning in found and not np.array_equal(number_array(found[meaning], key), number_array(value, key)):
+                raise bad(f"has both {keys[meaning]} and {key}, which mean the same, with different values")
+            found[meaning], keys[meaning] = value, key
+    cameras = []
+    for side in (1, 2):
+        K = found.get(("K", side), found.get(("K", 0)))
+        if K is None:
+            known = f"It has {', '.join(list(entries)[:8])}. " if entries else ""
+            other = keys.get(("K", 3 - side))
+            which = f"for camera {side} (while it has {other})" if other else "(M1 and M2, K1 and K2, or camera_matrix)"
+            raise bad(
+                f"has no camera matrix {which}",
+                f"{known}Where the camera matrices and R, T are in two files, put them into one.",
+            )
+        size = found.get(("size", side), found.get(("size", 0)))
+        width = found.get(("width", side), found.get(("width", 0)))
+        height = found.get(("height", side), found.get(("height", 0)))
+        if size is None and width is not None and height is not None:
+            size = (width, height)
+        dist = found.get(("dist", side), found.get(("dist", 0)))
+        cameras.append(checked_camera(K, size, dist, keys.get(("K", side)) or keys[("K", 0)]))
+    return posed(cameras[0], cameras[1], found.get(("R", 0)), found.get(("t", 0)), length_unit(entries))
+
+
+def length_unit(entries: dict) -> str | None:
+    """The unit of t: as stated under "unit" (null, or "baseline" as our own runs write it: up to scale, None),
+    `UNSTATED_UNIT` where nothing is said."""
+    if "unit" not in entries and "units" not in entries:
+        return UNSTATED_UNIT
+    unit = entries.get("unit", entries.get("units"))
+    if unit is None:
+        return None
+    if not isinstance(unit, str) or not unit.strip():
+        raise bad(f"states the unit {unit!r}", 'It is a name, as "mm" or "m".')
+    unit = unit.strip()
+    if unit == "baseline":
+        return None
+    long = {"metre": "m", "meter": "m", "millimetre": "mm", "millimeter": "mm", "centimetre": "cm", "centimeter": "cm"}
+    return long.get(unit.lower().removesuffix("s"), unit)

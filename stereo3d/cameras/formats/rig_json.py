@@ -1,0 +1,104 @@
+"""JSON: rigs, cameras.json, and a bare matrix as text."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ...records import Camera, Rig
+from .check import bad, checked_camera, matrix, posed, relative, rotation
+from .entries import length_unit, rig_of_entries, stored_matrix
+
+
+def _json(text: str):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise bad(f"is not readable JSON ({error})") from error
+
+
+def fits_cameras(text: str) -> bool:
+    return text.lstrip().startswith("{") and re.search(r'"cameras"\s*:\s*\{', text) is not None
+
+
+def read_cameras(text: str, names=None) -> Rig:
+    """cameras.json: {"cameras": {name: {K, size, and R, t with X_cam = R X + t, dist}}, "unit"}.
+
+    Of more than two cameras, those named "left" and "right", else those named like the photos, are taken. R and t of
+    both or of neither.
+    """
+    whole = _json(text)
+    cameras = whole.get("cameras") if isinstance(whole, dict) else None
+    if not isinstance(cameras, dict) or not all(isinstance(camera, dict) for camera in cameras.values()):
+        raise bad("has no cameras by name under its key cameras")
+    first, second = _choose_two(cameras, [Path(name).stem for name in names or ()])
+    camera1, pose1 = _camera_and_pose(cameras[first], first)
+    camera2, pose2 = _camera_and_pose(cameras[second], second)
+    if (pose1 is None) != (pose2 is None):
+        raise bad(f"has the pose of only one of the cameras {first} and {second}")
+    if pose1 is None or pose2 is None:
+        return Rig(camera1, camera2)
+    return posed(camera1, camera2, *relative(pose1, pose2), length_unit(whole))
+
+
+def _choose_two(cameras: dict, stems: list[str]) -> tuple[str, str]:
+    """Return the names of the two cameras of the photos, whose file names without suffix are `stems`."""
+    for names in (["left", "right"], stems, list(cameras)):
+        if len(names) == 2 and all(name in cameras for name in names):
+            return names[0], names[1]
+    raise bad(
+        f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
+        f"right{' or ' + ' and '.join(stems) if stems else ''}",
+        "Name the two after the photos, or left and right.",
+    )
+
+
+def _camera_and_pose(entry: dict, name: str) -> tuple[Camera, tuple[np.ndarray, np.ndarray] | None]:
+    """Return a camera of cameras.json and its pose R, t, None where the file has none."""
+    if entry.get("K") is None:
+        raise bad(f"has no K for the camera {name}")
+    camera = checked_camera(entry["K"], entry.get("size"), entry.get("dist"), f"the camera {name}")
+    R, t = entry.get("R"), entry.get("t")
+    if (R is None) != (t is None):
+        raise bad(f"has {'R' if t is None else 't'} but not {'t' if t is None else 'R'} for the camera {name}")
+    if R is None:
+        return camera, None
+    return camera, (rotation(R), matrix(t, (3, 1), f"t of the camera {name}").ravel())
+
+
+def fits_json(text: str) -> bool:
+    return text.lstrip().startswith("{")
+
+
+def read_json(text: str, names=None) -> Rig:
+    """Rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit.
+
+    A name without a side, intrinsic, distCoeffs, res, stands for both photos.
+    """
+    entries = _json(text)
+    if not isinstance(entries, dict):
+        raise bad("is JSON, but no object with names")
+    plain = {}
+    for key, value in entries.items():
+        if isinstance(value, dict) and "data" in value:  # OpenCV's FileStorage writes matrices so
+            value = stored_matrix(value, key)
+        plain[key] = value
+    return rig_of_entries(plain)
+
+
+def fits_matrix(text: str) -> bool:
+    try:
+        return len([float(word) for word in _words(text)]) == 9
+    except ValueError:
+        return False
+
+
+def read_matrix(text: str, names=None) -> Rig:
+    """K as nine bare numbers in three rows: one camera for both photos, the pose unknown."""
+    camera = checked_camera([float(word) for word in _words(text)], None, None, "K")
+    return Rig(camera, camera)
+
+
+def _words(text: str) -> list[str]:
+    return re.sub(r"[\[\],;]", " ", re.sub(r"(?m)#.*$", "", text)).split()

@@ -1,0 +1,75 @@
+"""ROS camera_info YAML."""
+
+import re
+
+import numpy as np
+
+from ...records import Camera, Rig
+from .check import bad, checked_camera, matrix, number_array, posed, rotation
+from .opencv import open_storage
+
+
+def fits_ros(text: str) -> bool:
+    return re.search(r"(?m)^[ \t]*distortion_model[ \t]*:", text) is not None
+
+
+def read_ros(text: str, names=None) -> Rig:
+    """ROS camera_info: the YAML of camera_calibration, or a message as `rostopic echo` prints it. Metres.
+
+    Two cameras as two documents (`---` between them) or under the keys left and right. They are one rig where the
+    second has a baseline in its projection matrix, P = K' [I | b], b other than the first's: with the rectifying
+    rotations X' = R_i X_i, X2' = X1' + b gives R = R_2^T R_1, t = R_2^T b. K and the distortion are those of the
+    photos as taken (image_raw). One camera serves for both photos.
+    Source: ROS, sensor_msgs/CameraInfo; REP 104.
+    """
+    documents = [d for d in re.split(r"(?m)^---.*$", text) if re.sub(r"(?m)^\s*#.*$", "", d).strip()]
+    infos = [_yaml(document) for document in documents]
+    if len(infos) == 1 and "left" in infos[0] and "right" in infos[0]:
+        infos = [infos[0]["left"], infos[0]["right"]]
+    if len(infos) > 2 or not all(isinstance(info, dict) for info in infos):
+        raise bad(f"holds {len(infos)} cameras of ROS", "Give one, or a left and a right one.")
+    found = [_ros_camera(info, which) for info, which in zip(infos, ("left", "right")[: len(infos)], strict=True)]
+    if len(found) == 1:
+        return Rig(found[0][0], found[0][0])
+    (cam1, R1, b1), (cam2, R2, b2) = found
+    if b1 is None or b2 is None or not np.any(b2 - b1):
+        return Rig(cam1, cam2)
+    return posed(cam1, cam2, R2.T @ R1, R2.T @ (b2 - b1), "m")
+
+
+def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray | None]:
+    """The camera, its rectifying rotation, and b (3,) of P = K' [I | b] (None without P)."""
+
+    def entry(*keys: str):
+        value = next((info[key] for key in keys if info.get(key) is not None), None)
+        return value.get("data") if isinstance(value, dict) else value
+
+    K = entry("camera_matrix", "K", "k")
+    if K is None:
+        raise bad(f"has no camera_matrix for the {which} camera of ROS")
+    if not np.any(number_array(K, "camera_matrix")):
+        raise bad(f"has a camera_matrix of zeros: the {which} camera is not calibrated", "Calibrate it.")
+    model, dist = entry("distortion_model"), entry("distortion_coefficients", "D", "d")
+    dist = np.zeros(0) if dist is None else number_array(dist, "distortion_coefficients").ravel()
+    if model not in ("plumb_bob", "rational_polynomial") and np.any(dist):
+        raise bad(
+            f"has the distortion model {model!r} for the {which} camera",
+            "Known are plumb_bob and rational_polynomial: calibrate with one of them.",
+        )
+    width, height = entry("image_width", "width"), entry("image_height", "height")
+    size = (width, height) if width and height else None
+    R = entry("rectification_matrix", "R", "r")
+    R = np.eye(3) if R is None or not np.any(number_array(R, "rectification_matrix")) else rotation(R)
+    P, b = entry("projection_matrix", "P", "p"), None
+    if P is not None and np.any(number_array(P, "projection_matrix")):
+        P = matrix(P, (3, 4), "projection_matrix")
+        if np.linalg.matrix_rank(P[:, :3]) < 3:
+            raise bad(f"has a singular projection_matrix for the {which} camera")
+        b = np.linalg.solve(P[:, :3], P[:, 3])
+    return checked_camera(K, size, dist, f"camera_matrix of the {which} camera"), R, b
+
+
+def _yaml(text: str) -> dict:
+    """A YAML document of maps, lists of numbers and plain values, which is what ROS writes, by OpenCV's parser."""
+    # OpenCV knows no list whose dashes stand under their key's first letter
+    return open_storage("%YAML:1.0\n---\n" + re.sub(r"(?m)^( *)- ", r"\1  - ", text.strip("\n")) + "\n")

@@ -1,0 +1,5 @@
+"""`python -m stereo3d.cli`."""
+
+from .entry_point import main
+
+main()

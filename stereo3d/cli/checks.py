@@ -1,0 +1,155 @@
+"""Checks and translations that the commands share."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..errors import StereoError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+Record = TypeVar("Record")
+
+
+def take_fields(record: type[Record], given: dict[str, Any]) -> Record:
+    """The record made of its fields' values, which are taken out of the arguments given."""
+    return record(**{field.name: given.pop(field.name) for field in fields(record)})  # pyright: ignore[reportArgumentType]
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, str]:
+    """{"stage.name": value} of the words given with -O."""
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise StereoError("bad_option", f"-O {pair!r} has no value.", "Write -O stage.name=value.")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | None, str]]) -> None:
+    """Refuse an output that would overwrite an input or another output. outputs: (path | None, its name in words)."""
+    taken = {_identity(path): f"the input {path}" for path in inputs if path is not None}
+    for path, what in outputs:
+        if path is None:
+            continue
+        if (there := taken.get(_identity(path))) is not None:
+            raise StereoError("bad_option", f"{what}, {path}, would be written over {there}.", "Choose another name.")
+        taken[_identity(path)] = what
+
+
+def check_suffix(path: Path | None, known: Iterable[str]) -> None:
+    if path is None or path.suffix.lower() in known:
+        return
+    endings = ", ".join(known)
+    if path.is_dir():
+        raise StereoError("unwritable", f"cannot write {path}: it is a folder.", f"Name a file in it ({endings}).")
+    found = f"{path.suffix} is no format for it" if path.suffix else "its name has no ending to choose the format by"
+    raise StereoError("unknown_format", f"cannot write {path}: {found}.", f"Use {endings}.")
+
+
+def check_one_size(first: tuple[Path, np.ndarray], *others: tuple[Path | None, np.ndarray | None]) -> None:
+    """Refuse maps of different size, each given as (path, map)."""
+    name, value = first
+    for other, map_ in others:
+        if map_ is not None and map_.shape != value.shape:
+            raise StereoError(
+                "size_mismatch",
+                f"{other} is {map_.shape[1]} x {map_.shape[0]}, {name} is {value.shape[1]} x {value.shape[0]} px.",
+                "Give maps of one size.",
+            )
+
+
+def _identity(path: Path) -> str | tuple[int, int]:
+    """A key that two names of one file (links, case) share."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def failure_as_json(path: Path | None) -> Iterator[None]:
+    """Write an error that the block raises to the file of --json as well."""
+    if path is not None:
+        from ..io.atomic import try_writing
+
+        try_writing(path)
+    try:
+        yield
+    except Exception as error:
+        if path is not None:
+            from ..io.json_files import write_json
+            from ..output.stage_files import failure
+
+            with contextlib.suppress(StereoError):  # the user must see the first failure, not this one
+                write_json(path, failure(translate_error(error) or error, EXIT_BUG))
+        raise
+
+
+def translate_error(error: Exception) -> StereoError | None:
+    """The StereoError of a failure that a library reports in its own way; None for a bug."""
+    if isinstance(error, StereoError):
+        return error
+    words = str(error)
+    exhausted = (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and "can't start new thread" in words)  # no room for its stack
+        or (type(error).__module__ == "cv2" and "Insufficient memory" in words)
+    )
+    if exhausted:
+        return StereoError(
+            "memory",
+            f"out of memory ({words or 'no more could be had'}).",
+            "Use a smaller --max-size or close other programs.",
+        )
+    return None
+
+
+class _StandardError(logging.Handler):
+    """Writes to the standard error of the moment, above moving lines of progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+def set_up_logging(verbose: bool, quiet: bool) -> None:
+    logger = logging.getLogger("stereo3d")
+    logger.handlers = [_StandardError()]
+    logger.propagate = False
+    logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+
+
+def print_scores(scores: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        from ..io.json_files import plain
+
+        click.echo(json.dumps(plain(scores), indent=1))
+        return
+
+    def lines(values: dict[str, Any], indent: str) -> None:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                click.echo(f"{indent}{key}")
+                lines(value, indent + "  ")
+            else:
+                click.echo(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
+
+    lines(scores, "")

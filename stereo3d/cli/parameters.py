@@ -1,0 +1,157 @@
+"""The command group, its parameter types and its shell completion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from .. import __version__
+
+
+class PhotosFirst(click.Group):
+    """A group in which `stereo3d LEFT RIGHT`, without a command's name, means `stereo3d reconstruct LEFT RIGHT`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command's name in front of two photos."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
+            lone = len(args) == 1 and not args[0].startswith("-") and not ctx.resilient_parsing
+            if lone and not os.path.lexists(args[0]):
+                commands = ", ".join(self.commands)
+                ctx.fail(f"there is no command and no photo {args[0]!r}. Commands: {commands}; or name two photos.")
+            args = ["reconstruct", *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show both ways to call the program."""
+        formatter.write_usage("stereo3d", "LEFT RIGHT -o OUT.obj [OPTIONS]")
+        formatter.write_usage("stereo3d", "COMMAND [ARGS]", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options of `reconstruct` that are used most, and the commands."""
+        run = self.commands["reconstruct"]
+        assert isinstance(run, Grouped)
+        run.format_groups(ctx, formatter, {"Most used options (all: stereo3d reconstruct --help)": MOST_USED})
+        self.format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete commands, and files: a photo may stand in the place of a command."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+
+
+MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
+GROUPS = {
+    "Files": ("output", "report", "preview", "points", "save_stages", "json_file"),
+    "Cameras and scale": ("calib", "rectified", "focal", "focal_35mm", "fov", "baseline", "known_distance", "unit"),
+    "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "options", "seed", "force"),
+    "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
+    "Messages": ("verbose", "quiet", "progress"),
+}
+
+
+class Grouped(click.Command):
+    """A command whose help lists its options by `GROUPS`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options by group, those without a group last."""
+        named = {name for names in GROUPS.values() for name in names}
+        options = [p.name for p in self.get_params(ctx) if isinstance(p, click.Option) and p.name]
+        self.format_groups(ctx, formatter, {**GROUPS, "Others": [name for name in options if name not in named]})
+
+    def format_groups(
+        self, ctx: click.Context, formatter: click.HelpFormatter, groups: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Show the options named by each group under its title."""
+        parameters = {p.name: p for p in self.get_params(ctx)}
+        for title, names in groups.items():
+            rows = [parameters[name].get_help_record(ctx) for name in names if name in parameters]
+            rows = [row for row in rows if row is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows, col_max=34)
+
+
+class Method(click.ParamType):
+    """A name in one of the dicts of methods, looked up when needed so that --help stays quick."""
+
+    def __init__(self, kind: str, module: str, table: str) -> None:
+        self.name, self.module, self.table = kind, module, table
+
+    def names(self) -> list[str]:
+        """Return the names of the methods."""
+        from importlib import import_module
+
+        return list(getattr(import_module(f"stereo3d.{self.module}"), self.table))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return "[name|name|...]"."""
+        return f"[{'|'.join(self.names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with those that exist."""
+        if value not in self.names():
+            self.fail(f"there is no {self.name} {value!r}. There are: {', '.join(self.names())}.", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the names."""
+        return [CompletionItem(n) for n in self.names() if n.startswith(incomplete)]
+
+
+MATCHER = Method("matcher", "disparity", "MATCHERS")
+QUALITY = Method("quality", "disparity", "QUALITIES")
+MESHER = Method("mesher", "mesh", "MESHERS")
+DETECTOR = Method("detector", "features", "DETECTORS")
+FILE = click.Path(path_type=Path)
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0; click's own range lets NaN pass."""
+
+    name = "number"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=1e9)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
+def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete "stage.name=" for the methods chosen so far on the line, and the choices behind the "="."""
+    from ..pipeline.config import stage_options
+
+    chosen = {stage: ctx.params[stage] for stage in ("detector", "matcher", "mesher") if ctx.params.get(stage)}
+    found = []
+    for stage, known in stage_options(**chosen).items():
+        for name, option in known.items():
+            start = f"{stage}.{name}="
+            values = option.choices or ((True, False) if option.kind is bool else ())
+            words = [f"{start}{value}" for value in values] if incomplete.startswith(start) else [start]
+            found += [CompletionItem(w, help=option.describe()) for w in words if w.startswith(incomplete)]
+    return found
+
+
+EPILOG = """\b
+Examples:
+  stereo3d left.jpg right.jpg -o model.obj
+  stereo3d a.heic b.heic -o model.glb --baseline 0.12 --unit m
+  stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
+  eval "$(_STEREO3D_COMPLETE=bash_source stereo3d)"    # completion; or zsh_source, fish_source
+
+Exit codes: 0 done, 2 wrong command line, 3 input cannot be read, 4 calibration, 5 the pair cannot be reconstructed,
+6 output cannot be written, 7 memory or a library is missing, 70 a bug, 130 interrupted, 143 terminated."""
+
+
+@click.group(cls=PhotosFirst, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stereo3d")
+def cli() -> None:
+    """Two photographs in, a textured 3-D mesh out, with a verdict on whether to believe it."""

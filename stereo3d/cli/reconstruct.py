@@ -1,0 +1,247 @@
+"""The main command: two photos to a mesh."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import StereoError
+from ..options import DEFAULT_DETECTOR, DEFAULT_FACES, DEFAULT_MATCHER, DEFAULT_MESHER, MAX_SIZE
+from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
+from .parameters import DETECTOR, EPILOG, FILE, MATCHER, MESHER, QUALITY, Grouped, cli, complete_setting
+from .process import memory_meter, owns_process, run_at_once
+
+if TYPE_CHECKING:
+    from ..pipeline.config import Config
+    from ..pipeline.result import Result
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that `reconstruct` writes."""
+
+    output: Path
+    preview: Path | None
+    report: Path | None
+    points: Path | None
+    save_stages: Path | None
+    json_file: Path | None
+
+    def targets(self, texture: str) -> list[tuple[Path | None, str]]:
+        """Return every file but the JSON, with the words for it in a message."""
+        return [
+            (self.output, "the mesh"),
+            *_companions(self.output, texture),
+            (self.preview, "--preview"),
+            (self.report, "--report"),
+            (self.points, "--points"),
+            *_stage_targets(self.save_stages),
+        ]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How `reconstruct` writes the mesh."""
+
+    axes: str
+    texture: str
+    jpeg_quality: int
+    mark_filled: bool
+
+
+@dataclass(frozen=True)
+class Messages:
+    """What `reconstruct` prints."""
+
+    verbose: bool
+    quiet: bool
+    progress: bool
+
+
+@cli.command(short_help="Two photos to a mesh, all options.", cls=Grouped, epilog=EPILOG)
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Write the mesh: .obj, .ply, .glb, .stl.")
+@click.option("--calib", type=FILE, help="Read the cameras from a file of any common kind.")
+@click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
+@click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
+@click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")
+@click.option("--fov", type=float, metavar="DEG", help="Horizontal field of view.")
+@click.option("--baseline", type=float, metavar="N", help="Distance of the two camera positions.")
+@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT and their distance.")
+@click.option("--unit", metavar="UNIT", help="Unit of these lengths, such as m.")
+@click.option("--detector", type=DETECTOR, default=DEFAULT_DETECTOR, show_default=True, help="Feature detector.")
+@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
+@click.option("--quality", type=QUALITY, help="Choose the matcher: planes_fast, planes or planes_full.")
+@click.option("--mesher", type=MESHER, default=DEFAULT_MESHER, show_default=True, help="Surface from points.")
+@click.option(
+    "--faces",
+    type=int,
+    default=DEFAULT_FACES,
+    show_default=True,
+    metavar="N",
+    help="Largest number of triangles; 0: no limit.",
+)
+@click.option("--close", is_flag=True, help="Fill every hole that measured surface encloses.")
+@click.option(
+    "-O",
+    "options",
+    multiple=True,
+    metavar="STAGE.NAME=VALUE",
+    shell_complete=complete_setting,
+    help="Set an option of a stage: see `stereo3d methods`.",
+)
+@click.option(
+    "--max-size",
+    type=int,
+    default=MAX_SIZE,
+    show_default=True,
+    metavar="PX",
+    help="Longer side of the photos for matching.",
+)
+@click.option("--max-memory", type=float, metavar="GB", help="Largest memory of matching; default: what is free.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--force", is_flag=True, help="Continue where the shape cannot be believed.")
+@click.option(
+    "--axes",
+    type=click.Choice(["y-up", "z-up", "camera"]),
+    default="y-up",
+    show_default=True,
+    help="Axes of the mesh file.",
+)
+@click.option(
+    "--texture",
+    type=click.Choice(["jpg", "png"]),
+    default="jpg",
+    show_default=True,
+    help="Format of the texture of .obj and .glb.",
+)
+@click.option(
+    "--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="JPEG quality of the texture."
+)
+@click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply).")
+@click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud too.")
+@click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage as files.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON.")
+@click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from four sides.")
+@click.option("--report", type=FILE, metavar="HTML", help="Write a page that shows every stage.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("--progress/--no-progress", default=True, help="Print each stage (default) or not.")
+def reconstruct(left: Path, right: Path, **given: Any) -> None:
+    """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
+    start = time.perf_counter()
+    outputs, style, messages = take_fields(Outputs, given), take_fields(Style, given), take_fields(Messages, given)
+    options, quality = given.pop("options"), given.pop("quality")  # what is left are fields of Config
+    set_up_logging(messages.verbose, messages.quiet)
+    targets = outputs.targets(style.texture)
+    check_names([left, right, given["calib"]], [*targets, (outputs.json_file, "--json")])
+    with failure_as_json(outputs.json_file):
+        from ..io.atomic import try_writing
+        from ..pipeline import run
+        from ..pipeline.config import Config
+        from .terminal import Watch, print_summary
+
+        _check_outputs(outputs, style)
+        for path, _ in targets:
+            if path is not None:
+                try_writing(path)
+        if quality is not None:
+            given["matcher"] = _matcher_of(quality)
+        config = Config(options=parse_options(options), **given)
+        with Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show:
+            meter = memory_meter()
+            result = run_at_once(
+                lambda: run.reconstruct(left, right, config=config, progress=show, meter=meter),
+            )
+            show("write", len(result.mesh.faces), outputs.output.suffix.lower() + (" report" * bool(outputs.report)))
+            files, seconds = _write_outputs(result, outputs, style, start)
+    if not messages.quiet:
+        print_summary(result, files, seconds)
+
+
+def _check_outputs(outputs: Outputs, style: Style) -> None:
+    """Refuse outputs whose format nobody can write, before any work."""
+    from ..io.style import check_axes
+    from ..io.write_mesh import WRITERS
+
+    check_suffix(outputs.output, WRITERS)
+    check_suffix(outputs.preview, (".png", ".jpg"))
+    check_suffix(outputs.report, (".html", ".htm"))
+    check_suffix(outputs.points, (".ply",))
+    check_axes(outputs.output, style.axes)
+
+
+def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> tuple[list[Path], float]:
+    """Write all files of a run, or none; returns them and the seconds since `start`."""
+    from ..io.atomic import together
+
+    with together():
+        files = result.save(
+            outputs.output,
+            axes=style.axes,
+            texture=style.texture,
+            quality=style.jpeg_quality,
+            mark_filled=style.mark_filled,
+        )
+        if outputs.points:
+            files.append(result.save_points(outputs.points, axes=style.axes))
+        if outputs.preview:
+            from ..io.pictures import write_picture
+            from ..output.preview import preview as draw
+
+            files.append(write_picture(outputs.preview, draw(result.mesh, result.view.rig.cam1)))
+        if outputs.save_stages:
+            from ..output.stage_files import save_stages
+
+            files += save_stages(result, outputs.save_stages, axes=style.axes)
+        if outputs.report:
+            from ..output.html import write_report
+
+            command = shlex.join(["stereo3d", *click.get_current_context().obj])
+            files.append(write_report(outputs.report, result, files=files, command=command))
+        seconds = time.perf_counter() - start
+        if outputs.json_file:
+            from ..io.json_files import write_json
+            from ..output.stage_files import measured
+
+            files.append(write_json(outputs.json_file, measured(result, files, seconds)))
+    return files, seconds
+
+
+def _matcher_of(quality: str) -> str:
+    """The matcher that --quality names; refused where --matcher names one as well."""
+    from ..disparity.methods import QUALITIES
+
+    if click.get_current_context().get_parameter_source("matcher") is not click.core.ParameterSource.DEFAULT:
+        raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
+    return QUALITIES[quality]
+
+
+def _companions(output: Path, texture: str) -> list[tuple[Path, str]]:
+    if output.suffix.lower() != ".obj":
+        return []
+    from ..io.style import companions
+
+    what = "the material of the mesh", "the texture of the mesh", "the second texture of the mesh"
+    return list(zip(companions(output, texture), what, strict=True))
+
+
+def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:
+    if folder is None:
+        return []
+    from ..output.stage_files import STAGE_FILES
+
+    return [(folder / name, "--save-stages") for name in STAGE_FILES]
+
+
+def later_parts_of(config: Config) -> list[list[str]]:
+    """The parts that helper processes may compile meanwhile; none in a caller's process."""
+    from ..install.warmup import later_parts
+
+    return later_parts(config.matcher, config.mesher) if owns_process() else []

@@ -1,0 +1,287 @@
+"""The terminal: one line for each stage while a run goes on, and a summary that fits a screen."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..install.compiling import Compiling, Helpers
+from ..output.html.page import size_words
+from ..pipeline.result import Result
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+MAX_SAMPLES = 5  # latest runs whose speed is kept, for each stage and method
+LONG_STAGE = 4.0  # s; a stage that is expected to take longer is announced where no line moves
+MAX_FINDINGS = 6  # in the summary; --report and --json hold the rest
+MAX_WIDTH = 110  # columns of the summary
+Value = TypeVar("Value")
+VERDICT_COLOURS = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
+
+
+# --------------------------------------------------------------------------------------------------- while it goes
+
+
+class Speeds:
+    """Seconds for a unit of work, measured in earlier runs on this computer.
+
+    They are kept in a small file in the user's cache folder (STEREO3D_CACHE, else XDG_CACHE_HOME, else ~/.cache).
+    Where it cannot be read or written there are no estimates.
+    """
+
+    def __init__(self) -> None:
+        base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        self.path = Path(os.environ.get("STEREO3D_CACHE") or Path(base) / "stereo3d") / "speeds.json"
+        self.known: dict[str, list[float]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            known = json.loads(self.path.read_text(encoding="utf-8"))
+            self.known = {str(key): [float(v) for v in values if 0 < float(v) < 1e6] for key, values in known.items()}
+
+    def estimate(self, key: str, work: float) -> float | None:
+        """Return the expected seconds; the lower median, so that one run that compiled or waited spoils none."""
+        values = sorted(self.known.get(key, ()))
+        return values[(len(values) - 1) // 2] * work if values and work > 0 else None
+
+    def add(self, key: str, work: float, seconds: float) -> None:
+        """Keep the speed of a stage."""
+        if work > 0 and seconds > 0:
+            self.known[key] = [*self.known.get(key, ()), seconds / work][-MAX_SAMPLES:]
+
+    def save(self) -> None:
+        """Write the file."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent)
+            with os.fdopen(handle, "w", encoding="utf-8") as f:
+                json.dump(self.known, f, indent=1)
+            os.replace(name, self.path)
+
+
+class Watch:
+    """Print the stages of a run: `with Watch(wanted) as show: ... show(stage, work, method)`, and "done" at the end.
+
+    Each gets a line with its time on standard error. On a terminal the line of the running stage moves, with its
+    remaining time by `Speeds`; elsewhere (no terminal, CI, NO_COLOR) each line is written once, at the end of its
+    stage, and a stage that may take long is announced.
+
+    Parameters
+    ----------
+    wanted : bool
+        False prints nothing.
+    later : sequence of list of str
+        Parts of the work for `Helpers`, which begin when a kernel must be compiled.
+    """
+
+    def __init__(self, wanted: bool, later: Sequence[list[str]] = ()) -> None:
+        watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self.on = wanted
+        self.moving = wanted and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
+        self.stage: tuple[str, float, str, float] | None = None  # the running one: (name, work, key, start)
+        self.speeds = Speeds()
+        self.bars: Progress | None = None
+        self.task: TaskID | None = None
+        self.compiling = Compiling(self._announce_compiling)
+        self.later, self.helpers = later, Helpers()
+
+    def __enter__(self) -> Callable[..., None]:
+        if self.moving:
+            self.bars = _bars()
+            self.bars.start()
+        self.compiling.__enter__()
+        return self.show
+
+    def _announce_compiling(self) -> None:
+        self.helpers.start(self.later)
+        long = "half a minute" if len(self.helpers) else "a minute"
+        words = f"compiling  once on this computer, it takes {long} (`stereo3d warmup` does it ahead)"
+        if self.bars is not None:
+            self.bars.console.print(words)
+        elif self.on:
+            click.echo(words, err=True)
+
+    def show(self, stage: str, work: float = 0.0, method: str = "") -> None:
+        """End the running stage and begin this one: see `pipeline.Progress`."""
+        self._finish()
+        if stage == "done":
+            return
+        key = f"{stage} {method}".strip()
+        estimate = self.speeds.estimate(key, work)
+        self.stage = stage, work, key, time.perf_counter()
+        if self.bars is not None:
+            self.task = self.bars.add_task(stage, total=None, estimate=estimate)
+        elif self.on and estimate and estimate > LONG_STAGE:
+            click.echo(f"{stage:<10} about {duration(estimate)} ...", err=True)
+
+    def _finish(self) -> None:
+        if self.stage is None:
+            return
+        name, work, key, start = self.stage
+        seconds = time.perf_counter() - start
+        self.speeds.add(key, work, seconds)
+        self.stage = None
+        if self.bars is not None and self.task is not None:
+            self.bars.update(self.task, total=1, completed=1)
+        elif self.on:
+            click.echo(f"{name:<10} {duration(seconds)}", err=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.compiling.__exit__()
+        self.helpers.stop()
+        if kind is None:
+            self._finish()
+            self.speeds.save()
+        if self.bars is not None:
+            if self.stage is not None and self.task is not None:
+                self.bars.update(self.task, visible=False)
+            self.bars.stop()
+
+
+def _bars() -> "Progress":
+    """Moving lines, one a stage: a mark, its name, its time, a bar."""
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    class Bar(ProgressColumn):
+        def render(self, task: Any) -> Any:
+            estimate = task.fields["estimate"]
+            if task.finished:
+                return Text("")
+            done = min(task.elapsed or 0, 0.97 * (estimate or 0))
+            return ProgressBar(total=estimate, completed=done, width=24, pulse=estimate is None)
+
+    class Time(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            elapsed, estimate = task.elapsed or 0, task.fields["estimate"]
+            if task.finished:
+                return Text(duration(task.finished_time), style="dim")
+            if estimate is None:
+                return Text(duration(elapsed))
+            if elapsed > 1.25 * estimate:
+                return Text(f"{duration(elapsed)}, longer than the {duration(estimate)} of earlier runs")
+            return Text(f"{duration(elapsed)} of about {duration(estimate)}")
+
+    return Progress(
+        SpinnerColumn(finished_text="[green]\u2713"),
+        TextColumn("{task.description:<10}"),
+        Time(),
+        Bar(),
+        console=Console(stderr=True),
+        refresh_per_second=8,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: 0.4 s, 12 s, 2 min 05 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def at_once(function: Callable[[], Value]) -> Value:
+    """Return function(), computed in a thread of its own, so that Ctrl-C need not wait for a library's call."""
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            outcome["value"] = function()
+        except BaseException as error:  # raised again in the waiting thread
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # a wait without a limit cannot be interrupted on every system
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
+
+
+# ------------------------------------------------------------------------------------------------ when it is done
+
+
+def summary(result: Result, files: list[Path], seconds: float, width: int | None = None) -> list[str]:
+    """Return the outcome in lines: findings, verdict, coverage, uncertainty, unit, time and memory, files.
+
+    Parameters
+    ----------
+    width : int, optional
+        Columns to wrap at; None for no wrapping.
+    """
+    order = ("error", "warning", "info")
+    shown = [f for f in sorted(result.findings, key=lambda f: order.index(f.severity)) if f.code != "different_size"]
+    lines = []
+    for finding in shown[:MAX_FINDINGS]:
+        mark = "" if finding.severity == "info" else f"{finding.severity}: "
+        lines += _wrapped(f"{mark}{finding.message} {finding.advice}".rstrip(), width)
+    if len(shown) > MAX_FINDINGS:
+        lines.append(f"... and {len(shown) - MAX_FINDINGS} more findings: see --report and --json.")
+
+    sentence = result.summary.partition(". ")[0].rstrip(".")
+    lines += _wrapped(f"{result.verdict}: {sentence}.", width)
+    inliers, matches = int(result.view.inliers.sum()), len(result.matches)
+    peak = max(stage["peak_mb"] for stage in result.stages) / 1000
+    slow = sorted(result.stages, key=lambda s: -s["seconds"])[:3]
+    slowest = ", ".join(f"{s['name']} {duration(s['seconds'])}" for s in slow)
+    rows = [
+        ("coverage", f"{100 * result.coverage:.0f} % of the first photo became surface"),
+        (
+            "depth",
+            f"relative uncertainty {100 * result.relative_sigma:.2g} % (median); {inliers} of {matches} matches agree",
+        ),
+        (
+            "unit",
+            f"metric, in {result.unit}"
+            if result.view.rig.unit
+            else "the distance between the two cameras; measure it, and --baseline N --unit m makes the mesh metric",
+        ),
+        ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
+        ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at most"),
+        ("wrote", _listed(files)),
+    ]
+    for name, words in rows:
+        lines += _wrapped(f"  {name:<10} {words}", width, indent=13)
+    return lines
+
+
+def _wrapped(words: str, width: int | None, indent: int = 2) -> list[str]:
+    if width is None:
+        return [words]
+    return textwrap.wrap(words, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _listed(files: list[Path], most: int = 5) -> str:
+    words = [f"{path} ({size_words(path.stat().st_size)})" for path in files[:most]]
+    return ", ".join(words) + (f" and {len(files) - most} more" if len(files) > most else "")
+
+
+def print_summary(result: Result, files: list[Path], seconds: float) -> None:
+    """Print the summary, on a terminal wrapped and with the verdict in colour."""
+    watched = sys.stdout.isatty()
+    colour = watched and not os.environ.get("NO_COLOR")
+    for line in summary(
+        result, files, seconds, min(shutil.get_terminal_size().columns, MAX_WIDTH) if watched else None
+    ):
+        head, colon, rest = line.partition(":")
+        if colour and colon and head in (*VERDICT_COLOURS, "warning", "error"):
+            tone = VERDICT_COLOURS.get(head, "yellow" if head == "warning" else "red")
+            line = click.style(head, fg=tone, bold=True) + colon + rest
+        click.echo(line, color=colour)

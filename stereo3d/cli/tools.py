@@ -1,0 +1,251 @@
+"""The smaller commands: disparity, view, tune, synth, methods, doctor, warmup."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EXIT_RESOURCES, StereoError
+from ..options import DEFAULT_MATCHER
+from .checks import check_names, check_suffix, parse_options, set_up_logging
+from .parameters import FILE, GROUPS, MATCHER, cli
+from .process import owns_process, run_at_once
+from .reconstruct import reconstruct
+
+if TYPE_CHECKING:
+    from ..install.compiling import Compiling
+
+
+@cli.command(short_help="The disparity of a rectified pair.")
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="The map: .pfm, .npy or 16-bit .png (256 d).")
+@click.option("--range", "d_range", type=float, nargs=2, metavar="LO HI", help="Disparity range, px; default: found.")
+@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
+@click.option("-O", "options", multiple=True, metavar="NAME=VALUE", help="Option of the matcher.")
+@click.option("--dense", is_flag=True, help="Fill every pixel instead of leaving unsure ones unknown.")
+@click.option("--colour", type=FILE, metavar="PNG", help="Write the map as a colour picture too.")
+@click.option("-v", "--verbose", is_flag=True, help="Explain choices.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def disparity(left, right, output, d_range, matcher, options, dense, colour, verbose, quiet):
+    """Disparity x_left - x_right of a rectified pair; unknown pixels are NaN (.pfm: inf, .png: 0)."""
+    set_up_logging(verbose, quiet)
+    import numpy as np
+
+    from ..images.read import read_photo
+    from ..io.atomic import together, try_writing
+    from ..io.maps import write_map
+    from ..io.pictures import write_disparity_png
+    from ..pipeline.config import Config
+    from ..pipeline.dense import match_pair, rectified_pair
+
+    check_names([left, right], [(output, "the map"), (colour, "--colour")])
+    check_suffix(output, (".pfm", ".npy", ".png"))
+    check_suffix(colour, (".png",))
+    for path in filter(None, (output, colour)):
+        try_writing(path)
+    if d_range and not -np.inf < d_range[0] < d_range[1] < np.inf:
+        raise StereoError(
+            "bad_range",
+            f"the disparity range {d_range[0]:g} to {d_range[1]:g} px is empty or not finite.",
+            "Give two finite numbers, the lower one first.",
+        )
+    options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in parse_options(options).items()}
+    config = Config(matcher=matcher, options=options)
+    pair, found = rectified_pair(read_photo(left), read_photo(right), d_range or None)
+    value = match_pair(pair, found, config, dense=dense)[0].disparity
+    known = np.isfinite(value)
+    if not known.any():
+        raise StereoError(
+            "no_disparity",
+            f"the matcher kept no pixel of {value.size} within {found[0]:g} to {found[1]:g} px.",
+            "Is it a rectified pair with texture? Try another --range or --matcher.",
+        )
+    with together():
+        write_map(output, value)
+        if colour:
+            write_disparity_png(colour, value)
+    if not quiet:
+        click.echo(
+            f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
+            f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px."
+        )
+
+
+@cli.command(short_help="Show a mesh in the browser.")
+@click.argument("mesh", type=FILE)
+@click.option("-o", "--output", type=FILE, metavar="HTML", help="Write this page; default: NAME-view.html.")
+@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
+def view(mesh: Path, output: Path | None, opened: bool) -> None:
+    """Show a MESH (.obj, .ply, .glb, .stl) in the browser: one page that needs no network."""
+    from ..io.atomic import try_writing
+    from ..output.html import write_view
+
+    output = output or mesh.with_name(f"{mesh.stem}-view.html")
+    check_names([mesh], [(output, "the page")])
+    check_suffix(output, (".html", ".htm"))
+    try_writing(output)
+    write_view(output, mesh)
+    click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    if opened:
+        import webbrowser
+
+        if not webbrowser.open(output.resolve().as_uri()):
+            click.echo("No browser could be started here: open the page yourself.")
+
+
+@cli.command(short_help="Try matchers and their options by eye.")
+@click.argument("left", type=FILE)
+@click.argument("right", type=FILE)
+@click.option(
+    "--max-size",
+    type=int,
+    default=800,
+    show_default=True,
+    metavar="PX",
+    help="Longer side of the photos for matching.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of 127.0.0.1; default: any free one."
+)
+@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
+def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, ...], **settings: Any) -> None:
+    """Change the matcher and its options on a pair, and see disparity, confidence and points at once.
+
+    The page is served to this computer only. Each trial is printed as the command that repeats it; Ctrl-C ends it.
+    """
+    from ..output.html.tune import Bench, serve
+    from ..pipeline.config import Config
+
+    bench = run_at_once(lambda: Bench(left, right, Config(options=parse_options(options), **settings)))
+    server, address = serve(
+        bench,
+        port,
+        lambda found: click.echo(f"{100 * found['known']:.1f} % known, {found['seconds']:.1f} s: {found['command']}"),
+    )
+    click.echo(f"{address}  (Ctrl-C ends it)")
+    if opened:
+        import webbrowser
+
+        webbrowser.open(address)
+    with contextlib.suppress(KeyboardInterrupt), server:
+        server.serve_forever()
+
+
+# the options of cameras and methods are those of a run
+_shared = {*GROUPS["Cameras and scale"], "detector", "matcher", "options", "seed", "force"}
+tune.params += [p for p in reconstruct.params if p.name in _shared]
+
+
+@cli.command(short_help="A rendered pair with its exact truth.")
+@click.argument("scene")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the pair and its truth into this folder.")
+@click.option("--size", type=int, nargs=2, default=(640, 480), show_default=True, metavar="W H", help="Size in pixels.")
+@click.option("--pose", help="Pose of the cameras; default: the scene's own.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Sigma of the noise, grey levels.")
+@click.option("--vignetting", type=float, default=0.0, show_default=True, help="Share of light lost in the corners.")
+@click.option("--gain", type=float, default=1.0, show_default=True, help="Exposure of photo 2 relative to photo 1.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+def synth(
+    scene: str,
+    output: Path,
+    size: tuple[int, int],
+    pose: str | None,
+    noise: float,
+    vignetting: float,
+    gain: float,
+    seed: int,
+) -> None:
+    """Render a synthetic pair with its exact truth; SCENE is one of those that `stereo3d methods` lists."""
+    from ..options import choose
+    from ..synthetic import poses, renderer, scenes, write
+
+    choose("scene", scenes.SCENES, scene)
+    if pose is not None:
+        choose("pose", poses.POSES, pose)
+    for name, value, low, high in (
+        ("size", size[0], 32, 8000),
+        ("size", size[1], 32, 8000),
+        ("noise", noise, 0, 100),
+        ("vignetting", vignetting, 0, 0.95),
+        ("gain", gain, 0.05, 20),
+        ("seed", seed, 0, 2**32 - 1),
+    ):
+        if not low <= value <= high:
+            raise StereoError("bad_option", f"{name} cannot be {value:.10g}.", f"It is {low:.10g} to {high:.10g}.")
+    from ..io.atomic import together, try_writing
+
+    try_writing(output / "left.png")
+    pair = renderer.render(scene, size=size, pose=pose, noise=noise, vignetting=vignetting, gain=gain, seed=seed)
+    with together():
+        files = write.write_pair(output, pair)
+    for path in files:
+        click.echo(os.fspath(path))
+
+
+@cli.command(short_help="Every method and its options.")
+def methods() -> None:
+    """List detectors, matchers, meshers, scenes, with their options and defaults."""
+    from ..disparity.methods import MATCHERS
+    from ..features.detectors import DETECTORS
+    from ..mesh.meshers import MESHERS
+    from ..pipeline.config import Config, run_options, stage_options
+    from ..synthetic import scenes
+
+    for stage, table in (("detector", DETECTORS), ("matcher", MATCHERS), ("mesher", MESHERS)):
+        for name, function in table.items():
+            click.echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
+            for option in run_options(function).values():
+                click.echo(f"    -O {stage}.{option.name}=VALUE   {option.describe()}")
+    click.echo("stages of every run:")
+    default = Config()
+    own = {"detector": DETECTORS, "matcher": MATCHERS, "mesher": MESHERS}
+    for stage, known in stage_options().items():
+        of_method = run_options(own[stage][getattr(default, stage)]) if stage in own else ()
+        for name, option in known.items():
+            if name not in of_method:
+                click.echo(f"    -O {stage}.{name}=VALUE   {option.describe()}")
+    click.echo(f"scenes of `stereo3d synth`: {', '.join(scenes.SCENES)}")
+
+
+@cli.command(short_help="Is the installation sound?")
+def doctor() -> None:
+    """Check the installation: libraries, versions, memory; print what to do."""
+    from ..install.doctor import check
+
+    findings = check()
+    marks = {"info": "ok     ", "warning": "warning", "error": "ERROR  "}
+    for finding in findings:
+        click.echo(f"{marks[finding.severity]} {finding.message} {finding.advice}".rstrip())
+    if any(f.severity == "error" for f in findings):
+        click.get_current_context().exit(EXIT_RESOURCES)
+
+
+@cli.command(short_help="Compile everything now, not at the first run.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def warmup(quiet: bool) -> None:
+    """Compile all kernels for this processor and keep them, as a step of building an image; later runs start at once.
+
+    They are kept in NUMBA_CACHE_DIR, else beside the program, else in the home: where `stereo3d doctor` says.
+    """
+    from ..install.warmup import warm_up
+
+    start = time.perf_counter()
+
+    def report(what: str, found: Compiling) -> None:
+        if not quiet:
+            click.echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
+
+    found = warm_up(report, helped=owns_process())
+    if not quiet:
+        seconds = time.perf_counter() - start
+        click.echo(
+            f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
+            if found.kernels
+            else "All kernels were compiled already."
+        )

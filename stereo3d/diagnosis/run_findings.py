@@ -1,0 +1,176 @@
+"""Findings of a run: sizes, crops, row errors, coverage."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+
+from ..cameras.fit import same_shape
+from ..cameras.focal import original_size
+from ..records import Finding, Matches, Photo, RectifiedPair, Rig
+from .statistics import same_photo
+
+MAX_ROW_OFFSET = 0.3  # px, median; beyond it the depth error is 2 to 5 times as large (`benchmarks/verdict.py --risk`)
+
+
+def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> float:
+    """Return the share of the first photo's area that has a point.
+
+    It is the mean, over square cells of 1/200 of the photo's longer side, of the share of a cell's rectified pixels
+    that are known.
+
+    Parameters
+    ----------
+    known : (H, W) bool
+        Rectified pixels that have a point.
+    size : (width, height)
+        Of the photo, px.
+    """
+    cell = max(size) / 200
+    shape = int(np.ceil(size[1] / cell)), int(np.ceil(size[0] / cell))
+    everywhere = np.isfinite(pair.map1[..., 0])
+    column, row = (((pair.map1[everywhere][:, i] + 0.5) / cell).astype(int).clip(0, shape[1 - i] - 1) for i in (0, 1))
+    number = row * shape[1] + column
+    count, possible = (np.bincount(n, minlength=shape[0] * shape[1]) for n in (number[known[everywhere]], number))
+    return float((count / np.maximum(possible, 1)).mean())
+
+
+def same_photo_findings(matches: Matches, left: Photo, right: Photo) -> list[Finding]:
+    """Return an error where nearly all matches have not moved: the photos are one picture."""
+    motion = same_photo(matches, left.size, right.size)
+    if motion is None:
+        return []
+    return [
+        Finding(
+            "same_photo",
+            "error",
+            f"the two photos are the same picture: 90 % of {len(matches)} matches moved less than {motion:.2f} px.",
+            {"motion_px": motion},
+            "Take the second from a place beside the first.",
+        )
+    ]
+
+
+def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> list[Finding]:
+    """Return what is odd about the photos and cameras as given: their order, sizes, cropping."""
+    findings = []
+    if exchanged:
+        findings.append(
+            Finding(
+                "calibration_exchanged",
+                "warning",
+                "the calibration's first camera took the second photo; its cameras were exchanged.",
+                {},
+                "Name the photos in the order of the calibration.",
+            )
+        )
+    if left.size != right.size:
+        findings.append(
+            Finding(
+                "different_size",
+                "info",
+                f"the photos have {format_size(left.size)} and {format_size(right.size)} px.",
+                {"size1": list(left.size), "size2": list(right.size)},
+            )
+        )
+    return findings + cropped_findings(left, right, rig)
+
+
+def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
+    """Return a warning where a photo is a part of what its camera took: its centre and diagonal are not the lens's.
+
+    Its number "one" is 1 where the photos were not cropped alike: that costs more depth than two crops of one kind.
+    """
+    if {rig.cam1.source, rig.cam2.source} & {"given", "calibration"}:
+        return []
+    cropped1, cropped2 = (original_size(photo)[1] for photo in (left, right))
+    shapes_match = same_shape(*((min(photo.size), max(photo.size)) for photo in (left, right)))
+    alike = shapes_match and cropped1 == cropped2
+    models = {photo.exif.get("model") for photo in (left, right)} - {None}
+    if cropped1 or cropped2:
+        which = "both photos" if cropped1 and cropped2 else f"the {'first' if cropped1 else 'second'} photo"
+        verb = "have" if cropped1 and cropped2 else "has"
+        words = f"{which} {verb} other proportions than the EXIF states and so {verb} been cropped"
+    elif not alike and len(models) < 2:
+        words = (
+            f"the photos have different proportions, {format_size(left.size)} and {format_size(right.size)} px: "
+            "one has been cropped"
+        )
+    else:
+        return []
+    return [
+        Finding(
+            "cropped",
+            "warning",
+            f"{words}; its centre may not be the lens's, nor its focal length right.",
+            {"size1": list(left.size), "size2": list(right.size), "one": float(not alike)},
+            "Use the photos as they came from the camera, or give a calibration.",
+        )
+    ]
+
+
+def row_findings(pair: RectifiedPair) -> list[Finding]:
+    """Return how well the rows of the rectified pictures correspond, and the correction that was applied."""
+    findings = []
+    rows, drift = cast("Mapping[str, float]", pair.rows), cast("Mapping[str, float]", pair.drift)
+    if rows:
+        off = rows["median_px"] > MAX_ROW_OFFSET
+        findings.append(
+            Finding(
+                "rows_off" if off else "rows",
+                "warning" if off else "info",
+                f"rows of the rectified pictures are misaligned by {rows['median_px']:.2f} px (median; "
+                f"95 % below {rows['most_px']:.2f} px; measured at {rows['places']} places).",
+                dict(rows),
+                "Check the calibration; moving things and a rolling shutter do this as well." if off else "",
+            )
+        )
+    if drift:
+        findings.append(
+            Finding(
+                "row_drift",
+                "info",
+                f"matches were {drift['before_px']:.2f} px off their epipolar lines (median), "
+                f"{drift['after_px']:.2f} px after a smooth correction of up to {drift['largest_px']:.1f} "
+                "px: lens distortion or a rolling shutter that the camera data do not include.",
+                dict(drift),
+                "A calibration with lens distortion (`stereo3d calibrate`) makes it more precise.",
+            )
+        )
+    return findings
+
+
+def face_findings(count: int, limit: int) -> list[Finding]:
+    """Return a note where the mesh has more triangles than the limit (0: none); its need is known only afterwards."""
+    if not limit or count <= limit:
+        return []
+    return [
+        Finding(
+            "more_faces",
+            "info",
+            f"the mesh has {count} triangles, more than the {limit} asked for: its outline and its depth steps need "
+            "as many.",
+            {"faces": count, "asked": limit},
+            f"Give --faces {count} or more, or close its holes (--close).",
+        )
+    ]
+
+
+def coverage_findings(covered: float) -> list[Finding]:
+    """Return a warning where less than 30 % of the first photo became surface."""
+    if covered >= 0.3:
+        return []
+    return [
+        Finding(
+            "low_coverage",
+            "warning",
+            f"only {100 * covered:.0f} % of the first photo became surface.",
+            {"coverage": covered},
+            "More overlap, more texture, or a known focal length.",
+        )
+    ]
+
+
+def format_size(size: tuple[int, ...]) -> str:
+    """Return "width x height"."""
+    return f"{size[0]} x {size[1]}"

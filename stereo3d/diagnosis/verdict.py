@@ -1,0 +1,123 @@
+"""The verdict: a table of rules over the findings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..records import Finding
+from .cameras import FOCAL_TILT
+
+# The meaning of a finding for the shape, the most important first.
+REASONS = {
+    "same_photo": "both photos are the same picture",
+    "no_overlap": "the photos do not seem to show the same thing",
+    "pure_rotation": "the camera only turned, so there is no depth to see",
+    "flat_scene": "both photos show a single plane, which hardly determines how the camera moved",
+    "critical_surface": "other camera motions explain the photos as well",
+    "unstable_pose": "the camera motion is uncertain",
+    "few_matches": "too few matches",
+    "focal_implausible": "the focal length does not look right",
+    "focal_unknown": "the focal length is a guess",
+    "cropped": "a photo was cropped, so its focal length and principal point are uncertain",
+    "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
+    "low_coverage": "it covers only a part of the photos",
+    "forward_motion": "the camera moved forward, so depth is uncertain about the middle of that motion",
+    "large_baseline": "the two views differ so much that a lot is hidden in one of them",
+    "moving_objects": "something seems to have moved between the photos",
+    "many_outliers": "most matches are wrong",
+    "rows_off": "the rows of the rectified pictures are misaligned",
+    "blur": "the photos are blurred",
+    "noise": "the photos are noisy, so their measurements are uncertain",
+    "bad_exposure": "much of a photo is black or white",
+    "different_scale": "the photos were taken from very different distances",
+    "calibration_exchanged": "the photos were named in the other order than the calibration",
+    "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
+}
+MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the verdict rests on: warnings and errors by code, and the coverage."""
+
+    findings: Mapping[str, Finding]
+    coverage: float
+
+    def any_of(self, *codes: str) -> bool:
+        """Whether one of these was found."""
+        return any(code in self.findings for code in codes)
+
+    def number(self, code: str, name: str) -> float:
+        """A number of a finding, 0 where it was not found."""
+        return self.findings[code].numbers[name] if code in self.findings else 0.0
+
+    @property
+    def shaky(self) -> int:
+        """How many of the two causes of rough depth hold that ruin it together, or with a guessed focal length."""
+        return self.any_of("flat_scene") + self.any_of("small_baseline")
+
+
+WORDS = {
+    "none": "Do not believe this shape",
+    "poor": "Do not rely on its shape",
+    "fair": "Usable, with care",
+    "good": "You can rely on it",
+}
+# The first rule that holds decides.
+RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
+    ("none", lambda e: any(f.severity == "error" for f in e.findings.values())),
+    ("poor", lambda e: e.coverage < MIN_COVERAGE),
+    ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches")),
+    ("poor", lambda e: e.any_of("focal_unknown") and e.shaky > 0),
+    ("poor", lambda e: e.number("focal_unknown", "motion_deg") > FOCAL_TILT),  # the guess turns the motion
+    ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
+    ("poor", lambda e: e.shaky > 1),
+    ("fair", lambda e: len(e.findings) > 0),
+    ("good", lambda e: True),
+)
+
+
+def judge(
+    findings: list[Finding], covered: float, relative_sigma: float, inliers: int, unit: str | None
+) -> tuple[str, str]:
+    """Return the verdict and its summary.
+
+    Parameters
+    ----------
+    findings : list of Finding
+        All findings of the run.
+    covered : float
+        Share of the first photo that became surface.
+    relative_sigma : float
+        Median relative depth uncertainty.
+    inliers : int
+        Number of matches that agree with the pose.
+    unit : str, optional
+        Unit of the mesh, None where its scale is unknown.
+
+    Returns
+    -------
+    verdict : str
+        "good": no warning; "fair": a warning; "poor": the shape itself may be wrong; "none": an error.
+    summary : str
+        A sentence with the main reason, then the figures.
+    """
+    found = {f.code: f for f in findings if f.severity in ("warning", "error")}
+    evidence = Evidence(found, covered)
+    verdict = next(verdict for verdict, holds in RULES if holds(evidence))
+    by_weight = sorted(
+        dict.fromkeys(code for code in [*REASONS, *found] if code in found),
+        key=lambda code: found[code].severity != "error",
+    )
+    words = WORDS[verdict]
+    if by_weight:
+        words += f": {REASONS.get(by_weight[0], found[by_weight[0]].message.rstrip('.'))}"
+    if "focal_unknown" in found:
+        factor = evidence.number("focal_unknown", "stretch")
+        stretch = f"depth may be stretched or squeezed by a factor of about {factor:g}"
+        words += f", so {stretch}" if by_weight[0] == "focal_unknown" else f", and {stretch} (the focal is a guess)"
+    scale = f"metric, in {unit}" if unit else "up to scale, unit = baseline (from camera to camera)"
+    summary = (
+        f"{words}. {100 * covered:.0f} % of the first photo became surface, relative depth uncertainty "
+        f"{100 * relative_sigma:.2g} % (median), {inliers} matches agree; {scale}."
+    )
+    return verdict, summary + (f" Mind also: {', '.join(by_weight[1:])}." if len(by_weight) > 1 else "")

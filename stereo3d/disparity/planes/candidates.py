@@ -1,0 +1,136 @@
+"""Candidate planes of each pixel, and the choice among them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import refinement
+from . import energy as energy_module
+from . import plane_refinement, segments
+from .energy import CrossView
+from .views import Energy, Planes, Segmentation, ViewState, consistent_disparity
+
+FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slope
+FIT_STEP = 2  # px, between the disparities of that window
+SEGMENT_BLUR = 0.8  # px, of the picture before it is segmented
+
+
+def segment_image(view: ViewState, other: ViewState, energy: Energy, scales: tuple[float, ...]) -> ViewState:
+    """Step: split the picture into segments of uniform colour, once per scale."""
+    import cv2
+
+    picture = cv2.GaussianBlur(view.picture.astype(np.float32), ksize=(0, 0), sigmaX=SEGMENT_BLUR)
+    edges = segments.sorted_edges(picture)
+    found = []
+    for scale in scales:
+        labels, count = segments.merge_segments(*edges, scale, segments.MIN_SEGMENT, view.d.shape)
+        found.append(Segmentation(labels, count, segments.segment_pixels(labels, count)))
+    return replace(view, segmentations=tuple(found))
+
+
+def fitted_planes(view: ViewState, known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return, per segmentation, the planes (count,3) through the known disparities and their support (count,)."""
+    found = []
+    for segmentation in view.segmentations:
+        planes, support = np.empty((segmentation.number, 3)), np.empty(segmentation.number)
+        segments.fit_segment_planes(segmentation.pixels, known, 0, segmentation.number, planes, support)
+        found.append((planes, support))
+    return found
+
+
+def refined_planes(view: ViewState, known: np.ndarray, fitted: list, energy: Energy) -> tuple[np.ndarray, ...]:
+    """Return, per segmentation but the finest, the planes (count,3) at which the pictures agree best."""
+    match = plane_refinement.CensusPair(
+        view.census, view.other_census, energy.lo, energy.hi, energy.limit, energy.hidden
+    )
+    found = []
+    for segmentation, (planes, support) in list(zip(view.segmentations, fitted, strict=True))[1:]:
+        count = segmentation.number
+        found.append(np.empty((count, 3)))
+        plane_refinement.refine_segment_planes(segmentation.pixels, known, planes, support, match, 0, count, found[-1])
+    return tuple(found)
+
+
+def refine_planes(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
+    """Step: find the segments' planes by the pictures, for another segmentation than that of the first choice."""
+    known = consistent_disparity(view, other)
+    return replace(view, segment_planes=refined_planes(view, known, fitted_planes(view, known), energy))
+
+
+def local_planes(d: np.ndarray) -> np.ndarray:
+    """Return the least-squares plane (c, a, b) of each pixel's neighbourhood on its surface, (3,H,W) f32."""
+    plane = np.empty((3, *d.shape), np.float32)
+    refinement.fit_planes(d, FIT_RADIUS, FIT_STEP, 0, len(d), plane[0], plane[1], plane[2])
+    return plane
+
+
+class Candidates:
+    """The planes d, a, b (rows,W,n) f32 from which each pixel chooses, and buffers for their costs.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Largest (rows, W).
+    count : int
+        Planes per pixel.
+    """
+
+    def __init__(self, shape: tuple[int, int], count: int = energy_module.CANDIDATES):
+        self._buffer = np.empty((5, *shape, count), np.float32)
+        self.clear(shape[0])
+
+    def clear(self, rows: int) -> "Candidates":
+        """Drop all planes and set the number of rows, in the same memory."""
+        self.d, self.a, self.b, self.cost, self.total = self._buffer[:, :rows]
+        self.filled = 0
+        return self
+
+    def put(self, d: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+        """Add the plane d, a, b (rows,W) of each pixel."""
+        self.d[..., self.filled], self.a[..., self.filled], self.b[..., self.filled] = d, a, b
+        self.filled += 1
+
+    def put_segments(self, labels: np.ndarray, planes: np.ndarray, fallback: np.ndarray) -> None:
+        """Add the plane of each pixel's segment; where it has none, the level one of disparity `fallback`."""
+        energy_module.put_segments(labels, planes, fallback, self.filled, self.d, self.a, self.b)
+        self.filled += 1
+
+    def put_enlarged(self, small, steps: np.ndarray, first: int, height: int) -> None:
+        """Add planes (d, a, b) of the coarser level: see `slanted.put_enlarged`."""
+        d, a, b = small
+        energy_module.put_enlarged(d, a, b, steps, first, height, self.filled, self.d, self.a, self.b)
+        self.filled += len(steps)
+
+    def put_neighbours(self, d: np.ndarray, a: np.ndarray, b: np.ndarray, step: tuple[int, int]) -> None:
+        """Add the planes of the pixels `step` (across, down) px away."""
+        energy_module.put_neighbours(d, a, b, *step, self.filled, self.d, self.a, self.b)
+        self.filled += 1
+
+    def repeat_first(self) -> None:
+        """Fill the unused places with the first plane."""
+        for x in (self.d, self.a, self.b):
+            x[..., self.filled :] = x[..., :1]
+
+
+def choose_planes(view: ViewState, candidates: Candidates, cross_view: CrossView, energy: Energy) -> Planes:
+    """Return, for each pixel, the candidate of least energy along the paths (`slanted`)."""
+    candidates.repeat_first()
+    d, a, b, cost, total = candidates.d, candidates.a, candidates.b, candidates.cost, candidates.total
+    height, width = d.shape[:2]
+    energy_module.match_costs(view.census, view.other_census, cross_view, energy.limits, d, 0, height, cost)
+    total[:] = 0
+    flat_cost, flat_d, flat_a, flat_b, flat_total = (x.reshape(-1) for x in (cost, d, a, b, total))
+    slope = np.float32(energy.slope)
+    for step in (1, -1):
+        energy_module.plane_paths(
+            flat_cost, flat_d, flat_a, flat_b, view.picture, slope, energy.jumps, step, flat_total
+        )
+    out_d, out_a, out_b, margin = np.empty((4, height, width), np.float32)
+    energy_module.select_planes(total, d, a, b, out_d, out_a, out_b, margin)
+    return Planes(out_d, out_a, out_b, margin)
+
+
+def put_segment_planes(candidates: Candidates, segmentations, planes, fallback: np.ndarray) -> None:
+    """Add the planes of each segmentation to the candidates."""
+    for segmentation, of_segments in zip(segmentations, planes, strict=True):
+        candidates.put_segments(segmentation.labels, of_segments, fallback)

@@ -1,0 +1,183 @@
+"""The state of both views while planes are chosen, and their consistency."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import costs, selection
+from ..rows import flip_copy, parallel_rows
+from . import segments
+from .energy import CONSISTENT, SEEN, UNSEEN, CostLimits, CrossView
+
+WINDOW = "5x7"  # of the census: smaller windows fatten edges less, and planes make up for their weaker signal
+MAX_DIFFERENCE = 1  # px, of two consistent disparities and within a component
+NAN = np.float32(np.nan)
+NOTHING = np.empty((0, 0), np.float32)  # planes that are not known yet
+NO_CENSUS = np.empty((0, 0), np.uint64)
+
+
+class Segmentation(NamedTuple):
+    """The picture in segments: labels (H,W) i32, their number, and the pixels of each."""
+
+    labels: np.ndarray
+    number: int
+    pixels: segments.SegmentPixels
+
+
+class Planes(NamedTuple):
+    """The plane chosen at each pixel, all (H,W) f32: d (px), a, b (px / px), margin (`slanted.select_planes`)."""
+
+    d: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    margin: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ViewState:
+    """One picture of the pair at one pyramid level, seen as the left one (the right one is mirrored), and its planes.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+        RGB.
+    census, other_census : (H, W) uint64
+        Of this and of the other picture; empty once no step reads them.
+    seen : (H, W) bool
+        Pixels inside the photo.
+    d, a, b : (H, W) float32
+        Plane of each pixel; a and b empty while it has none.
+    margin : (H, W) float32 or None
+        Of the last choice.
+    segmentations : tuple of Segmentation
+        By scale, finest first.
+    segment_planes : tuple of (count, 3) float64
+        Planes by the pictures, of all segmentations but the finest.
+    supported : (H, W) bool or None
+        See `supported_pixels`.
+    cross_view : CrossView or None
+        The other view before this one's planes are overwritten.
+    """
+
+    picture: np.ndarray
+    census: np.ndarray
+    other_census: np.ndarray
+    seen: np.ndarray
+    d: np.ndarray
+    a: np.ndarray = field(default_factory=lambda: NOTHING)
+    b: np.ndarray = field(default_factory=lambda: NOTHING)
+    margin: np.ndarray | None = None
+    segmentations: tuple[Segmentation, ...] = ()
+    segment_planes: tuple[np.ndarray, ...] = ()
+    supported: np.ndarray | None = None
+    cross_view: CrossView | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """Parameters of the energy of `slanted`.
+
+    Parameters
+    ----------
+    lo, hi : int
+        px, range of disparities.
+    slope : float
+        Bits per px of difference between neighbouring planes.
+    jumps : (256,) float32
+        Bits, largest penalty of two neighbours by their intensity step.
+    limit, hidden, against : float
+        Bits, as in `slanted.match_costs`.
+    """
+
+    lo: int
+    hi: int
+    slope: float
+    jumps: np.ndarray
+    limit: float
+    hidden: float
+    against: float
+
+    def scaled(self, share: float) -> "Energy":
+        """Return the same energy for pictures of `share` times the width."""
+        return replace(self, lo=math.floor(self.lo * share), hi=math.ceil(self.hi * share))
+
+    @property
+    def limits(self) -> CostLimits:
+        """Range and costs, as the kernels need them."""
+        numbers = (self.lo, self.hi, self.limit, self.hidden, self.against)
+        return CostLimits(*(np.float32(x) for x in numbers))
+
+
+Step = Callable[[ViewState, ViewState, Energy], ViewState]
+
+
+def both_views(step: Callable[..., ViewState], views: list[ViewState], energy: Energy, threads: int, *more: list):
+    """Return [step(first, second), step(second, first)]: neither sees what the other becomes.
+
+    more: further pairs, of which `step` gets both entries, its own view's first.
+    """
+    arguments = [[x for pair in (views, *more) for x in pair[::order]] for order in (1, -1)]
+    with ThreadPoolExecutor(min(threads, 2)) as pool:
+        return list(pool.map(lambda given: step(*given, energy), arguments))
+
+
+def compute_census(picture: np.ndarray, threads: int, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Return the census (H,W) u64 of a picture (H,W,3) u8, reduced to `shape` (H,W) first."""
+    import cv2
+
+    image = costs.brightness(picture)
+    if shape is not None and shape != image.shape:
+        image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+    codes = np.empty(image.shape, np.uint64)
+    parallel_rows(len(image), threads, costs.census, image, *costs.CENSUS[WINDOW], after=(codes,))
+    return codes
+
+
+def initial_views(
+    left: np.ndarray,
+    right: np.ndarray,
+    seen: tuple[np.ndarray | None, np.ndarray | None],
+    shape: tuple[int, int],
+    threads: int,
+    flip: Callable[[np.ndarray], np.ndarray],
+) -> list[ViewState]:
+    """Return both views at size `shape` (H,W), their disparities still undefined.
+
+    flip: `flip_copy` for the arrays of the right view, or `flip_view` where memory matters.
+    """
+    import cv2
+
+    def reduced(array: np.ndarray) -> np.ndarray:
+        if array.shape[:2] == shape:
+            return array
+        return cv2.resize(array, shape[::-1], interpolation=cv2.INTER_AREA)
+
+    pictures = [reduced(p) for p in (left, right)]
+    census = [compute_census(p, threads, shape) for p in (left, right)]
+    inside = [np.ones(shape, bool) if s is None else reduced(s.astype(np.float32)) > 0.5 for s in seen]
+    empty = np.empty(shape, np.float32)
+    return [
+        ViewState(pictures[0], census[0], census[1], inside[0], empty),
+        ViewState(flip(pictures[1]), flip(census[1]), flip(census[0]), flip(inside[1]), empty),
+    ]
+
+
+def consistent(view: ViewState, other: ViewState) -> np.ndarray:
+    """Return the left-right test, (H,W) bool: the other view's disparity at the match agrees to 1 px."""
+    return (selection.left_right_difference(view.d, flip_copy(other.d)) <= MAX_DIFFERENCE) & view.seen
+
+
+def consistent_disparity(view: ViewState, other: ViewState) -> np.ndarray:
+    """Return the disparities (H,W) f32 that pass the left-right test, all others NaN."""
+    return np.where(consistent(view, other), view.d, NAN)
+
+
+def cross_view_state(view: ViewState, other: ViewState) -> CrossView:
+    """Return the other view's disparities, mirrored into this view's column order, and the state of each pixel."""
+    state = np.where(other.seen, np.uint8(SEEN), np.uint8(UNSEEN))
+    state[consistent(other, view)] = CONSISTENT
+    return CrossView(flip_copy(other.d), flip_copy(state))

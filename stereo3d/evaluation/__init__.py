@@ -1,0 +1,1 @@
+"""Compare disparity maps, poses and meshes with truth."""

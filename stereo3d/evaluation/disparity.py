@@ -1,0 +1,129 @@
+"""A disparity map against the truth: bad-x, mean error, coverage."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StereoError
+from ..io.maps import read_map
+from .files import read_json, read_picture
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A rectified pair with its true disparity.
+
+    left, right: (H,W,3) u8 RGB.  truth: (H,W) f32 px of the left picture, x_right = x_left - d, NaN unknown.
+    truth_right: (H,W) f32 px of the right picture, the same sign | None.  nonocc: (H,W) bool, pixels with truth that
+    both pictures see.  calib: path of the calibration | None.
+    """
+
+    name: str
+    left: np.ndarray
+    right: np.ndarray
+    truth: np.ndarray
+    truth_right: np.ndarray | None
+    nonocc: np.ndarray
+    calib: Path | None = None
+
+
+def read_scene(folder: str | os.PathLike) -> Scene:
+    """A scene from its `pair.json`: d = raw / `scale` px.
+
+    It names `left`, `right`, `disp_left` and where present `disp_right`, `nonocc`, `calib`; raw values listed in
+    `unknown` (numbers, "inf", "nan") carry no truth. Non-occluded pixels by `non_occluded`.
+    Raises StereoError("file_missing" | "file_unreadable" | "unknown_format" | "size_mismatch").
+    """
+    folder = Path(folder)
+    facts = read_json(folder / "pair.json")
+    missing = [key for key in ("left", "right", "disp_left") if key not in facts]
+    if missing:
+        raise StereoError(
+            "file_unreadable",
+            f"{folder / 'pair.json'} names no {', '.join(missing)}.",
+            "It needs left, right and disp_left.",
+        )
+    left, right = read_picture(folder / facts["left"]), read_picture(folder / facts["right"])
+    how = {"scale": float(facts.get("scale", 1)), "unknown": facts.get("unknown", ())}
+    truth = read_map(folder / facts["disp_left"], **how)
+    truth_right = read_map(folder / facts["disp_right"], **how) if "disp_right" in facts else None
+    mask = read_picture(folder / facts["nonocc"])[..., 0] == 255 if "nonocc" in facts else None
+    for name, array, like in (("disp_left", truth, left), ("disp_right", truth_right, right), ("nonocc", mask, left)):
+        if array is not None and array.shape != like.shape[:2]:
+            raise StereoError(
+                "size_mismatch",
+                f"{folder}: {name} is {array.shape[1]}x{array.shape[0]}, its picture {like.shape[1]}x{like.shape[0]}.",
+                "Truth and picture must have the same size.",
+            )
+    nonocc = non_occluded(truth, truth_right, mask)
+    calib = folder / facts["calib"] if "calib" in facts else None
+    return Scene(folder.resolve().name, left, right, truth, truth_right, nonocc, calib)
+
+
+def non_occluded(
+    truth: np.ndarray, truth_right: np.ndarray | None = None, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """|dL(x) - dR(x - dL(x))| <= 1 px where there is a right truth, else `mask`, else x - dL(x) >= 0.
+
+    truth: (H,W) px, NaN unknown.  truth_right: (H,W_right) px, read at the nearest pixel; unknown there means occluded.
+    mask: (H,W) bool. Returns (H,W) bool, True only where there is truth.
+    """
+    known = np.isfinite(truth)
+    x_right = np.arange(truth.shape[1]) - np.where(known, truth, 0)
+    if truth_right is not None:
+        column = np.floor(x_right + 0.5).astype(int)
+        width = truth_right.shape[1]
+        there = np.take_along_axis(truth_right, np.clip(column, 0, width - 1), axis=1)
+        inside = known & (column >= 0) & (column < width) & np.isfinite(there)
+        return inside & (np.abs(np.where(inside, truth - there, 0)) <= 1)
+    if mask is not None:
+        return known & mask
+    return known & (x_right >= 0)
+
+
+def disparity_scores(disparity: np.ndarray, truth: np.ndarray, nonocc: np.ndarray | None = None) -> dict:
+    """bad-T = 100 |{x: not |d(x) - dt(x)| <= T}| / |{x: dt(x) known}|, an unknown d counting as bad.
+
+    disparity, truth: (H,W) px, NaN unknown.  nonocc: (H,W) bool. Returns
+
+    - "all" (every pixel with truth) and, where `nonocc` is given, "nonocc" (those of them that are non-occluded), each
+      with `pixels`, `coverage` (%), `bad_0.5`, `bad_1`, `bad_2` (%), `mean_error` (px, over the pixels that have a
+      value: for a dense map all), `bad_1_kept` (%, among the pixels that have a value);
+    - "kept": `pixels`, `coverage`, `bad_1` of the pixels that have a disparity, over every pixel with truth.
+
+    A share of no pixels is NaN. Raises ValueError for shapes that differ.
+    Source: Scharstein and Szeliski 2002, section 5.1.
+    """
+    disparity, truth = np.asarray(disparity), np.asarray(truth)
+    if disparity.ndim != 2 or disparity.shape != truth.shape:
+        raise ValueError(f"disparity_scores needs two (H,W) maps, got {disparity.shape} and {truth.shape}")
+    if nonocc is not None and np.shape(nonocc) != truth.shape:
+        raise ValueError(f"disparity_scores: nonocc is {np.shape(nonocc)}, the truth {truth.shape}")
+    known = np.isfinite(truth)
+    scores = {"all": _bad_pixels(disparity[known], truth[known])}
+    if nonocc is not None:
+        seen = known & np.asarray(nonocc, dtype=bool)
+        scores["nonocc"] = _bad_pixels(disparity[seen], truth[seen])
+    whole = scores["all"]
+    kept = round(whole["pixels"] * whole["coverage"] / 100) if whole["pixels"] else 0
+    scores["kept"] = {"pixels": kept, "coverage": whole["coverage"], "bad_1": whole["bad_1_kept"]}
+    return scores
+
+
+def _bad_pixels(disparity: np.ndarray, truth: np.ndarray) -> dict:
+    kept = np.isfinite(disparity)
+    error = np.abs(disparity[kept].astype(float) - truth[kept].astype(float))
+    n = len(truth)
+    return {
+        "pixels": n,
+        "coverage": _percent(len(error), n),
+        **{f"bad_{T:g}": _percent(n - int(np.count_nonzero(error <= T)), n) for T in (0.5, 1, 2)},
+        "mean_error": float(error.mean()) if len(error) else float("nan"),
+        "bad_1_kept": _percent(int(np.count_nonzero(error > 1)), len(error)),
+    }
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * int(part) / whole if whole else float("nan")

@@ -1,0 +1,33 @@
+"""JSON and pictures of a truth folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StereoError
+
+
+def read_json(path: Path) -> dict:
+    if not path.is_file():
+        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StereoError("file_unreadable", f"{path}: not readable JSON ({error}).", "Check the file.") from error
+    if not isinstance(facts, dict):
+        raise StereoError("file_unreadable", f"{path}: holds no JSON object.", "Check the file.")
+    return facts
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """(H,W,3) u8 RGB as stored; grey becomes three equal channels."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():
+        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise StereoError("file_unreadable", f"{path}: not a readable picture ({error}).", "Check the file.") from error

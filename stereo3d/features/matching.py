@@ -1,0 +1,232 @@
+"""Match the features of two photos, refine the positions."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+
+from ..errors import StereoError
+from ..geometry.arrays import hom
+from ..geometry.camera import ideal_pixels
+from ..images.reduce import reduced_grey, smooth
+from ..options import MAX_SIZE, Range, check_options, choose, options_of
+from ..records import Features, Matches, Photo, TwoView
+from .detectors import DETECTORS, detect_features
+
+GUIDE_PX = 2.0  # px of the photo reduced to `max_size`: largest distance from the epipolar line in guided matching
+GUIDE_RATIO = 0.9  # ratio test of guided matching: of the few features along a line, hardly any look alike by chance
+
+
+def match_features(
+    left: Photo,
+    right: Photo,
+    *,
+    method: str = "sift",
+    max_size: Annotated[int, Range(1)] = MAX_SIZE,
+    ratio: Annotated[float, Range(0.1, 1.0)] = 0.8,
+    refine: bool = True,
+    found: tuple[Features, Features] | None = None,
+    view: TwoView | None = None,
+    **options,
+) -> Matches:
+    """|a - b1| < ratio |a - b2|: match mutual nearest neighbours that pass the ratio test, one to one by place.
+
+    Parameters
+    ----------
+    left, right : Photo
+        The first and the second photo.
+    method : str
+        Name in `DETECTORS`.
+    max_size : int
+        px, longer side to which the photos are reduced for detection; the matches are pixels of the full photos.
+    ratio : float
+        Largest ratio of the distances to the nearest and the second nearest neighbour, both ways.
+    refine : bool
+        Refine x2 by least-squares matching on photos of up to twice that size (`refine_matches`).
+    found : (Features, Features) or None
+        Features of both photos, if they are known already (`detect_features`).
+    view : TwoView or None
+        A first estimate. Then only features within `GUIDE_PX` of each other's epipolar lines are compared, with the
+        ratio `GUIDE_RATIO`: a hundred candidates instead of ten thousand. Repeated texture and wide
+        baselines gain most.
+    **options
+        Of the detector.
+
+    Returns
+    -------
+    Matches
+        score = 1 - ratio of distances. Keypoints at one place with several orientations count once.
+
+    Raises
+    ------
+    StereoError
+        "few_features" where a photo has fewer than 20, "unknown_method", "bad_option".
+
+    References
+    ----------
+    Lowe, Distinctive image features from scale-invariant keypoints, 2004, section 7.1.
+    """
+    known = options_of(choose("detector", DETECTORS, method), match_features)
+    options = check_options(method, known, {"max_size": max_size, "ratio": ratio, "refine": refine, **options})
+    max_size, ratio, refine = (options.pop(name) for name in ("max_size", "ratio", "refine"))
+    if found is None:
+        with ThreadPoolExecutor(2) as pool:
+            find = partial(detect_features, method=method, max_size=max_size, **options)
+            one, two = pool.map(find, (left, right))
+    else:
+        one, two = found
+    for name, x in (("first", one.x), ("second", two.x)):
+        if len(x) < 20:
+            raise StereoError(
+                "few_features",
+                f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
+                "It is blank, blurred or too dark; take photos of a textured thing.",
+                features=len(x),
+            )
+    band = None
+    if view is not None:
+        cams = view.rig.cam1, view.rig.cam2
+        ideal = [ideal_pixels(f.x, c.K, c.dist) for f, c in zip((one, two), cams, strict=True)]
+        tolerance = GUIDE_PX * max(1.0, max(max(left.size), max(right.size)) / max_size)
+        band = np.ascontiguousarray(view.F), *ideal, tolerance
+        ratio = max(ratio, GUIDE_RATIO)
+    index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, band)
+    order = np.argsort(-score, kind="stable")
+    index1, index2, score = index1[order], index2[order], score[order]
+    unique = _first_of_each(np.round(one.x[index1], 2)) & _first_of_each(np.round(two.x[index2], 2))
+    index1, index2, score = index1[unique], index2[unique], score[unique]
+    matches = Matches(one.x[index1], two.x[index2], score.astype(np.float32))
+    if refine and len(matches):
+        turn = two.frames[index2] @ np.linalg.inv(one.frames[index1])
+        matches = refine_matches(left, right, matches, turn, max_size=2 * max_size)
+    return matches
+
+
+def refine_matches(
+    left: Photo,
+    right: Photo,
+    matches: Matches,
+    frames: np.ndarray,
+    *,
+    max_size: Annotated[int, Range(1)] = 2 * MAX_SIZE,
+    radius: Annotated[int, Range(2, 50)] = 9,
+) -> Matches:
+    """Move x2 to where the right photo correlates best with the left about x1 (least-squares matching); x1 stays.
+
+    Features are located to some 0.3 px of the reduced photo; this refines them several times.
+
+    Parameters
+    ----------
+    left, right : Photo
+    matches : Matches
+    frames : (N, 2, 2) float64
+        d2 = frames d1, the affine map to start from, by the scale and orientation of the features.
+    max_size : int
+        px, longer side to which the photos are reduced.
+    radius : int
+        px; patches have (2 radius + 1)^2 px.
+
+    Returns
+    -------
+    Matches
+        A match stays where its fit does not converge, correlates below 0.8 or moves by more than 3 px.
+
+    Raises
+    ------
+    StereoError
+        "bad_option".
+
+    References
+    ----------
+    Foerstner 1982; Gruen 1985.
+    """
+    from ..images.patch_fit import fit_patches
+
+    given = {"max_size": max_size, "radius": radius}
+    max_size, radius = check_options("refine_matches", options_of(refine_matches), given).values()
+    (grey1, scale1), (grey2, scale2) = (reduced_grey(photo, max_size) for photo in (left, right))
+    image1, image2 = (smooth(grey) for grey in (grey1, grey2))
+    x1, x2 = (matches.x1 + 0.5) * scale1 - 0.5, (matches.x2 + 0.5) * scale2 - 0.5
+    A = np.ascontiguousarray(frames * (scale2 / scale1).mean())
+    out, score = np.empty_like(x2), np.empty(len(x2))
+    parts = np.linspace(0, len(x2), 9).astype(int)
+
+    def fit_part(k: int) -> None:
+        fit_patches(image1, image2, x1, x2, A, radius, 3.0, parts[k], parts[k + 1], out, score)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(fit_part, range(8)))
+    return Matches(matches.x1, np.where(score[:, None] > 0, (out + 0.5) / scale2 - 0.5, matches.x2), matches.score)
+
+
+def _first_of_each(x: np.ndarray) -> np.ndarray:
+    first = np.zeros(len(x), bool)
+    first[np.unique(x, axis=0, return_index=True)[1]] = True
+    return first
+
+
+PARTS = 8  # of photo 1 for matching, however many threads there are: the same result on every machine
+
+
+def _nearest(d1, d2, x1, x2, ratio, band=None):
+    """Return index1, index2, score of mutual nearest neighbours that pass the ratio test both ways.
+
+    The second nearest neighbour is the nearest at another place of the picture.
+    band: None, or (F, y1, y2, tolerance): compare only features within `tolerance` px of each other's epipolar lines;
+    y1, y2 (N,2): ideal pixels, NaN: none.
+    """
+    from . import kernels
+
+    d1, d2 = (np.ascontiguousarray(d, dtype=np.float32) for d in (d1, d2))
+    norm1, norm2 = (d1 * d1).sum(1), (d2 * d2).sum(1)
+    index1, square1 = kernels.empty_knn(len(d1))
+    parts = [kernels.empty_knn(len(d2)) for _ in range(PARTS)]
+    with ThreadPoolExecutor() as pool:
+        if band is not None:
+            F, y1, y2, tolerance = band
+            steep2 = ((hom(y2) @ F)[:, :2] ** 2).sum(1)
+            ends = np.linspace(0, len(d1), PARTS + 1).astype(int)
+
+            def along(k):
+                kernels.knn_along_epipolar(
+                    d1,
+                    d2,
+                    norm1,
+                    norm2,
+                    x1,
+                    x2,
+                    F,
+                    y1,
+                    y2,
+                    steep2,
+                    tolerance,
+                    ends[k],
+                    ends[k + 1],
+                    index1,
+                    square1,
+                    *parts[k],
+                )
+
+            list(pool.map(along, range(PARTS)))
+        else:
+            rows = max(PARTS, 8_000_000 // len(d2))  # 32 MB of products
+            for a in range(0, len(d1), rows):
+                products = d1[a : a + rows] @ d2.T
+                ends = np.linspace(0, len(products), PARTS + 1).astype(int)
+
+                def among(k, products=products, ends=ends, a=a):
+                    kernels.knn_of_products(
+                        products, ends[k], ends[k + 1], a, norm1, norm2, x1, x2, index1, square1, *parts[k]
+                    )
+
+                list(pool.map(among, range(PARTS)))
+    index2, square2 = parts[0]
+    for more in parts[1:]:
+        kernels.merge(index2, square2, *more, x1)
+    i = np.flatnonzero(index1[:, 0] >= 0)
+    j = index1[i, 0]
+    first, second = np.sqrt(np.maximum(square1[i, 0], 0)), np.sqrt(np.minimum(square1[i, 1], square2[j, 1]))
+    quotient = first / np.maximum(second, 1e-9)
+    keep = (index2[j, 0] == i) & (quotient < ratio)
+    return i[keep], j[keep], 1 - quotient[keep]

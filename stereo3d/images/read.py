@@ -1,0 +1,401 @@
+"""read_photo: a picture file in any usual format -> RGB, upright, with what its EXIF says of the camera."""
+
+import logging
+import math
+import os
+import re
+import struct
+import threading
+import warnings
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from ..errors import StereoError
+from ..records import ExifFacts, Photo
+
+log = logging.getLogger(__name__)
+MIN_SIDE = 32  # px; a descriptor with its margin, or a matching window with a disparity range, needs more than this
+MAX_PIXELS = 220_000_000  # the largest phone sensors have 200 Mpx; beyond it a file is a scan, a panorama or an attack
+# What Pillow may open, as far as it is built with it: photographs, and nothing that runs an interpreter (EPS).
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
+# Camera raw files: many are TIFF inside, with a thumbnail in the first frame that would pass for the photo.
+RAW_SUFFIXES = (
+    ".3fr",
+    ".arw",
+    ".cr2",
+    ".cr3",
+    ".dng",
+    ".erf",
+    ".iiq",
+    ".nef",
+    ".nrw",
+    ".orf",
+    ".pef",
+    ".raf",
+    ".rw2",
+    ".srw",
+    ".x3f",
+)
+# First bytes by which a damaged picture is distinguished from a file that never was one.
+_SIGNATURES = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG", "PNG"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (8, b"WEBP", "WebP"),
+    (0, b"BM", "BMP"),
+    (4, b"ftyphe", "HEIF"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypavi", "AVIF"),
+    (0, b"GIF8", "GIF"),
+)
+_MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneResolutionUnit; 1 means "none"
+# EXIF orientation of a HEIF container's own turn: (quarter turns counter-clockwise, then mirrored: None, or the
+# container's axis 0 = upside down, 1 = left to right) -> 1..8. ISO/IEC 23008-12, boxes irot and imir.
+_HEIF_TURNS = {
+    (0, None): 1,
+    (0, 1): 2,
+    (2, None): 3,
+    (0, 0): 4,
+    (3, 1): 5,
+    (3, None): 6,
+    (3, 0): 7,
+    (1, None): 8,
+    (2, 1): 4,
+    (2, 0): 2,
+    (1, 0): 5,
+    (1, 1): 7,
+}
+_pillow_limit = threading.Lock()  # Pillow's own size limit is a global of its module
+
+
+def read_photo(path: str | os.PathLike) -> Photo:
+    """Photo(pixels (H,W,3) u8 RGB upright, exif) of a JPEG, PNG, TIFF, WebP, BMP, HEIC/HEIF, AVIF, ... file.
+
+    The turn that EXIF asks for is applied to the pixels exactly once. HEIF and AVIF files carry their turn in the
+    container; where it is there, it alone counts (ISO/IEC 23008-12), and EXIF's copy of it is not applied again. A HEIF
+    file that has only EXIF's turn is turned by that, as Apple's viewers do.
+
+    - Grey, palette, 1-bit and CMYK pictures become RGB. Colour profiles are not applied.
+    - 16 bits become 8 by dropping the low byte (65535 -> 255). Grey 16-bit pictures that nowhere reach 4096 are taken
+      for 12-bit data in a 16-bit file, and lose 4 bits instead.
+    - Numbers of 32 bits (TIFF): white is 1, 255 or 65535 for floats, 255 or 65535 for integers, the least of them that
+      the picture does not exceed, or else its maximum; NaN and negative values are black.
+    - Transparent pixels are laid on white; a picture transparent everywhere is taken as if it had no transparency.
+    - Of several frames or pages the first is read (of a HEIF file the primary one).
+
+    exif: the facts of `records.Photo`, where the file states them, and besides `gravity` (3,), where it points to in
+    the photo's axes (x right, y down, z forward), from what phones and drones note, `size_exif` (width, height as EXIF
+    states them, of the picture as it left the camera), `date`, `format`.
+
+    Raises StereoError("file_missing" | "photo_unreadable" | "photo_too_small" | "photo_too_large" | "memory").
+    """
+    path = Path(os.fsdecode(path))
+    head = _check_file(path)
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    _register_heif()
+    try:
+        with _pillow_limit, warnings.catch_warnings(), open(path, "rb") as file:
+            warnings.simplefilter("ignore")  # a crooked EXIF entry is no news to the user; limits are checked below
+            kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
+                _check_size(path, *image.size)
+                pixels, exif = _decode(image, path)
+            finally:
+                Image.MAX_IMAGE_PIXELS = kept
+    except StereoError:
+        raise
+    except MemoryError as error:
+        raise StereoError(
+            "memory", f"{path}: not enough memory to decode it.", "Close other programs or make the photo smaller."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise _unreadable(path, head) from error
+    except PermissionError as error:
+        raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
+        raise _unreadable(path, head, str(error)) from error
+    return Photo(pixels, cast(ExifFacts, exif), path)
+
+
+# ------------------------------------------------------------------------------------------------ checks
+
+
+def _check_file(path: Path) -> bytes:
+    """The first bytes of a file that exists and is not empty."""
+    try:
+        if path.is_dir():
+            raise StereoError("photo_unreadable", f"{path} is a folder, not a photo.", "Name a picture file in it.")
+        with open(path, "rb") as file:
+            head = file.read(64)
+    except FileNotFoundError as error:
+        raise StereoError("file_missing", f"{path}: no such file.", _near_name(path)) from error
+    except PermissionError as error:
+        raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
+    except (OSError, ValueError) as error:  # a name too long, a part of the path that is a file, a NUL in the name
+        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+    if not head:
+        raise StereoError(
+            "photo_unreadable", f"{path}: the file is empty (0 bytes).", "Copy it again from the camera.", bytes=0
+        )
+    if path.suffix.lower() in RAW_SUFFIXES:
+        raise StereoError(
+            "photo_unreadable", f"{path}: a camera raw file ({path.suffix}).", "Develop it to JPEG, PNG or TIFF first."
+        )
+    return head
+
+
+def _near_name(path: Path) -> str:
+    """Advice for a missing file: a file of nearly that name, if there is one."""
+    import difflib
+
+    try:
+        names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else None
+    except OSError:
+        names = []
+    if names is None:
+        return f"The folder {path.parent} does not exist either. Check the path."
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(path.name.lower(), lower, n=1, cutoff=0.75)
+    return f"Did you mean {path.parent / lower[near[0]]}?" if near else "Check the path."
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise StereoError(
+            "photo_too_large",
+            f"{path}: {width} x {height} px = {width * height / 1e6:.0f} Mpx, which takes "
+            f"{width * height * 3 / 2**30:.1f} GiB merely to hold; the limit is {MAX_PIXELS / 1e6:.0f} Mpx.",
+            "Resize it first; a long side of 4000 px is plenty.",
+            width=width,
+            height=height,
+            limit=MAX_PIXELS,
+        )
+    if min(width, height) < MIN_SIDE:
+        raise StereoError(
+            "photo_too_small",
+            f"{path}: {width} x {height} px; at least {MIN_SIDE} px each way are needed.",
+            "Use the photo as it came from the camera, not its thumbnail.",
+            width=width,
+            height=height,
+            limit=MIN_SIDE,
+        )
+
+
+def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
+    size = path.stat().st_size
+    kind = next((name for at, mark, name in _SIGNATURES if head[at : at + len(mark)] == mark), None)
+    reason = " ".join(reason.split()).rstrip(".")  # libheif's end with a line break
+    reason = f" ({reason})" if reason else ""
+    directory = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
+    if kind == "TIFF" and not reason and 8 <= directory < size:
+        return StereoError(
+            "photo_unreadable",
+            f"{path}: a TIFF file of a kind that is not read, such as colours in "
+            f"floats, or a damaged one; {size} bytes.",
+            "Save it with 8 or 16 bits a colour, as TIFF, PNG or JPEG.",
+            bytes=size,
+        )
+    if kind:
+        return StereoError(
+            "photo_unreadable",
+            f"{path}: a damaged or truncated {kind} file of {size} bytes{reason}.",
+            "Copy it again from the camera, or open it in a picture editor and save it as JPEG or PNG.",
+            bytes=size,
+        )
+    what = "a video" if head[4:8] == b"ftyp" else "a PDF" if head.startswith(b"%PDF") else "not a picture"
+    return StereoError(
+        "photo_unreadable",
+        f"{path}: {what}, or of an unknown format{reason}; {size} bytes.",
+        "Give a JPEG, PNG, TIFF, WebP, BMP, HEIC or AVIF picture.",
+        bytes=size,
+    )
+
+
+def _register_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError:  # everything but HEIC can be read without it
+        log.warning("pillow-heif cannot be imported: HEIC photos cannot be read")
+    else:
+        pillow_heif.register_heif_opener()
+
+
+# ------------------------------------------------------------------------------------------------ decoding
+
+
+def _decode(image, path: Path) -> tuple[np.ndarray, dict]:
+    """Upright RGB pixels and the EXIF facts of an opened Pillow image."""
+    from PIL import Image, ImageOps
+
+    tags = image.getexif()  # before load(): Pillow's TIFF reader turns the pixels itself and forgets the tag
+    facts = _facts(tags)
+    orientation = _orientation(tags.get(0x0112))
+    facts["format"] = "JPEG" if image.format == "MPO" else image.format
+    heif_only_exif = 1
+    if image.format == "HEIF":  # the plugin has set the tag to 1, and libheif turns as the container says
+        asked = _orientation(image.info.get("original_orientation"))
+        orientation = _container_turn(path)
+        if orientation is None:
+            orientation = heif_only_exif = asked
+    image.load()
+    if heif_only_exif != 1:
+        image.getexif()[0x0112] = heif_only_exif
+    image = ImageOps.exif_transpose(image)
+    facts["orientation"] = orientation
+    if (down := _gravity(tags, image.info, orientation)) is not None:
+        facts["gravity"] = down
+    facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
+
+    wide = image.mode[0] in "IF"
+    if image.has_transparency_data and not wide:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[1] > 0:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    pixels = _wide_to_u8(np.asarray(image)) if wide else np.asarray(image.convert("RGB"))
+    return np.ascontiguousarray(pixels), facts
+
+
+def _wide_to_u8(value: np.ndarray) -> np.ndarray:
+    """Grey of 16 or 32 bits or floats (H,W) -> (H,W,3) u8, scaled as `read_photo` says."""
+    if value.dtype.itemsize == 2:
+        grey = (value >> (8 if value.max() >= 4096 else 4)).astype(np.uint8)
+    else:
+        value = np.nan_to_num(value.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        high = value.max()
+        whites = (1.0, 255.0, 65535.0) if np.any(value % 1) or high <= 1 else (255.0, 65535.0)
+        white = next((w for w in whites if high <= w), high)
+        grey = np.rint(np.clip(value / white, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+# ------------------------------------------------------------------------------------------------ EXIF
+
+
+def _facts(tags) -> dict:
+    """What EXIF says of the camera; only entries that are there and are numbers."""
+    details = tags.get_ifd(0x8769)
+    found = {
+        "make": _text(tags.get(0x010F)),
+        "model": _text(tags.get(0x0110)),
+        "date": _text(details.get(0x9003)) or _text(tags.get(0x0132)),
+        "focal_mm": _number(details.get(0x920A, tags.get(0x920A))),
+        "focal_35mm": _number(details.get(0xA405, tags.get(0xA405))),
+        "plane_resolution": _plane_resolution(details),
+    }
+    width, height = _number(details.get(0xA002)), _number(details.get(0xA003))
+    if width and height and width > 0 and height > 0:
+        found["size_exif"] = (int(width), int(height))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] | None:
+    """Where gravity points to in the upright photo's axes (x right, y down, z forward), of unit length; None: unknown.
+
+    - Apple's maker note, AccelerationVector: gravity in the axes of the phone seen from its screen (x right, y up, z
+      towards the user). The sensor's own picture is the one with the phone's top to the left, so (x, y, z) of the
+      stored picture = -(g_y, g_x, g_z); it is turned with the picture.
+    - CameraElevationAngle (EXIF 2.31), GimbalPitchDegree (DJI's XMP): the camera looks up by p; down = (0, cos p,
+      -sin p), the camera being held level otherwise.
+    """
+    details = tags.get_ifd(0x8769)
+    vector = _apple_acceleration(details.get(0x927C))
+    if vector is not None:
+        x, y, z = -vector[1], -vector[0], -vector[2]
+        turned = {1: (x, y), 3: (-x, -y), 6: (-y, x), 8: (y, -x)}.get(orientation)  # mirrored: no camera writes it
+        length = math.sqrt(x * x + y * y + z * z)
+        if turned and 0.8 < length < 1.2:  # else the phone was being moved
+            return turned[0] / length, turned[1] / length, z / length
+    pitch = _number(details.get(0x9405))
+    if pitch is None:
+        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+        entry = re.search(
+            r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
+            xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp),
+        )
+        pitch = float(entry[1]) if entry and entry[1].count(".") < 2 and entry[1].strip("+-.") else None
+    if pitch is None or not -90 <= pitch <= 90:
+        return None
+    return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
+
+
+def _apple_acceleration(note) -> tuple[float, ...] | None:
+    """Entry 8 of Apple's maker note: three signed fractions. "Apple iOS", version, "MM", and a big-endian IFD whose
+    offsets count from the note's beginning."""
+    if not isinstance(note, bytes) or not note.startswith(b"Apple iOS\0") or note[12:14] != b"MM":
+        return None
+    try:
+        (count,) = struct.unpack_from(">H", note, 14)
+        for k in range(min(count, 200)):
+            tag, kind, number, offset = struct.unpack_from(">HHII", note, 16 + 12 * k)
+            if tag == 8 and kind == 10 and number == 3:
+                fractions = struct.unpack_from(">6i", note, offset)
+                return tuple(fractions[i] / fractions[i + 1] for i in (0, 2, 4))
+    except (struct.error, ZeroDivisionError):
+        return None
+    return None
+
+
+def _plane_resolution(details) -> float | None:
+    """Focal-plane pixels per mm: the geometric mean of both axes, where they agree to 5 % (pixels are square)."""
+    x, y = _number(details.get(0xA20E)), _number(details.get(0xA20F))
+    unit = _MM_PER_PLANE_UNIT.get(_number(details.get(0xA210, 2)))  # inches where the unit is not stated
+    if unit is None or not x or x <= 0:
+        return None
+    y = y or x
+    if not 0.95 < y / x < 1.05:
+        return None
+    return math.sqrt(x * y) / unit
+
+
+def _number(value) -> float | None:
+    """A finite number of an EXIF entry, else None."""
+    if isinstance(value, tuple | list) and len(value) == 1:
+        value = value[0]
+    try:
+        value = float(value)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _text(value) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    value = value.replace("\0", " ").strip() if isinstance(value, str) else ""
+    return value or None
+
+
+def _orientation(value) -> int:
+    value = _number(value)
+    return int(value) if value in range(1, 9) else 1
+
+
+def _container_turn(path: Path) -> int | None:
+    """The turn, as an EXIF orientation, that a HEIF file asks for in its boxes irot and imir; None where it has none.
+
+    Looked for in the `meta` box. A file in which only other pictures than the primary one are turned is not expected.
+    """
+    with open(path, "rb") as file:
+        while len(header := file.read(8)) == 8:
+            size, kind = int.from_bytes(header[:4], "big"), header[4:]
+            head = 8
+            if size == 1:
+                size, head = int.from_bytes(file.read(8), "big"), 16
+            if kind == b"meta":
+                meta = file.read(max(size - head, 0) if size else -1)
+                turn, mirror = meta.find(b"\0\0\0\x09irot"), meta.find(b"\0\0\0\x09imir")
+                if turn < 0 and mirror < 0:
+                    return None
+                quarter = meta[turn + 8] & 3 if turn >= 0 else 0
+                axis = meta[mirror + 8] & 1 if mirror >= 0 else None
+                return _HEIF_TURNS[quarter, axis]
+            if size < head:
+                break
+            file.seek(size - head, os.SEEK_CUR)
+    return None

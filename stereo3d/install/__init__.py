@@ -1,0 +1,7 @@
+"""Check an installation, compile the kernels ahead of use."""
+
+from .compiling import Compiling, Helpers
+from .doctor import check
+from .warmup import later_parts, warm_up
+
+__all__ = ["Compiling", "Helpers", "check", "later_parts", "warm_up"]

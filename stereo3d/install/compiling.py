@@ -1,0 +1,192 @@
+"""Watch numba compile, and share the work with further processes.
+
+numba compiles one kernel at a time in a process. While a first run is at its early stages, `Helpers` compile the
+kernels of the later ones and leave them in numba's cache, where the run finds them.
+"""
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import resources
+
+MAX_HELPERS = 2  # a third of the compile time is spent before the first stage that helpers can prepare
+HELPER_MEMORY = 0.5 * 2**30  # bytes, of one helper: libraries and compiler
+SPARE_MEMORY = 2 * 2**30  # bytes left free for the run itself
+
+
+class Compiling:
+    """Count the kernels that numba compiles in a block: `with Compiling(first) as found:`.
+
+    Parameters
+    ----------
+    first : callable
+        Called when the first kernel must be compiled; loading a cached one does not count.
+
+    Attributes
+    ----------
+    kernels : int
+        Kernels compiled.
+    seconds : float
+        Time spent compiling.
+    """
+
+    def __init__(self, first: Callable[[], None] = lambda: None) -> None:
+        self.first, self.kernels, self.seconds = first, 0, 0.0
+        self._depth, self._start, self._lock = 0, 0.0, threading.Lock()
+
+    def __enter__(self) -> "Compiling":
+        from numba.core import event
+
+        watcher = self
+
+        class Listener(event.Listener):
+            def on_start(self, event: Any) -> None:
+                watcher._began()
+
+            def on_end(self, event: Any) -> None:
+                watcher._ended()
+
+        self._listener = Listener()
+        event.register("numba:compile", self._listener)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from numba.core import event
+
+        event.unregister("numba:compile", self._listener)
+
+    def _began(self) -> None:
+        with self._lock:
+            self.kernels += 1
+            self._depth += 1  # compiling a kernel compiles those it calls
+            if self._depth == 1:
+                self._start = time.perf_counter()
+            first = self.kernels == 1
+        if first:
+            self.first()
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self.seconds += time.perf_counter() - self._start
+
+
+class Helpers:
+    """Further processes that compile: `with Helpers() as helpers: helpers.start(work)`, with work for `help_with`.
+
+    They end with the block, and with this process however it ends. They print nothing, and their failure costs time
+    only.
+    """
+
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen] = []
+
+    def __enter__(self) -> "Helpers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, work: Iterable[list[str]]) -> None:
+        """Start one process for each list of parts, as far as there are cores and memory."""
+        work = list(work)[: room_for_helpers()]
+        if not work or not share_cache():
+            return
+        code = "import json, sys; path, parts = json.loads(sys.argv[1]); sys.path[:] = path; "
+        code += "from stereo3d.install.warmup import help_with; help_with(parts)"
+        for parts in work:
+            command = [sys.executable, "-c", code, json.dumps([sys.path, parts])]
+            flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows
+            with contextlib.suppress(OSError):
+                self._running.append(
+                    subprocess.Popen(
+                        command,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        creationflags=flags,
+                    )
+                )
+
+    def wait(self) -> tuple[int, float]:
+        """Wait until they are done; return the number of kernels and the seconds, both summed over the processes."""
+        kernels, seconds = 0, 0.0
+        for process in self._running:
+            for line in process.stdout or ():
+                with contextlib.suppress(ValueError):
+                    done = json.loads(line)
+                    kernels, seconds = kernels + done["kernels"], seconds + done["seconds"]
+        self.stop()
+        return kernels, seconds
+
+    def stop(self) -> None:
+        """End the processes: they watch their standard input, see `end_with_parent`."""
+        for process in self._running:
+            if process.stdin is not None:
+                process.stdin.close()
+        for process in self._running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(2)
+            if process.stdout is not None:
+                process.stdout.close()
+        self._running = []
+
+
+def room_for_helpers() -> int:
+    """Return how many helpers this computer has room for: a core for each, and memory beside that of the run."""
+    memory = (resources.available_memory() - SPARE_MEMORY) // HELPER_MEMORY
+    return int(max(0, min(MAX_HELPERS, resources.processors() - 1, memory)))
+
+
+def end_with_parent() -> None:
+    """End this process as soon as its standard input ends, but not in the middle of a file."""
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        with _SAVING:
+            os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+_SAVING = threading.RLock()
+
+
+def share_cache() -> bool:
+    """Let several processes write numba's cache at the same time; return False where this numba works differently.
+
+    numba takes the first file name that is free in a kernel's index, writes the index and then the file. Two processes
+    with two signatures of one kernel may give both the same name, and a third may find the old file of a new entry.
+    Here the name is random, and an entry is written after its file: at worst an entry is lost and compiled again.
+    """
+    try:
+        from numba.core.caching import IndexDataCacheFile as Files
+    except ImportError:
+        return False
+    needed = ("_load_index", "_save_index", "_save_data", "_data_name")
+    if not all(callable(getattr(Files, name, None)) for name in needed):
+        return False
+    Files.save = save_entry
+    return True
+
+
+def save_entry(self: Any, key: Any, data: Any) -> None:
+    """Replace `IndexDataCacheFile.save`: write the file under a random name, then its entry of the index."""
+    with _SAVING:
+        name = self._load_index().get(key) or self._data_name(random.SystemRandom().getrandbits(48))
+        self._save_data(name, data)
+        self._save_index({**self._load_index(), key: name})

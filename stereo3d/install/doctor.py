@@ -1,0 +1,356 @@
+"""Is the installation sound? What `stereo3d doctor` checks."""
+
+import importlib.util
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+
+from .. import __version__, resources
+from ..records import Finding
+
+# Wheels of one family own the same folder: any one of them will do, two overwrite each other's files.
+FAMILIES = (
+    ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    ("open3d-cpu", "open3d"),
+)
+# Start of a shared library's name -> the Debian package that brings it: what the wheels of OpenCV 5.0 and Open3D 0.20
+# need from outside, and libgomp. Releases that renamed a package for 64-bit time (libglib2.0-0t64) still answer to
+# these names.
+APT_PACKAGES = {
+    "libusb-1.0.so": "libusb-1.0-0",
+    "libGL.so": "libgl1",
+    "libEGL.so": "libegl1",
+    "libX11.so": "libx11-6",
+    "libXext.so": "libxext6",
+    "libxcb.so": "libxcb1",
+    "libSM.so": "libsm6",
+    "libICE.so": "libice6",
+    "libglib-2.0.so": "libglib2.0-0",
+    "libgthread-2.0.so": "libglib2.0-0",
+    "libgomp.so": "libgomp1",
+    "libidn2.so": "libidn2-0",
+    "libstdc++.so": "libstdc++6",
+    "libudev.so": "libudev1",
+    "libz.so": "zlib1g",
+}
+# Less than this is worth a warning. Rough figures: nothing is refused for them.
+MEMORY_NEEDED = 2 * 2**30
+DISK_NEEDED = 1 * 2**30
+_IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
+_PARTS = {
+    "PIL": "from PIL import features; print(json.dumps({n: bool(features.check(n)) for n in "
+    "('jpg', 'zlib', 'libtiff', 'webp', 'avif')}))",
+    "pillow_heif": "import pillow_heif; from PIL import Image; pillow_heif.register_heif_opener(); "
+    "print(json.dumps({'heif': '.heic' in Image.registered_extensions()}))",
+    "cv2": "import cv2; print(json.dumps({n: hasattr(cv2, n) for n in "
+    "('SIFT_create', 'ORB_create', 'StereoSGBM_create')}))",
+}
+# numba itself says where it keeps compiled kernels; decorating compiles nothing.
+_CACHE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import numba; from stereo3d.io.maps import write_map; "
+    "print(numba.njit(cache=True)(write_map).stats.cache_path)"
+)
+
+
+def check() -> list[Finding]:
+    """Everything that can be checked without a photo: one Finding each, severity "info" where all is well.
+
+    Codes: python, version, dependency, double_wheel, system_library, picture_formats, opencv_parts, memory, cores,
+    disk, kernel_cache. A finding of severity "error" keeps stereo3d, or the method that it names, from running.
+    Takes some seconds, nearly all of it spent in importing the dependencies.
+    """
+    return [*_versions(), *_dependencies(), *_doubles(), *_parts(), *_kernel_cache(), *_machine()]
+
+
+def missing_packages() -> list[str]:
+    """Debian packages whose absence keeps a dependency from being imported, sorted; empty where all imports work."""
+    found = [f.numbers["packages"] for f in _dependencies() if f.code == "system_library"]
+    return sorted({package for packages in found for package in packages})
+
+
+# ---------------------------------------------------------------------------------------------- stereo3d and Python
+
+
+def _versions() -> list[Finding]:
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        about = metadata.metadata("stereo3d")
+    except metadata.PackageNotFoundError:
+        message = f"stereo3d {__version__} runs from {_home()} but is not installed."
+        return [Finding("version", "error", message, {"version": __version__}, _pip("-e", str(_home())))]
+    findings = []
+    numbers = {"version": __version__, "installed": about["Version"]}
+    if about["Version"] == __version__:
+        findings.append(Finding("version", "info", f"stereo3d {__version__} in {_home()}.", numbers))
+    else:
+        message = f"stereo3d {__version__} in {_home()} is registered as version {about['Version']}."
+        findings.append(Finding("version", "warning", message, numbers, _pip("-e", str(_home()))))
+    have, need = platform.python_version(), about["Requires-Python"] or ""
+    numbers = {"version": have, "needed": need}
+    message = f"Python {have} ({platform.system()} {platform.machine()}), {sys.executable}; {need or 'any'} needed."
+    if SpecifierSet(need).contains(have, prereleases=True):
+        findings.append(Finding("python", "info", message, numbers))
+    else:
+        advice = "Make a new environment with a Python that fits: rm -rf .venv && make demo PYTHON=python3.11"
+        findings.append(Finding("python", "error", message, numbers, advice))
+    return findings
+
+
+# --------------------------------------------------------------------------------------------------- dependencies
+
+
+def _dependencies() -> list[Finding]:
+    """One finding for each requirement that applies to this machine: there, new enough, importable."""
+    from packaging.utils import canonicalize_name
+
+    installed = _installed()
+    findings, imports = [], []
+    for requirement in _requirements():
+        name, need = canonicalize_name(requirement.name), str(requirement.specifier)
+        name = next((n for n in sorted(_family(name), key=lambda n: n != name) if n in installed), name)
+        have = installed.get(name)
+        numbers = {"version": have, "needed": need}
+        if have is None:
+            message = f"{name} is not installed; {need or 'any version'} is needed."
+            findings.append(Finding("dependency", "error", message, numbers, _pip(name + need)))
+        elif not requirement.specifier.contains(have, prereleases=True):
+            message = f"{name} {have} is installed; {need} is needed."
+            findings.append(Finding("dependency", "error", message, numbers, _pip(name + need)))
+        else:
+            imports += [(name, have, need, module) for module in _modules(name)]
+    outcomes = _run_all([(_IMPORT, module) for *_, module in imports])
+    for (name, have, need, module), (status, output) in zip(imports, outcomes, strict=True):
+        if status:
+            findings.append(_import_failure(name, have, module, status, output))
+        else:
+            message = f"{name} {have} ({need or 'any version'} needed)."
+            findings.append(Finding("dependency", "info", message, {"version": have, "needed": need}))
+    return findings
+
+
+def _import_failure(name: str, version: str, module: str, status: int, complaint: str) -> Finding:
+    """Why `import module` failed, from the exit status of the process that tried it and its stderr."""
+    what = f"{name} {version} cannot be imported" + (" (until it can: --mesher grid)" if module == "open3d" else "")
+    missing = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file", complaint)
+    if missing:
+        libraries = sorted({missing[1], *_missing_libraries(module)})
+        packages = sorted({package for library in libraries if (package := _apt_package(library))})
+        advice = f"Install the system package that holds it; to find it: apt-file search {missing[1]}"
+        if packages:
+            sudo = "sudo " if hasattr(os, "geteuid") and os.geteuid() else ""
+            advice = f"{sudo}apt-get install -y {' '.join(packages)}"
+        message = f"{what}: the system lacks {', '.join(libraries)}."
+        return Finding("system_library", "error", message, {"libraries": libraries, "packages": packages}, advice)
+    reason = (complaint.strip().splitlines() or ["no message"])[-1]
+    if status < 0:
+        known = {s.value for s in signal.Signals}
+        reason = f"stopped by signal {signal.Signals(-status).name if -status in known else -status}"
+    again = _pip("--force-reinstall", "--no-deps", f"{name}=={version}")
+    return Finding("dependency", "error", f"{what}: {reason}.", {"status": status}, again)
+
+
+def _doubles() -> list[Finding]:
+    """Several wheels of one family in this environment."""
+    installed = _installed()
+    findings = []
+    for family in FAMILIES:
+        here = [name for name in family if name in installed]
+        if len(here) < 2:
+            continue
+        keep = next((r.name for r in _requirements() if r.name in family), here[0])
+        listed = " and ".join(f"{name} {installed[name]}" for name in here)
+        message = f"{listed} are installed together: they own the same files, so what is imported is a mixture."
+        python = shlex.quote(sys.executable)
+        advice = f"{python} -m pip uninstall -y {' '.join(here)} && {_pip(keep)}"
+        findings.append(Finding("double_wheel", "error", message, {name: installed[name] for name in here}, advice))
+    return findings
+
+
+def _requirements() -> list:
+    """The package's own requirements that apply to this machine, without those of extras."""
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(line) for line in metadata.requires("stereo3d") or []]
+    except metadata.PackageNotFoundError:
+        return []
+    return [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def _installed() -> dict[str, str]:
+    """Canonical name -> version of every distribution on the path; of one that is there twice, the first counts."""
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:  # a broken left-over has none
+            found.setdefault(canonicalize_name(name), distribution.version)
+    return found
+
+
+def _modules(name: str) -> list[str]:
+    """Names to import of a distribution: its public top-level modules."""
+    from packaging.utils import canonicalize_name
+
+    owners = metadata.packages_distributions()
+    return sorted(
+        module
+        for module, names in owners.items()
+        if module.isidentifier() and not module.startswith("_") and name in [canonicalize_name(n) for n in names]
+    )
+
+
+def _family(name: str) -> tuple[str, ...]:
+    return next((family for family in FAMILIES if name in family), (name,))
+
+
+def _missing_libraries(module: str) -> list[str]:
+    """Shared libraries that the compiled parts of a module need and the loader does not find, as far as we know them.
+
+    The import names only the first; `ldd` names them all. Libraries without a known package are left out: a wheel
+    may bring them itself and find them by other ways than the loader's.
+    """
+    spec = importlib.util.find_spec(module)
+    if shutil.which("ldd") is None or spec is None or not spec.origin:
+        return []
+    files = [str(p) for p in Path(spec.origin).parent.rglob("*.so") if not p.name.startswith("lib")]
+    if not files:
+        return []
+    run = subprocess.run(["ldd", *files], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.findall(r"^\s*(\S+) => not found", run.stdout, flags=re.MULTILINE)
+    return sorted({library for library in found if _apt_package(library)})
+
+
+def _apt_package(library: str) -> str | None:
+    return next((package for start, package in APT_PACKAGES.items() if library.startswith(start)), None)
+
+
+# ------------------------------------------------------------------------------------------ parts of the libraries
+
+
+def _parts() -> list[Finding]:
+    """Picture formats of Pillow and the algorithms of OpenCV that not every build has."""
+    outcomes = _run_all([("import json; " + code,) for code in _PARTS.values()])
+    found = {  # a library that cannot be imported is a finding already
+        name: json.loads(output.strip().splitlines()[-1])
+        for name, (status, output) in zip(_PARTS, outcomes, strict=True)
+        if status == 0
+    }
+    findings = []
+    formats = {**found.get("PIL", {}), **found.get("pillow_heif", {})}
+    lacking = [name for name, there in formats.items() if not there]
+    if lacking:
+        message = f"Pillow here reads no {', '.join(lacking)}: it was built without."
+        advice = _pip("--force-reinstall", "--only-binary=:all:", "pillow", "pillow-heif")
+        findings.append(Finding("picture_formats", "warning", message, formats, advice))
+    elif formats:
+        message = f"Picture formats beside PNG and BMP: {', '.join(name for name in formats if name != 'zlib')}."
+        findings.append(Finding("picture_formats", "info", message, formats))
+    parts = found.get("cv2", {})
+    lacking = [name for name, there in parts.items() if not there]
+    if lacking:
+        message = f"This OpenCV has no {', '.join(lacking)}: an incomplete build, or a mixture of two."
+        advice = _pip("--force-reinstall", "--no-deps", "opencv-python")
+        findings.append(Finding("opencv_parts", "error", message, parts, advice))
+    elif parts:
+        findings.append(Finding("opencv_parts", "info", f"OpenCV has {', '.join(parts)}.", parts))
+    return findings
+
+
+def _kernel_cache() -> list[Finding]:
+    """Where numba keeps compiled kernels between runs: NUMBA_CACHE_DIR, else beside the source, else in the home."""
+    status, output = _run(_CACHE, str(_home()))
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if status == 0:
+        folder = output.strip().splitlines()[-1]
+        message = f"Compiled kernels are kept in {folder}."
+        numbers = {"folder": folder}
+        if given and not Path(folder).is_relative_to(Path(given).absolute()):
+            message = f"NUMBA_CACHE_DIR={given} cannot be written. {message}"
+            return [Finding("kernel_cache", "warning", message, numbers, f"mkdir -p {shlex.quote(given)}")]
+        return [Finding("kernel_cache", "info", message, numbers)]
+    if "cannot cache function" not in output:  # numba itself is broken: a finding already
+        return []
+    message = f"numba can keep compiled kernels neither in {_home() / 'stereo3d'} nor in the home: not writable."
+    advice = "export NUMBA_CACHE_DIR=/var/tmp/numba-cache"
+    return [Finding("kernel_cache", "error", message, {"folder": None}, advice)]
+
+
+# -------------------------------------------------------------------------------------------------- the machine
+
+
+def _machine() -> list[Finding]:
+    findings = []
+    try:
+        total, available = resources.total_memory(), resources.available_memory()
+    except ImportError:  # psutil: a finding already
+        pass
+    else:
+        numbers = {"total": total, "available": available}
+        message = f"Memory: {total / 2**30:.1f} GB, {available / 2**30:.1f} GB of it free."
+        if available < MEMORY_NEEDED:
+            advice = "Close other programs, or work on smaller pictures: stereo3d --max-size 1000 ..."
+            message = f"{message} Large pairs want {MEMORY_NEEDED / 2**30:.0f} GB."
+            findings.append(Finding("memory", "warning", message, numbers, advice))
+        else:
+            findings.append(Finding("memory", "info", message, numbers))
+    cores = resources.processors()
+    findings.append(Finding("cores", "info", f"Processor cores that may be used: {cores}.", {"cores": cores}))
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        advice = 'mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"'
+        findings.append(Finding("disk", "error", f"No folder for temporary files: {error}.", {}, advice))
+        return findings
+    message = f"Temporary files: {free / 2**30:.1f} GB free in {folder}."
+    if free < DISK_NEEDED:
+        advice = f"Make room, or choose another folder: export TMPDIR=/path/with/{DISK_NEEDED / 2**30:.0f}GB"
+        findings.append(Finding("disk", "warning", message, {"free": free}, advice))
+    else:
+        findings.append(Finding("disk", "info", message, {"free": free}))
+    return findings
+
+
+# ------------------------------------------------------------------------------------------------------ helpers
+
+
+def _run(code: str, *arguments: str) -> tuple[int, str]:
+    """Exit status of a fresh interpreter on `code`, and its stdout, or its stderr where it failed.
+
+    -P: as for the installed command, the folder one stands in is not searched for modules.
+    """
+    command = [sys.executable, "-P", "-c", code, *arguments]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    except subprocess.TimeoutExpired:
+        return 1, "did not end within 120 s"
+    return run.returncode, run.stdout if run.returncode == 0 else run.stderr
+
+
+def _run_all(commands: list[tuple[str, ...]]) -> list[tuple[int, str]]:
+    """`_run` of each, as many at once as there are cores."""
+    with ThreadPoolExecutor(resources.processors()) as pool:
+        return list(pool.map(lambda command: _run(*command), commands))
+
+
+def _pip(*arguments: str) -> str:
+    """The command that installs into this very environment."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *arguments])
+
+
+def _home() -> Path:
+    """The folder that holds the package."""
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,243 @@
+"""Compile every kernel ahead of time: for a container's image, or so that the first pair is as quick as the second.
+
+numba compiles a kernel when it is first called and caches it (`stereo3d doctor` shows the folder). `warm_up` calls
+them all, by running the whole program on small rendered pairs. `help_with` calls those of single stages with made-up
+values: in a process of its own, while a first run is still at the stages before.
+"""
+
+import contextlib
+import gc
+import json
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StereoError
+from ..records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
+from .compiling import Compiling, Helpers, end_with_parent, share_cache
+
+
+def warm_up(report: Callable[[str, Compiling], None] = lambda part, found: None, *, helped: bool = False) -> Compiling:
+    """Call every kernel once; return the count of compiled kernels.
+
+    A part that cannot run here because a library is missing is left out.
+
+    Parameters
+    ----------
+    report : callable
+        Called as report(part, found) after each part.
+    helped : bool
+        Compile in further processes as well where there are cores for them; they are counted at the end.
+    """
+    with Helpers() as helpers, Compiling(lambda: helpers.start(FOR_WARM_UP if helped else ())) as found:
+        for part, work in PARTS.items():
+            with contextlib.suppress(StereoError):
+                work()
+            report(part, found)
+        kernels, seconds = helpers.wait()
+        found.kernels, found.seconds = found.kernels + kernels, found.seconds + seconds
+    return found
+
+
+def _matchers() -> None:
+    """Run every matcher with every choice of its options, and the larger sizes of those that start reduced."""
+    from ..disparity.matching import compute_disparities
+    from ..disparity.methods import MATCHERS, match_planes
+    from ..disparity.planes.pyramid import Budget
+    from ..options import options_of
+
+    pair, _ = _made_up()
+    for name, matcher in MATCHERS.items():
+        choices = [{o.name: c} for o in options_of(matcher).values() for c in o.choices]
+        for options in choices or [{}]:
+            compute_disparities(pair, RANGE, method=name, dense=True, **options)
+    match_planes(Budget(6000, 10**8, 2, 2), pair.left, pair.right, *RANGE)
+
+
+def _photos_to_mesh() -> None:
+    """Run known and unknown cameras, sideways and forward motion, both meshers, all file formats."""
+    from ..io.write_mesh import WRITERS
+    from ..mesh.meshers import MESHERS
+    from ..output.preview import preview
+    from ..pipeline.config import Config
+    from ..pipeline.run import reconstruct
+    from ..synthetic.renderer import render
+
+    with tempfile.TemporaryDirectory() as folder:
+        for scene, known in (("handheld", True), ("handheld", False), ("forward", True)):
+            pair = render(scene, size=(480, 360))
+            rig = Rig(pair.rig.cam1, pair.rig.cam2) if known else None
+            result = reconstruct(pair.left, pair.right, rig, Config(force=True))
+        for suffix in WRITERS:
+            result.save(Path(folder) / f"mesh{suffix}")
+        result.save_points(Path(folder) / "points.ply")
+        preview(result.mesh, result.view.rig.cam1)
+        for name in MESHERS:
+            with contextlib.suppress(StereoError):  # no Open3D here
+                reconstruct(pair.left, pair.right, rig, Config(force=True, mesher=name))
+
+
+def _detectors() -> None:
+    """Run every detector."""
+    from ..features.detectors import DETECTORS
+    from ..features.matching import match_features
+    from ..synthetic.renderer import render
+
+    pair = render("handheld", size=(480, 360))
+    for name in DETECTORS:
+        match_features(pair.left, pair.right, method=name)
+
+
+PARTS = {"photos to mesh": _photos_to_mesh, "detectors": _detectors, "matchers": _matchers}
+
+
+# ------------------------------------------------------------------------------------------- beside a first run
+
+
+def help_with(parts: list[str]) -> None:
+    """Compile these `STAGES` in turn, as a helper's process; print a line of JSON for each.
+
+    Kernels are compiled for the types they are called with, so each stage gets values of the types that the run passes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    end_with_parent()
+    share_cache()
+    gc.disable()  # garbage collection takes 10 % of compile time here, and the process is short-lived
+    for part in parts:
+        name, _, method = part.partition(" ")
+        with Compiling() as found, contextlib.suppress(Exception):  # the run itself meets and reports the error
+            STAGES[name](*filter(None, [method]))
+        print(json.dumps({"part": part, "kernels": found.kernels, "seconds": found.seconds}), flush=True)
+
+
+def later_parts(matcher: str, mesher: str) -> list[list[str]]:
+    """Return the parts for each helper's process, those that a run with these methods needs last first.
+
+    Run and helper so approach each other from both ends, and neither compiles what the other is compiling.
+    """
+    from ..disparity.planes.pyramid import BUDGETS
+
+    planes = ["choices", "pieces"] if matcher in BUDGETS else []
+    return [[f"points {mesher}", *planes, f"disparity {matcher}"], ["pose", f"disparity {matcher}"]]
+
+
+RANGE = (0, 9)  # px, disparities of the made-up pair
+FOR_WARM_UP = [["points grid", "choices", "pieces", "matchers"], ["pose", "matchers"]]
+
+
+def _made_up(height: int = 96, width: int = 128) -> tuple[RectifiedPair, np.ndarray]:
+    """A rectified pair of noise, and its disparity (H,W) f32: a wall with a nearer half."""
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 256, (height, width + 16, 3)).astype(np.uint8)
+    noise = cv2.GaussianBlur(noise, ksize=(0, 0), sigmaX=0.8)
+    truth = np.full((height, width), 3, np.float32)
+    truth[height // 2 :] = 6
+    right = np.concatenate([noise[: height // 2, 3 : width + 3], noise[height // 2 :, 6 : width + 6]])
+    identity = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    return RectifiedPair(noise[:, :width].copy(), right, identity, identity), truth
+
+
+def _points_to_mesh(mesher: str) -> None:
+    """Run the stages after matching: fusion, points, mesh, textures, file."""
+    from ..disparity.fusion import fuse
+    from ..io.write_mesh import write_mesh
+    from ..mesh.build import build_mesh
+    from ..mesh.texture import texture_mesh
+    from ..triangulation.points import point_map, triangulate_between
+
+    pair, truth = _made_up()
+    height, width = truth.shape
+    truth[height // 4, width // 2] = np.nan  # a hole to fill
+    left = DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.05))
+    right = DisparityMap(
+        np.full_like(truth, np.nan), left.confidence, left.sigma
+    )  # the left map fills its hole from the right one
+    camera = Camera(np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]]), (width, height))
+    rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))
+    view = TwoView(np.zeros((3, 3)), np.eye(3), np.array([-1.0, 0, 0]), np.zeros(0, bool), rig)
+    fused, between = fuse(left, right)
+    points, sigma = point_map(fused, pair, view)
+    mesh = build_mesh(points, sigma=sigma, between=triangulate_between(between, pair, view), method=mesher)
+    mesh = texture_mesh(mesh, Photo(pair.left), camera, second=Photo(pair.right), view=view)
+    with tempfile.TemporaryDirectory() as folder:
+        write_mesh(Path(folder) / "mesh.obj", mesh)
+
+
+def _views(flip):
+    """Both views of the made-up pair, as matching by planes has them in its midst, and a `step` of it on them."""
+    from ..disparity import methods
+    from ..disparity.planes.views import both_views, initial_views
+
+    pair, truth = _made_up()
+    energy, _ = methods.plane_energy(*RANGE)
+    views = [
+        replace(view, d=truth.copy(), a=np.zeros_like(truth), b=np.zeros_like(truth), supported=view.seen)
+        for view in initial_views(pair.left, pair.right, (None, None), truth.shape, 1, flip)
+    ]
+
+    def step(function, *more, **options):
+        views[:] = both_views(partial(function, **options), views, energy, 1, *more)
+
+    return views, step
+
+
+def _pose() -> None:
+    """Run the second half of the pose: least squares."""
+    from ..two_view.refine import refine_pose
+
+    x1 = np.random.default_rng(0).uniform(-100, 100, (20, 2))
+    refine_pose(np.eye(3), np.array([-1.0, 0, 0]), x1, x1 + [-5.0, 0], 100.0, scale=1.0)
+
+
+def _choices():
+    """Matching by planes, its last steps first."""
+    from ..disparity.planes.matcher import SHIFTS, enlarge, keep_cross_view, sharpen, shift_planes
+    from ..disparity.rows import flip_copy, flip_view
+
+    small, _ = _views(flip_copy)
+    _, step = _views(flip_view)
+    offsets, around = SHIFTS[0]
+    step(sharpen)
+    step(keep_cross_view)
+    step(shift_planes, offsets=offsets, steps=around)
+    step(enlarge, small)
+
+
+def _pieces():
+    """Matching by planes, its first steps, and of these too the last ones first."""
+    from ..disparity.planes import candidates, segments
+    from ..disparity.planes.matcher import first_choice
+    from ..disparity.planes.views import Segmentation
+    from ..disparity.rows import flip_copy
+
+    views, step = _views(flip_copy)
+    y, x = (a.ravel().astype(np.int32) for a in np.indices(views[0].d.shape))
+    pixels = segments.SegmentPixels(np.array([0, len(x)]), x, y)
+    whole = Segmentation(np.zeros(views[0].d.shape, np.int32), 1, pixels)
+    views[:] = [replace(view, segmentations=(whole, whole)) for view in views]
+    step(candidates.refine_planes)
+    step(candidates.segment_image, scales=segments.SCALES[0])
+    step(first_choice)
+
+
+def _disparity(matcher: str) -> None:
+    """Run a matcher from end to end."""
+    from ..disparity.matching import compute_disparities
+
+    compute_disparities(_made_up()[0], RANGE, method=matcher)
+
+
+STAGES = {
+    "points": _points_to_mesh,
+    "choices": _choices,
+    "pieces": _pieces,
+    "disparity": _disparity,
+    "pose": _pose,
+    "matchers": _matchers,
+}

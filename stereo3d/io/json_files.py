@@ -1,0 +1,34 @@
+"""JSON files of plain values."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .atomic import replacing
+
+
+def write_json(path: str | Path, value: dict[str, Any]) -> Path:
+    """Write a dictionary as JSON, numbers that JSON does not know (NaN, infinity) as null; return the path."""
+    with replacing(path) as temporary:
+        text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def plain(value: Any) -> Any:
+    """Return arrays, numpy numbers and paths as values that JSON knows; NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()  # file names may hold bytes that are no text

@@ -1,0 +1,127 @@
+"""How a mesh is written: axes, unit, texture, companion files."""
+
+import os
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StereoError
+
+TEXTURES = ("jpg", "png")
+# from (right, down, forward), the axes of a levelled camera 1, to the axes of the file; each a rotation
+AXES = {
+    "y-up": np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]),
+    "z-up": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "camera": np.eye(3),
+}
+AXES_DESCRIPTIONS = {
+    "y-up": "x right, y up, z towards the viewer",
+    "z-up": "x right, y forward, z up",
+    "camera": "x right, y down, z forward",
+}
+FILLED = np.array([255, 0, 255], np.uint8)  # colour of vertices that were not measured, on request
+LEVEL = 0.9  # where gravity points along the view more than this, the picture's up tells the heading
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """The options of a writer. to_file: (3,3) from the frame of camera 1 to the file's axes.  words: those axes."""
+
+    name: str
+    unit: str
+    to_file: np.ndarray
+    words: str
+    quality: int = 95
+    texture: str = "jpg"
+    mark_filled: bool = False
+
+    @property
+    def comments(self) -> list[str]:
+        numbers = " ".join(f"{x:.12g}" for x in (self.to_file + 0.0).ravel())
+        return [f"unit: {self.unit}", f"{self.words}; camera 1 at the origin", f"from camera 1: {numbers}"]
+
+    def turned(self, X: np.ndarray) -> np.ndarray:
+        """(N,3) from the frame of camera 1 to that of the file."""
+        if np.abs(self.to_file).max(0).sum() == 3 and np.count_nonzero(self.to_file) == 3:  # mere exchanges and signs
+            order, sign = np.abs(self.to_file).argmax(1), self.to_file.sum(1)
+            return np.asarray(X, dtype=float)[:, order] * sign + 0.0  # + 0 makes -0 plain
+        return np.asarray(X, dtype=float) @ self.to_file.T
+
+
+def check_axes(path: str | os.PathLike, axes: str) -> None:
+    """Raise StereoError("bad_option") for unknown axes, or axes that the format of the suffix cannot have."""
+    if axes not in AXES:
+        raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
+    if Path(path).suffix.lower() == ".glb" and axes != "y-up":
+        raise StereoError(
+            "bad_option",
+            f"glTF has y up, by its standard; {axes} would stand wrong in every viewer.",
+            "Use another format, or leave --axes out.",
+        )
+
+
+def companions(path: str | os.PathLike, texture: str = "jpg", photos: int = 2) -> tuple[Path, ...]:
+    """Return the files that belong to an OBJ: STEM.mtl, STEM_texture.jpg, STEM_texture2.jpg, ...
+
+    `mtllib` takes several names parted by spaces and many readers take ASCII only, so a stem with characters other
+    than letters, digits, dot, plus, dash and underscore has those replaced and a checksum of the stem appended, lest
+    two models share a material. The texture is not STEM.jpg, which may well be the photo it was made from.
+
+    Parameters
+    ----------
+    path : path
+        The OBJ.
+    texture : str
+        Suffix of the textures without its dot.
+    photos : int
+        Number of textures.
+
+    Returns
+    -------
+    tuple of Path
+    """
+    path = Path(path)
+    stem = path.stem
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", stem):
+        safe = re.sub(r"[^A-Za-z0-9_.+-]+", "_", stem).strip("_.+-") or "model"
+        stem = f"{safe[:80]}-{zlib.crc32(os.fsencode(stem)):08x}"
+    numbers = [name.removeprefix("photo") for name in material_names(photos)]
+    names = [f"{stem}.mtl", *(f"{stem}_texture{number}.{texture}" for number in numbers)]
+    return tuple(path.with_name(name) for name in names)
+
+
+def material_names(count: int) -> list[str]:
+    """Return names for the photos: photo, photo2, photo3, ..."""
+    return [f"photo{k or ''}" for k in [0, *range(2, count + 1)][:count]]
+
+
+def levelled(down: np.ndarray | None) -> np.ndarray:
+    """(3,3) from the frame of camera 1 to (right, down, forward) of a level one with the same heading."""
+    if down is None:
+        return np.eye(3)
+    down = np.asarray(down, dtype=float)
+    length = np.linalg.norm(down)
+    if down.shape != (3,) or not length > 0:
+        raise ValueError(f"down is a direction (3,), got {down}")
+    down = down / length
+    ahead = np.array([0, 0, 1.0]) if abs(down[2]) < LEVEL else np.array([0, -np.sign(down[2]), 0.0])
+    forward = ahead - (ahead @ down) * down
+    forward /= np.linalg.norm(forward)
+    return np.stack([np.cross(down, forward), down, forward])
+
+
+def plain(text: str) -> str:
+    """Without line ends and other control characters, which would break a header."""
+    return "".join(c if c.isprintable() else "_" for c in text)
+
+
+def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in suffixes:
+        raise StereoError(
+            "unknown_format",
+            f"{path}: no writer for {path.suffix or 'files without suffix'} here.",
+            f"Use {', '.join(suffixes)}.",
+        )

@@ -1,0 +1,102 @@
+"""Write a mesh by the suffix of its file name."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import StereoError
+from ..records import Mesh
+from .glb import write_glb
+from .obj import write_obj
+from .ply import write_ply_mesh
+from .stl import write_stl
+from .style import AXES, AXES_DESCRIPTIONS, TEXTURES, Style, check_axes, check_suffix, levelled, plain
+
+
+def write_mesh(
+    path: str | os.PathLike,
+    mesh: Mesh,
+    *,
+    quality: int = 95,
+    texture: str = "jpg",
+    name: str | None = None,
+    unit: str | None = None,
+    axes: str = "y-up",
+    down: np.ndarray | None = None,
+    mark_filled: bool = False,
+) -> list[Path]:
+    """Write a mesh in the format of the suffix; return the files written, the mesh first.
+
+    All or nothing: the files appear together when every byte is written, the OBJ last; after a failure earlier files
+    are still in place.
+
+    Parameters
+    ----------
+    path : path
+        Its suffix is one of `WRITERS`. .obj: text, nine digits, with NAME.mtl and a texture for each photo in the same
+        folder (names in ASCII without spaces, as MTL needs: `companions`). .glb: glTF 2.0 in one file, unlit, textures
+        inside. .ply: binary, with normals, colours of the texture and sigma at the vertices (NaN: not measured).
+        .stl: binary, the bare shape.
+    mesh : Mesh
+    quality : int
+        Of the JPEG, 1 to 100.
+    texture : str
+        "jpg", or "png" for one without loss.
+    name : str, optional
+        Of the object; default: the file's.
+    unit : str, optional
+        Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is one.
+    axes : str
+        One of `AXES`.
+    down : (3,) float, optional
+        Direction of gravity in the frame of camera 1; the model is turned so that it stands upright. None: camera 1
+        was held level.
+    mark_filled : bool
+        In .ply, vertices with sigma NaN are magenta.
+
+    Raises
+    ------
+    StereoError
+        "unknown_format", "unwritable", "bad_option" or "empty_mesh".
+
+    References
+    ----------
+    Khronos Group, glTF 2.0 Specification, 2021; Wavefront, Object Files (.obj), version 3.0.
+    """
+    path = Path(path)
+    writer = _writer(path)
+    if not len(mesh.faces):
+        raise StereoError(
+            "empty_mesh",
+            f"{path}: nothing to write, the mesh has {len(mesh.vertices)} vertices and no triangle.",
+            "Points alone are written by write_points.",
+        )
+    if not 1 <= quality <= 100:
+        raise StereoError("bad_option", f"JPEG quality {quality}.", "Give 1 to 100.", quality=quality)
+    check_axes(path, axes)
+    if texture not in TEXTURES:
+        raise StereoError("bad_option", f"there is no texture format {texture!r}.", f"Use {' or '.join(TEXTURES)}.")
+    if mesh.texture is not None and mesh.uv is None:
+        raise ValueError("write_mesh: a texture without uv")
+    return writer(
+        path,
+        mesh,
+        Style(
+            plain(name or path.stem),
+            plain(unit) if unit else "baseline",
+            AXES[axes] @ levelled(down),
+            AXES_DESCRIPTIONS[axes],
+            quality,
+            texture,
+            mark_filled,
+        ),
+    )
+
+
+WRITERS = {".obj": write_obj, ".ply": write_ply_mesh, ".glb": write_glb, ".stl": write_stl}
+
+
+def _writer(path: Path):
+    check_suffix(path, tuple(WRITERS))
+    return WRITERS[path.suffix.lower()]

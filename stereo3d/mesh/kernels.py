@@ -1,0 +1,303 @@
+"""Kernels over a point map (numba): surface edges, local planes, block means, holes, triangles of single cells.
+
+A point map is points (H, W, 3), NaN: unknown, and sigma (H, W), the standard deviation along the ray. A plane is linear
+in w = 1/z over the view (a, b) = (x/z, y/z), so all averages here are taken in (a, b, w).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+NOISE_FACTOR = 3.0  # standard deviations: a smaller step can be noise
+# bits of `edges`: the four edges that belong to a pixel
+RIGHT = 1  # (y, x) - (y, x + 1)
+DOWN = 2  # (y, x) - (y + 1, x)
+FALLING = 4  # (y, x) - (y + 1, x + 1)
+RISING = 8  # (y, x + 1) - (y + 1, x)
+# (y, x) of both ends relative to the pixel, and the bit
+EDGE_ENDS = ((0, 0, 0, 1, RIGHT), (0, 0, 1, 0, DOWN), (0, 0, 1, 1, FALLING), (0, 1, 1, 0, RISING))
+# local planes
+MIN_DETERMINANT = 1e-3  # of the squared trace of the covariance of (a, b): points on a line span no plane
+MIN_SMOOTHING_POINTS = 6  # fewer leave too few degrees of freedom for the scatter about a plane of three parameters
+INFINITE_SIGMA_WEIGHT = 1e-20  # of a point without known uncertainty, in block means
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def same_surface(px, py, pz, rp, sp, qx, qy, qz, rq, sq, tangent):
+    """True if P and Q lie on one surface: dr <= tan(max_angle) l + 3 sqrt(sigma_p^2 + sigma_q^2).
+
+    dr = | |P| - |Q| | is the step along the rays and l = sqrt(|P - Q|^2 - dr^2) the step across them. A steeper step
+    counts as a depth discontinuity unless noise alone can cause it: so neither a road at a grazing angle nor a scene of
+    short baseline is torn. False where P or Q is unknown (NaN).
+
+    Parameters
+    ----------
+    px, py, pz, qx, qy, qz : float
+        P and Q.
+    rp, rq : float
+        Their distances from the camera.
+    sp, sq : float
+        Their standard deviations along the ray.
+    tangent : float
+        tan(max_angle).
+    """
+    along = abs(rp - rq)
+    x, y, z = px - qx, py - qy, pz - qz
+    excess = along - NOISE_FACTOR * np.sqrt(sp * sp + sq * sq)
+    if excess <= 0:
+        return True
+    return excess * excess <= tangent * tangent * (x * x + y * y + z * z - along * along)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ranges(points):
+    """|X| of each point, its distance from the camera: (H, W, 3) -> (H, W), NaN: unknown."""
+    H, W = points.shape[:2]
+    r = np.empty((H, W))
+    for y in range(H):
+        for x in range(W):
+            p = points[y, x]
+            r[y, x] = np.sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2])
+    return r
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def edges(points, r, sigma, tangent):
+    """(H, W) uint8: which of the edges RIGHT, DOWN, FALLING, RISING of each pixel lie on one surface.
+
+    points (H, W, 3), r (H, W) of `ranges`, sigma (H, W).
+    """
+    H, W = sigma.shape
+    out = np.zeros((H, W), np.uint8)
+    for y in range(H):
+        for x in range(W):
+            bits = 0
+            for dy, dx, ey, ex, bit in EDGE_ENDS:
+                y0, x0, y1, x1 = y + dy, x + dx, y + ey, x + ex
+                if y1 < H and x1 < W and x0 < W:
+                    p, q = points[y0, x0], points[y1, x1]
+                    rp, sp, rq, sq = r[y0, x0], sigma[y0, x0], r[y1, x1], sigma[y1, x1]
+                    if same_surface(p[0], p[1], p[2], rp, sp, q[0], q[1], q[2], rq, sq, tangent):
+                        bits |= bit
+            out[y, x] = bits
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def row_step(points, y, x, pitch, step):
+    """Rows between the points of a window: `step`, and more where rows lie closer together than `pitch` in (a, b).
+
+    This happens near an epipole in the picture: neighbouring rows hold the same photo pixels and share their errors.
+    """
+    H = len(points)
+    neighbour = y + 1 if y + 1 < H and points[y + 1, x, 2] > 0 else y - 1
+    if neighbour >= 0 and points[neighbour, x, 2] > 0:
+        p, q = points[y, x], points[neighbour, x]
+        a, b = q[0] / q[2] - p[0] / p[2], q[1] / q[2] - p[1] / p[2]
+        gap = np.sqrt(a * a + b * b)
+        if gap < pitch:
+            return int(min(step * pitch / gap + 0.5, np.float64(H)))
+    return step
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fit_local_planes(points, r, sigma, tangent, pitch, radius, step, noise_share, row0, row1, smooth, slope, count):
+    """w = g . (a, b) + c by least squares over the neighbours on each point's surface, for rows row0 to row1 - 1.
+
+    The window is 2 radius + 1 points square, `step` pixels apart (`row_step`).
+
+    Parameters
+    ----------
+    points, r, sigma
+        The point map, see `edges`.
+    tangent : float
+        tan(max_angle), see `same_surface`.
+    pitch : float
+        Distance of neighbouring pixels in (a, b).
+    noise_share : float
+        The share of sigma^2 that is noise within the window.
+    smooth : (H, W) float64, output
+        w moved towards the plane by min(1, noise_share sigma_w^2 / s^2), s^2 the scatter about it: noise goes, and
+        detail that exceeds the noise stays.
+    slope : (H, W, 2) float64, output
+        Gradient of ln z over (a, b), -g / w; NaN where the points span no plane.
+    count : (H, W) int32, output
+        Number of points used.
+
+    References
+    ----------
+    Lee, Digital image enhancement and noise filtering by use of local statistics, 1980 (the Wiener weight).
+    """
+    H, W = sigma.shape
+    for y in range(row0, row1):
+        for x in range(W):
+            px, py, pz = points[y, x, 0], points[y, x, 1], points[y, x, 2]
+            if not pz > 0:
+                smooth[y, x] = np.nan
+                continue
+            a0, b0, w0 = px / pz, py / pz, 1 / pz
+            rp, sp = r[y, x], sigma[y, x]
+            rows = row_step(points, y, x, pitch, step)
+            n = 0
+            sa = sb = sw = saa = sab = sbb = saw = sbw = sww = 0.0
+            for i in range(y - min(radius, y // rows) * rows, min(H, y + radius * rows + 1), rows):
+                for j in range(x - min(radius, x // step) * step, min(W, x + radius * step + 1), step):
+                    qx, qy, qz = points[i, j, 0], points[i, j, 1], points[i, j, 2]
+                    if not same_surface(px, py, pz, rp, sp, qx, qy, qz, r[i, j], sigma[i, j], tangent):
+                        continue
+                    w = 1 / qz
+                    a, b = qx * w - a0, qy * w - b0
+                    w -= w0
+                    n += 1
+                    sa += a
+                    sb += b
+                    sw += w
+                    saa += a * a
+                    sab += a * b
+                    sbb += b * b
+                    saw += a * w
+                    sbw += b * w
+                    sww += w * w
+            count[y, x] = n
+            ma, mb, mw = sa / n, sb / n, sw / n
+            caa, cab, cbb = saa / n - ma * ma, sab / n - ma * mb, sbb / n - mb * mb
+            caw, cbw, cww = saw / n - ma * mw, sbw / n - mb * mw, sww / n - mw * mw
+            det = caa * cbb - cab * cab
+            smooth[y, x] = w0
+            if not det > MIN_DETERMINANT * (caa + cbb) * (caa + cbb):
+                continue
+            ga, gb = (cbb * caw - cab * cbw) / det, (caa * cbw - cab * caw) / det
+            slope[y, x, 0], slope[y, x, 1] = -ga / (w0 + mw), -gb / (w0 + mw)
+            if n >= MIN_SMOOTHING_POINTS:
+                scatter = max(cww - ga * caw - gb * cbw, 0.0) * n / (n - 3)
+                noise = sp / (rp * pz)  # of w
+                noise *= noise_share * noise
+                if noise > 0:
+                    share = 1.0 if scatter <= noise else noise / scatter
+                    smooth[y, x] = w0 + share * (mw - ga * ma - gb * mb)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def block_means(points, r, sigma, filled, tangent, step):
+    """One point per block of step x step pixels: the weighted mean of (a, b, w) on the surface at its median range.
+
+    The weights are 1 / sigma_w^2; points on other surfaces than the point of median range do not count. sigma is the
+    mean, since neighbouring disparities share their errors and averaging does not reduce them.
+
+    Parameters
+    ----------
+    points, r, sigma
+        The point map, see `edges`.
+    filled : (H, W) bool
+        Points interpolated in a hole.
+    tangent : float
+        tan(max_angle).
+    step : int
+        px.
+
+    Returns
+    -------
+    points, sigma, filled
+        The same of the coarser grid; filled: more of the block's points were filled than measured.
+    """
+    H, W = sigma.shape
+    h, w = -(-H // step), -(-W // step)
+    out, out_sigma, out_filled = np.full((h, w, 3), np.nan), np.full((h, w), np.nan), np.zeros((h, w), np.bool_)
+    block, where = np.empty(step * step), np.empty(step * step, np.int64)
+    for v in range(h):
+        for u in range(w):
+            n = 0
+            for y in range(v * step, min(H, v * step + step)):
+                for x in range(u * step, min(W, u * step + step)):
+                    if points[y, x, 2] > 0:
+                        block[n], where[n] = r[y, x], y * W + x
+                        n += 1
+            if n == 0:
+                continue
+            k = np.argsort(block[:n], kind="mergesort")[(n - 1) // 2]
+            y0, x0 = where[k] // W, where[k] % W
+            p = points[y0, x0]
+            m, m_filled, total, sa, sb, sw, ss = 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for k in range(n):
+                y, x = where[k] // W, where[k] % W
+                q = points[y, x]
+                if same_surface(
+                    p[0], p[1], p[2], r[y0, x0], sigma[y0, x0], q[0], q[1], q[2], r[y, x], sigma[y, x], tangent
+                ):
+                    m += 1
+                    m_filled += filled[y, x]
+                    noise = sigma[y, x] / (r[y0, x0] * p[2])
+                    weight = 1.0 if not noise > 0 else 1 / (noise * noise) if noise < np.inf else INFINITE_SIGMA_WEIGHT
+                    total += weight
+                    sa += weight * q[0] / q[2]
+                    sb += weight * q[1] / q[2]
+                    sw += weight / q[2]
+                    ss += sigma[y, x]
+            z = total / sw
+            out[v, u, 0], out[v, u, 1], out[v, u, 2] = sa / total * z, sb / total * z, z
+            out_sigma[v, u], out_filled[v, u] = ss / m, 2 * m_filled > m
+    return out, out_sigma, out_filled
+
+
+class PointList(NamedTuple):
+    """Points with what `same_surface` needs of them.
+
+    Attributes
+    ----------
+    X : (N, 3) float64
+    r : (N,) float64
+        Distance from the camera.
+    sigma : (N,) float64
+        Standard deviation along the ray.
+    """
+
+    X: np.ndarray
+    r: np.ndarray
+    sigma: np.ndarray
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def same_surface_at(P, p, q, tangent):
+    """True if points p and q of the PointList P lie on one surface."""
+    X, r, s = P.X, P.r, P.sigma
+    return same_surface(X[p, 0], X[p, 1], X[p, 2], r[p], s[p], X[q, 0], X[q, 1], X[q, 2], r[q], s[q], tangent)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def squared_distance(X, p, q):
+    """|X[p] - X[q]|^2, for X (N, 3)."""
+    x, y, z = X[p, 0] - X[q, 0], X[p, 1] - X[q, 1], X[p, 2] - X[q, 2]
+    return x * x + y * y + z * z
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def triangulate_square(P, corners, tangent, out, n):
+    """Write the triangles of one square that lie on one surface to out (M, 3) from row n on; return the next free row.
+
+    corners: indices into the PointList P, top left, top right, bottom right, bottom left. The diagonal is the one that
+    allows more triangles, and of two equal ones the shorter.
+    """
+    a, b, c, d = corners
+    ab, bc = same_surface_at(P, a, b, tangent), same_surface_at(P, b, c, tangent)
+    cd, da = same_surface_at(P, c, d, tangent), same_surface_at(P, d, a, tangent)
+    ac, bd = same_surface_at(P, a, c, tangent), same_surface_at(P, b, d, tangent)
+    falling = int(ac and ab and bc) + int(ac and cd and da)
+    rising = int(bd and ab and da) + int(bd and bc and cd)
+    if falling == rising and falling > 0:
+        falling += int(squared_distance(P.X, a, c) <= squared_distance(P.X, b, d))
+    if falling > rising:
+        first, second = ab and bc, cd and da
+        triangle1, triangle2 = (a, c, b), (a, d, c)
+    elif rising > 0:
+        first, second = ab and da, bc and cd
+        triangle1, triangle2 = (a, d, b), (b, d, c)
+    else:
+        return n
+    if first:
+        out[n, 0], out[n, 1], out[n, 2] = triangle1
+        n += 1
+    if second:
+        out[n, 0], out[n, 1], out[n, 2] = triangle2
+        n += 1
+    return n

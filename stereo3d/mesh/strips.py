@@ -1,0 +1,102 @@
+"""Triangulate the cells of a grid that no regular triangle covers."""
+
+import numpy as np
+from numba import njit
+
+from .kernels import same_surface_at, squared_distance, triangulate_square
+from .rtin import BROKEN
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def triangulate_broken_cells(view1, view2, cell, after, tangent, out):
+    """Write the triangles of BROKEN cells to out (M, 3) int32; return how many.
+
+    A cell is triangulated by `triangulate_square`. Where further points lie between two pixels of a row, it is the
+    strip between the upper and the lower chain of points.
+
+    Parameters
+    ----------
+    view1 : PointList
+        The W H pixels and then the further points, with distances from camera 1.
+    view2 : PointList
+        The same from camera 2, which decides whether a strip is one surface: for camera 1 it is too steep.
+    cell : (H-1, W-1) uint8
+        Of `classify_cells`.
+    after : (N,) int64, ascending
+        The pixel that each further point follows.
+    tangent : float
+        tan(max_angle).
+    """
+    h, w = cell.shape
+    W = w + 1
+    chain = np.empty((2, len(after) + 2), np.int64)
+    length = np.zeros(2, np.int64)
+    n = np.int64(0)  # a literal 0 is a type of its own: numba would compile every function it is passed to twice
+    for y in range(h):
+        for x in range(w):
+            if cell[y, x] != BROKEN:
+                continue
+            a = y * W + x
+            if has_points(after, a) or has_points(after, a + W):
+                for k in range(2):
+                    length[k] = write_chain(view2, W * (h + 1), a + k * W, after, tangent, chain[k])
+                if length[0] > 2 or length[1] > 2:
+                    n = triangulate_strip(view2, chain, length, tangent, out, n)
+                    continue
+            n = triangulate_square(view1, (a, a + 1, a + W + 1, a + W), tangent, out, n)
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def has_points(after, at):
+    """True if pixel `at` is in the sorted list `after`."""
+    i = np.searchsorted(after, at)
+    return i < len(after) and after[i] == at
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def write_chain(view2, pixels, start, after, tangent, chain):
+    """Write pixel `start`, the points that follow it and its right neighbour to chain; return how many there are.
+
+    If they are not all on one surface, only both pixels count. Further points are numbered from `pixels` on.
+    """
+    low, high = np.searchsorted(after, start), np.searchsorted(after, start + 1)
+    chain[0] = start
+    length = 1
+    for i in range(low, high):
+        chain[length] = pixels + i
+        length += 1
+    chain[length] = start + 1
+    length += 1
+    joined = True
+    for i in range(length - 1):
+        joined = joined and same_surface_at(view2, chain[i], chain[i + 1], tangent)
+    if length > 2 and not joined:
+        chain[1] = start + 1
+        length = 2
+    return length
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def triangulate_strip(P, chain, length, tangent, out, n):
+    """Write the triangles between two chains of points to out from row n on; return the next free row.
+
+    The strip advances by the shorter of the two next diagonals. Triangles not on one surface are left out.
+    """
+    i = j = 0
+    while i < length[0] - 1 or j < length[1] - 1:
+        p, q = chain[0, i], chain[1, j]
+        advance_upper = j == length[1] - 1
+        if not advance_upper and i < length[0] - 1:
+            upper, lower = squared_distance(P.X, chain[0, i + 1], q), squared_distance(P.X, chain[1, j + 1], p)
+            advance_upper = upper <= lower
+        t = chain[0, i + 1] if advance_upper else chain[1, j + 1]
+        sides = same_surface_at(P, p, q, tangent) and same_surface_at(P, p, t, tangent)
+        if sides and same_surface_at(P, q, t, tangent):
+            out[n, 0], out[n, 1], out[n, 2] = p, q, t
+            n += 1
+        if advance_upper:
+            i += 1
+        else:
+            j += 1
+    return n

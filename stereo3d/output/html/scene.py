@@ -1,0 +1,149 @@
+"""Meshes made ready for the page: parts of one texture each, light enough, with their levels of confidence."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...geometry.camera import project
+from ...io.read_mesh import read_textured_mesh
+from ...mesh.decimation import collapse
+from ...pipeline.result import Result
+from ...records import Camera, Mesh
+from ...rectification.maps import rectified_positions
+
+FACES = 150_000  # of a page's mesh: some 2 MB of the page, and drawn at once by a phone
+FILE_FACES = 1_000_000  # of a file that is viewed: as it is, up to some 20 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A piece of the scene with one texture. mesh: uv and texture as in `Mesh`.  colour: (V,3) u8 | None, of vertices.
+    confidence: (V,) in [0,1], NaN unknown | None.  precision: (V,) sigma over distance | None."""
+
+    mesh: Mesh
+    colour: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    precision: np.ndarray | None = None
+
+
+def parts_of_result(result: Result, faces: int = FACES) -> list[Part]:
+    """Return the mesh of a run, simplified to at most `faces` faces, as one part for each photo that it shows."""
+    mesh, view = simplified(result.mesh, faces, perspective=True), result.view
+    if mesh is not result.mesh and mesh.uv is not None:  # the vertices have moved, and so have their pixels
+        uv = _photo_uv(mesh.vertices, view.rig.cam1)
+        overlays = tuple(
+            replace(part, uv=_photo_uv(mesh.vertices, view.rig.cam2, view.R, view.t)) for part in mesh.overlays
+        )
+        mesh = replace(mesh, uv=uv, overlays=overlays)
+    precision = None
+    if mesh.sigma is not None:
+        precision = mesh.sigma / np.linalg.norm(mesh.vertices, axis=1)
+    return _by_texture(Part(mesh, confidence=_confidence(result, mesh.vertices), precision=precision))
+
+
+def _photo_uv(X: np.ndarray, camera: Camera, R: np.ndarray | None = None, t: np.ndarray | None = None) -> np.ndarray:
+    uv = (project(X, camera.K, R, t, camera.dist) + 0.5) / camera.size
+    return np.clip(np.column_stack([uv[:, 0], 1 - uv[:, 1]]), 0, 1)
+
+
+def _by_texture(part: Part) -> list[Part]:
+    """Split a mesh into one part for each photo, each with the vertices it uses."""
+    mesh = part.mesh
+    if not mesh.overlays:
+        return [part]
+    parts = []
+    for shown in mesh.textured_parts():
+        used, faces = np.unique(mesh.faces[shown.faces], return_inverse=True)
+        if len(used):
+            kept = {
+                name: None if getattr(part, name) is None else getattr(part, name)[used]
+                for name in ("colour", "confidence", "precision")
+            }
+            sigma = None if mesh.sigma is None else mesh.sigma[used]
+            faces = faces.reshape(-1, 3).astype(np.int32)
+            parts.append(Part(Mesh(mesh.vertices[used], faces, shown.uv[used], shown.texture, sigma), **kept))
+    return parts
+
+
+def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
+    """(V,) the matcher's confidence at the rectified pixel that shows each vertex; NaN where it shows none."""
+    view, pair = result.view, result.pair
+    cam1, cam2 = view.rig.cam1, view.rig.cam2
+    x1 = project(vertices, cam1.K, dist=cam1.dist)
+    x2 = project(vertices, cam2.K, view.R, view.t, cam2.dist)
+    u, _ = rectified_positions(pair, x1, x2)
+    found = np.full(len(vertices), np.nan)
+    height, width = result.confidence.shape
+    with np.errstate(invalid="ignore"):
+        inside = ((u >= 0) & (u <= [width - 1, height - 1])).all(1)
+    i, j = np.rint(u[inside]).astype(int).T
+    found[inside] = np.where(np.isfinite(result.disparity[j, i]), result.confidence[j, i], np.nan)
+    return found
+
+
+def simplified(mesh: Mesh, faces: int, *, perspective: bool = False) -> Mesh:
+    """Return the mesh with at most `faces` faces, by `decimate.collapse`; uv and sigma are those of a nearby vertex.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    faces : int
+    perspective : bool
+        Measure how far the surface moves in (x/z, y/z, ln z), as camera 1 sees it, instead of in space.
+    """
+    return _simplified(mesh, faces, perspective)[0]
+
+
+def _simplified(mesh: Mesh, faces: int, perspective: bool) -> tuple[Mesh, np.ndarray | slice]:
+    """The mesh of `simplified`, and the index of the given vertex that each of its vertices takes its values from."""
+    if len(mesh.faces) <= faces:
+        return mesh, slice(None)
+    X = mesh.vertices
+    if perspective:
+        X = np.column_stack([X[:, :2] / X[:, 2:], np.log(X[:, 2])])
+    middle = X.mean(0)
+    scale = np.abs(X - middle).max()
+    X, F = (X - middle) / scale, mesh.faces.astype(np.int64)
+    alive, source, _ = collapse(X, F, 0.0, faces)
+    used, corners = np.unique(F[alive], return_inverse=True)
+    X, source = X[used] * scale + middle, source[used]
+    if perspective:
+        z = np.exp(X[:, 2:])
+        X = np.hstack([X[:, :2] * z, z])
+    light = replace(
+        mesh,
+        vertices=X,
+        faces=corners.reshape(-1, 3).astype(np.int32),
+        uv=None if mesh.uv is None else mesh.uv[source],
+        sigma=None if mesh.sigma is None else mesh.sigma[source],
+        overlays=tuple(replace(part, faces=part.faces[alive], uv=part.uv[source]) for part in mesh.overlays),
+    )
+    return light, source
+
+
+def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part], str, int]:
+    """Return the parts of a mesh file in the axes of camera 1, its unit ("" unknown), and how many faces it has.
+
+    Parameters
+    ----------
+    path : path
+        As for `io.read_mesh`.
+    faces : int
+        Largest number of faces; more are simplified.
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "file_unreadable", "unknown_format" or "empty_mesh".
+    """
+    parts, unit = read_textured_mesh(path)
+    total = sum(len(part.mesh.faces) for part in parts)
+    shown = [_lighter(Part(part.mesh, part.colour), max(1, faces * len(part.mesh.faces) // total)) for part in parts]
+    return shown, unit, total
+
+
+def _lighter(part: Part, faces: int) -> Part:
+    """Simplify a part of a file; each vertex keeps the colour of a given one nearby."""
+    mesh, source = _simplified(part.mesh, faces, perspective=False)
+    return replace(part, mesh=mesh, colour=None if part.colour is None else part.colour[source])

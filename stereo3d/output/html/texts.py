@@ -1,0 +1,158 @@
+"""The texts that fill the templates of the page."""
+
+import numpy as np
+
+from ...pipeline.result import Result
+from . import figures
+from .page import Page, filled, text
+from .scene import Part
+
+VERDICTS = {
+    "good": ("Good", "No measurement speaks against this shape."),
+    "fair": ("Fair", "The shape holds as a whole; read the warnings before you measure on it."),
+    "poor": ("Poor", "The shape itself may be wrong, however convincing it looks."),
+    "none": ("None", "This was forced past an error: take it as an illustration of what went wrong."),
+}
+MODES = {
+    "texture": "Texture",
+    "shaded": "Shape",
+    "confidence": "Confidence",
+    "precision": "Precision",
+    "wireframe": "Wireframe",
+}
+MARKS = {"error": "\u2715", "warning": "!", "info": "\u2139"}
+
+
+def numbers(rows) -> str:
+    """(name, value) in words as a list; long values get a line of their own."""
+    cells = [
+        f"<div{' class=long' if len(value) > 36 else ''}><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"
+        for name, value in rows
+    ]
+    return f'<dl class="numbers">{"".join(cells)}</dl>'
+
+
+def modes_of(parts: list[Part]) -> list[str]:
+    """Return the modes in which the viewer can show these parts."""
+    there = {"shaded", "wireframe"}
+    if any(p.colour is not None or p.mesh.texture is not None for p in parts):
+        there.add("texture")
+    there |= {name for name in ("confidence", "precision") if any(getattr(p, name) is not None for p in parts)}
+    return [name for name in MODES if name in there]
+
+
+def model(parts: list[Part], cameras: list[dict], caption: str = "") -> str:
+    """Return the viewer's frame, with a button for each mode and camera."""
+    modes = modes_of(parts)
+    buttons = [
+        f'<button data-choose="{name}" aria-pressed="{str(name == modes[0]).lower()}">{MODES[name]}</button>'
+        for name in modes
+    ]
+    looks = [
+        f'<button data-look="{k}" title="from where the {camera["name"]} was taken">{side} photo</button>'
+        for k, (camera, side) in enumerate(zip(cameras, ("Left", "Right"), strict=False))
+    ]
+    show = '<button class="cameras" aria-pressed="false">Cameras</button>' if cameras else ""
+    return filled("model.html", modes="".join(buttons), looks="".join(looks), cameras=show, caption=caption)
+
+
+def verdict(result: Result) -> dict[str, str]:
+    """Return the head of the page: the verdict, its figures and what would improve it."""
+    badge, meaning = VERDICTS[result.verdict]
+    unit = figures.unit_words(result.unit)
+    if result.view.rig.unit:
+        scale = f"Lengths are in {text(unit)}."
+    else:
+        scale = (
+            "Lengths are in baselines, the distance between the two camera positions; measure it and give it by "
+            "<code>--baseline</code> and <code>--unit</code>, and the model is metric."
+        )
+    known = np.isfinite(result.points[..., 2])
+    distance = float(np.median(np.linalg.norm(result.points[known], axis=1)))
+    seconds, peak = sum(s["seconds"] for s in result.stages), max(s["peak_mb"] for s in result.stages)
+    tiles = [
+        (figures.percent(result.coverage), "of the first photo became surface"),
+        (
+            f"\u00b1 {figures.percent(result.relative_sigma)}",
+            f"of the distance: {figures.amount(result.relative_sigma * distance)} "
+            f"{unit} at the middle distance of {figures.amount(distance)}",
+        ),
+        (figures.count(int(result.view.inliers.sum())), f"of {figures.count(len(result.matches))} matches agree"),
+        (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at most"),
+    ]
+    sentence = result.summary.partition(". ")[0].rstrip(".") + "."
+    advice = dict.fromkeys(f.advice for f in result.findings if f.advice and f.severity != "info")
+    better = "".join(f"<li>{text(a)}</li>" for a in advice)
+    return {
+        "verdict": result.verdict,
+        "badge": badge,
+        "meaning": meaning,
+        "scale": scale,
+        "sentence": text(sentence),
+        "length": "long" if len(sentence) > 60 else "",
+        "tiles": "".join(f"<li><b>{text(value)}</b><span>{text(words)}</span></li>" for value, words in tiles),
+        "better": f'<div class="better"><h2>What would make it better</h2><ul>{better}</ul></div>' if advice else "",
+    }
+
+
+def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
+    """Return the texts and numbers beside the figures. kinds: of `figures.reasons`."""
+    pair, rig, count = result.pair, result.view.rig, len(result.matches)
+    lens = "The lenses bend the lines, as drawn. " if np.any(rig.cam1.dist) or np.any(rig.cam2.dist) else ""
+    if pair.drift:
+        lens += (
+            f"Real matches lie up to {pair.drift.get('largest_px', 0.0):.1f} px beside these lines, by a lens or a "
+            "shutter that the camera data do not include; the next step corrects it."
+        )
+    swatches = [
+        f'<li><i style="background:{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(words)} '
+        f"<b>{figures.percent(float((kinds == k).mean()))}</b></li>"
+        for k, (words, colour) in enumerate(figures.REASONS)
+    ]
+    return {
+        "drawn": f"{figures.count(figures.MATCHES)} of them are drawn." if count > figures.MATCHES else "",
+        "match_numbers": numbers(figures.match_numbers(result)),
+        "camera_numbers": numbers(figures.camera_numbers(result)),
+        "pair_numbers": numbers(figures.pair_numbers(result)),
+        "disparity_numbers": numbers(figures.disparity_numbers(result)),
+        "confidence_numbers": numbers(figures.confidence_numbers(result)),
+        "lens": lens,
+        "swatches": "".join(swatches),
+        "upright": "turned" if pair.left.shape[0] > 1.6 * pair.left.shape[1] else "",
+        "lowest": str(result.d_range[0]),
+        "highest": str(result.d_range[1]),
+        "middle": f"{np.nanmedian(result.disparity):.1f}",
+    }
+
+
+def appendix(result: Result, page: Page, step: int, files, command: str, versions: dict) -> dict[str, str]:
+    """Return findings, timings, options, versions. step: of the maps in the page, px."""
+    findings = [
+        f'<li class="{f.severity}"><i aria-label="{f.severity}">{MARKS[f.severity]}</i><div>'
+        f"<b>{text(f.code.replace('_', ' '))}</b> {text(f.message[:1].upper() + f.message[1:])} "
+        f"<em>{text(f.advice)}</em></div></li>"
+        for f in sorted(result.findings, key=lambda f: list(MARKS).index(f.severity))
+    ]
+    longest = max(s["seconds"] for s in result.stages) or 1
+    timings = [
+        f'<tr><th>{text(s["name"])}</th><td class="time"><i style="width:{100 * s["seconds"] / longest:.1f}%"></i></td>'
+        f"<td>{s['seconds']:.2f} s</td><td>{s['peak_mb'] / 1000:.2f} GB</td></tr>"
+        for s in result.stages
+    ]
+    settings = [(k.replace("_", " "), v) for k, v in vars(result.config).items() if k != "options" and v is not None]
+    names = "".join(f"<li>{text(f.name)}</li>" for f in files)
+    maps = "" if step == 1 else f", the maps keep one pixel in {step * step}"
+    return {
+        "findings": f'<ul class="findings">{"".join(findings)}</ul>' if findings else "<p>There are no findings.</p>",
+        "timings": "".join(timings),
+        "files": f'<section><h2>Files of this run</h2><ul class="files">{names}</ul></section>' if names else "",
+        "weights": numbers(page.weights()),
+        "smaller": f"The pictures are made smaller and compressed{maps}; the files hold all of it.",
+        "options": numbers((name, _setting(value)) for name, value in [*settings, *result.config.options.items()]),
+        "versions": numbers(versions.items()),
+        "command": text(command),
+    }
+
+
+def _setting(value) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,127 @@
+"""The rig of a run: from the caller, a calibration file, the options or EXIF."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..cameras.fit import fit_rig
+from ..cameras.focal import camera_for
+from ..cameras.formats.check import UNSTATED_UNIT
+from ..cameras.read import read_rig
+from ..diagnosis.run_findings import format_size
+from ..errors import StereoError
+from ..geometry.camera import scale_K
+from ..geometry.rotations import rotation_angle_deg
+from ..records import Camera, Photo, Rig
+from .config import Config
+
+MAX_MISALIGNMENT_DEG = 1.0  # degrees; calibrated rectified pairs deviate by hundredths (KITTI: 0.3 in the baseline)
+NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
+
+
+def refuse_same_pixels(left: Photo, right: Photo) -> None:
+    """Raise StereoError("same_photo") where both photos hold the same pixels."""
+    if left.pixels.shape == right.pixels.shape and np.array_equal(left.pixels, right.pixels):
+        raise StereoError(
+            "same_photo",
+            "both photos hold the very same pixels.",
+            "Take the second photo from a place beside the first.",
+        )
+
+
+def cameras_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
+    """Return the cameras of two photos: a given rig, else the calibration file, the focal length set, EXIF, a prior.
+
+    Raises
+    ------
+    StereoError
+        Where the cameras do not fit the photos, or contradict other settings.
+    """
+    rig = _known_cameras(left, right, rig, config)
+    if config.rectified:
+        rig = _rectified_cameras(rig, left.size, right.size)
+    return _scaled_cameras(rig, config)
+
+
+def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
+    """The cameras from the first of these sources: the argument, the calibration file, the settings and EXIF."""
+    sizes = left.size, right.size
+    orientations = left.exif.get("orientation", 1), right.exif.get("orientation", 1)
+    if rig is not None:
+        return fit_rig(rig, *sizes, orientations=orientations)
+    if config.calib is None:
+        given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
+        return Rig(camera_for(left, **given), camera_for(right, **given))
+    names = left.path.name if left.path else "", right.path.name if right.path else ""
+    rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
+    if config.unit is not None and config.baseline is None and config.known_distance is None:
+        rig = _in_unit(rig, config.unit)
+    return rig
+
+
+def _rectified_cameras(rig: Rig, size1: tuple[int, int], size2: tuple[int, int]) -> Rig:
+    """The rig of a rectified pair: its pose checked where it is known, else parallel cameras of one focal length."""
+    if rig.R is not None and rig.t is not None:
+        turn = rotation_angle_deg(rig.R)
+        slope = math.degrees(math.asin(min(1, np.linalg.norm(rig.t[1:]) / np.linalg.norm(rig.t))))
+        if max(turn, slope) > MAX_MISALIGNMENT_DEG:
+            raise StereoError(
+                "calibration_mismatch",
+                f"the calibration is of a pair that is not rectified: its cameras are turned "
+                f"by {turn:.2g} degrees against each other, and their baseline lies {slope:.2g} degrees off the rows.",
+                "Leave --rectified out, or give the calibration of the rectified pair.",
+                turn=turn,
+                slope=slope,
+            )
+        return rig
+    if size1 != size2:
+        raise StereoError(
+            "size_mismatch",
+            f"a rectified pair has one size, these are {format_size(size1)} and {format_size(size2)} px.",
+            NOT_RECTIFIED,
+        )
+    return replace(rig, cam2=replace(rig.cam2, K=rig.cam1.K), R=np.eye(3), t=np.array([-1.0, 0, 0]))
+
+
+def _scaled_cameras(rig: Rig, config: Config) -> Rig:
+    """The rig with the unit, and where its pose is known the length, of config.baseline."""
+    option = "--known-distance" if config.known_distance is not None else f"--baseline {config.baseline or 0:g}"
+    if config.known_distance is None and config.baseline is None:
+        return rig
+    if rig.unit is not None and rig.t is not None:
+        raise StereoError(
+            "bad_option",
+            f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} {rig.unit}, beside {option}.",
+            "Give one of them.",
+        )
+    if config.baseline is None:
+        return rig
+    rig = replace(rig, unit=config.unit or "units")
+    return rig if rig.t is None else replace(rig, t=rig.t * config.baseline / np.linalg.norm(rig.t))
+
+
+def _in_unit(rig: Rig, unit: str) -> Rig:
+    """The rig with the unit of its baseline named, where its file does not name it."""
+    if not rig.posed:
+        raise StereoError(
+            "bad_option",
+            f"unit {unit!r} needs a baseline; the calibration has none.",
+            "Give --baseline, the distance between the two camera positions.",
+        )
+    if rig.unit not in (None, UNSTATED_UNIT, unit):
+        raise StereoError("bad_option", f"the calibration is in {rig.unit}, not in {unit}.", "Leave --unit out.")
+    return replace(rig, unit=unit)
+
+
+def exchange_cameras(rig: Rig) -> Rig:
+    """Return the posed rig with its two cameras exchanged: X1 = R^T X2 - R^T t. The photos keep their sizes."""
+
+    def of_size(camera: Camera, size: tuple[int, int]) -> Camera:
+        sx, sy = size[0] / camera.size[0], size[1] / camera.size[1]
+        return replace(camera, K=scale_K(camera.K, sx, sy), size=size) if (sx, sy) != (1, 1) else camera
+
+    if rig.R is None or rig.t is None:
+        raise ValueError("exchange_cameras needs a rig whose pose is known")
+    cam1, cam2 = of_size(rig.cam2, rig.cam1.size), of_size(rig.cam1, rig.cam2.size)
+    return replace(rig, cam1=cam1, cam2=cam2, R=rig.R.T, t=-rig.R.T @ rig.t)

@@ -1,0 +1,133 @@
+"""Rectification at a size that memory allows, search range, dense matching."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from .. import resources
+from ..disparity.fusion import fuse
+from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
+from ..disparity.search_range import widen_range
+from ..disparity.steep import add_steep_planes, find_steep_planes
+from ..features.matching import match_features
+from ..records import DisparityMap, Finding, Photo, RectifiedPair, RightViewPixels, TwoView
+from ..rectification.maps import disparity_range
+from ..rectification.rectify import rectify
+from .cameras import cameras_of, refuse_same_pixels
+from .config import Config
+from .pose import estimate_pose
+
+log = logging.getLogger(__name__)
+MIN_MATCHING_SIZE = 320  # px, the smallest longer side to which short memory reduces the photos
+
+
+def match_pair(
+    pair: RectifiedPair, d_range: tuple[float, float], config: Config, *, dense: bool = False
+) -> tuple[DisparityMap, RightViewPixels]:
+    """Match a rectified pair: both pictures' maps by config.matcher, steep planes matched again, both maps fused.
+
+    Parameters
+    ----------
+    pair : RectifiedPair
+        Rectified pictures.
+    d_range : (float, float)
+        px.
+    config : Config
+        matcher, max_memory, and the options of the stages "matcher" and "range".
+    dense : bool
+        Fill the unknown pixels inside the photo: from the matcher's own dense map, or where the fusion rejected that,
+        from the farther side of the gap.
+
+    Returns
+    -------
+    fused : DisparityMap
+        Of the left picture; confidence 0 where filled.
+    between : RightViewPixels
+        Disparities between two of its pixels.
+    """
+    options = {"method": config.matcher, "max_memory": config.memory_limit, **config.of("matcher")}
+    dense_maps = maps = compute_disparities(pair, d_range, dense=dense, **options)
+    if dense:
+        left, right = (_without_filled(found) for found in dense_maps)
+        maps = left, right
+    known = np.isfinite(maps[0].disparity)
+    planes = find_steep_planes(pair, known, d_range, **config.arguments("range", find_steep_planes))
+    for plane in planes:
+        log.info(
+            "rows %d to %d matched again: disparity changes by %.2g px a row", plane.first, plane.last, plane.slope
+        )
+    fused, between = fuse(*add_steep_planes(maps, pair, planes, **options), swapped=pair.swapped)
+    if dense:
+        filled = np.where(np.isfinite(maps[0].disparity), np.float32(np.nan), dense_maps[0].disparity)
+        disparity = np.where(np.isfinite(fused.disparity), fused.disparity, filled)
+        fused = replace(fused, disparity=fill_unknown(disparity, pair))
+    return fused, between
+
+
+def _without_filled(found: DisparityMap) -> DisparityMap:
+    """A dense map without its filled pixels, which have no sigma."""
+    known = np.isfinite(found.sigma)
+    return replace(found, disparity=np.where(known, found.disparity, np.float32(np.nan)))
+
+
+def rectified_pair(
+    left: Photo, right: Photo, d_range: tuple[float, float] | None = None, config: Config | None = None
+) -> tuple[RectifiedPair, tuple[float, float]]:
+    """Return two photos that are rectified already as a pair, at their own size, with its disparity range.
+
+    Parameters
+    ----------
+    d_range : (lo, hi), optional
+        px; by default it is estimated from matches.
+    """
+    config = replace(config or Config(), rectified=True)
+    refuse_same_pixels(left, right)
+    rig = cameras_of(left, right, None, config)
+    if d_range is not None:  # nearer things have the larger |d|: its sign shows on which side the first photo stands
+        t = np.array([-1.0 if sum(d_range) >= 0 else 1.0, 0, 0])
+        view = TwoView(np.zeros((3, 3)), np.eye(3), t, np.zeros(0, bool), replace(rig, t=t))
+        return rectify(left, right, view, max_size=max(left.size)), d_range
+    matches = match_features(left, right, method=config.detector, **config.of("detector"))
+    view = estimate_pose(matches, rig, config).view
+    pair = rectify(left, right, view, max_size=max(left.size))
+    return pair, search_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], config)
+
+
+def rectify_within_memory(
+    left: Photo, right: Photo, view: TwoView, inlier_x: tuple[np.ndarray, np.ndarray], config: Config
+) -> tuple[RectifiedPair, tuple[float, float], list[Finding]]:
+    """Return the rectified pair at a size whose matching fits into memory, its disparity range, and findings.
+
+    Parameters
+    ----------
+    inlier_x : ((N, 2), (N, 2)) float64
+        Inlier matches, px of the photos.
+    """
+    allowed = resources.available_memory() if config.memory_limit is None else config.memory_limit
+    size, first = config.max_size, None
+    while True:
+        pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))
+        d_range = search_range(pair, *inlier_x, config)
+        needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
+        first = first or needed
+        if needed <= allowed or size <= MIN_MATCHING_SIZE:
+            break
+        share = (allowed / needed) ** (1 / 2.5)  # memory grows with the square to the cube of the size
+        size = max(MIN_MATCHING_SIZE, int(min(size, max(left.size)) * min(0.9, share)))
+    if size == config.max_size:
+        return pair, d_range, []
+    words = (
+        f"the photos are matched at {size} px instead of {min(config.max_size, max(left.size))}: "
+        f"{first / 2**30:.2g} GiB would be needed, {allowed / 2**30:.2g} GiB are "
+        f"{'free' if config.max_memory is None else 'allowed'}."
+    )
+    numbers = {"size": size, "needed": first, "allowed": int(allowed)}
+    advice = "Give it more memory, or choose a matcher that needs less."
+    return pair, d_range, [Finding("reduced", "warning", words, numbers, advice)]
+
+
+def search_range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[float, float]:
+    """Return the disparities to search, px: the range of the inliers x1, x2 (N, 2), widened by a coarse match."""
+    inlier_range = disparity_range(pair, x1, x2, **config.arguments("range", disparity_range))
+    return widen_range(pair, inlier_range, **config.arguments("range", widen_range))

@@ -1,0 +1,184 @@
+"""Matches and pose, with fallbacks and guided matching."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ..errors import StereoError
+from ..features.detectors import DETECTORS, detect_features
+from ..features.matching import match_features
+from ..records import Features, Matches, Photo, Rig, TwoView
+from ..two_view.estimate import estimate_two_view
+from ..two_view.robust import MIN_INLIERS
+from .cameras import NOT_RECTIFIED, exchange_cameras
+from .config import Config
+from .scale import scale_view
+
+log = logging.getLogger(__name__)
+FEW_INLIERS = 80  # below this the slower asift features are tried as well
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """An estimated pose. rig: the cameras before the estimate; exchanged: they were given the other way round."""
+
+    view: TwoView
+    rig: Rig
+    exchanged: bool = False
+
+    @property
+    def inlier_count(self) -> int:
+        """Number of matches that agree with it."""
+        return int(self.view.inliers.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedPose:
+    """A pose with the features of both photos and the matches that it was estimated from."""
+
+    features: tuple[Features, Features]
+    matches: Matches
+    pose: Pose
+
+
+def find_matches(
+    left: Photo, right: Photo, config: Config, *, detector: str | None = None
+) -> tuple[tuple[Features, Features], Matches]:
+    """Return the features of both photos and their matches.
+
+    Parameters
+    ----------
+    detector : str, optional
+        Another detector than that of the Config, with its default options.
+    """
+    finding = matching = {}
+    if detector is None:
+        detector = config.detector
+        finding = config.arguments("detector", DETECTORS[detector])
+        matching = config.arguments("detector", match_features)
+    find = partial(detect_features, method=detector, max_size=config.feature_size, **finding)
+    with ThreadPoolExecutor(2) as pool:
+        features1, features2 = pool.map(find, (left, right))
+    features = features1, features2
+    return features, match_features(left, right, max_size=config.feature_size, found=features, **matching)
+
+
+def pose_with_fallback(
+    left: Photo, right: Photo, features: tuple[Features, Features], matches: Matches, rig: Rig, config: Config
+) -> MatchedPose:
+    """Estimate the pose; where few SIFT matches agree, try asift as well and keep it if twice as many agree then.
+
+    asift finds features in simulated oblique views of the photos.
+    """
+    first = failure = None
+    try:
+        first = estimate_pose(matches, rig, config)
+    except StereoError as error:
+        if error.code != "no_overlap":
+            raise
+        failure = error
+    count = first.inlier_count if first else 0
+    if count < FEW_INLIERS and len(matches) >= MIN_INLIERS and config.detector == "sift" and not rig.posed:
+        log.info("%d of %d matches agree: trying again with simulated oblique views (asift)", count, len(matches))
+        second = _oblique_pose(left, right, rig, config)
+        if second and second.pose.inlier_count > 2 * count:
+            return second
+    if failure is not None:
+        raise failure
+    assert first is not None
+    return MatchedPose(features, matches, first)
+
+
+def _oblique_pose(left: Photo, right: Photo, rig: Rig, config: Config) -> MatchedPose | None:
+    """The pose from asift's features, None where they give none."""
+    try:
+        features, matches = find_matches(left, right, config, detector="asift")
+        return MatchedPose(features, matches, estimate_pose(matches, rig, config))
+    except StereoError:
+        return None
+
+
+def guided_pose(left: Photo, right: Photo, found: MatchedPose, config: Config) -> TwoView:
+    """Refine the pose by matches along the epipolar lines of the first estimate; return the first where that fails.
+
+    A wrong match on its epipolar line fits the pose as well as a right one. So guided matches refine the pose only:
+    inliers and disparity range stay those of the unguided matches.
+    """
+    matches, rig, view = found.matches, found.pose.rig, found.pose.view
+    options = config.arguments("detector", match_features)
+    guided = match_features(left, right, max_size=config.feature_size, found=found.features, view=view, **options)
+    try:
+        again = estimate_pose(guided, rig, config).view
+        judged = estimate_two_view(matches, again.rig, **_pose_options(rig, config))
+    except StereoError:
+        return view
+    more = again.inliers.sum() > view.inliers.sum() and judged.inliers.sum() >= 0.98 * view.inliers.sum()
+    # Guided matches depend on the focal length they were found with: they cannot decide one that the others left open.
+    same = [c.source for c in (again.rig.cam1, again.rig.cam2)] == [c.source for c in (view.rig.cam1, view.rig.cam2)]
+    return replace(again, inliers=judged.inliers) if more and same else view
+
+
+def _pose_options(rig: Rig, config: Config) -> dict[str, Any]:
+    return {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.feature_size), **config.of("pose")}
+
+
+def estimate_pose(matches: Matches, rig: Rig, config: Config) -> Pose:
+    """Estimate the pose; of a calibrated one try both orders of the photos and keep the one more matches agree with.
+
+    Raises
+    ------
+    StereoError
+        Of `estimate_two_view`; "calibration_mismatch" or "no_overlap" where another pose fits far better than a given
+        one.
+    """
+    options = _pose_options(rig, config)
+    orders = [(rig, False), (exchange_cameras(rig), True)] if rig.posed else [(rig, False)]
+    poses: list[Pose] = []
+    failures: list[StereoError] = []
+    for cameras, exchanged in orders:
+        try:
+            poses.append(Pose(estimate_two_view(matches, cameras, seed=config.seed, **options), cameras, exchanged))
+        except StereoError as error:
+            failures.append(error)
+    if not poses and failures[0].code != "calibration_mismatch":
+        raise failures[0]
+    best = max(poses, key=lambda pose: pose.inlier_count, default=None)
+    agree = best.inlier_count if best else failures[0].numbers["inliers"]
+    if rig.posed and agree < 0.5 * len(matches):
+        free = _free_inliers(matches, rig, config.seed, options)
+        if free > 2 * agree:
+            raise _wrong_pose(agree, free, len(matches), config)
+    if best is None:
+        raise failures[0]
+    if config.baseline is not None and not rig.posed:
+        return replace(best, view=scale_view(best.view, config.baseline, rig.unit))
+    return best
+
+
+def _free_inliers(matches: Matches, rig: Rig, seed: int, options: dict[str, Any]) -> int:
+    """How many matches agree with the best pose of these cameras, whatever pose was given."""
+    try:
+        return int(estimate_two_view(matches, replace(rig, R=None, t=None), seed=seed, **options).inliers.sum())
+    except StereoError:
+        return 0
+
+
+def _wrong_pose(agree: int, free: int, count: int, config: Config) -> StereoError:
+    numbers = {"inliers": agree, "free": free, "matches": count}
+    if config.rectified and config.calib is None:
+        return StereoError(
+            "no_overlap",
+            f"{agree} of {count} matches lie in equal rows of both photos, {free} fit "
+            "cameras that stand otherwise: no rectified pair.",
+            NOT_RECTIFIED,
+            **numbers,
+        )
+    return StereoError(
+        "calibration_mismatch",
+        f"{agree} of {count} matches fit the pose that is given, {free} fit another one.",
+        "The calibration is of another rig, or the cameras have moved since: take R and T out of it, and the pose will "
+        "be estimated.",
+        **numbers,
+    )

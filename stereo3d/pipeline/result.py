@@ -1,0 +1,94 @@
+"""Result: the outcome of every stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, RightViewPoints, TwoView
+from .config import Config
+from .surface import add_pose_sigma
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The outcome of every stage of a run, in order, and its measurements.
+
+    Attributes
+    ----------
+    rig : Rig
+        The cameras as given, before the estimate; `view.rig` holds the refined ones.
+    disparity, confidence : (H, W) float32
+        Of the first photo's rectified pixels, fused from the maps of both photos.
+    points : (H, W, 3) float64
+        Their points, frame of camera 1, NaN where unknown.
+    sigma : (H, W) float64
+        Standard deviation of each point along its ray relative to its neighbours: without the uncertainty of the
+        pose, which moves whole regions (`mesh.sigma` includes it).
+    between : RightViewPoints, optional
+        Further points that the second photo saw between two pixels of the first.
+    stages : list of dict
+        [{"name", "seconds", "peak_mb"}].
+    coverage : float
+        Share of the first photo's area that has a 3-D point.
+    relative_sigma : float
+        Median of the standard deviation of a point along its ray over its distance, an estimated pose included.
+    verdict : str
+        "good", "fair" or "poor"; "none" where the run was forced past an error.
+    summary : str
+        The verdict in one sentence, and its figures.
+    """
+
+    config: Config
+    left: Photo
+    right: Photo
+    rig: Rig
+    matches: Matches
+    view: TwoView
+    findings: list[Finding]
+    pair: RectifiedPair
+    d_range: tuple[float, float]
+    disparity: np.ndarray
+    confidence: np.ndarray
+    points: np.ndarray
+    sigma: np.ndarray
+    mesh: Mesh
+    stages: list[dict[str, Any]]
+    coverage: float
+    relative_sigma: float
+    verdict: str
+    summary: str
+    between: RightViewPoints | None = None
+
+    @property
+    def unit(self) -> str:
+        """Unit of points and mesh."""
+        return self.view.rig.unit or "baseline"
+
+    def save(self, path: str | Path, **style: Any) -> list[Path]:
+        """Write the mesh and return the files written.
+
+        The model stands upright where the first photo's EXIF holds the direction of gravity, else as its camera was
+        held.
+
+        Parameters
+        ----------
+        path : path
+            Its suffix chooses the format: .obj, .ply, .glb or .stl.
+        **style
+            Keywords of `write_mesh`.
+        """
+        from ..io.write_mesh import write_mesh
+
+        return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.left.exif.get("gravity"), **style})
+
+    def save_points(self, path: str | Path, **style: Any) -> Path:
+        """Write the point cloud (.ply) with colours and sigma; `style` are keywords of `write_points`."""
+        from ..io.ply import write_points
+
+        known = np.isfinite(self.points[..., 2])
+        style = {"unit": self.unit, "down": self.left.exif.get("gravity"), **style}
+        points = self.points[known]
+        sigma = add_pose_sigma(points, self.sigma[known], self.matches, self.view, self.rig)
+        return write_points(path, points, self.pair.left[known], sigma, **style)

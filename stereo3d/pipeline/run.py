@@ -1,0 +1,275 @@
+"""reconstruct: the whole run, read top to bottom."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..diagnosis.pair import diagnose
+from ..diagnosis.photos import photo_findings
+from ..diagnosis.run_findings import (
+    coverage,
+    coverage_findings,
+    face_findings,
+    format_size,
+    input_findings,
+    row_findings,
+    same_photo_findings,
+)
+from ..diagnosis.verdict import judge
+from ..disparity.matching import matching_bytes, matching_work
+from ..errors import StereoError
+from ..geometry.rotations import rotation_angle_deg
+from ..images.read import read_photo
+from ..records import (
+    DisparityMap,
+    Finding,
+    Matches,
+    Photo,
+    RectifiedPair,
+    Rig,
+    RightViewPixels,
+    RightViewPoints,
+    TwoView,
+)
+from ..triangulation.points import point_map, triangulate_between
+from .cameras import cameras_of, refuse_same_pixels
+from .clock import Clock, MemoryMeter, Progress
+from .config import Config
+from .dense import match_pair, rectify_within_memory
+from .pose import find_matches, guided_pose, pose_with_fallback
+from .result import Result
+from .scale import known_scale, scale_points, scale_view
+from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
+
+log = logging.getLogger(__name__)
+STAGES = ("photos", "features", "pose", "rectify", "disparity", "points", "mesh")
+MAX_PRECISION_SAMPLES = 50_000  # points sampled to estimate the median relative depth sigma
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The first half of a run: everything up to the rectified pair and its disparity range.
+
+    rig: the cameras as given, before the estimate; `view.rig` holds the refined ones.  d_range: (lo, hi) px.
+    """
+
+    left: Photo
+    right: Photo
+    rig: Rig
+    matches: Matches
+    view: TwoView
+    findings: list[Finding]
+    pair: RectifiedPair
+    d_range: tuple[float, float]
+
+
+def reconstruct(
+    left: str | Path | Photo,
+    right: str | Path | Photo,
+    rig: Rig | None = None,
+    config: Config | None = None,
+    *,
+    progress: Progress | None = None,
+    meter: "MemoryMeter | None" = None,
+) -> Result:
+    """Reconstruct a textured mesh from two photos: every stage in order.
+
+    Parameters
+    ----------
+    left, right : path or Photo
+        The first is camera 1, whichever side it was taken from.
+    rig : Rig, optional
+        The cameras, and their pose where it is known; else from config.calib, else from the photos' EXIF and the pair.
+    config : Config, optional
+        Settings; the defaults where it is missing.
+    progress : callable, optional
+        Called when a stage begins: see `Progress`.
+    meter : MemoryMeter, optional
+        Measures the peak memory of each stage; by default `SampledPeak`, which changes nothing in the process.
+
+    Raises
+    ------
+    StereoError
+        Where the input cannot give a mesh: code, numbers, remedy.
+    """
+    config = config or Config()
+    clock = Clock(progress, meter)
+    start = prepare(left, right, rig, config, clock=clock)
+    left, right, rig, matches, pair = start.left, start.right, start.rig, start.matches, start.pair
+
+    with clock("disparity", matching_work(pair, start.d_range, config.matcher), config.matcher):
+        fused, more = match_pair(pair, start.d_range, config)
+
+    with clock("points", int(np.isfinite(fused.disparity).sum())):
+        cloud = _measure_points(fused, more, start, config)
+        points, sigma, view = cloud.points, cloud.sigma, cloud.view
+
+    with clock("mesh", cloud.count, config.mesher):
+        mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config)
+        mesh = texture_and_sigma(mesh, left, right, matches, view, rig)
+    clock.progress("done", 0, "")
+
+    relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
+    findings = [
+        *face_findings(len(mesh.faces), config.faces),
+        *start.findings,
+        *cloud.findings,
+        *fallback,
+        *coverage_findings(cloud.coverage),
+    ]
+    verdict, summary = judge(findings, cloud.coverage, relative_sigma, int(view.inliers.sum()), view.rig.unit)
+    return Result(
+        config=config,
+        left=left,
+        right=right,
+        rig=rig,
+        matches=matches,
+        view=view,
+        findings=findings,
+        pair=pair,
+        d_range=start.d_range,
+        disparity=fused.disparity,
+        confidence=fused.confidence,
+        points=points,
+        sigma=sigma,
+        mesh=mesh,
+        stages=clock.stages,
+        coverage=cloud.coverage,
+        relative_sigma=relative_sigma,
+        verdict=verdict,
+        summary=summary,
+        between=cloud.between,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Cloud:
+    """The outcome of the stage "points"; view: in the unit of the points.  count: of the points of the map."""
+
+    points: np.ndarray
+    sigma: np.ndarray
+    between: RightViewPoints
+    view: TwoView
+    count: int
+    coverage: float
+    findings: list[Finding]
+
+
+def _measure_points(fused: DisparityMap, more: RightViewPixels, start: Prepared, config: Config) -> _Cloud:
+    """Triangulate both maps, and scale the points where the user knows a distance. more: of `fuse`."""
+    pair, view, findings = start.pair, start.view, []
+    points, sigma = point_map(fused, pair, view)
+    between = triangulate_between(more, pair, view)
+    known = np.isfinite(points[..., 2])
+    if not known.any():
+        raise StereoError(
+            "no_disparity",
+            f"none of {known.size} pixels has a disparity that can be trusted.",
+            "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.",
+        )
+    covered = coverage(pair, known, start.left.size)
+    if config.known_distance is not None:
+        unit = config.unit or "units"
+        factor, finding = known_scale(points, sigma, pair, view, config.known_distance, unit)
+        points, sigma, view = points * factor, sigma * factor, scale_view(view, factor, unit)
+        between = scale_points(between, factor)
+        findings.append(finding)
+    log.info(
+        "%s: %.0f %% of the rectified pixels have a disparity, %d became points",
+        config.matcher,
+        100 * np.isfinite(fused.disparity).mean(),
+        known.sum(),
+    )
+    return _Cloud(points, sigma, between, view, int(known.sum()), covered, findings)
+
+
+def _median_relative_sigma(points: np.ndarray, sigma: np.ndarray, matches: Matches, view: TwoView, rig: Rig) -> float:
+    """Median of sigma over distance, the pose's part included, of points sampled evenly over the photo."""
+    known = np.flatnonzero(np.isfinite(points[..., 2]))
+    sample = known[:: 1 + len(known) // MAX_PRECISION_SAMPLES]
+    X = points.reshape(-1, 3)[sample]
+    total = add_pose_sigma(X, sigma.ravel()[sample], matches, view, rig)
+    return float(np.median(total / np.linalg.norm(X, axis=1)))
+
+
+def prepare(
+    left: str | Path | Photo,
+    right: str | Path | Photo,
+    rig: Rig | None = None,
+    config: Config | None = None,
+    *,
+    clock: "Clock | None" = None,
+) -> Prepared:
+    """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
+    config, clock = config or Config(), clock or Clock()
+    with clock("photos"):
+        left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
+        if not config.force:
+            refuse_same_pixels(left, right)
+        rig = cameras_of(left, right, rig, config)
+        for photo, camera, which in ((left, rig.cam1, "first"), (right, rig.cam2, "second")):
+            detail = camera.source_detail or camera.source
+            log.info("%s photo: %s px, focal length %.0f px (%s)", which, format_size(photo.size), camera.focal, detail)
+
+    with clock("features", _pixels(left, right, config.feature_size), config.detector):
+        features, matches = find_matches(left, right, config)
+        findings = same_photo_findings(matches, left, right)
+        _stop_at_errors(findings, config)
+        counts = [len(f.x) for f in features]
+        log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
+
+    with clock("pose", len(matches)):
+        found = pose_with_fallback(left, right, features, matches, rig, config)
+        matches, rig, view = found.matches, found.pose.rig, found.pose.view
+        # Diagnosis uses the unguided matches; the focal length it reports is that of the refined view.
+        refined = view if rig.posed else guided_pose(left, right, found, config)
+        findings += [
+            *diagnose(matches, view, rig, refined=refined),
+            *input_findings(left, right, rig, exchanged=found.pose.exchanged),
+            *photo_findings(
+                left,
+                right,
+                matches[view.inliers],
+                max_size=config.max_size,
+                focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source),
+            ),
+        ]
+        _stop_at_errors(findings, config)
+        view = refined
+        log.info(
+            "pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s",
+            "from the calibration" if rig.posed else "estimated from the matches",
+            view.inliers.sum(),
+            len(matches),
+            rotation_angle_deg(view.R),
+            np.round(view.t / np.linalg.norm(view.t), 3),
+        )
+
+    with clock("rectify", _pixels(left, right, config.max_size)):
+        inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
+        pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config)
+        findings += [*row_findings(pair), *size_findings]
+        needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
+        log.info(
+            "rectified: %s, %s px; disparities %d to %d px will be searched, with %.2g GB",
+            pair.kind,
+            format_size(pair.left.shape[1::-1]),
+            *d_range,
+            needed / 1e9,
+        )
+    return Prepared(left, right, rig, matches, view, findings, pair, d_range)
+
+
+def _stop_at_errors(findings: list[Finding], config: Config) -> None:
+    """Raise the first finding that forbids a mesh; with config.force it stays a finding."""
+    for finding in findings:
+        if finding.severity == "error" and not config.force:
+            advice = f"{finding.advice} --force shows what comes out nevertheless."
+            raise StereoError(finding.code, finding.message, advice, **finding.numbers)
+
+
+def _pixels(left: Photo, right: Photo, size: int) -> int:
+    """Pixels of both photos reduced to this longer side."""
+    return sum(round(w * h * min(1.0, size / max(w, h)) ** 2) for w, h in (left.size, right.size))

@@ -1,0 +1,67 @@
+"""The mesh of a run, its texture and its sigma."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import StereoError
+from ..mesh.build import build_mesh
+from ..mesh.texture import texture_mesh
+from ..records import Finding, Matches, Mesh, Photo, Rig, RightViewPoints, TwoView
+from ..triangulation.points import along_the_ray
+from ..two_view.uncertainty import pose_covariance
+from .config import Config
+
+log = logging.getLogger(__name__)
+
+
+def mesh_with_fallback(
+    points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config
+) -> tuple[Mesh, list[Finding]]:
+    """Return the mesh of config.mesher, or of "grid" with a finding where the mesher's library is missing."""
+    settings = {"sigma": sigma, "between": between, "faces": config.faces, "close": config.close}
+    try:
+        return build_mesh(points, method=config.mesher, **settings, **config.of("mesher")), []
+    except StereoError as error:
+        if error.code != "library_missing":
+            raise
+        log.warning("%s", error)
+        words = f"{error.message} The grid mesh was made instead."
+        finding = Finding("mesher_fallback", "warning", words, {}, error.advice)
+        return build_mesh(points, method="grid", **settings), [finding]
+
+
+def texture_and_sigma(mesh: Mesh, left: Photo, right: Photo, matches: Matches, view: TwoView, rig: Rig) -> Mesh:
+    """Return the mesh with its texture, and with the pose's part added to sigma.
+
+    The pose's part is added last: an error of the pose moves whole regions, so it must not decide what is smooth or
+    torn.
+    """
+    mesh = texture_mesh(mesh, left, view.rig.cam1, second=right, view=view)
+    if mesh.sigma is None:
+        return mesh
+    return replace(mesh, sigma=add_pose_sigma(mesh.vertices, mesh.sigma, matches, view, rig))
+
+
+def add_pose_sigma(X: np.ndarray, sigma: np.ndarray, matches: Matches, view: TwoView, rig: Rig) -> np.ndarray:
+    """sqrt(sigma^2 + sigma_pose^2): the standard deviation along the ray with that of an estimated pose.
+
+    Parameters
+    ----------
+    X : (N, 3) float64
+        Points, frame of camera 1.
+    sigma : (N,) float
+        Their standard deviation along the ray without the pose's part.
+    rig : Rig
+        The cameras before the estimate; where it holds the pose, sigma is returned as it is.
+
+    Returns
+    -------
+    (N,) float
+    """
+    if rig.posed:
+        return sigma
+    inliers = matches[view.inliers]
+    covariance = pose_covariance(inliers.x1, inliers.x2, view)
+    return np.hypot(sigma, along_the_ray(X, view, *covariance)).astype(sigma.dtype)

@@ -1,0 +1,93 @@
+"""Camera and Rig: intrinsics, lens distortion, relative pose."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .checks import Record, check_baseline, check_pose, checked_numbers, listed, wrong
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Camera(Record):
+    """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z).
+
+    Attributes
+    ----------
+    K : (3, 3) float64
+        px, [fx s cx; 0 fy cy; 0 0 1].
+    size : (width, height)
+        px.
+    dist : (k,) float64
+        OpenCV's order, k1 k2 p1 p2 k3 ...; empty: no distortion.
+    source : str
+        Where K comes from: "given", "calibration", "exif", "estimated" or "prior".
+    source_detail : str
+        The same in words.
+    """
+
+    K: np.ndarray
+    size: tuple[int, int]
+    dist: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    source: str = "given"
+    source_detail: str = ""
+
+    def __post_init__(self) -> None:
+        K = checked_numbers(self, "K", (3, 3), "a camera matrix is [fx 0 cx; 0 fy cy; 0 0 1]")
+        if not (K[0, 0] > 0 and K[1, 1] > 0):
+            raise wrong(
+                f"a camera's focal lengths are fx = {K[0, 0]:g}, fy = {K[1, 1]:g} px; both must be positive",
+                "Check K = [fx 0 cx; 0 fy cy; 0 0 1].",
+                fx=K[0, 0],
+                fy=K[1, 1],
+            )
+        if np.abs(K[2] - [0, 0, 1]).max() > 1e-9:
+            raise wrong(
+                f"the last row of a camera's K is {listed(K[2])}, not 0 0 1",
+                "Is it transposed, or of another scale? K = [fx 0 cx; 0 fy cy; 0 0 1].",
+            )
+        dist = checked_numbers(
+            self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4"
+        )
+        if len(dist) > 12:
+            raise wrong(
+                f"a camera has {len(dist)} distortion coefficients; known are 12 at most",
+                "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, without tilt.",
+            )
+
+    @property
+    def focal(self) -> float:
+        """Geometric mean of fx and fy, px."""
+        return float(np.sqrt(self.K[0, 0] * self.K[1, 1]))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rig(Record):
+    """Two cameras and, where known, their relative pose X2 = R X1 + t.
+
+    Attributes
+    ----------
+    cam1, cam2 : Camera
+    R : (3, 3) float64, optional
+    t : (3,) float64, optional
+        In `unit`; 0 is a pure rotation, which gives no depth.
+    unit : str, optional
+        "m", "mm", ...; None: up to scale, |t| = 1.
+    """
+
+    cam1: Camera
+    cam2: Camera
+    R: np.ndarray | None = None
+    t: np.ndarray | None = None
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        check_pose(self)
+
+    @property
+    def posed(self) -> bool:
+        """Whether R and t are known."""
+        return self.R is not None and self.t is not None
+
+    def check_baseline(self) -> None:
+        """Raise StereoError("bad_calibration") where t is known and 0: no point has a depth then."""
+        check_baseline(self.t)

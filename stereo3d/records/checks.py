@@ -1,0 +1,106 @@
+"""Checks that records make of their fields."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import StereoError
+
+# Largest |R R^T - 1| of a matrix that is accepted as a rotation: files round R to four digits, which leaves this much.
+MAX_ROTATION_ERROR = 1e-3
+
+
+class Record:
+    """A short `repr` for records: arrays appear as their shape and dtype, never as numbers."""
+
+    def __repr__(self) -> str:
+        named = (f"{f.name}={_summary(getattr(self, f.name))}" for f in fields(self))  # pyright: ignore[reportArgumentType]
+        return f"{type(self).__name__}({', '.join(named)})"
+
+
+def _summary(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"<{'x'.join(map(str, value.shape))} {value.dtype}>"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_summary, value)) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_summary(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def check_array(record: object, name: str, shape: tuple[int | None, ...], kinds: str) -> None:
+    """Raise ValueError unless the field is an array of that shape (None: any length) and one of numpy's dtype kinds."""
+    value = getattr(record, name)
+    found = np.shape(value)
+    fits = len(found) == len(shape) and all(want in (None, n) for want, n in zip(shape, found, strict=True))
+    if not isinstance(value, np.ndarray) or not fits or value.dtype.kind not in kinds:
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+        types = {"f": "float", "u": "uint8", "iu": "int", "b": "bool"}[kinds]
+        got = f"{found} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"{type(record).__name__}.{name} must be {wanted} {types}, got {got}")
+
+
+def wrong(message: str, advice: str, **numbers: float) -> StereoError:
+    return StereoError("bad_calibration", message + ".", advice, **numbers)
+
+
+def listed(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in np.ravel(values)) + ")"
+
+
+def checked_numbers(record: object, name: str, shape: tuple[int, ...], advice: str) -> np.ndarray:
+    """Return a field as finite float64 of that shape, and store it so; a column (n, 1) becomes a vector."""
+    given = getattr(record, name)
+    what = f"{name} of a {type(record).__name__}"
+    try:
+        value = np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise wrong(f"the {what} is no array of numbers", advice[:1].upper() + advice[1:] + ".") from error
+    if value.size != np.prod(shape) or (len(shape) == 2 and value.shape != shape):
+        raise wrong(f"the {what} has shape {value.shape}, needed is {shape}", advice[:1].upper() + advice[1:] + ".")
+    if not np.isfinite(value).all():
+        raise wrong(f"the {what} is {listed(value)}, not finite numbers", advice[:1].upper() + advice[1:] + ".")
+    if value.shape != shape:
+        value = value.reshape(shape)
+    if value is not given:
+        object.__setattr__(record, name, value)
+    return value
+
+
+class _Posed(Protocol):
+    """A record with a relative pose."""
+
+    @property
+    def R(self) -> np.ndarray | None: ...
+
+    @property
+    def t(self) -> np.ndarray | None: ...
+
+
+def check_pose(record: _Posed) -> None:
+    """Raise StereoError unless R, where known, is a rotation and t finite."""
+    if record.R is not None:
+        R = checked_numbers(
+            record, "R", (3, 3), "X2 = R X1 + t, R a rotation matrix (cv2.Rodrigues makes one of a vector)"
+        )
+        off, sign = float(np.abs(R @ R.T - np.eye(3)).max()), float(np.linalg.det(R))
+        if off > MAX_ROTATION_ERROR or sign < 0:
+            raise wrong(
+                f"R is no rotation: R R^T is off the identity by {off:.2g} (allowed is {MAX_ROTATION_ERROR:g}), its "
+                f"determinant is {sign:.3g}",
+                "X2 = R X1 + t, R of determinant 1: check its numbers, and its axes (x right, y down, z forward).",
+                off=off,
+                determinant=sign,
+            )
+    if record.t is not None:
+        checked_numbers(record, "t", (3,), "X2 = R X1 + t: the position of camera 1 in the frame of camera 2")
+
+
+def check_baseline(t: np.ndarray | None) -> None:
+    if t is not None and not np.any(t):
+        raise wrong(
+            f"both cameras stand in one place: t = {listed(t)}",
+            "A stereo rig needs t other than 0; leave R and t out where they are not known.",
+        )

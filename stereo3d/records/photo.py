@@ -1,0 +1,62 @@
+"""Photo: pixels as read, with the facts that the file states."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+
+from ..errors import StereoError
+from .checks import Record
+
+
+class ExifFacts(TypedDict, total=False):
+    """What the header of a photo states; a key is missing where the file does not state it."""
+
+    make: str
+    model: str
+    date: str
+    format: str  # of the file
+    focal_mm: float
+    focal_35mm: float  # mm, equivalent on 36 x 24 mm film
+    plane_resolution: float  # focal-plane px per mm, of the picture as it left the camera: `size_exif`, else as stored
+    size_exif: tuple[int, int]  # (width, height) px of the picture as it left the camera, as EXIF states them
+    gravity: tuple[float, float, float]  # unit vector, axes of the photo (x right, y down, z forward)
+    orientation: int  # EXIF's 1..8, already applied to the pixels
+    size_stored: tuple[int, int]  # (width, height) px before that rotation
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Photo(Record):
+    """A photo as read, with what its file states about the camera.
+
+    Attributes
+    ----------
+    pixels : (H, W, 3) uint8
+        RGB, upright.
+    exif : ExifFacts
+        What the header states.
+    path : Path, optional
+        The file.
+    """
+
+    pixels: np.ndarray
+    exif: ExifFacts = field(default_factory=ExifFacts)
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        pixels = np.asarray(self.pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            shape = " x ".join(map(str, pixels.shape)) or "none"
+            raise StereoError(
+                "photo_unreadable",
+                f"a photo's pixels are {shape} {pixels.dtype}, height x width x 3 uint8 (RGB) are needed.",
+                "A grey picture: np.repeat(grey[..., None], 3, axis=2). With a fourth channel: "
+                "pixels[..., :3]. Numbers of 0 to 1: np.rint(255 * pixels).astype(np.uint8).",
+                shape=pixels.shape,
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px."""
+        return self.pixels.shape[1], self.pixels.shape[0]

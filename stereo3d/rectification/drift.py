@@ -1,0 +1,78 @@
+"""A slow drift of the rows, measured and corrected."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..geometry.arrays import hom
+from ..geometry.camera import undistort
+from ..geometry.robust import huber_fit
+from ..geometry.two_view import essential_from_pose
+from ..records import Drift, TwoView
+from .canvas import Inliers
+
+MIN_DRIFT_MATCHES = 400  # twenty for each coefficient of the drift
+MIN_DRIFT = 0.03  # px at matching size: the precision of feature matches; a smaller gain is none
+
+
+def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable | None, Drift]:
+    """r = D(y2) . n(y2): the systematic distance of matches from their epipolar lines in photo 2, fitted robustly.
+
+    D: a vector of cubic polynomials (the first radial term of a lens is cubic); n: the unit normal of the epipolar
+    line; r: the signed distance to it. The fit uses Huber's weights. It counts if matches in parts of the picture that
+    were left out of the fit come nearer to their lines by a fifth, and by MIN_DRIFT px at matching size.
+
+    Returns `bend` for `photo_map`, or None, and the medians of |r| before and after and the largest bend, px at
+    matching size.
+    """
+    y1, y2 = (undistort(x, c.K, c.dist) for x, c in zip(inlier_x, (view.rig.cam1, view.rig.cam2), strict=True))
+    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
+    y1, y2 = y1[known], y2[known]
+    if len(y1) < MIN_DRIFT_MATCHES:
+        return None, {}
+    px = scale * view.rig.cam2.focal
+    radius = np.abs(y2).max()
+    line = hom(y1) @ essential_from_pose(view.R, view.t).T
+    n = _epipolar_normals(y2, view.t)
+    # along n, from the line to the match
+    r = px * (line * hom(y2)).sum(1) / np.maximum(np.linalg.norm(line[:, :2], axis=1), 1e-300)
+    r *= np.sign((line[:, :2] * n).sum(1))
+
+    def terms(y: np.ndarray, n: np.ndarray) -> np.ndarray:
+        a, b = y[..., 0] / radius, y[..., 1] / radius
+        cubic = np.stack([a**i * b**j for i in range(4) for j in range(4 - i)], -1)
+        return np.concatenate([cubic * n[..., :1], cubic * n[..., 1:]], -1)
+
+    B = terms(y2, n)
+    residual = _cross_validated(B, r, np.floor(4 * y2 / radius).astype(int))
+    before, after = float(np.median(np.abs(r))), float(np.median(np.abs(residual)))
+    if after > min(0.8 * before, before - MIN_DRIFT):
+        return None, {}
+    c = huber_fit(B, r)
+    largest = float(np.quantile(np.abs(B @ c), 0.995))  # bounds the polynomial beyond the matches
+
+    def bend(y: np.ndarray) -> np.ndarray:
+        n = _epipolar_normals(y, view.t)
+        return np.clip(terms(y, n) @ c, -largest, largest)[..., None] * n / px
+
+    return bend, {"before_px": before, "after_px": after, "largest_px": largest}
+
+
+def _cross_validated(B: np.ndarray, r: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Residuals (N,) of a Huber fit of r by B c, each from a fit without the fold of its cell (N,2).
+
+    The cells of a fold do not touch each other: neighbouring matches share their errors.
+    """
+    fold = (cell[:, 0] + 3 * cell[:, 1]) % 5
+    residual = r.copy()
+    for k in range(5):
+        residual[fold == k] -= B[fold == k] @ huber_fit(B[fold != k], r[fold != k])
+    return residual
+
+
+def _epipolar_normals(y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Unit normals (..., 2) at y (..., 2) of the lines through y and the epipole, normalised coordinates of photo 2."""
+    along = y * t[2] - t[:2]
+    return np.stack([-along[..., 1], along[..., 0]], -1) / np.maximum(
+        np.linalg.norm(along, axis=-1, keepdims=True), 1e-12
+    )

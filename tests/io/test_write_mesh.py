@@ -1,0 +1,561 @@
+"""What is written is read back: by a strict parser of the formats' own words here, by trimesh and by Open3D."""
+
+import json
+import os
+import struct
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stereo3d.errors import StereoError
+from stereo3d.geometry import scale_K
+from stereo3d.io import (
+    WRITERS,
+    colourise,
+    companions,
+    number_lines,
+    read_mesh,
+    style,
+    write_disparity_png,
+    write_mesh,
+    write_picture,
+    write_points,
+)
+from stereo3d.io.style import AXES
+from stereo3d.mesh import build_mesh, texture_mesh
+from stereo3d.output.preview import render
+from stereo3d.records import Mesh, TexturedPart
+from stereo3d.synthetic import renderer
+
+FLIP = np.array([1, -1, -1])
+NAMES = ["out", "my scene", "modèle", "写真", "a#b", "-x", "two.dots", "x" * 120]
+
+
+def sheet(n=12, seed=0):
+    """A wavy sheet before the camera with a smooth texture, coordinates of very different size among them."""
+    rng = np.random.default_rng(seed)
+    u, v = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, n))
+    X = np.stack([4 * u - 2, 3 * v - 1.5, 5 + np.sin(5 * u) * np.cos(3 * v)], -1).reshape(-1, 3)
+    X += rng.normal(size=X.shape) * 1e-3
+    X[5, 0] = 1.23456789e-7
+    i = np.arange(n * n).reshape(n, n)
+    a, b, c, d = i[:-1, :-1].ravel(), i[1:, :-1].ravel(), i[1:, 1:].ravel(), i[:-1, 1:].ravel()
+    faces = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)]).astype(np.int32)
+    x, y = np.meshgrid(np.arange(64), np.arange(48))
+    texture = np.stack([4 * x, 5 * y, 255 - 2 * x - 2 * y], -1).astype(np.uint8)
+    return Mesh(X, faces, np.stack([u.ravel(), 1 - v.ravel()], -1), texture, rng.random(n * n))
+
+
+def two_photos(n=12):
+    """`sheet` with the right half of its faces showing a second photo, and three vertices that were not measured."""
+    mesh = sheet(n)
+    second = mesh.vertices[mesh.faces, 0].mean(1) > 0.3
+    x, y = np.meshgrid(np.arange(40), np.arange(50))
+    other = np.stack([255 - 3 * x - 2 * y, 2 * x + 2 * y, 5 * y], -1).astype(np.uint8)
+    sigma = mesh.sigma.copy()
+    sigma[[3, 40, 77]] = np.nan
+    return replace(mesh, sigma=sigma, overlays=(TexturedPart(second, mesh.uv[:, ::-1] * 0.9 + 0.05, other),))
+
+
+def parse_obj(path):
+    """OBJ by its own words: nothing passes that this writer does not promise. v, vt, f, words of the one material."""
+    v, vt, groups, words = parse_obj_groups(path)
+    assert len(groups) == 1
+    ((material, f),) = groups.items()
+    if material:
+        words["usemtl"] = material
+    return v, vt, f, words
+
+
+def parse_obj_groups(path):
+    """v (V,3), vt (T,2), {material: f (M,3,1 or 2) counted from 0}, words of the header."""
+    v, vt, groups, words, f = [], [], {}, {}, None
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+        key, *rest = line.split(" ")
+        if key == "v":
+            v.append([float(x) for x in rest])
+        elif key == "vt":
+            vt.append([float(x) for x in rest])
+        elif key == "f":
+            f = groups.setdefault("", []) if f is None else f
+            f.append([[int(i) for i in corner.split("/")] for corner in rest])
+        elif key == "usemtl":
+            f = groups.setdefault(rest[0], [])
+            assert len(rest) == 1 and not f
+        elif key == "#":
+            words.setdefault("#", []).append(" ".join(rest))
+        else:
+            assert key in ("mtllib", "o") and key not in words and len(rest) == 1, line
+            words[key] = rest[0]
+    groups = {material: np.array(f) - 1 for material, f in groups.items()}
+    assert all(f.shape[1] == 3 for f in groups.values())
+    return np.array(v), np.array(vt), groups, words
+
+
+def parse_mtl(path):
+    """The material of the file; of several the one after the other: {newmtl: {key: value}}, or the only one itself."""
+    materials = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        if line[0] != "#":
+            key, value = line.split(" ", 1)
+            if key == "newmtl":
+                materials.append({})
+            assert key not in materials[-1]
+            materials[-1][key] = value
+    return materials[0] if len(materials) == 1 else {m["newmtl"]: m for m in materials}
+
+
+def picture(path):
+    cv2 = pytest.importorskip("cv2")
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def with_replace(function):
+    """`os` with another `replace` for one module alone: numba renames the files of its cache by os.replace too."""
+    return SimpleNamespace(**{**vars(os), "replace": function})
+
+
+def files_in(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obj_by_the_letter(tmp_path, name):
+    mesh = sheet()
+    written = write_mesh(tmp_path / f"{name}.obj", mesh, unit="mm")
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written} and len(written) == 3
+    assert written[0] == tmp_path / f"{name}.obj"
+    v, vt, f, words = parse_obj(written[0])
+    assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
+    assert np.allclose(vt, mesh.uv, rtol=1e-8, atol=0)
+    assert np.array_equal(f[..., 0], mesh.faces) and np.array_equal(f[..., 1], mesh.faces)
+    assert "unit: mm" in words["#"]
+    material = parse_mtl(tmp_path / words["mtllib"])
+    assert material["newmtl"] == words["usemtl"] and material["Kd"] == "1 1 1"
+    for other in (words["mtllib"], material["map_Kd"]):
+        assert other.isascii() and " " not in other and "/" not in other and other[0].isalnum()
+    image = picture(tmp_path / material["map_Kd"])
+    assert np.abs(image.astype(int) - mesh.texture).max() <= 8
+    assert {words["mtllib"], material["map_Kd"]} == {p.name for p in written[1:]}
+
+
+def test_two_photos_in_an_obj_by_the_letter(tmp_path):
+    mesh = two_photos()
+    written = write_mesh(tmp_path / "a.obj", mesh, texture="png")
+    assert [p.name for p in written] == ["a.obj", "a.mtl", "a_texture.png", "a_texture2.png"]
+    v, vt, groups, words = parse_obj_groups(written[0])
+    materials = parse_mtl(tmp_path / words["mtllib"])
+    assert list(groups) == list(materials) and len(groups) == 2
+    assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
+    second = mesh.overlays[0].faces
+    for (name, f), which, part in zip(groups.items(), (~second, second), mesh.textured_parts(), strict=True):
+        assert np.array_equal(f[..., 0], mesh.faces[which])
+        assert np.allclose(vt[f[..., 1]], part.uv[mesh.faces[which]], rtol=1e-8, atol=0)
+        assert np.array_equal(picture(tmp_path / materials[name]["map_Kd"]), part.texture)  # PNG loses nothing
+    assert ((vt >= 0) & (vt <= 1)).all()
+    assert np.array_equal(np.unique(np.concatenate([f[..., 1].ravel() for f in groups.values()])), np.arange(len(vt)))
+    read = read_mesh(written[0])
+    assert np.isnan(read.uv[read.faces]).all((1, 2)).sum() == second.sum()
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".glb"])
+def test_two_photos_in_trimesh(tmp_path, suffix):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = two_photos()
+    path = write_mesh(tmp_path / f"a{suffix}", mesh)[0]
+    parts = trimesh.load_scene(path, process=False).dump()
+    parts = sorted(parts, key=lambda part: part.visual.material.name)
+    assert [part.visual.material.name for part in parts] == ["photo", "photo2"]
+    second = mesh.overlays[0].faces
+    for part, which, ours in zip(parts, (~second, second), mesh.textured_parts(), strict=True):
+        assert np.allclose(part.triangles, (mesh.vertices * FLIP)[mesh.faces[which]], rtol=1e-6, atol=1e-12)
+        assert np.allclose(part.visual.uv[part.faces], ours.uv[mesh.faces[which]], atol=1e-6)
+        material = part.visual.material
+        got = material.baseColorTexture if suffix == ".glb" else material.image
+        assert np.abs(np.asarray(got.convert("RGB")).astype(int) - ours.texture).max() <= 8
+
+
+def test_two_photos_in_open3d(tmp_path):
+    open3d = pytest.importorskip("open3d")
+    mesh = two_photos()
+    read = open3d.io.read_triangle_mesh(str(write_mesh(tmp_path / "a.obj", mesh)[0]), enable_post_processing=True)
+    (second,) = mesh.overlays
+    order = np.argsort(second.faces, kind="stable")
+    corners = np.asarray(read.vertices)[np.asarray(read.triangles)]
+    assert np.allclose(corners, (mesh.vertices * FLIP)[mesh.faces[order]], rtol=1e-6, atol=1e-12)
+    uv = np.where(second.faces[:, None, None], second.uv[mesh.faces], mesh.uv[mesh.faces])[order]
+    assert np.allclose(np.asarray(read.triangle_uvs).reshape(-1, 3, 2), uv, atol=1e-6)
+    used = np.asarray(read.triangle_material_ids)
+    pictures = [np.asarray(read.textures[k])[::-1, :, :3].astype(int) for k in (used[0], used[-1])]
+    for got, image in zip(pictures, (mesh.texture, second.texture), strict=True):
+        assert got.shape == image.shape and np.abs(got - image).max() <= 8
+
+
+def test_stl_in_trimesh_and_open3d(tmp_path):
+    trimesh, open3d = pytest.importorskip("trimesh"), pytest.importorskip("open3d")
+    mesh = sheet()
+    (path,) = write_mesh(tmp_path / "写真 1.stl", mesh, unit="solid gold feet")
+    data = path.read_bytes()
+    assert len(data) == 84 + 50 * len(mesh.faces) and not data.startswith(b"solid") and b"unit: solid" in data[:80]
+    read = trimesh.load(path, process=False)
+    assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-6, atol=1e-12)
+    told = np.frombuffer(data[84:], [("n", "<f4", 3), ("x", "<f4", 9), ("a", "<u2")])["n"]
+    assert np.allclose(told, read.face_normals, atol=1e-4) and (told[:, 2] > 0).all()
+    again = np.asarray(open3d.io.read_triangle_mesh(str(path)).triangles)
+    assert len(again) == len(mesh.faces)
+    assert np.allclose(read_mesh(path).vertices[read_mesh(path).faces], mesh.vertices[mesh.faces], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl"])
+@pytest.mark.parametrize("axes", AXES)
+def test_axes_that_are_asked_for(tmp_path, suffix, axes):
+    """Right, up and towards the viewer of the photo lie where the axes say, and the file tells the way back."""
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    path = write_mesh(tmp_path / f"a{suffix}", mesh, axes=axes)[0]
+    read = trimesh.load(path, process=False, force="mesh").triangles.reshape(-1, 3)
+    right, down, ahead = mesh.vertices[mesh.faces].reshape(-1, 3).T
+    expected = {"y-up": [right, -down, -ahead], "z-up": [right, ahead, -down], "camera": [right, down, ahead]}[axes]
+    assert np.allclose(read, np.stack(expected, -1), rtol=1e-6, atol=1e-12)
+    assert np.linalg.det(AXES[axes]) == pytest.approx(1)  # and nothing is mirrored
+    if suffix != ".stl":
+        back = read_mesh(path)
+        assert np.allclose(back.vertices[back.faces], mesh.vertices[mesh.faces], rtol=1e-6, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(-180, 180), st.floats(-89.5, 89.5))
+def test_gravity_sets_the_model_upright(tmp_path_factory, roll, pitch):
+    """The camera rolled about its axis and looked up or down: in the file its up is up, and it looks along -z."""
+    roll, pitch = np.radians([roll, pitch])
+    # a level camera's down, right, ahead in the frame of the one that was pitched up and then rolled
+    pitched = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    rolled = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    camera_from_level = rolled @ pitched
+    mesh = sheet()
+    path = tmp_path_factory.mktemp("up") / "a.ply"
+    write_mesh(path, Mesh(mesh.vertices @ camera_from_level.T, mesh.faces), down=3 * camera_from_level[:, 1])
+    trimesh = pytest.importorskip("trimesh")
+    read = np.asarray(trimesh.load(path, process=False).vertices)
+    assert np.allclose(read[:, 1], -mesh.vertices[:, 1], atol=1e-5)  # heights are right whatever the heading
+    if abs(pitch) < 1.1:
+        assert np.allclose(read, mesh.vertices * FLIP, atol=1e-5)
+    assert np.allclose(read_mesh(path).vertices, mesh.vertices @ camera_from_level.T, atol=1e-5)
+
+
+def test_colours_of_a_ply_with_two_photos_and_what_was_filled(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = two_photos()
+    read = trimesh.load(write_mesh(tmp_path / "a.ply", mesh)[0], process=False)
+    raw = np.asarray(read.metadata["_ply_raw"]["vertex"]["data"]["sigma"]).ravel()
+    assert np.array_equal(np.flatnonzero(np.isnan(raw)), [3, 40, 77])
+    plain = read.visual.vertex_colors[:, :3]
+    (second,) = mesh.overlays
+    only_second = np.setdiff1d(mesh.faces[second.faces], mesh.faces[~second.faces])
+    H, W = second.texture.shape[:2]
+    at = second.texture[((1 - second.uv[:, 1]) * H).astype(int), (second.uv[:, 0] * W).astype(int)]
+    assert np.array_equal(plain[only_second], at[only_second])
+    marked = trimesh.load(write_mesh(tmp_path / "b.ply", mesh, mark_filled=True)[0], process=False)
+    marked = marked.visual.vertex_colors[:, :3]
+    changed = (marked != plain).any(1)
+    assert np.array_equal(np.flatnonzero(changed), [3, 40, 77]) and (marked[changed] == [255, 0, 255]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obj_in_trimesh(tmp_path, name):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    write_mesh(tmp_path / f"{name}.obj", mesh)
+    read = trimesh.load(tmp_path / f"{name}.obj", process=False, force="mesh", maintain_order=True)
+    assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-7, atol=1e-15)
+    assert np.allclose(read.visual.uv[read.faces], mesh.uv[mesh.faces], rtol=1e-7)
+    image = np.asarray(read.visual.material.image.convert("RGB"))
+    assert np.abs(image.astype(int) - mesh.texture).max() <= 8
+    assert tuple(read.visual.material.diffuse[:3]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_obj_in_open3d(tmp_path, name):
+    open3d = pytest.importorskip("open3d")
+    mesh = sheet()
+    write_mesh(tmp_path / f"{name}.obj", mesh)
+    read = open3d.io.read_triangle_mesh(str(tmp_path / f"{name}.obj"), enable_post_processing=True)
+    corners = np.asarray(read.vertices)[np.asarray(read.triangles)]
+    assert np.allclose(corners, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-6)  # Open3D reads OBJ as floats
+    uv = np.asarray(read.triangle_uvs).reshape(-1, 3, 2)
+    texture = np.asarray(read.textures[-1])[..., :3]
+    assert texture.shape == mesh.texture.shape
+    assert np.allclose(uv, mesh.uv[mesh.faces], atol=1e-6)
+    # v runs up in the file; Open3D keeps it and turns the picture upside down instead, so that its row 0 is v = 0
+    assert np.abs(texture[::-1].astype(int) - mesh.texture).max() <= 8
+
+
+def test_two_models_in_one_folder_share_no_material(tmp_path):
+    names = ["my scene", "my_scene", "my  scene", "scène", "scéne", "写真", "真写", "photo.v2", "photo v2"]
+    made = [p.name for n in names for p in companions(tmp_path / f"{n}.obj")]
+    assert len(set(made)) == len(made)
+    # and the photo that the model was made from is not its texture's place
+    assert "left.jpg" not in [p.name for p in companions("left.obj")]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60))
+def test_any_name_has_companions_that_mtl_can_name(stem):
+    path = Path(f"{stem}.obj")
+    for other in companions(path):
+        assert other.name.isascii() and not set(other.name) & set(" \t\n#\\\"'") and other.name[0] not in "-."
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(*[st.floats(-1e9, 1e9)] * 3), min_size=3, max_size=30))
+def test_obj_numbers_come_back(tmp_path_factory, rows):
+    X = np.array(rows)
+    mesh = Mesh(X, np.array([[0, 1, 2]], np.int32))
+    path = tmp_path_factory.mktemp("obj") / "a.obj"
+    assert write_mesh(path, mesh) == [path]
+    v, vt, f, words = parse_obj(path)
+    assert np.allclose(v, X * FLIP, rtol=1e-7, atol=0) and len(vt) == 0 and "mtllib" not in words
+    assert np.array_equal(f[..., 0], mesh.faces)
+
+
+def test_obj_in_more_than_one_chunk(tmp_path, monkeypatch):
+    mesh = sheet(20)
+    write_mesh(tmp_path / "a.obj", mesh)
+    monkeypatch.setattr("stereo3d.io.number_lines.CHUNK_ROWS", 7)
+    write_mesh(tmp_path / "b.obj", mesh, name="a")
+    one, two = ((tmp_path / n).read_text().replace("b.mtl", "a.mtl") for n in ("a.obj", "b.obj"))
+    assert one == two
+
+
+def test_ply_in_trimesh_and_open3d(tmp_path):
+    trimesh, open3d = pytest.importorskip("trimesh"), pytest.importorskip("open3d")
+    mesh = sheet()
+    (path,) = write_mesh(tmp_path / "modèle 1.ply", mesh, unit="m")
+    header = path.read_bytes().split(b"end_header")[0].decode()
+    assert "binary_little_endian" in header and "comment unit: m\n" in header and "float sigma" in header
+    read = trimesh.load(path, process=False)
+    assert np.allclose(read.vertices, mesh.vertices * FLIP, rtol=1e-7)
+    assert np.array_equal(read.faces, mesh.faces)
+    H, W = mesh.texture.shape[:2]
+    at = mesh.texture[
+        np.minimum(((1 - mesh.uv[:, 1]) * H).astype(int), H - 1), np.minimum((mesh.uv[:, 0] * W).astype(int), W - 1)
+    ]
+    assert np.array_equal(read.visual.vertex_colors[:, :3], at)
+    raw = read.metadata["_ply_raw"]["vertex"]["data"]
+    assert np.array_equal(np.asarray(raw["sigma"]).ravel(), mesh.sigma.astype(np.float32))
+    read = open3d.io.read_triangle_mesh(str(path))
+    assert np.allclose(np.asarray(read.vertices), mesh.vertices * FLIP, rtol=1e-7)
+    assert np.array_equal(np.asarray(read.triangles), mesh.faces)
+    normals = np.asarray(read.vertex_normals)
+    read.compute_vertex_normals()
+    assert np.sum(normals * np.asarray(read.vertex_normals), -1).min() > 0.99
+    assert normals[:, 2].min() > 0  # towards the viewer
+
+
+def test_glb_in_trimesh(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    (path,) = write_mesh(tmp_path / "写真 1.glb", mesh, unit="m")
+    read = trimesh.load(path, force="mesh", process=False)
+    assert np.allclose(read.vertices, mesh.vertices * FLIP, rtol=1e-7)
+    assert np.array_equal(read.faces, mesh.faces)
+    assert np.allclose(read.visual.uv, mesh.uv, atol=1e-6)
+    image = np.asarray(read.visual.material.baseColorTexture.convert("RGB"))
+    assert np.abs(image.astype(int) - mesh.texture).max() <= 8
+    assert np.allclose(read.face_normals[:, 2] > 0, True)
+
+
+def test_glb_by_the_letter(tmp_path):
+    mesh = sheet()
+    data = write_mesh(tmp_path / "a.glb", mesh, unit="m")[0].read_bytes()
+    magic, version, length, json_length, kind = struct.unpack_from("<4sIII4s", data)
+    assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON") and json_length % 4 == 0
+    tree = json.loads(data[20 : 20 + json_length])
+    size, kind = struct.unpack_from("<I4s", data, 20 + json_length)
+    body = data[28 + json_length :]
+    assert kind == b"BIN\0" and size == len(body) == tree["buffers"][0]["byteLength"] and size % 4 == 0
+    assert all(v["byteOffset"] % 4 == 0 and v["byteOffset"] + v["byteLength"] <= size for v in tree["bufferViews"])
+    position = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
+    xyz = np.frombuffer(
+        body, "<f4", 3 * position["count"], tree["bufferViews"][position["bufferView"]]["byteOffset"]
+    ).reshape(-1, 3)
+    assert np.array_equal(xyz, (mesh.vertices * FLIP).astype(np.float32))
+    assert position["min"] == xyz.min(0).tolist() and position["max"] == xyz.max(0).tolist()
+    assert tree["asset"]["extras"]["unit"] == "m"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_bare_mesh_is_written_by_every_writer(tmp_path, suffix):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    bare = Mesh(mesh.vertices, mesh.faces)
+    written = write_mesh(tmp_path / f"bare{suffix.upper()}", bare)
+    assert [p.name for p in tmp_path.iterdir()] == [written[0].name]
+    read = trimesh.load(written[0], file_type=suffix[1:], force="mesh", process=False)
+    assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("where", ["turned", "_encode", "rename"])
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypatch, suffix, where):
+    old = sheet(seed=1)
+    write_mesh(tmp_path / f"a{suffix}", old)
+    before = files_in(tmp_path)
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    if where == "rename":
+        monkeypatch.setattr("stereo3d.io.atomic.os", with_replace(fail))
+    elif where == "_encode" and suffix in (".ply", ".stl"):
+        monkeypatch.setattr("numpy.cross" if suffix == ".stl" else "stereo3d.io.ply._colours", fail)
+    elif where == "turned" and suffix == ".obj":  # half of the OBJ is out, its companions too
+        rows = number_lines.format_rows
+        monkeypatch.setattr(
+            "stereo3d.io.number_lines.format_rows", lambda first, *rest: fail() if first == "f " else rows(first, *rest)
+        )
+    elif where == "turned":
+        monkeypatch.setattr(style.Style, "turned", fail)
+    else:
+        monkeypatch.setattr(f"stereo3d.io.{suffix[1:]}.encode", fail)
+    with pytest.raises((StereoError, OSError)):
+        write_mesh(tmp_path / f"a{suffix}", sheet(seed=2))
+    assert files_in(tmp_path) == before
+    with pytest.raises((StereoError, OSError)):
+        write_mesh(tmp_path / "new" / f"b{suffix}", sheet(seed=2))
+    assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("points", [0, 3])
+def test_a_mesh_without_a_triangle_is_not_written(tmp_path, suffix, points):
+    with pytest.raises(StereoError, match=f"{points} vertices and no triangle") as caught:
+        write_mesh(tmp_path / f"a{suffix}", Mesh(np.zeros((points, 3)), np.zeros((0, 3), np.int32)))
+    assert caught.value.code == "empty_mesh" and caught.value.advice and not any(tmp_path.iterdir())
+
+
+def test_the_obj_takes_its_place_last(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(
+        "stereo3d.io.atomic.os", with_replace(lambda a, b: (order.append(Path(b).suffix), os.replace(a, b)))
+    )
+    write_mesh(tmp_path / "a.obj", sheet())
+    assert sorted(order) == [".jpg", ".mtl", ".obj"] and order[-1] == ".obj"
+
+
+def test_points_come_back(tmp_path):
+    open3d = pytest.importorskip("open3d")
+    rng = np.random.default_rng(0)
+    points, colours = rng.normal(size=(20, 30, 3)), rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    points[3:5] = np.nan
+    path = write_points(tmp_path / "cloud.ply", points, colours, rng.random((20, 30)))
+    known = np.isfinite(points[..., 0])
+    read = open3d.io.read_point_cloud(str(path))
+    assert np.allclose(np.asarray(read.points), points[known] * FLIP, rtol=1e-7)
+    assert np.array_equal(np.rint(np.asarray(read.colors) * 255), colours[known])
+    assert len(open3d.io.read_point_cloud(str(write_points(tmp_path / "bare.ply", points))).points) == known.sum()
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+def test_an_unknown_suffix_names_those_there_are(tmp_path):
+    for name in ("a.fbx", "a", ".obj"):
+        with pytest.raises(StereoError, match=".obj, .ply, .glb, .stl") as caught:
+            write_mesh(tmp_path / name, sheet())
+        assert caught.value.code == "unknown_format"
+    with pytest.raises(StereoError, match=".png"):
+        write_picture(tmp_path / "a.gif", np.zeros((2, 2, 3), np.uint8))
+    for wrong, word in (({"quality": 0}, "quality"), ({"texture": "gif"}, "gif"), ({"axes": "x-up"}, "y-up")):
+        with pytest.raises(StereoError, match=word):
+            write_mesh(tmp_path / "a.obj", sheet(), **wrong)
+    with pytest.raises(StereoError, match="glTF"):
+        write_mesh(tmp_path / "a.glb", sheet(), axes="z-up")
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+def test_colours_run_from_blue_to_red_and_unknown_is_black(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    values = np.arange(256, dtype=np.float32).reshape(16, 16)
+    values[0, 0] = np.nan
+    colour = colourise(values, 0, 255)
+    assert colour.dtype == np.uint8 and not colour[0, 0].any()
+    turbo = cv2.applyColorMap(src=np.arange(256, dtype=np.uint8).reshape(16, 16), colormap=cv2.COLORMAP_TURBO)
+    assert np.array_equal(colour[1:], turbo[1:, :, ::-1])
+    assert colour[2, 0, 2] > colour[2, 0, 0] and colour[15, 10, 0] > colour[15, 10, 2]
+    assert np.array_equal(colourise(values * 3 + 7, 7, 772), colour)
+    assert not colourise(np.full((3, 4), np.nan)).any()
+    assert len(np.unique(colourise(np.full((3, 4), 5.0)).reshape(-1, 3), axis=0)) == 1
+    path = write_disparity_png(tmp_path / "d é.png", values, lo=0, hi=255)
+    assert np.array_equal(picture(path), colour)
+
+
+def test_pictures_come_back(tmp_path):
+    rgb = sheet().texture
+    assert np.array_equal(picture(write_picture(tmp_path / "a.png", rgb)), rgb)
+    assert np.abs(picture(write_picture(tmp_path / "a.jpg", rgb)).astype(int) - rgb).max() <= 8
+    assert np.array_equal(picture(write_picture(tmp_path / "g.png", rgb[..., 0]))[..., 1], rgb[..., 0])
+    for bad in (rgb.astype(float), rgb[None], rgb[..., :2]):
+        with pytest.raises(ValueError, match="picture"):
+            write_picture(tmp_path / "b.png", bad)
+
+
+@pytest.fixture(scope="module")
+def sphere():
+    """Its true surface with the first photo on it, the camera, and the scene from three places with what may differ."""
+    size = (640, 480)
+    scene = renderer.render("sphere", size=size, pose="rectified", supersample=2)
+    halfway = float(np.linalg.norm(scene.rig.t)) / 2
+    between = renderer.render("sphere", size=size, pose="rectified", supersample=2, baseline=halfway)
+    camera = scene.rig.cam1
+    x = np.stack(np.meshgrid(*(np.arange(float(n)) for n in size)), -1)
+    points = np.concatenate([x - camera.K[:2, 2], np.full((*x.shape[:2], 1), camera.K[0, 0])], -1)
+    points *= (scene.depth1 / camera.K[0, 0])[..., None]
+    mesh = texture_mesh(build_mesh(points, sigma=np.full(x.shape[:2], 1e-4)), scene.left, camera)
+    views = (scene.left, np.zeros(3), 1.5), (between.right, between.rig.t, 3), (scene.right, scene.rig.t, 4)
+    return mesh, camera, views
+
+
+@pytest.mark.parametrize("reader", ["trimesh", "open3d"])
+def test_what_is_read_back_looks_like_the_scene_from_three_places(tmp_path, sphere, reader):
+    """The written OBJ, read by another library, drawn from both cameras and from between them, beside the scene there.
+
+    The surface is the true one, so what differs is texture, orientation, scale or tears.
+    """
+    library = pytest.importorskip(reader)
+    mesh, camera, views = sphere
+    small = (320, 240)
+    path = write_mesh(tmp_path / "a.obj", mesh, quality=98)[0]
+    if reader == "trimesh":
+        read = library.load(path, process=False, force="mesh")
+        vertices, faces, uv = read.vertices, read.faces, read.visual.uv
+        texture = np.asarray(read.visual.material.image.convert("RGB"))
+    else:
+        read = library.io.read_triangle_mesh(str(path), enable_post_processing=True)
+        corners = np.asarray(read.triangles)
+        vertices, uv = np.asarray(read.vertices)[corners].reshape(-1, 3), np.asarray(read.triangle_uvs)
+        faces, texture = np.arange(len(vertices)).reshape(-1, 3), np.asarray(read.textures[-1])[::-1, :, :3]
+    read = Mesh(
+        np.asarray(vertices) * FLIP,
+        np.asarray(faces, np.int32),
+        uv=np.asarray(uv),
+        texture=np.ascontiguousarray(texture),
+    )
+    for photo, t, most in views:
+        drawn = render(read, K=scale_K(camera.K, 0.5, 0.5), size=small, t=t, background=(255, 0, 255))
+        true = cv2.resize(src=photo.pixels, dsize=small, interpolation=cv2.INTER_AREA).astype(float)
+        seen = (drawn != (255, 0, 255)).any(-1)
+        seen = cv2.erode(src=seen.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
+        assert seen.mean() > 0.85
+        off = np.abs(drawn - true).mean(-1)[seen]
+        turned = np.abs(drawn[:, ::-1] - true).mean(-1)[seen & seen[:, ::-1]]
+        assert np.median(off) <= most and np.median(turned) > 4 * np.median(off)
