@@ -14,6 +14,7 @@ import pytest
 import stereo3d
 
 ROOT = Path(__file__).resolve().parents[1]
+PROSE = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,30 @@ def test_the_index_of_decisions_links_every_page():
     folder = ROOT / "docs" / "decisions"
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (folder / "index.md").read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(path.name for path in folder.glob("*.md") if path.stem != "index")
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_path_in_the_prose_exists(path):
+    for name in re.findall(
+        r"`(?:python )?((?:stereo3d|benchmarks|docs|tests|notebooks|data)/[^`\s]*)", path.read_text()
+    ):
+        assert (ROOT / name).exists() or list(ROOT.glob(name)), name
+
+
+def test_where_does_it_belong_names_folders_and_files_of_the_package():
+    text = (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| W")]
+    assert len(rows) >= 10
+    for question, folders, files, advice in rows:
+        named = re.findall(r"`([\w/]+/)`", folders)
+        places = [ROOT / "stereo3d", *(ROOT / "stereo3d" / folder for folder in named)]
+        assert all(place.is_dir() for place in places), question
+        assert all(folder in files for folder in named), f"{question}: the file to open first is in another folder"
+        for name in re.findall(r"`([\w/]+\.py)`", files + advice):
+            assert any((place / name).is_file() for place in places), f"{question}: {name}"
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "stereo3d").rglob("*.py"))
+    for name in re.findall(r"`([A-Z]{4,})`", text):
+        assert re.search(rf"(?m)^{name}\b.*=", source), name
 
 
 def test_the_glossary_is_in_alphabetical_order():
