@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from .. import resources
-from ..disparity.fusion import fuse
 from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
 from ..disparity.search_range import widen_range
 from ..disparity.steep import add_steep_planes, find_steep_planes
@@ -46,6 +45,8 @@ def match_pair(
     between : RightViewPixels
         Disparities between two of its pixels.
     """
+    from ..disparity.fusion import fuse  # numba
+
     options = {"method": config.matcher, "max_memory": config.memory_limit, **config.of("matcher")}
     dense_maps = maps = compute_disparities(pair, d_range, dense=dense, **options)
     if dense:
