@@ -1,4 +1,4 @@
-"""The matchers: plain functions in a literal dict, each a short composition of the kernels beside this file.
+"""The matchers: plain functions in a literal dict, each a short composition of the kernels in this folder.
 
 A matcher takes left, right (H,W,3) u8 RGB, rectified, and the whole numbers lo <= hi; it searches x_right = x_left - d
 with d in lo .. hi, the nearer point having the larger d. Its options are keyword-only, with plain defaults. It returns
@@ -35,7 +35,7 @@ BLOCK_ODDS = {
     "sad": (2.49, 0.2, -0.91, -1.19),
     "ssd": (2.14, 0.25, -0.91, -0.58),
 }
-# Ratios of a matcher's sub-pixel error to the Cramer-Rao bound: see `precision.FLOOR` for where they come from.
+# Ratios of a matcher's sub-pixel error to the Cramer-Rao bound: see `uncertainty.FLOOR` for where they come from.
 PLANES_EXCESS = 1.05
 SGBM_EXCESS = 1.8
 HIDDEN_FACTOR = 1.5  # cost of a match that the other view contradicts, in units of `limit`
@@ -52,13 +52,13 @@ class Found(NamedTuple):
     margins : (left, right)
         (H, W) float32, by how much more the best disparity costs that differs by over 1 px; None: not computed.
     odds : (c, p, q, r)
-        Of `precision.probability`, r for the margins. The default fits sgm, sgbm and block from their maps alone.
+        Of `uncertainty.probability`, r for the margins. The default fits sgm, sgbm and block from their maps alone.
     supported : (left, right)
         (H, W) bool, where the picture determines the disparity; all other pixels are dropped. None: everywhere.
     complete : bool
         The matcher fills unmatched pixels itself, better than from the neighbours in their row.
     excess : float
-        Ratio of the sub-pixel error to the bound that texture sets: see `precision.disparity_sigma`.
+        Ratio of the sub-pixel error to the bound that texture sets: see `uncertainty.disparity_sigma`.
     """
 
     left: np.ndarray
@@ -93,7 +93,7 @@ def planes(
     contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
     limit: largest cost of a mismatch, in bits of 34; a match that the other view contradicts costs half as much more.
     Memory: 3 bytes per pixel and disparity of the reduced pair, at most 300 MB, and some 250 bytes per pixel.
-    Sources: see `planes`, `slanted` and `segments` in this folder.
+    Sources: see `energy` and `segments` in `planes`.
     """
     options = {"slope": slope, "jump": jump, "contrast": contrast, "fall": fall, "limit": limit}
     return match_planes(BUDGETS["planes"], left, right, lo, hi, threads=threads, seen=seen, **options)
@@ -184,7 +184,7 @@ def sgm(
     window: of the census, rows x columns.  p1: penalty, in bits, of a disparity step of 1 px.
     contrast: a larger step costs p1 (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
     refine: radius, px, of the window in which the sub-pixel part is fitted to the surface and to the pictures
-    (`select.refine`), 0 for none.
+    (`refinement.refine`), 0 for none.
     Memory: 3 bytes per pixel and disparity.  Sources: Zabih and Woodfill 1994; Hirschmüller 2005.
     """
     from . import aggregation, costs, refinement, selection

@@ -22,7 +22,7 @@ from .refine_kernels import (
 class PoseProblem(NamedTuple):
     """Pose and lens; state: R by rows, t, p (12 + q,). Cost: sum of rho(r) + sum of weights p^2 / 2.
 
-    rho: `epipolar.soft_truncated`.  focals (2,), x1, x2 (N, 2), basis (10, q): as in `sampson_jacobian_kernel`.
+    rho: `refine.soft_truncated`.  focals (2,), x1, x2 (N, 2), basis (10, q): as in `sampson_jacobian_kernel`.
     weights: (q,) 1 / variance of the prior of p.  sigma, cut: px.
     """
 
@@ -38,7 +38,7 @@ class PoseProblem(NamedTuple):
 class RankTwoProblem(NamedTuple):
     """F = U diag(cos a, sin a, 0) V^T; state: U and V^T by rows, a (19,). Cost: sum of rho(r).
 
-    x1, x2: (N, 2) normalised pixels.  rho: `epipolar.soft_truncated`.  sigma, cut: in units of x.
+    x1, x2: (N, 2) normalised pixels.  rho: `refine.soft_truncated`.  sigma, cut: in units of x.
 
     References: Bartoli and Sturm, Nonlinear estimation of the fundamental matrix with minimal parameters, 2004.
     """
@@ -115,7 +115,7 @@ def _move_of(problem, state, step, moved):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _loss(r, sigma, cut):
-    """Sum of `epipolar.soft_truncated`."""
+    """Sum of `refine.soft_truncated`."""
     e = np.exp(-0.5 * (cut / sigma) ** 2)
     whole = 0.0
     for n in range(len(r)):
@@ -125,7 +125,7 @@ def _loss(r, sigma, cut):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _normal_equations(r, J, sigma, cut, A, b):
-    """A = J^T W J, b = J^T W r with the weights of `epipolar.soft_truncated` over sigma^2."""
+    """A = J^T W J, b = J^T W r with the weights of `refine.soft_truncated` over sigma^2."""
     e = np.exp(-0.5 * (cut / sigma) ** 2)
     size = len(b)
     for i in range(size):

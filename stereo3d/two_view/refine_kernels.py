@@ -162,7 +162,7 @@ def sampson_residuals_kernel(R, t, z, focals, x1, x2, r):
     R, t : (3, 3), (3,) float64
         Pose.
     z : (10,) float64
-        Lens parameters, as in `epipolar.LensModel`.
+        Lens parameters, as in `refine.LensModel`.
     focals : (2,) float64
         px.
     x1, x2 : (N, 2) float64

@@ -23,7 +23,7 @@ RIVAL_NOISE = 0.02  # px; without noise there would be no way downhill
 RIVAL_STEP = 1e-6  # of the central differences
 RIVAL_SCHEDULE = Schedule(damping=1e-2, factor=5, min_damping=1e-9, max_damping=1e6, max_steps=20)
 REFIT_SCHEDULE = Schedule(damping=0, factor=1, max_steps=8, tolerance=1e-6)
-# Lens parameters (10,) of `epipolar.LensModel` for two lenses that are alike: the focal length, and k1.
+# Lens parameters (10,) of `refine.LensModel` for two lenses that are alike: the focal length, and k1.
 _FOCAL = np.tile(np.eye(5)[0], 2)
 _K1 = np.tile(np.eye(5)[3], 2)
 _NO_LENS = np.zeros((10, 0))

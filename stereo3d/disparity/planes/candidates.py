@@ -96,7 +96,7 @@ class Candidates:
         self.filled += 1
 
     def put_enlarged(self, small, steps: np.ndarray, first: int, height: int) -> None:
-        """Add planes (d, a, b) of the coarser level: see `slanted.put_enlarged`."""
+        """Add planes (d, a, b) of the coarser level: see `energy.put_enlarged`."""
         d, a, b = small
         energy_module.put_enlarged(d, a, b, steps, first, height, self.filled, self.d, self.a, self.b)
         self.filled += len(steps)
@@ -113,7 +113,7 @@ class Candidates:
 
 
 def choose_planes(view: ViewState, candidates: Candidates, cross_view: CrossView, energy: Energy) -> Planes:
-    """Return, for each pixel, the candidate of least energy along the paths (`slanted`)."""
+    """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`)."""
     candidates.repeat_first()
     d, a, b, cost, total = candidates.d, candidates.a, candidates.b, candidates.cost, candidates.total
     height, width = d.shape[:2]

@@ -3,7 +3,7 @@
 E = sum over pixels of the matching cost (`match_costs`, occlusions by the other view included) + sum over neighbours
 p, q of min(slope |mean difference of both planes at p and q|, jump(p, q)). A slanted plane costs nothing, a crease
 little, a depth jump the same however high, and less across an edge of the picture. `plane_paths` minimises it along
-eight directions as `aggregate` does, over eight planes instead of all disparities.
+eight directions as `aggregation.sweep` does, over eight planes instead of all disparities.
 
 References
 ----------

@@ -26,7 +26,7 @@ class CensusPair(NamedTuple):
     lo, hi : int
         px, range of disparities.
     limit, hidden : float
-        Bits, as in `slanted.match_costs`.
+        Bits, as in `energy.match_costs`.
     """
 
     census: np.ndarray

@@ -29,7 +29,7 @@ class Segmentation(NamedTuple):
 
 
 class Planes(NamedTuple):
-    """The plane chosen at each pixel, all (H,W) f32: d (px), a, b (px / px), margin (`slanted.select_planes`)."""
+    """The plane chosen at each pixel, all (H,W) f32: d (px), a, b (px / px), margin (`energy.select_planes`)."""
 
     d: np.ndarray
     a: np.ndarray
@@ -79,7 +79,7 @@ class ViewState:
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """Parameters of the energy of `slanted`.
+    """Parameters of the energy that `energy.plane_paths` minimises.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Energy:
     jumps : (256,) float32
         Bits, largest penalty of two neighbours by their intensity step.
     limit, hidden, against : float
-        Bits, as in `slanted.match_costs`.
+        Bits, as in `energy.match_costs`.
     """
 
     lo: int
