@@ -18,6 +18,9 @@ from .scale import scale_view
 
 log = logging.getLogger(__name__)
 FEW_INLIERS = 80  # below this the slower asift features are tried as well
+# Photos are taken as named in the other order than their calibration only where this many times more matches agree:
+# where the principal points differ, all points can lie in front of the cameras in both orders, with depth reversed in one.
+EXCHANGE_SUPPORT = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +128,7 @@ def _pose_options(rig: Rig, config: Config) -> dict[str, Any]:
 
 
 def estimate_pose(matches: Matches, rig: Rig, config: Config) -> Pose:
-    """Estimate the pose; of a calibrated one try both orders of the photos and keep the one more matches agree with.
+    """Estimate the pose; of a calibrated one exchange the cameras where far more matches agree with them exchanged.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def estimate_pose(matches: Matches, rig: Rig, config: Config) -> Pose:
             failures.append(error)
     if not poses and failures[0].code != "calibration_mismatch":
         raise failures[0]
-    best = max(poses, key=lambda pose: pose.inlier_count, default=None)
+    best = max(poses, key=lambda pose: pose.inlier_count / (EXCHANGE_SUPPORT if pose.exchanged else 1), default=None)
     agree = best.inlier_count if best else failures[0].numbers["inliers"]
     if rig.posed and agree < 0.5 * len(matches):
         free = _free_inliers(matches, rig, config.seed, options)

@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import trimesh
+from scipy.stats import spearmanr
 
 from stereo3d import diagnosis, pipeline, synthetic
 from stereo3d.cameras import camera_for, read_rig
@@ -32,6 +33,7 @@ from stereo3d.mesh import build_mesh
 from stereo3d.mesh.meshers import MESHERS
 from stereo3d.pipeline import Config, prepare, reconstruct, scale, surface
 from stereo3d.pipeline import clock as clock_module
+from stereo3d.pipeline.cameras import exchange_cameras
 from stereo3d.pipeline.run import STAGES
 from stereo3d.records import Camera, Finding, Photo, Rig
 from stereo3d.synthetic import write
@@ -234,6 +236,29 @@ def test_a_calibration_in_the_other_order(small, tmp_path):
     result = reconstruct(pair.right, pair.left, config=replace(QUICK, calib=tmp_path / "rig.json"))
     assert "calibration_exchanged" in [f.code for f in result.findings]
     check_against_truth(result, pair, median_px=0.3, camera=2, align="none")
+
+
+@pytest.mark.parametrize("first", ["left", "right"])
+@pytest.mark.parametrize("crop", [-45, 45, 92])
+def test_a_calibrated_stereo_window_keeps_the_order_given(still_life, crop, first):
+    """Principal points that differ: matches agree with both orders of the cameras, with depth reversed in one."""
+    photos, cameras_, depth = (still_life.left, still_life.right), still_life.rig, still_life.depth1
+    if first == "right":
+        photos, depth = photos[::-1], still_life.depth2
+        cameras_ = exchange_cameras(cameras_)
+    cut = slice(max(crop, 0), min(crop, 0) or None), slice(max(-crop, 0), min(-crop, 0) or None)
+    cropped = [Photo(p.pixels[:, c].copy()) for p, c in zip(photos, cut, strict=True)]
+    shifted = []
+    for camera, photo, c in zip((cameras_.cam1, cameras_.cam2), cropped, cut, strict=True):
+        K = camera.K.copy()
+        K[0, 2] -= c.start
+        shifted.append(Camera(K, photo.size, camera.dist, "calibration"))
+    result = reconstruct(*cropped, Rig(*shifted, cameras_.R, cameras_.t), QUICK)
+    assert "calibration_exchanged" not in [f.code for f in result.findings]
+    seen = np.isfinite(result.points[..., 2])
+    column, row = result.pair.map1[seen].T.round().astype(int)
+    truth = depth[:, cut[0]][row, column]
+    assert seen.mean() > 0.5 and spearmanr(result.points[seen][:, 2], truth).statistic > 0.99
 
 
 def test_photos_of_different_size(still_life):
