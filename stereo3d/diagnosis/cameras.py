@@ -1,6 +1,6 @@
 """Findings of the cameras: focal length, lens, contradictions with EXIF."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,26 +8,61 @@ from ..records import Camera, Finding, Rig, TwoView
 from ..two_view.uncertainty import PRIOR_FACTOR, FreedParameter, focal_tilt, freed_parameters
 from .statistics import PHOTO_NAMES
 
-FOCAL_TILT = 5.0  # degrees by which a wrong guess of the focal length turns the motion; more is worth a sentence
-# Below this relative difference the two photos are assumed to share a lens (EXIF is known to 4 %); the one-lens test is
-# invalid for two lenses.
-ONE_LENS = 0.05
-MIN_MATCHES_FOR_LENS = 60  # inliers; with fewer the focal length and distortion are not tested
-MIN_LENS_SIGMAS = 8  # standard errors by which matches must contradict a lens
-MIN_FOCAL_CHANGE = 1.15  # factor by which matches must contradict a focal length
-MIN_LENS_GAIN = 0.9  # of the cost that is left when the contradicted parameter is freed
-MIN_CORNER_BEND = 3.0  # px in the corner, of a lens that is called distorted
-DIAGONAL_DEG = (15.0, 130.0)  # diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent
+MAX_FOCAL_TILT = 5.0  # degrees; the verdict's rule and the finding's sentence share it
+
+
+@dataclass(frozen=True)
+class CameraThresholds:
+    """Bounds of the findings of the cameras, measured by `benchmarks/verdict.py`."""
+
+    # Degrees by which a wrong guess of the focal length turns the motion; more is worth a sentence.
+    max_focal_tilt: float = MAX_FOCAL_TILT
+    # Relative difference of the focal lengths below which one lens took both photos (EXIF is known to 4 %); the
+    # one-lens test is invalid for two lenses.
+    one_lens: float = 0.05
+    min_matches: int = 60  # inliers; with fewer the focal length and distortion are not tested
+    min_sigmas: float = 8  # standard errors by which matches must contradict a lens
+    min_focal_change: float = 1.15  # factor by which matches must contradict a focal length
+    max_cost_ratio: float = 0.9  # of the cost that is left when the contradicted parameter is freed
+    min_corner_bend: float = 3.0  # px of the reference size, in the corner, of a lens that is called distorted
+    # Degrees, diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent.
+    diagonal_fields: tuple[float, float] = (15.0, 130.0)
+
+
+CAMERA_THRESHOLDS = CameraThresholds()
 
 
 def camera_findings(
-    view: TwoView, refined: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float, testable: bool
+    view: TwoView,
+    refined: TwoView,
+    rig: Rig,
+    x1: np.ndarray,
+    x2: np.ndarray,
+    unit: float,
+    testable: bool,
+    limits: CameraThresholds = CAMERA_THRESHOLDS,
 ) -> list[Finding]:
-    """State the focal length, and whether the matches contradict it, the field of view or a lens without distortion."""
+    """State the focal length, and whether the matches contradict it, the field of view or a lens without distortion.
+
+    Parameters
+    ----------
+    view, refined : TwoView
+        The estimate, and a later one whose focal length is the one to report.
+    rig : Rig
+        The cameras as they were given.
+    x1, x2 : (N, 2) float64
+        Inliers, photo px.
+    unit : float
+        Photo px in one px of the reference size.
+    testable : bool
+        Whether the motion is certain enough to test the cameras.
+    limits : CameraThresholds
+        Bounds of the findings.
+    """
     camera = view.rig.cam1
     guess = camera.source == "prior" and not rig.posed and testable
-    findings = [focal_finding(refined, focal_tilt(x1, x2, view) if guess else 0.0)]
-    odd = _odd_field(camera) or _odd_field(view.rig.cam2)
+    findings = [focal_finding(refined, focal_tilt(x1, x2, view) if guess else 0.0, limits)]
+    odd = _odd_field(camera, limits) or _odd_field(view.rig.cam2, limits)
     if odd:
         findings.append(
             Finding(
@@ -39,14 +74,14 @@ def camera_findings(
                 "Check --focal, --fov or the calibration.",
             )
         )
-    if testable and not rig.posed and len(x1) >= MIN_MATCHES_FOR_LENS:
-        findings += _lens(view, x1, x2, unit, bool(odd))
+    if testable and not rig.posed and len(x1) >= limits.min_matches:
+        findings += _lens(view, x1, x2, unit, bool(odd), limits)
         if not any(f.code == "focal_implausible" for f in findings):
-            findings += _one_exif(view, rig, x1, x2)
+            findings += _one_exif(view, rig, x1, x2, limits)
     return findings
 
 
-def focal_finding(view: TwoView, tilt: float) -> Finding:
+def focal_finding(view: TwoView, tilt: float, limits: CameraThresholds = CAMERA_THRESHOLDS) -> Finding:
     """State the focal length of the first camera and how it is known.
 
     Parameters
@@ -55,6 +90,8 @@ def focal_finding(view: TwoView, tilt: float) -> Finding:
         The estimate.
     tilt : float
         Degrees by which the motion may be wrong where the focal length is a guess (`focal_tilt`).
+    limits : CameraThresholds
+        Bounds of the findings.
 
     Returns
     -------
@@ -82,32 +119,34 @@ def focal_finding(view: TwoView, tilt: float) -> Finding:
         "warning",
         f"{message}: the pair does not determine it, so depth may be stretched or squeezed by "
         f"a factor of about {PRIOR_FACTOR:g}"
-        + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > FOCAL_TILT else "."),
+        + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > limits.max_focal_tilt else "."),
         {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": tilt},
         "Give --focal-35mm (phones: 24 to 28) or a calibration.",
     )
 
 
-def _odd_field(camera: Camera) -> tuple[float, float] | None:
+def _odd_field(camera: Camera, limits: CameraThresholds) -> tuple[float, float] | None:
     """Focal length (px) and diagonal field of view (degrees) where few lenses have it."""
     field = 2 * np.degrees(np.arctan(np.hypot(*camera.size) / 2 / camera.focal))
-    return None if DIAGONAL_DEG[0] <= field <= DIAGONAL_DEG[1] else (camera.focal, float(field))
+    return None if limits.diagonal_fields[0] <= field <= limits.diagonal_fields[1] else (camera.focal, float(field))
 
 
-def _lens(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, odd: bool) -> list[Finding]:
-    """Do the matches contradict the focal length, or the missing lens distortion?"""
+def _lens(
+    view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, odd: bool, limits: CameraThresholds
+) -> list[Finding]:
+    """Test the focal length and the missing lens distortion against the matches. odd: its field of view is reported."""
     focal, k1 = freed_parameters(x1, x2, view)
     findings = []
     known = view.rig.cam1.source in ("given", "calibration", "exif")
-    if known and not odd and _contradicted(focal, k1):
+    if known and not odd and _contradicted(focal, k1, limits):
         where = "that is given" if view.rig.cam1.source != "exif" else "that is in the EXIF"
         findings.append(_implausible(focal, f"the one {where} better."))
     half = np.hypot(*view.rig.cam1.size) / 2
     to_corner = half**3 / view.rig.cam1.focal**2  # px in the corner for a k1 of 1
     corner = k1.value * to_corner
-    certain = abs(corner) > max(MIN_LENS_SIGMAS * k1.sigma * to_corner, MIN_CORNER_BEND * unit)
+    certain = abs(corner) > max(limits.min_sigmas * k1.sigma * to_corner, limits.min_corner_bend * unit)
     undistorted = not np.any(view.rig.cam1.dist)
-    if undistorted and certain and k1.cost < MIN_LENS_GAIN * min(1.0, focal.cost):
+    if undistorted and certain and k1.cost < limits.max_cost_ratio * min(1.0, focal.cost):
         findings.append(
             Finding(
                 "lens_distortion",
@@ -121,37 +160,40 @@ def _lens(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, odd: bool)
     return findings
 
 
-def _contradicted(focal: "FreedParameter", k1: "FreedParameter") -> bool:
-    """Do the matches ask for another focal length? A distorted lens looks alike: only if that explains them worse."""
-    far = abs(focal.value) > max(MIN_LENS_SIGMAS * focal.sigma, np.log(MIN_FOCAL_CHANGE))
-    return bool(far and focal.cost < MIN_LENS_GAIN * min(1.0, k1.cost))
+def _contradicted(focal: FreedParameter, k1: FreedParameter, limits: CameraThresholds) -> bool:
+    """Return whether the matches ask for another focal length.
+
+    Lens distortion looks alike, so it must explain the matches worse.
+    """
+    far = abs(focal.value) > max(limits.min_sigmas * focal.sigma, np.log(limits.min_focal_change))
+    return bool(far and focal.cost < limits.max_cost_ratio * min(1.0, k1.cost))
 
 
-def _implausible(focal: "FreedParameter", words: str) -> Finding:
+def _implausible(focal: FreedParameter, explanation: str) -> Finding:
     factor = float(np.exp(focal.value))
     return Finding(
         "focal_implausible",
         "warning",
-        f"the matches fit a focal length {factor:.2f} times {words}",
+        f"the matches fit a focal length {factor:.2f} times {explanation}",
         {"focal_factor": factor, "log_focal_deviation": focal.sigma},
         "Were the photos cropped or taken with another zoom? Check --focal-35mm or the calibration.",
     )
 
 
-def _one_exif(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray) -> list[Finding]:
-    """Of a pair of which one photo has EXIF: do the matches contradict it, if one lens took both?
+def _one_exif(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, limits: CameraThresholds) -> list[Finding]:
+    """Test the EXIF of a single photo against the matches, provided that one lens took both photos.
 
-    Two lenses with centres of their own fit nearly any focal length. Photos of one size whose focal lengths come out
-    alike are of one lens, which the EXIF's must fit as it is.
+    Two lenses with centres of their own fit nearly any focal length. Photos of one size whose estimated focal lengths
+    are alike were taken by one lens, which the focal length of the EXIF must fit.
     """
     cams = rig.cam1, rig.cam2
     sources = [c.source for c in cams]
-    alike = abs(np.log(view.rig.cam2.focal / view.rig.cam1.focal)) < ONE_LENS and cams[0].size == cams[1].size
+    alike = abs(np.log(view.rig.cam2.focal / view.rig.cam1.focal)) < limits.one_lens and cams[0].size == cams[1].size
     if not alike or sorted(sources) != ["exif", "prior"]:
         return []
     which = sources.index("exif")
     focal, k1 = freed_parameters(x1, x2, replace(view, rig=Rig(cams[which], cams[which])))
-    if not _contradicted(focal, k1):
+    if not _contradicted(focal, k1, limits):
         return []
     return [
         _implausible(focal, f"the one in the EXIF of the {PHOTO_NAMES[which]} photo better, if one camera took both.")

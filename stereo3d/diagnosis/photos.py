@@ -1,6 +1,7 @@
 """Findings of the photos: blur, noise, exposure, repeated structure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -10,22 +11,34 @@ from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Finding, Matches, Photo
 from .statistics import PHOTO_NAMES
 
-# Where the depth error of rendered pairs begins to grow (`benchmarks/verdict.py --risk`).
-BLUR = 1.7  # px at matching size, of both photos: 1.5 times the error at 1.6, twice at 2.1
-BLUR_APART = 1.0  # px, of one photo alone, root of the difference of squares: twice at 1, five times at 1.4
-MAX_CLIPPED = 0.25  # share of a photo that is black or white: 1.1 times at .16, 1.5 at .35, 3 at .6
-MIN_GREY_RANGE = 40  # grey levels between the darkest and lightest hundredth: 1.4 times at 55, twice at 18
-NOISE = 5.0  # grey levels at matching size, of cameras that are known; real photos have less than 1
-NOISE_OF_FOCAL = 2.0  # grey levels, where the pair itself has to determine the focal length
-REPEATED = 0.7  # share of places with a twin nearby: a shelf of folded laundry has .88, ordinary photos 0 to .6
-EXPOSURE_NOTED = 1.5  # ratio of brightness that is reported
-MIN_MATCHES_OF_PHOTOS = 8  # with fewer the photos' exposures are not compared
+
+@dataclass(frozen=True)
+class PhotoThresholds:
+    """Bounds of the findings of the photos: where the depth error of rendered pairs begins to grow.
+
+    Measured by `benchmarks/verdict.py --risk`, at the size at which the photos are matched.
+    """
+
+    max_blur: float = 1.7  # px, of both photos: 1.5 times the error at 1.6, twice at 2.1
+    # px, of one photo alone, root of the difference of squares: twice the error at 1, five times at 1.4
+    max_blur_difference: float = 1.0
+    max_clipped: float = 0.25  # share of a photo that is black or white: 1.1 times at .16, 1.5 at .35, 3 at .6
+    min_grey_range: float = 40  # grey levels from the darkest to the lightest hundredth: 1.4 times at 55, twice at 18
+    max_noise: float = 5.0  # grey levels, of cameras that are known; real photos have less than 1
+    max_noise_unknown_focal: float = 2.0  # grey levels, where the pair itself has to determine the focal length
+    max_repeated: float = 0.7  # share of places with a twin nearby: folded laundry has .88, ordinary photos 0 to .6
+    max_gain: float = 1.5  # ratio of brightness; more is reported
+    min_matches: int = 8  # with fewer the exposures of the photos are not compared
+
+
+PHOTO_THRESHOLDS = PhotoThresholds()
 
 
 def photo_findings(
     left: Photo,
     right: Photo,
     matches: Matches,
+    limits: PhotoThresholds = PHOTO_THRESHOLDS,
     *,
     max_size: Annotated[int, Range(16, 32000)] = MAX_SIZE,
     focal_sought: bool = False,
@@ -38,6 +51,8 @@ def photo_findings(
         The first and the second photo.
     matches : Matches
         Those that agree with the camera motion.
+    limits : PhotoThresholds
+        Bounds of the findings.
     max_size : int
         px, the longer side at which the photos are matched.
     focal_sought : bool
@@ -56,20 +71,24 @@ def photo_findings(
     max_size, focal_sought = check_options("photos", options_of(photo_findings), given).values()
     greys = [reduced_grey(photo, max_size)[0] for photo in (left, right)]
     scales = [min(1.0, max_size / max(photo.size)) for photo in (left, right)]
-    findings = [*_blur(greys), *_noise(greys, focal_sought), *_exposure((left, right), greys)]
-    if len(matches) >= MIN_MATCHES_OF_PHOTOS:
+    findings = [*_blur(greys, limits), *_noise(greys, focal_sought, limits), *_exposure((left, right), greys, limits)]
+    if len(matches) >= limits.min_matches:
         x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
-        findings += [*_different_exposure(greys, x1, x2), *_repeated_texture(greys[0], x1)]
+        findings += [*_different_exposure(greys, x1, x2, limits), *_repeated_texture(greys[0], x1, limits)]
     return findings
 
 
-def _blur(greys: Sequence[np.ndarray]) -> list[Finding]:
+def _blur(greys: Sequence[np.ndarray], limits: PhotoThresholds) -> list[Finding]:
     blurs = [blur_width(grey) for grey in greys]
     worse = int(blurs[1] > blurs[0])
     apart = float(np.sqrt(blurs[worse] ** 2 - blurs[1 - worse] ** 2))
-    if blurs[worse] <= BLUR and apart <= BLUR_APART:
+    if blurs[worse] <= limits.max_blur and apart <= limits.max_blur_difference:
         return []
-    than = f", those of the {PHOTO_NAMES[1 - worse]} {blurs[1 - worse]:.1f} px" if apart > BLUR_APART else ""
+    than = (
+        f", those of the {PHOTO_NAMES[1 - worse]} {blurs[1 - worse]:.1f} px"
+        if apart > limits.max_blur_difference
+        else ""
+    )
     return [
         Finding(
             "blur",
@@ -82,10 +101,10 @@ def _blur(greys: Sequence[np.ndarray]) -> list[Finding]:
     ]
 
 
-def _noise(greys: Sequence[np.ndarray], focal_sought: bool) -> list[Finding]:
+def _noise(greys: Sequence[np.ndarray], focal_sought: bool, limits: PhotoThresholds) -> list[Finding]:
     noises = [noise_level(grey) for grey in greys]
     worse = int(noises[1] > noises[0])
-    if noises[worse] <= (NOISE_OF_FOCAL if focal_sought else NOISE):
+    if noises[worse] <= (limits.max_noise_unknown_focal if focal_sought else limits.max_noise):
         return []
     focal = ", and the focal length, which the pair itself has to determine, may be wrong" if focal_sought else ""
     return [
@@ -101,10 +120,10 @@ def _noise(greys: Sequence[np.ndarray], focal_sought: bool) -> list[Finding]:
     ]
 
 
-def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray]) -> list[Finding]:
+def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray], limits: PhotoThresholds) -> list[Finding]:
     clipped = [clipped_share(photo) for photo in photos]
     worse = int(clipped[1] > clipped[0])
-    if clipped[worse] > MAX_CLIPPED:
+    if clipped[worse] > limits.max_clipped:
         return [
             Finding(
                 "bad_exposure",
@@ -115,7 +134,7 @@ def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray]) -> list[Find
             )
         ]
     ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
-    if min(ranges) < MIN_GREY_RANGE:
+    if min(ranges) < limits.min_grey_range:
         worse = int(ranges[1] < ranges[0])
         return [
             Finding(
@@ -130,9 +149,11 @@ def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray]) -> list[Find
     return []
 
 
-def _different_exposure(greys: Sequence[np.ndarray], x1: np.ndarray, x2: np.ndarray) -> list[Finding]:
+def _different_exposure(
+    greys: Sequence[np.ndarray], x1: np.ndarray, x2: np.ndarray, limits: PhotoThresholds
+) -> list[Finding]:
     gain = exposure_ratio(greys[0], greys[1], x1, x2)
-    if max(gain, 1 / gain) <= EXPOSURE_NOTED:
+    if max(gain, 1 / gain) <= limits.max_gain:
         return []
     name, factor = ("second", gain) if gain > 1 else ("first", 1 / gain)
     return [
@@ -146,9 +167,9 @@ def _different_exposure(greys: Sequence[np.ndarray], x1: np.ndarray, x2: np.ndar
     ]
 
 
-def _repeated_texture(grey: np.ndarray, x: np.ndarray) -> list[Finding]:
+def _repeated_texture(grey: np.ndarray, x: np.ndarray, limits: PhotoThresholds) -> list[Finding]:
     repeated = repeated_share(grey, x)
-    if repeated <= REPEATED:
+    if repeated <= limits.max_repeated:
         return []
     return [
         Finding(

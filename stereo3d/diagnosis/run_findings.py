@@ -90,9 +90,9 @@ def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
     if cropped1 or cropped2:
         which = "both photos" if cropped1 and cropped2 else f"the {'first' if cropped1 else 'second'} photo"
         verb = "have" if cropped1 and cropped2 else "has"
-        words = f"{which} {verb} other proportions than the EXIF states and so {verb} been cropped"
+        reason = f"{which} {verb} other proportions than the EXIF states and so {verb} been cropped"
     elif not alike and len(models) < 2:
-        words = (
+        reason = (
             f"the photos have different proportions, {format_size(left.size)} and {format_size(right.size)} px: "
             "one has been cropped"
         )
@@ -102,7 +102,7 @@ def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
         Finding(
             "cropped",
             "warning",
-            f"{words}; its centre may not be the lens's, nor its focal length right.",
+            f"{reason}; its centre may not be the lens's, nor its focal length right.",
             {"size1": list(left.size), "size2": list(right.size), "one": float(not alike)},
             "Use the photos as they came from the camera, or give a calibration.",
         )

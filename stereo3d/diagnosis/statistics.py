@@ -16,19 +16,18 @@ REFERENCE_SIDE = 1600.0  # px
 MIN_UNIT = 0.4  # photo px
 PHOTO_NAMES = ("first", "second")
 
+FOCAL_FACTORS = (0.4, 2.5)  # of the known focal length: the range of the true one where that is wrong
+SAME_PHOTO_PX = 0.5  # px of the reference size; less motion is none
+HOMOGRAPHY_PX = 3  # px of the reference size, of a match that belongs to the homography
+TURN_ROUNDS = 4  # of fitting a turn without the worst matches
+TURN_OUTLIER = 3  # median errors; a wrong match on its epipolar line must not pull at the turn
+NEIGHBOURS = 8  # outliers nearest to an outlier that are compared with it
+MIN_ALIKE = 5  # of them that must move as it does
+
 
 def photo_unit(rig: Rig) -> float:
     """Photo px in one px of the reference size."""
     return max(max(rig.cam1.size) / REFERENCE_SIDE, MIN_UNIT)
-
-
-FOCAL_FACTORS = (0.4, 2.5)  # of the focal length as it is known: if that is wrong, the true one lies between them
-SAME_PHOTO_PX = 0.5  # px of the reference size; less motion is none
-HOMOGRAPHY_PX = 3  # px of the reference size, of a match that belongs to the homography
-TURN_ROUNDS = 4  # of fitting a turn without the worst matches
-TURN_OUTLIER = 3  # median errors; a wrong match that lies on its epipolar line must not pull at the turn
-NEIGHBOURS = 8  # outliers nearest to an outlier that are compared with it
-MIN_ALIKE = 5  # of them that must move as it does
 
 
 def same_photo(matches: Matches, size1: tuple[int, int], size2: tuple[int, int]) -> float | None:
@@ -83,7 +82,7 @@ def false_alarms(matches: Matches, view: TwoView) -> float:
         return 0.0
     w, h = rig.cam2.size
     k = np.arange(6, n + 1)
-    distance = np.minimum(distance, w * h)  # px; farther lies no picture, and the product would overflow
+    distance = np.minimum(distance, w * h)  # px; no picture is wider, and the product would overflow
     alpha = np.clip(2 * np.hypot(w, h) / (w * h) * np.maximum(distance[5:], 0.05), 1e-12, 1.0)
 
     def log_binomial(a: int | np.ndarray, b: int | np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..records import Finding
-from .cameras import FOCAL_TILT
+from .cameras import MAX_FOCAL_TILT
 
 # The meaning of a finding for the shape, the most important first.
 REASONS = {
@@ -37,7 +37,7 @@ MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the verdict rests on: warnings and errors by code, and the coverage."""
+    """Warnings and errors by code, and the coverage: all that the verdict depends on."""
 
     findings: Mapping[str, Finding]
     coverage: float
@@ -52,7 +52,7 @@ class Evidence:
 
     @property
     def shaky(self) -> int:
-        """How many of the two causes of rough depth hold that ruin it together, or with a guessed focal length."""
+        """Number of causes of rough depth: both together, or one with a guessed focal length, ruin the depth."""
         return self.any_of("flat_scene") + self.any_of("small_baseline")
 
 
@@ -68,7 +68,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("poor", lambda e: e.coverage < MIN_COVERAGE),
     ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches")),
     ("poor", lambda e: e.any_of("focal_unknown") and e.shaky > 0),
-    ("poor", lambda e: e.number("focal_unknown", "motion_deg") > FOCAL_TILT),  # the guess turns the motion
+    ("poor", lambda e: e.number("focal_unknown", "motion_deg") > MAX_FOCAL_TILT),  # the guess turns the motion
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
     ("poor", lambda e: e.shaky > 1),
     ("fair", lambda e: len(e.findings) > 0),
@@ -108,16 +108,16 @@ def judge(
         dict.fromkeys(code for code in [*REASONS, *found] if code in found),
         key=lambda code: found[code].severity != "error",
     )
-    words = WORDS[verdict]
+    text = WORDS[verdict]
     if by_weight:
-        words += f": {REASONS.get(by_weight[0], found[by_weight[0]].message.rstrip('.'))}"
+        text += f": {REASONS.get(by_weight[0], found[by_weight[0]].message.rstrip('.'))}"
     if "focal_unknown" in found:
         factor = evidence.number("focal_unknown", "stretch")
         stretch = f"depth may be stretched or squeezed by a factor of about {factor:g}"
-        words += f", so {stretch}" if by_weight[0] == "focal_unknown" else f", and {stretch} (the focal is a guess)"
+        text += f", so {stretch}" if by_weight[0] == "focal_unknown" else f", and {stretch} (the focal is a guess)"
     scale = f"metric, in {unit}" if unit else "up to scale, unit = baseline (from camera to camera)"
     summary = (
-        f"{words}. {100 * covered:.0f} % of the first photo became surface, relative depth uncertainty "
+        f"{text}. {100 * covered:.0f} % of the first photo became surface, relative depth uncertainty "
         f"{100 * relative_sigma:.2g} % (median), {inliers} matches agree; {scale}."
     )
     return verdict, summary + (f" Mind also: {', '.join(by_weight[1:])}." if len(by_weight) > 1 else "")

@@ -10,12 +10,28 @@ picture until both have reached the middle, then each continues through the othe
 the result depends neither on the order nor on the number of threads.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
 BORDER_COST = 30000  # before the first and behind the last k of a path: above any path cost; + P1 fits 16 bits
 MAX_P2 = 6000  # so that 8 paths of at most (cost 62 + P2) stay below 65536
+
+
+class Penalties(NamedTuple):
+    """P1, u16, of a disparity step of 1 px, and P2, (256,) u16, of larger steps by intensity step."""
+
+    p1: np.uint16
+    p2: np.ndarray
+
+
+class PathState(NamedTuple):
+    """Buffers of a sweep for two rows: L (2, 4, W + 2, count + 2) u16 and min L (2, 4, W + 2) u16."""
+
+    paths: np.ndarray
+    minima: np.ndarray
 
 
 @intrinsic
@@ -72,7 +88,7 @@ def edge_penalties(penalty: float, contrast: float, fall: float) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _path_step(cost, total, pixel, paths, before, min_before, p1, p2, after, count):
+def _path_step(cost, total, pixel, paths, before, min_before, p1, p2, after, count):  # noqa: PLR0913 - innermost kernel
     """Write L_r of one pixel to paths at `after`, add it to total, and return min L_r.
 
     All arrays are flat. pixel, before, after: offsets of k = 0, unsigned, so that the compiler drops the test for
@@ -91,11 +107,11 @@ def _path_step(cost, total, pixel, paths, before, min_before, p1, p2, after, cou
     return smallest
 
 
-def path_state(width: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return buffers of a sweep for two rows: L (2, 4, W + 2, count + 2) u16 and min L (2, 4, W + 2) u16."""
+def path_state(width: int, count: int) -> PathState:
+    """Return the buffers of a sweep over rows of `width` px and `count` disparities."""
     paths = np.zeros((2, 4, width + 2, count + 2), np.uint16)
     paths[..., 0] = paths[..., -1] = BORDER_COST
-    return paths, np.zeros(paths.shape[:3], np.uint16)
+    return PathState(paths, np.zeros(paths.shape[:3], np.uint16))
 
 
 @njit(cache=True, nogil=True)
@@ -116,7 +132,7 @@ def _row_penalties(picture, p2, y, step, jumps):
 
 
 @njit(cache=True, nogil=True)
-def sweep(cost, picture, p1, p2, row0, row1, step, paths, min_paths, total):
+def sweep(cost, picture, penalties, row0, row1, step, state, total):
     """Add the four paths of one sweep to total, for rows row0, row0 + step, .. before row1.
 
     Parameters
@@ -125,23 +141,22 @@ def sweep(cost, picture, p1, p2, row0, row1, step, paths, min_paths, total):
         Matching costs.
     picture : (H, W, 3) u8
         Its largest channel difference is the intensity step.
-    p1 : u16
-        Penalty of a disparity step of 1 px.
-    p2 : (256,) u16
-        Penalty of larger steps, by intensity step.
+    penalties : Penalties
+        Of disparity steps.
     row0, row1, step : int
         step 1 runs from the top and the left, -1 from the bottom and the right.
-    paths, min_paths : arrays
-        `path_state`, carried from call to call.
+    state : PathState
+        Carried from call to call.
     total : (H, W, count) u16
         S.
     """
     width, count = cost.shape[1], cost.shape[2]
-    flat_cost, flat_total, flat_paths = cost.reshape(-1), total.reshape(-1), paths.reshape(-1)
+    flat_cost, flat_total, flat_paths = cost.reshape(-1), total.reshape(-1), state.paths.reshape(-1)
+    min_paths = state.minima
     jumps = np.empty((4, width), np.uint16)
     x0 = 0 if step == 1 else width - 1
     for y in range(row0, row1, step):
-        _row_penalties(picture, p2, y, step, jumps)
+        _row_penalties(picture, penalties.p2, y, step, jumps)
         now, last = y & 1, 1 - (y & 1)
         for i in range(width):
             x = x0 + step * i
@@ -157,7 +172,7 @@ def sweep(cost, picture, p1, p2, row0, row1, step, paths, min_paths, total):
                     flat_paths,
                     np.uint64(before),
                     min_paths[here, path, u + 1],
-                    p1,
+                    penalties.p1,
                     jumps[path, x],
                     np.uint64(after),
                     np.uint64(count),
@@ -165,19 +180,19 @@ def sweep(cost, picture, p1, p2, row0, row1, step, paths, min_paths, total):
 
 
 def semi_global(cost: np.ndarray, picture: np.ndarray, p1: int, p2: np.ndarray, threads: int) -> np.ndarray:
-    """Return S (H,W,count) u16, the costs aggregated along eight paths; cost, picture, p2 as in `sweep`."""
+    """Return S (H,W,count) u16, the costs aggregated along eight paths; cost, picture as in `sweep`."""
     from concurrent.futures import ThreadPoolExecutor
 
     height, width, count = cost.shape
     total = np.zeros(cost.shape, np.uint16)
     middle = height // 2
     down, up = path_state(width, count), path_state(width, count)
-    small = np.uint16(p1)
+    penalties = Penalties(np.uint16(p1), p2)
     with ThreadPoolExecutor(min(threads, 2)) as pool:
         for from_top, from_bottom in (((0, middle), (height - 1, middle - 1)), ((middle, height), (middle - 1, -1))):
             jobs = [
-                pool.submit(sweep, cost, picture, small, p2, *from_top, 1, *down, total),
-                pool.submit(sweep, cost, picture, small, p2, *from_bottom, -1, *up, total),
+                pool.submit(sweep, cost, picture, penalties, *from_top, 1, down, total),
+                pool.submit(sweep, cost, picture, penalties, *from_bottom, -1, up, total),
             ]
             for job in jobs:
                 job.result()

@@ -293,17 +293,14 @@ def _kept_pixels(
     confidence = uncertainty.probability(d_own, difference, found.odds, view.margin)
     sigma = uncertainty.disparity_sigma(*view.pictures, kept, difference, found.excess)
     if found.complete:
-        alone = selection.continue_surfaces(
-            d_own,
-            kept,
-            d_right,
-            np.ascontiguousarray(view.other_inside),
-            confidence,
+        limits = selection.ContinuationLimits(
             np.float32(tolerance),
             np.float32(thresholds.min_confidence),
             np.float32(thresholds.max_step),
             thresholds.max_distance,
         )
+        inside = np.ascontiguousarray(view.other_inside)
+        alone = selection.continue_surfaces(d_own, kept, d_right, inside, confidence, limits)
         kept[alone], sigma[alone] = d_own[alone], thresholds.sigma
     unknown = ~np.isfinite(kept)
     confidence[unknown], sigma[unknown] = 0, np.nan

@@ -70,7 +70,7 @@ class Found(NamedTuple):
     excess: float = 1.5
 
 
-def planes(
+def planes(  # noqa: PLR0913 - the signature is the list of options
     left: np.ndarray,
     right: np.ndarray,
     lo: int,
@@ -166,7 +166,7 @@ def plane_energy(lo: int, hi: int, **options: float) -> "tuple[Energy, np.ndarra
     return energy, aggregation.jump_penalties(matcher.START_PENALTY, contrast, fall)
 
 
-def sgm(
+def sgm(  # noqa: PLR0913 - the signature is the list of options
     left: np.ndarray,
     right: np.ndarray,
     lo: int,
@@ -213,7 +213,7 @@ def sgm(
     return Found(d_left, d_right, margins, SGM_ODDS)
 
 
-def block(
+def block(  # noqa: PLR0913 - the signature is the list of options
     left: np.ndarray,
     right: np.ndarray,
     lo: int,
@@ -244,8 +244,9 @@ def block(
     kind = {"sad": windows.SAD, "ssd": windows.SSD, "census": windows.CENSUS, "zncc": windows.ZNCC}[cost]
     height = len(left)
     pictures = [_block_image(picture, cost, threads) for picture in (left, right)]
-    maps = [np.empty(left.shape[:2], np.float32) for _ in range(5)]
-    parallel_rows(height, threads, windows.match_rows, *pictures, lo, hi - lo + 1, radius, kind, unbiased, after=maps)
+    search = windows.WindowSearch(lo, hi - lo + 1, radius, kind, unbiased)
+    maps = windows.WindowMaps(*(np.empty(left.shape[:2], np.float32) for _ in range(5)))
+    parallel_rows(height, threads, windows.match_rows, *pictures, search, after=(maps,))
     d_left, left_margin, d_right, *winner_costs = maps
     found = []
     for d, other, winner_cost, sign in ((d_left, d_right, winner_costs[0], 1), (d_right, d_left, winner_costs[1], -1)):
@@ -289,7 +290,7 @@ def _both_margins(margin: np.ndarray, d_right: np.ndarray) -> tuple[np.ndarray, 
     return ratio, np.where(np.isfinite(d_right), np.take_along_axis(ratio, at, axis=1), np.float32(0))
 
 
-def sgbm(
+def sgbm(  # noqa: PLR0913 - the signature is the list of options
     left: np.ndarray,
     right: np.ndarray,
     lo: int,

@@ -1,6 +1,7 @@
 """Sub-pixel refinement of a disparity map by the slopes of the pictures."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -11,6 +12,22 @@ NOISE = 4.0  # grey levels / px: weaker slopes of the picture move a disparity l
 STRIP_ROWS = 128  # rows that are refined at once, so that their arrays stay in the processor's cache
 SAME_SURFACE = np.float32(1)  # px, between disparities of one surface
 MAX_STEP = 0.5  # px, of one refinement
+
+
+class Comparison(NamedTuple):
+    """Both pictures compared at a map's disparities, as `residuals` writes them.
+
+    Parameters
+    ----------
+    surface : (H, W) float32
+        px, the disparity, NaN where it is unknown or leads outside.
+    slope, residual : (H, W) float32
+        Grey levels / px, grey levels; both 0 where surface is NaN.
+    """
+
+    surface: np.ndarray
+    slope: np.ndarray
+    residual: np.ndarray
 
 
 @njit(cache=True, nogil=True)
@@ -100,7 +117,7 @@ def fit_planes(disparity, radius, step, row0, row1, out, along, down):
 
 
 @njit(cache=True, nogil=True)
-def residuals(left, right, disparity, row0, row1, surface, slope, residual):
+def residuals(left, right, disparity, row0, row1, compared):
     """residual = left(x) - right(x - d), slope = d right / dx at x - d, by cubic interpolation (Catmull-Rom).
 
     Parameters
@@ -111,11 +128,10 @@ def residuals(left, right, disparity, row0, row1, surface, slope, residual):
         px, NaN unknown.
     row0, row1 : int
         Rows row0 .. row1 - 1 are written.
-    surface : (H, W) f32
-        px, the disparity, NaN where it is unknown or leads outside.
-    slope, residual : (H, W) f32
-        Grey levels / px, grey levels; both 0 where surface is NaN.
+    compared : Comparison
+        Written.
     """
+    surface, slope, residual = compared.surface, compared.slope, compared.residual
     width = left.shape[1]
     for y in range(row0, row1):
         r = right[y]
@@ -135,7 +151,7 @@ def residuals(left, right, disparity, row0, row1, surface, slope, residual):
 
 
 @njit(cache=True, nogil=True)
-def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, out):
+def image_step(disparity, compared, radius, noise, row0, row1, out):
     """out = d - sum(g e) / (sum(g g) + n noise^2): one Gauss-Newton step towards equal pictures, at most half a pixel.
 
     g, e are slope and residual less their means over the n neighbours on the pixel's surface (as in `fit_planes`), so
@@ -146,7 +162,7 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
     ----------
     disparity : (H, W) f32
         px.
-    surface, slope, residual : (H, W) f32
+    compared : Comparison
         Of `residuals`.
     radius : int
         px, of the window.
@@ -170,13 +186,13 @@ def image_step(disparity, surface, slope, residual, radius, noise, row0, row1, o
         sums[:] = 0
         own = disparity[y]
         for v in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
-            g, e = slope[y + v], residual[y + v]
+            g, e = compared.slope[y + v], compared.residual[y + v]
             for x in range(width):
                 gg_row[x], ge_row[x] = g[x] * g[x], g[x] * e[x]
             for u in range(-min(radius, width - 1), min(radius, width - 1) + 1):
                 a, b = max(0, -u), min(width, width - u)
                 w = weight[a:b]
-                _same_surface(own[a:b], surface[y + v, a + u : b + u], w, unused[a:b])
+                _same_surface(own[a:b], compared.surface[y + v, a + u : b + u], w, unused[a:b])
                 _add_scaled(w, w, n[a:b])
                 _add_scaled(w, g[a + u : b + u], g1[a:b])
                 _add_scaled(w, e[a + u : b + u], e1[a:b])
@@ -222,10 +238,11 @@ def refine(
         above = max(0, first - radius)
         rows = slice(above, min(height, last + radius))
         own, other = (grey(picture[rows]).astype(np.float32) for picture in (left, right))
-        plane, along, down, surface, slope, residual, moved = (np.empty_like(own) for _ in range(7))
+        plane, along, down, moved = (np.empty_like(own) for _ in range(4))
+        compared = Comparison(*(np.empty_like(own) for _ in range(3)))
         fit_planes(disparity[rows], radius, 1, first - above, last - above, plane, along, down)
-        residuals(own, other, plane, first - above, last - above, surface, slope, residual)
-        image_step(plane, surface, slope, residual, radius, np.float32(NOISE), top - above, bottom - above, moved)
+        residuals(own, other, plane, first - above, last - above, compared)
+        image_step(plane, compared, radius, np.float32(NOISE), top - above, bottom - above, moved)
         out[top:bottom] = np.clip(moved[top - above : bottom - above], lo, hi)
 
     tops = range(0, height, STRIP_ROWS)

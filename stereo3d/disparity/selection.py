@@ -1,9 +1,32 @@
 """Selection: winner-takes-all, the left-right test, connected components, filling, and sub-pixel refinement. numba."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 NO_COST = np.int64(2**62)  # of a right pixel that no left one faces
+
+
+class ContinuationLimits(NamedTuple):
+    """Bounds of `continue_surfaces`.
+
+    Parameters
+    ----------
+    tolerance : float32
+        px, of the left-right test.
+    min_confidence : float32
+        Of a pixel that is taken.
+    max_step : float32
+        px of disparity, to a neighbour that is kept or was taken before.
+    max_distance : int
+        px, steps from the nearest kept pixel.
+    """
+
+    tolerance: np.float32
+    min_confidence: np.float32
+    max_step: np.float32
+    max_distance: int
 
 
 @njit(cache=True, nogil=True)
@@ -99,7 +122,7 @@ def winner_row(cost, largest, lo, vee, left, margin, right):
 
 
 @njit(cache=True, nogil=True)
-def winners(cost, largest, lo, vee, row0, row1, left, margin, right):
+def winners(cost, largest, lo, vee, row0, row1, left, margin, right):  # noqa: PLR0913 - innermost kernel
     """Apply `winner_row` to the rows row0 .. row1 - 1 of cost (H,W,count); left, margin, right (H,W) f32."""
     for y in range(row0, row1):
         winner_row(cost[y], largest, lo, vee, left[y], margin[y], right[y])
@@ -162,7 +185,7 @@ def _hidden_from_right(u, d, kept_row, right_row, inside_row, tolerance):
 
 
 @njit(cache=True, nogil=True)
-def continue_surfaces(left, kept, right, inside, confidence, tolerance, min_confidence, max_step, max_distance):
+def continue_surfaces(left, kept, right, inside, confidence, limits):
     """Return the pixels that the right picture cannot show and that continue a kept surface, (H,W) bool.
 
     The right picture cannot show a left pixel whose match lies outside its photo, or behind something nearer,
@@ -179,14 +202,8 @@ def continue_surfaces(left, kept, right, inside, confidence, tolerance, min_conf
         Right pixels inside their photo.
     confidence : (H, W) f32
         Of the left disparities.
-    tolerance : f32
-        px, of the left-right test.
-    min_confidence : f32
-        Of a pixel that is taken.
-    max_step : f32
-        px of disparity, to a neighbour that is kept or was taken before.
-    max_distance : int
-        px, steps from the nearest kept pixel.
+    limits : ContinuationLimits
+        Bounds.
     """
     height, width = left.shape
     taken = np.zeros((height, width), np.bool_)
@@ -197,15 +214,17 @@ def continue_surfaces(left, kept, right, inside, confidence, tolerance, min_conf
     while done < filled:
         y, x = divmod(np.int64(queue[done]), width)
         done += 1
-        if distance[y, x] >= max_distance:
+        if distance[y, x] >= limits.max_distance:
             continue
         for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
             if not (0 <= v < height and 0 <= u < width) or taken[v, u] or np.isfinite(kept[v, u]):
                 continue
             d = left[v, u]
-            if not (confidence[v, u] >= min_confidence and abs(d - left[y, x]) <= max_step):  # False for NaN
+            if not (
+                confidence[v, u] >= limits.min_confidence and abs(d - left[y, x]) <= limits.max_step
+            ):  # False for NaN
                 continue
-            if not _hidden_from_right(u, d, kept[v], right[v], inside[v], tolerance):
+            if not _hidden_from_right(u, d, kept[v], right[v], inside[v], limits.tolerance):
                 continue
             taken[v, u] = True
             distance[v, u] = distance[y, x] + 1

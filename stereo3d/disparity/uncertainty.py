@@ -3,7 +3,7 @@
 import numpy as np
 
 from .costs import grey
-from .refinement import residuals
+from .refinement import Comparison, residuals
 
 MAX_SMOOTH_STEP = 1.5  # px of disparity between two neighbours; a larger step is a depth jump
 MAX_DIFFERENCE = 8  # px, of both maps; larger ones count as this
@@ -127,8 +127,9 @@ def _strip_moments(
     rows = slice(above, min(len(disparity), strip.stop + RADIUS))
     own = slice(strip.start - above, strip.stop - above)
     other, mine = (np.ascontiguousarray(grey(picture[rows]), np.float32) for picture in (right, left))
-    surface, slope, residual = (np.empty_like(mine) for _ in range(3))
-    residuals(mine, other, np.ascontiguousarray(disparity[rows]), 0, len(mine), surface, slope, residual)
+    compared = Comparison(*(np.empty_like(mine) for _ in range(3)))
+    residuals(mine, other, np.ascontiguousarray(disparity[rows]), 0, len(mine), compared)
+    surface, slope, residual = compared
     known = np.isfinite(surface).astype(np.float32)
     return (known, slope, residual, slope * slope, slope * residual, residual * residual), own
 

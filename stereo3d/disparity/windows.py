@@ -7,6 +7,8 @@ pixel then takes the best of nine windows that contain it.
 Sources: Scharstein and Szeliski 2002 (the costs); Faugeras et al., Real time correlation-based stereo, 1993 (the sums).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -21,6 +23,38 @@ COSINE_SHARE = 0.2
 CONTRAST_RADIUS = 2  # px, of the window whose contrast is normalised: that of the census
 MIN_CONTRAST = 0.25  # grey levels: slopes left by rounding to whole grey levels
 NO_VERTEX = 9.0  # px, returned where the middle of three costs is not the smallest
+
+
+class WindowSearch(NamedTuple):
+    """Range and windows of `match_rows`.
+
+    Parameters
+    ----------
+    lo, count : int
+        Disparities lo .. lo + count - 1, px.
+    radius : int
+        px, of the windows.
+    kind : int
+        One of KINDS.
+    unbiased : bool
+        Correct the sub-pixel bias: `cancel_bias`, `correct_vees`.
+    """
+
+    lo: int
+    count: int
+    radius: int
+    kind: int
+    unbiased: bool
+
+
+class WindowMaps(NamedTuple):
+    """Results of `match_rows`, all (H, W) f32: px, margin of `winner_row`, px, window costs of both winners."""
+
+    d_left: np.ndarray
+    margin: np.ndarray
+    d_right: np.ndarray
+    left_cost: np.ndarray
+    right_cost: np.ndarray
 
 
 @njit(cache=True, nogil=True)
@@ -263,7 +297,7 @@ def _half_cost(kind, product, own, half, x, u, pixels):
 
 
 @njit(cache=True, nogil=True)
-def _half_vertex(kind, a, b, c, d, own, half, x, u, step, pixels):
+def _half_vertex(kind, a, b, c, d, own, half, x, u, step, pixels):  # noqa: PLR0913 - innermost kernel
     """Return the offset of the minimum from the middle of b and c, or NO_VERTEX; a .. d: products of four windows.
 
     u: of the half between b and c; its neighbours are at u - step and u + step.
@@ -346,26 +380,22 @@ def _costs_of_winners(cost, lo, d_left, d_right, of_left, of_right):
 
 
 @njit(cache=True, nogil=True)
-def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_left, margin, d_right, of_left, of_right):
+def match_rows(left, right, search, row0, row1, maps):
     """Write both maps, the margin of `winner_row`, and the costs of the winners, for rows row0 .. row1 - 1.
 
     Parameters
     ----------
     left, right : (H, W) u16 or, for CENSUS, u64
         u16: at most 10 bits, so that sums fit 32 bits up to a radius of 20.
-    lo, count : int
-        Disparities lo .. lo + count - 1, px.
-    radius : int
-        px, of the windows.
-    kind : int
-        One of KINDS.
-    unbiased : bool
-        Correct the sub-pixel bias: `cancel_bias`, `correct_vees`.
+    search : WindowSearch
+        Range and windows.
     row0, row1 : int
         Rows.
-    d_left, margin, d_right, of_left, of_right : (H, W) f32
+    maps : WindowMaps
         Written.
     """
+    lo, count, radius, kind = search.lo, search.count, search.radius, search.kind
+    d_left, margin, d_right = maps.d_left, maps.margin, maps.d_right
     width = left.shape[1]
     columns = np.empty((width + 2 * radius, count), np.int32)
     windows = np.empty((width, count), np.int32)
@@ -380,7 +410,7 @@ def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_lef
         move_columns(left, right, lo, radius, kind, y, first, columns)
         windows_of_columns(columns, radius, windows)
         if curved:
-            for i in range(4 if unbiased else 2):
+            for i in range(4 if search.unbiased else 2):
                 n = width + i // 2
                 total, square, of_column = sums[i, 0, :n], sums[i, 1, :n], of_columns[i, :, : n + 2 * radius]
                 box_row(left if i % 2 == 0 else right, y, radius, i > 1, first, of_column, total, square)
@@ -393,9 +423,9 @@ def match_rows(left, right, lo, count, radius, kind, unbiased, row0, row1, d_lef
             zncc_cost(windows, own[0], own[1], other[0], other[1], lo, pixels, score)
         cost = score if curved else windows
         winner_row(cost, np.int32(2**31 - 1), lo, not curved, d_left[y], margin[y], d_right[y])
-        _costs_of_winners(cost, lo, d_left[y], d_right[y], of_left[y], of_right[y])
-        if unbiased and curved:
+        _costs_of_winners(cost, lo, d_left[y], d_right[y], maps.left_cost[y], maps.right_cost[y])
+        if search.unbiased and curved:
             cancel_bias(kind, windows, sums, pixels, lo, d_left[y], d_right[y])
-        elif unbiased:
+        elif search.unbiased:
             correct_vees(d_left[y])
             correct_vees(d_right[y])

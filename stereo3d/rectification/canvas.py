@@ -41,7 +41,7 @@ class Canvas:
 
 
 def photo_outline(camera: Camera, rect_from_cam: np.ndarray, steps: int = 33) -> np.ndarray | None:
-    """The photo's border in the common orientation, (u, v) at focal 1; None where a part lies behind the plane."""
+    """The photo's border in the common orientation, (u, v) at focal 1; None where a part is behind the plane."""
     X = rect_directions(camera, rect_from_cam, photo_border(camera, steps))
     if (X[:, 2] < 0.02 * np.linalg.norm(X, axis=1)).any():
         return None
@@ -57,12 +57,13 @@ def photo_border(camera: Camera, steps: int) -> np.ndarray:
 
 
 def rect_directions(camera: Camera, rect_from_cam: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Directions (M,3) in the common orientation of photo pixels (N,2), of those that the lens model reaches."""
+    """Directions (M,3) in the common orientation of the photo pixels (N,2) that the lens model reaches."""
     y = undistort(x, camera.K, camera.dist)
     return hom(y[np.isfinite(y).all(1)]) @ rect_from_cam.T
 
 
 def no_common_row() -> StereoError:
+    """Return the error of photos without a common row."""
     return StereoError(
         "no_overlap",
         "after rectification the photos have no row in common.",

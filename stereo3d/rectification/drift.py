@@ -1,6 +1,7 @@
 """A slow drift of the rows, measured and corrected."""
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -19,17 +20,30 @@ def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable 
     """r = D(y2) . n(y2): the systematic distance of matches from their epipolar lines in photo 2, fitted robustly.
 
     D: a vector of cubic polynomials (the first radial term of a lens is cubic); n: the unit normal of the epipolar
-    line; r: the signed distance to it. The fit uses Huber's weights. It counts if matches in parts of the picture that
+    line; r: the signed distance to it. The fit uses Huber's weights. It is kept if matches in parts of the picture that
     were left out of the fit come nearer to their lines by a fifth, and by MIN_DRIFT px at matching size.
 
-    Returns `bend` for `photo_map`, or None, and the medians of |r| before and after and the largest bend, px at
-    matching size.
+    Parameters
+    ----------
+    view : TwoView
+        Cameras and pose.
+    inlier_x : (N, 2) float64, twice
+        Inliers, photo px.
+    scale : float
+        Matching size over photo size.
+
+    Returns
+    -------
+    bend : callable or None
+        For `photo_map`: offset of normalised image coordinates of photo 2; None where the fit is not kept.
+    drift : Drift
+        Medians of |r| before and after, and the largest bend, px at matching size; empty where the fit is not kept.
     """
     y1, y2 = (undistort(x, c.K, c.dist) for x, c in zip(inlier_x, (view.rig.cam1, view.rig.cam2), strict=True))
     known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
     y1, y2 = y1[known], y2[known]
     if len(y1) < MIN_DRIFT_MATCHES:
-        return None, {}
+        return None, cast(Drift, {})
     px = scale * view.rig.cam2.focal
     radius = np.abs(y2).max()
     line = hom(y1) @ essential_from_pose(view.R, view.t).T
@@ -47,7 +61,7 @@ def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable 
     residual = _cross_validated(B, r, np.floor(4 * y2 / radius).astype(int))
     before, after = float(np.median(np.abs(r))), float(np.median(np.abs(residual)))
     if after > min(0.8 * before, before - MIN_DRIFT):
-        return None, {}
+        return None, cast(Drift, {})
     c = huber_fit(B, r)
     largest = float(np.quantile(np.abs(B @ c), 0.995))  # bounds the polynomial beyond the matches
 

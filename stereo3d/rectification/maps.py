@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 
@@ -52,13 +52,13 @@ def row_errors(
     at1 = u1[known] + offset
     at2 = np.stack([u2[known, 0] + offset[:, 0], at1[:, 1]], -1)
     if len(at1) < MIN_PATCHES:
-        return {}
+        return cast(RowErrors, {})
     grey1, grey2 = smooth(to_grey(pair.left)), smooth(to_grey(pair.right))
     out, score = np.empty_like(at2), np.empty(len(at2))
     fit_patches(grey1, grey2, at1, at2, np.tile(np.eye(2), (len(at1), 1, 1)), 9, 3.0, 0, len(at1), out, score)
     off = np.abs(out[:, 1] - at1[:, 1])[score > 0]
     if len(off) < MIN_PATCHES:
-        return {}
+        return cast(RowErrors, {})
     return {"median_px": float(np.median(off)), "most_px": float(np.quantile(off, 0.95)), "places": len(off)}
 
 

@@ -28,18 +28,20 @@ def max_stretch(outline: np.ndarray) -> float:
 
 
 def epipole_too_near(view: TwoView, stretches: list[float]) -> StereoError:
+    """Return the error of a planar canvas whose stretches (`max_stretch` of both photos) exceed MAX_STRETCH."""
     which = int(stretches[0] <= MAX_STRETCH)
     name, camera = (("first", view.rig.cam1), ("second", view.rig.cam2))[which]
     return StereoError(
         "forward_motion",
         f"the camera moved towards what the {name} photo shows: its epipole is "
-        f"{_epipole_words(view, camera, name)}, too near for a plane rectification.",
+        f"{_epipole_text(view, camera, name)}, too near for a plane rectification.",
         "Use kind polar, or leave the choice to auto.",
         stretch=float(stretches[which]),
     )
 
 
-def _epipole_words(view: TwoView, camera: Camera, name: str) -> str:
+def _epipole_text(view: TwoView, camera: Camera, name: str) -> str:
+    """State where the epipole is in the photo `name`."""
     direction = -view.R.T @ view.t if name == "first" else view.t
     if abs(direction[2]) < 1e-9 * np.linalg.norm(direction):
         return "at infinity"

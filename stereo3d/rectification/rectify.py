@@ -35,7 +35,7 @@ def rectify(
 
     Both cameras are turned into one orientation (rows of rect_from_cam1): first axis along the baseline, third the mean
     of the optical axes orthogonal to it (Fusiello, Trucco and Verri 2000). The first axis points the way that turns the
-    first photo least, so no picture is mirrored, and `swapped` says that the first photo stands on the right. A
+    first photo least, so no picture is mirrored, and `swapped` says that the first photo is on the right. A
     vertical baseline turns the pair by 90 degrees. The canvas holds the rows that both photos see and the columns of
     each photo whose scene the other may see, at the density of the photos reduced to the longer side `max_size`.
 
@@ -148,7 +148,7 @@ def _keep_better_rows(bent: RectifiedPair, straight: RectifiedPair, inlier_x: In
 
 
 def _orientation(view: TwoView) -> tuple[Rotations, bool]:
-    """rect_from_cam1, rect_from_cam2 (3,3), and whether the first photo stands on the right."""
+    """rect_from_cam1, rect_from_cam2 (3,3), and whether the first photo is on the right."""
     baseline = -view.R.T @ view.t  # centre of camera 2
     e1 = baseline / np.linalg.norm(baseline)
     # within 1 % of vertical both ways turn the photo equally far: then the first photo counts as left

@@ -1,4 +1,6 @@
-"""The kernels of `triangulation`: map look-up, undistortion and intersection of rays (numba)."""
+"""Kernels of triangulation: map look-up, undistortion and intersection of rays (numba)."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -9,6 +11,14 @@ MAX_STEP = 0.2  # normalised image coordinates: bounds a Newton step
 CONVERGED = 1e-13  # normalised image coordinates: stop iterating below this residual
 MAX_RESIDUAL = 1e-9  # normalised image coordinates: above it the pixel has no ray
 MIN_DETERMINANT = 0.05  # of the distortion's Jacobian; below, the model is about to fold
+
+
+class Pose(NamedTuple):
+    """R (3,3) and t (3,), X2 = R X1 + t, and the essential matrix E (3,3), all float64."""
+
+    R: np.ndarray
+    t: np.ndarray
+    E: np.ndarray
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -127,7 +137,7 @@ def undistort(x, inverse, centre, dist, limit):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _depth(x, y, u, v, R, t, l0, l1, l2):
+def _depth(x, y, u, v, R, t, l0, l1, l2):  # noqa: PLR0913 - innermost kernel
     """z = (t x b) . (b x a) / |b x a|^2 with a = R d1, b = d2: depth of the intersection of two rays.
 
     The second ray (u, v, 1) is first projected onto the epipolar line (l0, l1, l2) of the first, (x, y, 1), so that the
@@ -145,7 +155,7 @@ def _depth(x, y, u, v, R, t, l0, l1, l2):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def intersect(rays1, rays2, shifted2, share, R, t, E, points, sigma):
+def intersect(rays1, rays2, shifted2, share, pose, points, sigma):
     """Write the intersections X = z d1 of pairs of rays and sigma = |dz| share |d1|.
 
     Parameters
@@ -156,11 +166,12 @@ def intersect(rays1, rays2, shifted2, share, R, t, E, points, sigma):
         Those of photo 2 with the disparity changed by a small step: dz is the change of depth.
     share : (N,) float64
         Standard deviation of the match, in units of that step.
-    R, t, E : (3,3), (3,), (3,3) float64
-        Pose of camera 2 and its essential matrix.
+    pose : Pose
+        Of camera 2.
     points, sigma : (N,3), (N,) float64
         Output, in units of t: NaN behind a camera, or where the deviation is half the depth or more.
     """
+    R, t, E = pose.R, pose.t, pose.E
     for k in range(len(rays1)):
         points[k, 0] = points[k, 1] = points[k, 2] = sigma[k] = np.nan
         x, y = rays1[k, 0], rays1[k, 1]

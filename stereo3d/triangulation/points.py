@@ -221,7 +221,7 @@ def _intersect(
 
     matches: row, column in map1, column in map2, sigma in px, each (N,).
     """
-    from .kernels import intersect, sample_map
+    from .kernels import Pose, intersect, sample_map
 
     rows, column1, column2, match_sigma = matches
     rows = np.ascontiguousarray(rows)  # numba compiles a kernel for each layout
@@ -238,7 +238,7 @@ def _intersect(
     )
     points, sigma = np.empty((len(rows), 3)), np.empty(len(rows))
     E = essential_from_pose(view.R, view.t)
-    intersect(rays1, rays2, shifted2, match_sigma / DISPARITY_STEP, view.R, view.t, E, points, sigma)
+    intersect(rays1, rays2, shifted2, match_sigma / DISPARITY_STEP, Pose(view.R, view.t, E), points, sigma)
     return points, sigma
 
 

@@ -182,7 +182,7 @@ def sampson_residuals_kernel(R, t, z, focals, x1, x2, r):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sampson_jacobian_kernel(R, t, z, focals, x1, x2, basis, r, J):
+def sampson_jacobian_kernel(R, t, z, focals, x1, x2, basis, r, J):  # noqa: PLR0913 - innermost kernel
     """J = dr/d(w, s, p) under R <- exp([w]x) R, t <- t + s tangents, z <- z + basis p.
 
     F is linear in everything but the principal point and the distortion, which move the points instead:

@@ -9,6 +9,9 @@ from stereo3d import diagnosis, images, synthetic, two_view
 from stereo3d import geometry as g
 from stereo3d.diagnosis import diagnose, statistics
 from stereo3d.diagnosis import photos as photos_module
+from stereo3d.diagnosis.cameras import CameraThresholds
+from stereo3d.diagnosis.pair import PairThresholds
+from stereo3d.diagnosis.photos import PhotoThresholds
 from stereo3d.errors import StereoError
 from stereo3d.geometry import arrays
 from stereo3d.images import read_photo
@@ -53,9 +56,6 @@ def shot(scene, **options):
     return matches_module.exact_matches(pair, 400, noise=0.05, outliers=0.1, seed=1), pair.rig
 
 
-# ---------------------------------------------------------------------------------------------- good pairs
-
-
 @pytest.mark.parametrize("motion", GOOD)
 def test_good_pairs_have_no_warning(motion):
     matches, rig = matches_module.random_two_view(300, seed=2, motion=motion, noise=0.3, outliers=0.2)
@@ -92,9 +92,6 @@ def test_the_size_of_the_photo_changes_no_verdict():
             view = estimate_two_view(matches, unposed(rig), threshold=1.5 * s)
             codes.append({f.code for f in diagnose(matches, view, unposed(rig))})
         assert codes[0] == codes[1] == codes[2]
-
-
-# ------------------------------------------------------------------------------------------ degenerate pairs
 
 
 @pytest.mark.parametrize("factor", [None, 1.0, 0.75, 1.3])
@@ -208,11 +205,8 @@ def test_swapped_photos_are_reported():
             assert findings["swapped"].severity == "info" and findings["swapped"].numbers["camera2_x"] < -0.9
 
 
-# ---------------------------------------------------------------------------------------------- the cameras
-
-
 def test_where_the_focal_came_from_is_reported():
-    matches, rig = matches_module.random_two_view(300, seed=10, motion="sideways", noise=0.3)
+    matches, rig = matches_module.random_two_view(300, seed=10, motion=GOOD[0], noise=0.3)
     known = findings_of(matches, unposed(rig))["focal"]
     assert known.severity == "info" and "1200 px, given (synthetic)" in known.message
     level = synthetic.render("slanted", size=(320, 240), supersample=1)
@@ -224,9 +218,6 @@ def test_where_the_focal_came_from_is_reported():
     found = findings_of(matches, guessed(rig, 1.2))["focal"]
     assert found.numbers["focal1_px"] == pytest.approx(1200, rel=0.03)
     assert "estimated from the two photos" in found.message
-
-
-# ------------------------------------------------------------------------------------------ single measurements
 
 
 def test_same_photo_is_motion_below_half_a_reference_pixel():
@@ -320,9 +311,6 @@ def test_the_spread_of_the_direction_is_that_of_repeated_estimates():
     error = np.array([g.angle_deg(t, rig.t) for t in directions])
     measured = np.sqrt((error**2).mean())
     assert np.median(sigmas) == pytest.approx(measured, rel=0.4)  # 25 draws of two components: 14 %
-
-
-# ------------------------------------------------------------------------------------- lens, turns, rivals, movers
 
 
 def stepped(X, rig, R, t, noise=0.3, seed=0):
@@ -460,8 +448,8 @@ def test_a_bent_lens_is_suspected(k1):
 
 
 def test_a_thing_that_moved_is_reported_and_scattered_outliers_are_not():
-    matches, rig = matches_module.random_two_view(500, seed=21, motion="sideways", noise=0.3)
-    scattered, _ = matches_module.random_two_view(500, seed=21, motion="sideways", noise=0.3, outliers=0.3)
+    matches, rig = matches_module.random_two_view(500, seed=21, motion=GOOD[0], noise=0.3)
+    scattered, _ = matches_module.random_two_view(500, seed=21, motion=GOOD[0], noise=0.3, outliers=0.3)
     assert "moving_objects" not in findings_of(scattered, unposed(rig))
     inside = np.all(np.abs(matches.x1 - [800, 500]) < 220, axis=1)
     x2 = matches.x2.copy()
@@ -483,9 +471,6 @@ def test_turned_photos_and_photos_of_different_scale_are_reported():
     findings = findings_of(stepped(X, rig, R, -R @ np.array([0.8, 0.1, 4.6])), unposed(rig))
     assert findings["different_scale"].numbers["scale"] == pytest.approx(8 / 3.4, rel=0.15)
     assert findings["different_scale"].severity == "warning" and "second photo" in findings["different_scale"].message
-
-
-# ---------------------------------------------------------------------------------------------- what the photos say
 
 
 @pytest.fixture(scope="module")
@@ -650,3 +635,24 @@ def test_a_line_far_from_its_match_does_not_overflow_the_number_of_false_alarms(
     x2[3] = np.nan  # as of a pixel that no lens shows: infinitely far
     with np.errstate(over="raise"):
         assert np.isfinite(statistics.false_alarms(Matches(matches.x1, x2), small))
+
+
+def test_thresholds_of_a_pair_can_be_passed_in():
+    matches, rig = matches_module.random_two_view(300, seed=1, motion=GOOD[0], noise=0.3, outliers=0.1)
+    view = estimate_two_view(matches, rig)
+    usual = {f.code for f in diagnosis.diagnose(matches, view, rig)}
+    strict = diagnosis.diagnose(
+        matches,
+        view,
+        rig,
+        limits=PairThresholds(min_matches=1000, min_angle=90, outliers_share=2),
+        camera_limits=CameraThresholds(diagonal_fields=(170, 175)),
+    )
+    assert {f.code for f in strict} - usual >= {"few_matches", "small_baseline", "many_outliers", "focal_implausible"}
+
+
+def test_thresholds_of_the_photos_can_be_passed_in(photos):
+    pair, matches = photos
+    strict = PhotoThresholds(max_blur=0, max_noise=-1, max_clipped=-1, max_gain=0, max_repeated=-1)
+    found = {f.code for f in diagnosis.photo_findings(pair.left, pair.right, matches, strict)}
+    assert found == {"blur", "noise", "bad_exposure", "different_exposure", "repeated_texture"}

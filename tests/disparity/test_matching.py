@@ -61,8 +61,6 @@ def code_of(*args, **kwargs):
     return caught.value
 
 
-# ----------------------------------------------------------------------------------------------- truth
-
 # scene -> method -> most that may be wrong. Of the pixels that both pictures see: bad-1 dense %, least coverage kept %,
 # bad-1 kept %, median error kept px. The scenes differ in occlusion: few (sphere), many (slanted), thin bars.
 TOLERANCE = {
@@ -192,9 +190,6 @@ def test_bias(cost):
     before, after = (np.sqrt(np.mean(np.square(e))) for e in (before, after))
     assert before > 0.02  # there is something to remove: it draws to whole disparities
     assert after < 0.018 and after < 0.6 * before, (before, after)
-
-
-# ------------------------------------------------------------------------------------- exact symmetries
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -339,9 +334,6 @@ def test_narrow_ranges(method, d_range):
     assert np.nanmedian(np.abs(inside - np.clip(6, *d_range))) < 0.1
 
 
-# ---------------------------------------------------------------------------------------------- masks
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_known_outside_the_photos(method):
     """map1 NaN: unknown even when dense. map2 NaN, or a match beyond the border: unknown, filled when dense; a matcher
@@ -397,9 +389,6 @@ def test_a_sky_is_not_kept(method):
     assert all(np.isfinite(m.sigma[np.isfinite(m.disparity)]).all() for m in (one, two))
     assert np.mean(np.abs(d[95:, 30:-12] - 8) < 0.5) > 0.95
     assert np.isfinite(dense).all()
-
-
-# ------------------------------------------------------------------------------------------ the matchers
 
 
 @pytest.mark.parametrize("mode,number", [("sgbm", 0), ("hh", 1), ("3way", 2), ("hh4", 3)])
@@ -505,9 +494,6 @@ def test_options_are_plain_and_documented():
             assert p.name in ("threads", "seen") or re.search(rf"\b{p.name}\b[^.]*:", matcher.__doc__), (name, p.name)
 
 
-# -------------------------------------------------------------------------------------------- bad input
-
-
 @pytest.mark.parametrize(
     "d_range", [(5, 5), (9, 2), (0, np.inf), (np.nan, 4), (0, 61), (60, 70), (-99, -60), (-1e9, 1e9)]
 )
@@ -610,9 +596,6 @@ def test_tiny_pictures(method, size):
     left = texture(20, 60)[: size[0], : size[1]].copy()
     d, c = compute_disparity(pair_of(left, left), (-0.5, 0.5), method=method)
     assert d.shape == c.shape == size
-
-
-# ------------------------------------------------------------------------------------------- real photographs
 
 
 @pytest.mark.real_data
@@ -759,9 +742,6 @@ def test_unknown_pixels_take_the_farther_side(sign):
     known = sign * np.float32([[9, NAN, NAN, 4, NAN, NAN], [NAN] * 6])
     want = sign * np.float32([[9, 4, 4, 4, 4, 4], [9, 4, 4, 4, 4, NAN]])
     np.testing.assert_array_equal(fill_unknown(known, pair), want)
-
-
-# ---------------------------------------------------------------------------------------------------- the defaults
 
 
 def test_the_default_matcher_and_its_numbers_stand_in_one_place():

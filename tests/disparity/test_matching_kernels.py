@@ -143,8 +143,8 @@ def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
     """One pixel of both maps: a parabola through whole disparities, one through half ones, the windows gone through."""
     left = rng.integers(0, 256, (H, W)).astype(np.uint8)
     right = np.clip(np.roll(left, -2, 1) * 0.6 + np.roll(left, -3, 1) * 0.4 + 0.5, 0, 255).astype(np.uint8)
-    maps = [np.empty((H, W), np.float32) for _ in range(5)]
-    windows.match_rows(left, right, 0, 8, 2, kind, True, 0, H, *maps)
+    maps = windows.WindowMaps(*(np.empty((H, W), np.float32) for _ in range(5)))
+    windows.match_rows(left, right, windows.WindowSearch(0, 8, 2, kind, True), 0, H, maps)
     a, b = left.astype(float), right.astype(float)
 
     def cost(x, u):  # of the windows about x and u, one of which may lie half way
@@ -163,15 +163,15 @@ def test_cancelled_disparity_is_that_of_both_curves(rng, kind):
         h = np.floor(one) + 0.5
         two = h + vertex([of(h - 1), of(h), of(h + 1)])
         assert found == pytest.approx((one + two) / 2, abs=1e-3)
-        assert abs(one - two) > 0.01  # so that the test can tell
+        assert abs(one - two) > 0.01  # so that the two estimates differ
 
 
 @pytest.mark.parametrize("kind", windows.KINDS)
 def test_costs_of_the_winners(rng, kind):
     """Of the left map the least cost of a pixel, of the right one the least along its diagonal."""
     left, right = two_pictures(rng, kind)
-    maps = [np.empty((H, W), np.float32) for _ in range(5)]
-    in_rows(windows.match_rows, left, right, LO, D, 2, kind, True, after=maps)
+    maps = windows.WindowMaps(*(np.empty((H, W), np.float32) for _ in range(5)))
+    in_rows(windows.match_rows, left, right, windows.WindowSearch(LO, D, 2, kind, True), after=(maps,))
     columns, cost = np.empty((W + 4, D), np.int32), np.empty((H, W, D), np.int32)
     sums = np.empty((2, 2, W))
     of_columns = np.empty((2, 2, W + 4), np.int64)
@@ -349,7 +349,8 @@ def test_occluded_pixels_continue_kept_surfaces():
 
     def continued(left=true, kept=kept, confidence=0.9, max_distance=16):
         of_each = np.full(left.shape, confidence, np.float32)
-        return selection.continue_surfaces(left, kept, right, seen, of_each, *numbers, max_distance)
+        limits = selection.ContinuationLimits(*numbers, max_distance)
+        return selection.continue_surfaces(left, kept, right, seen, of_each, limits)
 
     assert np.array_equal(continued(), hidden | outside)
     assert not continued(confidence=0.7).any()
@@ -426,16 +427,13 @@ def test_image_step_finds_a_known_shift():
     f = lambda x: 128 + 60 * np.sin(x / 3) * np.cos(y / 5) + 30 * np.sin(x / 1.7 + y)  # noqa: E731
     left, right = f(x).astype(np.float32), (f(x + 4.3) + 6).astype(np.float32)
     d = np.full((30, 60), 4, np.float32)
-    surface, slope, residual, out = (np.empty_like(d) for _ in range(4))
+    compared, out = refinement.Comparison(*(np.empty_like(d) for _ in range(3))), np.empty_like(d)
     for _ in range(4):
-        refinement.residuals(left, right, d, 0, 30, surface, slope, residual)
-        refinement.image_step(d, surface, slope, residual, 3, np.float32(1), 0, 30, out)
+        refinement.residuals(left, right, d, 0, 30, compared)
+        refinement.image_step(d, compared, 3, np.float32(1), 0, 30, out)
         d = out.copy()
-    assert np.isnan(surface[:, :5]).all() and np.isfinite(surface[:, 8:-4]).all()
+    assert np.isnan(compared.surface[:, :5]).all() and np.isfinite(compared.surface[:, 8:-4]).all()
     np.testing.assert_allclose(d[:, 12:-4], 4.3, atol=0.02)
-
-
-# ------------------------------------------------------------------------------------- planes: slanted, segments
 
 
 def census_pair(rng):
@@ -533,8 +531,9 @@ def test_plane_paths(rng, shape):
     picture = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     jumps = aggregation.edge_penalties(4.0, 8.0, 30.0)
     total = np.zeros(cost.size, np.float32)
+    planes = energy_module.PlaneMaps(*(v.reshape(-1) for v in (d, a, b)))
     for step in (1, -1):
-        energy_module.plane_paths(*(v.reshape(-1) for v in (cost, d, a, b)), picture, np.float32(5), jumps, step, total)
+        energy_module.plane_paths(cost.reshape(-1), planes, picture, np.float32(5), jumps, step, total)
     np.testing.assert_allclose(total.reshape(cost.shape), paths_oracle(cost, d, a, b, picture, 5, jumps), rtol=1e-4)
 
 
@@ -559,12 +558,14 @@ def test_a_plane_stays_itself_from_size_to_size(rng):
     small = [((0.1 * x - 0.2 * y + 3) * sx), np.full((h, w), 0.1), np.full((h, w), -0.2 * sx / sy)]
     small = [p.astype(np.float32) for p in small]
     d, a, b = (np.zeros((10, width, 8), np.float32) for _ in range(3))
-    energy_module.put_enlarged(*small, energy_module.NEIGHBOURS, 12, height, 1, d, a, b)
+    candidates = energy_module.PlaneMaps(d, a, b)
+    energy_module.put_enlarged(energy_module.PlaneMaps(*small), energy_module.NEIGHBOURS, 12, height, 1, candidates)
     y, x = np.mgrid[12:22, :width]
     np.testing.assert_allclose(d[..., 1:7], np.repeat((0.1 * x - 0.2 * y + 3)[..., None], 6, 2), atol=1e-4)
     np.testing.assert_allclose(a[..., 1:7], 0.1, atol=1e-5)
     np.testing.assert_allclose(b[..., 1:7], -0.2, atol=1e-5)
-    energy_module.put_neighbours(d[..., 1].copy(), a[..., 1].copy(), b[..., 1].copy(), 3, -2, 0, d, a, b)
+    planes = energy_module.PlaneMaps(*(v[..., 1].copy() for v in candidates))
+    energy_module.put_neighbours(planes, 3, -2, 0, candidates)
     np.testing.assert_allclose(d[..., 0], 0.1 * x - 0.2 * y + 3, atol=1e-4)
 
 

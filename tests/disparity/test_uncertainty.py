@@ -8,7 +8,7 @@ import pytest
 from stereo3d import synthetic
 from stereo3d.disparity import compute_disparities, uncertainty
 from stereo3d.disparity.fusion import fuse
-from stereo3d.disparity.refinement import image_step, residuals
+from stereo3d.disparity.refinement import Comparison, image_step, residuals
 from stereo3d.geometry import hom, intersect_rays, rotation_from_vector, undistort
 from stereo3d.records import RectifiedPair, TwoView
 from stereo3d.synthetic import matches
@@ -76,10 +76,10 @@ def test_without_excess_it_is_the_spread_of_a_least_squares_step(shifted, noise)
     At half a pixel, where interpolation and slope have nothing in common, so that noise makes no bias."""
     left, right, d = shifted(noise)
     sigma = uncertainty.disparity_sigma(left, right, d, np.zeros_like(d), 1.0)
-    surface, slope, residual, stepped = (np.empty_like(d) for _ in range(4))
+    compared, stepped = Comparison(*(np.empty_like(d) for _ in range(3))), np.empty_like(d)
     grey = [picture[..., 0].astype(np.float32) for picture in (left, right)]
-    residuals(*grey, d, 0, len(d), surface, slope, residual)
-    image_step(d, surface, slope, residual, uncertainty.RADIUS, np.float32(0), 0, len(d), stepped)
+    residuals(*grey, d, 0, len(d), compared)
+    image_step(d, compared, uncertainty.RADIUS, np.float32(0), 0, len(d), stepped)
     score = ((stepped - d) / sigma)[8:-8, 8:-8]
     assert np.quantile(np.abs(score), 0.6827) == pytest.approx(1, abs=0.2)
 
@@ -89,9 +89,10 @@ def test_the_formula(shifted):
     left, right, d = shifted(3.0)
     difference = np.linspace(0, 1, d.size, dtype=np.float32).reshape(d.shape)
     sigma = uncertainty.disparity_sigma(left, right, d, difference, 1.5)
-    surface, slope, residual = (np.empty_like(d) for _ in range(3))
+    compared = Comparison(*(np.empty_like(d) for _ in range(3)))
     grey = [picture[..., 0].astype(np.float32) for picture in (left, right)]
-    residuals(*grey, d, 0, len(d), surface, slope, residual)
+    residuals(*grey, d, 0, len(d), compared)
+    slope, residual = compared.slope, compared.residual
 
     def centred(y, x, r):
         g, e = (a[y - r : y + r + 1, x - r : x + r + 1].astype(float) for a in (slope, residual))
@@ -117,9 +118,6 @@ def test_sigma_of_other_matchers(method, sphere_pair):
     """Each by its own excess, on a scene without noise; coarser than the default's."""
     share = within(sphere_pair.left.pixels, sphere_pair.right.pixels, sphere_pair.disparity_left, method)
     assert 0.55 < share < 0.95
-
-
-# ------------------------------------------------------------------------------------------------- the pose's part
 
 
 @pytest.mark.parametrize("unit", [None, "m"])

@@ -31,9 +31,6 @@ def cameras(seed, n=1):
         yield Rotation.random(random_state=rng).as_matrix(), t / np.linalg.norm(t)
 
 
-# ------------------------------------------------------------------------------------------------ homogeneous
-
-
 def test_homogeneous_coordinates_and_homographies():
     assert g.hom([[2, 3]]).tolist() == [[2, 3, 1]]
     assert g.hom(np.zeros((4, 5, 3))).shape == (4, 5, 4)
@@ -47,9 +44,6 @@ def test_skew_is_the_cross_product():
     a, b = rng.normal(size=(2, 5, 3))
     assert np.allclose((arrays.skew(a) @ b[..., None])[..., 0], np.cross(a, b), atol=1e-15)
     assert np.allclose(arrays.skew(a), -np.swapaxes(arrays.skew(a), 1, 2))
-
-
-# ------------------------------------------------------------------------------------------------ rotations
 
 
 @given(vectors)
@@ -98,9 +92,6 @@ def test_angles_near_zero_and_the_straight_angle():
     for degrees in (0.0, 1e-9, 1.0, 90.0, 180 - 1e-9, 180.0):
         a = np.radians(degrees)
         assert g.angle_deg(7 * x, 3 * np.array([np.cos(a), np.sin(a), 0])) == pytest.approx(degrees, abs=1e-13)
-
-
-# ------------------------------------------------------------------------------------------------ one camera
 
 
 def test_resizing_moves_pixels_by_half_a_pixel_law():
@@ -217,9 +208,6 @@ def test_undistort_passes_nan_on():
     x = np.array([[np.nan, np.nan], [500, 400]])
     y = g.undistort(x, K, LENSES[5])
     assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
-
-
-# ------------------------------------------------------------------------------------------------- two views
 
 
 def test_normalised_points_have_centroid_zero_and_distance_root_two():
@@ -364,9 +352,6 @@ def test_parallel_rays_have_no_depth_and_diverging_ones_a_negative():
     assert not np.isfinite(z[0]) and z[1] == pytest.approx(-10)
 
 
-# ------------------------------------------------------------------------------------------------ homographies
-
-
 @pytest.mark.parametrize("n", [4, 5, 60])
 def test_homography_of_exact_matches(n):
     rng = np.random.default_rng(n)
@@ -402,9 +387,6 @@ def test_homography_refuses_too_few():
         g.fit_homography(np.zeros((3, 2)), np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"\(5, 2\) and \(4, 2\)"):
         g.fit_homography(np.zeros((5, 2)), np.zeros((4, 2)))
-
-
-# ---------------------------------------------------------------------------------------- absolute orientation
 
 
 @given(r=vectors, t=vectors, log_s=st.floats(-4, 4), n=st.integers(3, 30), seed=st.integers(0, 10**6))
@@ -489,9 +471,6 @@ def test_degenerate_sets_are_refused():
     for x, y in ((a[:2], a[:2]), (a, a[:5]), (a[:, :2], a[:, :2]), (a.ravel(), a.ravel())):
         with pytest.raises(ValueError, match="N >= 3"):
             g.absolute_orientation(x, y)
-
-
-# ------------------------------------------------------------------------------------------- relative orientation
 
 
 def test_quaternion_products_are_products_of_rotations():
@@ -595,9 +574,6 @@ def test_five_rays_give_a_motion_that_they_obey_and_fewer_none():
     for a, b in ((d1[:4], d2[:4]), (d1, d2[:4]), (d1[:, :2], d2[:, :2])):
         with pytest.raises(ValueError, match="N >= 5"):
             g.relative_orientation(a, b)
-
-
-# --------------------------------------------------------------------------------------------------- triangles
 
 
 def test_vertex_normals_by_hand():

@@ -366,9 +366,6 @@ def test_a_known_rig_at_an_angle_by_hand():
     assert d[1] - d[0] == pytest.approx(focal * 0.1 * (1 / 2.0 - 1 / 3.0), abs=2e-3)
 
 
-# ------------------------------------------------------------------------------------------------------- drift
-
-
 def lens(x):
     """Photo 2 through a lens that its camera does not know of."""
     return project(
@@ -441,9 +438,6 @@ def test_wrong_matches_do_not_bend_the_map():
     assert row_error(make((x1, bad)), x1, x2) < 1.1 * row_error(make((x1, x2)), x1, x2)
 
 
-# ------------------------------------------------------------------------------- rows, measured on the pictures
-
-
 def matched(scene, noise=0.0):
     return matches_module.exact_matches(scene, 300, noise=noise, seed=4)
 
@@ -482,9 +476,6 @@ def test_a_drift_that_only_the_matches_know_of_is_not_followed(handheld_pair):
     assert pair.drift == {} and pair.rows["median_px"] < 0.1
     blank = Photo(np.zeros_like(handheld_pair.left.pixels))
     assert rectify(blank, blank, view, inlier_x=(m.x1, bent)).drift["largest_px"] > 0.5  # there only matches speak
-
-
-# ------------------------------------------------------------------------------------------- rectified already
 
 
 @pytest.mark.parametrize(("fixture", "swapped"), [("slanted_pair", False), ("swapped_pair", True)])
@@ -552,9 +543,6 @@ def test_another_principal_column_is_still_rectified(slanted_pair):
     K2[0, 2] += 11
     rig = replace(slanted_pair.rig, cam2=replace(slanted_pair.rig.cam2, K=K2))
     assert rectify(slanted_pair.left, slanted_pair.right, view_of(rig)).kind == "identity"
-
-
-# ------------------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize("t", [(0, 0, -1.0), (0.05, 0.02, -1), (0, 0, 1.0), (0.3, 0, 1)])

@@ -35,9 +35,6 @@ def by_hand(focal=200.0, baseline=0.1, doffs=0.0, size=(64, 48), sign=1.0):
     return rectify(photo, photo, view), view
 
 
-# -------------------------------------------------------------------------------------------------- by hand
-
-
 @pytest.mark.parametrize("doffs", [0.0, 7.5, -3.0])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_depth_is_focal_times_baseline_over_disparity(doffs, sign):
@@ -164,8 +161,6 @@ def test_the_map_is_sampled_linearly_and_continued_projectively():
     assert np.isnan(found[4:]).all()
     assert np.isnan(sample_map(xy, np.zeros(4, np.int64), columns, 9)).all()
 
-
-# -------------------------------------------------------------------------------------------- scenes with truth
 
 CASES = {
     "rectified": dict(pose="rectified"),

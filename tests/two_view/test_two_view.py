@@ -63,9 +63,6 @@ def shot_by(cam1: Camera, cam2: Camera, n=300, *, seed=0, noise=0.0, turn=(0, -8
     return Matches(x1, x2, np.ones(n, np.float32)), Rig(cam1, cam2, R, t)
 
 
-# ------------------------------------------------------------------------------------------- algebra: noise-free
-
-
 def test_rows_times_the_matrix_are_the_constraint():
     rng = np.random.default_rng(0)
     x1, x2, F = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 3))
@@ -260,9 +257,6 @@ def test_the_essential_matrix_is_constrained_in_camera_coordinates():
     assert apart(exact, g.essential_from_pose(rig.R, rig.t)) < 1e-12
 
 
-# ---------------------------------------------------------------------------------------------- cheirality
-
-
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_cheirality_picks_the_true_pose_of_four(motion):
     matches, rig = matches_module.random_two_view(30, seed=5, motion=motion)
@@ -286,9 +280,6 @@ def test_cheirality_mask_is_the_sign_of_both_depths():
     found = solvers.cheirality_mask(R, t, X[:, :2] / X[:, 2:], Y[:, :2] / Y[:, 2:])
     assert np.array_equal(found, (X[:, 2] > 0) & (Y[:, 2] > 0))
     assert 20 < found.sum() < len(X) - 20
-
-
-# ------------------------------------------------------------------------------------------- robust estimation
 
 
 @pytest.mark.parametrize("motion", STABLE)
@@ -542,9 +533,6 @@ def test_refinement_ends_at_the_truth_of_exact_matches():
     R, t = two_view.refine_pose(R0, t0, y1 * f, y2 * f, f, scale=1.0)
     assert np.linalg.norm(t) == pytest.approx(1, abs=1e-12) and np.allclose(R @ R.T, np.eye(3), atol=1e-12)
     assert max(pose_errors(R, t, rig)) < 1e-6
-
-
-# ----------------------------------------------------------------------------------------------------- the stage
 
 
 @pytest.mark.parametrize("motion", MOTIONS)

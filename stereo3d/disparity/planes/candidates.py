@@ -1,5 +1,6 @@
 """Candidate planes of each pixel, and the choice among them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from .. import refinement
 from . import energy as energy_module
 from . import plane_refinement, segments
-from .energy import CrossView
+from .energy import CrossView, PlaneMaps
 from .views import Energy, Planes, Segmentation, ViewState, consistent_disparity
 
 FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slope
@@ -85,6 +86,11 @@ class Candidates:
         self.filled = 0
         return self
 
+    @property
+    def planes(self) -> PlaneMaps:
+        """The candidates as the kernels take them."""
+        return PlaneMaps(self.d, self.a, self.b)
+
     def put(self, d: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
         """Add the plane d, a, b (rows,W) of each pixel."""
         self.d[..., self.filled], self.a[..., self.filled], self.b[..., self.filled] = d, a, b
@@ -92,18 +98,17 @@ class Candidates:
 
     def put_segments(self, labels: np.ndarray, planes: np.ndarray, fallback: np.ndarray) -> None:
         """Add the plane of each pixel's segment; where it has none, the level one of disparity `fallback`."""
-        energy_module.put_segments(labels, planes, fallback, self.filled, self.d, self.a, self.b)
+        energy_module.put_segments(labels, planes, fallback, self.filled, self.planes)
         self.filled += 1
 
-    def put_enlarged(self, small, steps: np.ndarray, first: int, height: int) -> None:
+    def put_enlarged(self, small: Sequence[np.ndarray], steps: np.ndarray, first: int, height: int) -> None:
         """Add planes (d, a, b) of the coarser level: see `energy.put_enlarged`."""
-        d, a, b = small
-        energy_module.put_enlarged(d, a, b, steps, first, height, self.filled, self.d, self.a, self.b)
+        energy_module.put_enlarged(PlaneMaps(*small), steps, first, height, self.filled, self.planes)
         self.filled += len(steps)
 
     def put_neighbours(self, d: np.ndarray, a: np.ndarray, b: np.ndarray, step: tuple[int, int]) -> None:
         """Add the planes of the pixels `step` (across, down) px away."""
-        energy_module.put_neighbours(d, a, b, *step, self.filled, self.d, self.a, self.b)
+        energy_module.put_neighbours(PlaneMaps(d, a, b), *step, self.filled, self.planes)
         self.filled += 1
 
     def repeat_first(self) -> None:
@@ -119,12 +124,11 @@ def choose_planes(view: ViewState, candidates: Candidates, cross_view: CrossView
     height, width = d.shape[:2]
     energy_module.match_costs(view.census, view.other_census, cross_view, energy.limits, d, 0, height, cost)
     total[:] = 0
-    flat_cost, flat_d, flat_a, flat_b, flat_total = (x.reshape(-1) for x in (cost, d, a, b, total))
+    flat_cost, flat_total = cost.reshape(-1), total.reshape(-1)
+    flat_planes = PlaneMaps(*(x.reshape(-1) for x in (d, a, b)))
     slope = np.float32(energy.slope)
     for step in (1, -1):
-        energy_module.plane_paths(
-            flat_cost, flat_d, flat_a, flat_b, view.picture, slope, energy.jumps, step, flat_total
-        )
+        energy_module.plane_paths(flat_cost, flat_planes, view.picture, slope, energy.jumps, step, flat_total)
     out_d, out_a, out_b, margin = np.empty((4, height, width), np.float32)
     energy_module.select_planes(total, d, a, b, out_d, out_a, out_b, margin)
     return Planes(out_d, out_a, out_b, margin)

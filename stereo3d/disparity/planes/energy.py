@@ -44,6 +44,14 @@ class CrossView(NamedTuple):
     state: np.ndarray
 
 
+class PlaneMaps(NamedTuple):
+    """The planes d (px), a, b (px / px) of pixels (H, W), or of candidates (H, W, L) or flat; all float32."""
+
+    d: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+
+
 class CostLimits(NamedTuple):
     """Range of disparities (px) and limits of a pixel's matching cost (bits), all float32: see `match_costs`."""
 
@@ -113,7 +121,7 @@ _FLOATS = ir.VectorType(ir.FloatType(), CANDIDATES)
 
 
 @intrinsic
-def _plane_step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, dx, dy, half, jump, min_before):
+def _plane_step(typingctx, d, a, b, cost, path, total, pixel, behind, after, before, dx, dy, half, jump, min_before):  # noqa: PLR0913 - innermost kernel
     """Write L of one pixel of one path to `path`, add it to `total`, and return min L: eight planes as one vector.
 
     L(l) = cost(l) + min(min_m L_before(m) + half (|d_l - d_m extended to here| + |d_l extended back - d_m|),
@@ -179,13 +187,15 @@ def _plane_step(typingctx, d, a, b, cost, path, total, pixel, behind, after, bef
 
 
 @njit(cache=True, nogil=True)
-def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
+def plane_paths(cost, planes, picture, slope, jumps, step, total):
     """Add the four paths of one sweep to total: from the top and the left (step 1) or the bottom and the right (-1).
 
     Parameters
     ----------
-    cost, d, a, b, total : flat (H, W, 8) f32
-        Bits; px; px / px; px / px; bits.
+    cost, total : flat (H, W, 8) f32
+        Bits.
+    planes : PlaneMaps
+        Candidates, flat.
     picture : (H, W, 3) u8
         Its largest channel difference between two neighbours chooses the entry of jumps.
     slope : f32
@@ -214,9 +224,9 @@ def plane_paths(cost, d, a, b, picture, slope, jumps, step, total):
                     for c in range(3):
                         edge = max(edge, abs(np.int64(picture[y, x, c]) - np.int64(picture[v, u, c])))
                     min_paths[now, direction, x] = _plane_step(  # pyright: ignore[reportCallIssue]
-                        d,
-                        a,
-                        b,
+                        planes.d,
+                        planes.a,
+                        planes.b,
                         cost,
                         path,
                         total,
@@ -266,8 +276,8 @@ def select_planes(total, d, a, b, out_d, out_a, out_b, margin):
 
 
 @njit(cache=True, nogil=True)
-def put_segments(labels, planes, fallback, slot, d, a, b):
-    """Write the plane of each pixel's segment into slot `slot` of d, a, b.
+def put_segments(labels, planes, fallback, slot, candidates):
+    """Write the plane of each pixel's segment into slot `slot` of the candidates.
 
     Parameters
     ----------
@@ -278,11 +288,12 @@ def put_segments(labels, planes, fallback, slot, d, a, b):
     fallback : (H, W) f32
         px, disparity where the plane is unknown.
     slot : int
-        Of d, a, b.
-    d, a, b : (H, W, 8) f32
-        Candidates.
+        Of the candidates.
+    candidates : PlaneMaps
+        (H, W, 8).
     """
     height, width = labels.shape
+    d, a, b = candidates.d, candidates.a, candidates.b
     for y in range(height):
         for x in range(width):
             p = planes[labels[y, x]]
@@ -294,51 +305,53 @@ def put_segments(labels, planes, fallback, slot, d, a, b):
 
 
 @njit(cache=True, nogil=True)
-def put_neighbours(from_d, from_a, from_b, across, down, slot, d, a, b):
-    """Write the plane of the pixel (x + across, y + down), clamped to the picture, into slot `slot` of d, a, b.
+def put_neighbours(planes, across, down, slot, candidates):
+    """Write the plane of the pixel (x + across, y + down), clamped to the picture, into slot `slot` of the candidates.
 
     Parameters
     ----------
-    from_d, from_a, from_b : (H, W) f32
-        Plane of each pixel.
+    planes : PlaneMaps
+        (H, W).
     across, down : int
         px.
     slot : int
-        Of d, a, b.
-    d, a, b : (H, W, 8) f32
-        Candidates.
+        Of the candidates.
+    candidates : PlaneMaps
+        (H, W, 8).
     """
-    height, width = from_d.shape
+    height, width = planes.d.shape
+    d, a, b = candidates.d, candidates.a, candidates.b
     for y in range(height):
         v = min(max(y + down, 0), height - 1)
         for x in range(width):
             u = min(max(x + across, 0), width - 1)
-            p, q = from_a[v, u], from_b[v, u]
-            d[y, x, slot], a[y, x, slot], b[y, x, slot] = from_d[v, u] + p * (x - u) + q * (y - v), p, q
+            p, q = planes.a[v, u], planes.b[v, u]
+            d[y, x, slot], a[y, x, slot], b[y, x, slot] = planes.d[v, u] + p * (x - u) + q * (y - v), p, q
 
 
 @njit(cache=True, nogil=True)
-def put_enlarged(small_d, small_a, small_b, steps, first, height, slot, d, a, b):
-    """Write planes of pixels of the coarser level around each pixel into slots `slot`, `slot` + 1, .. of d, a, b.
+def put_enlarged(small, steps, first, height, slot, candidates):
+    """Write planes of pixels of the coarser level around each pixel into the slots `slot`, `slot` + 1, ..
 
     Pixel centres are integers, x -> (x + 1/2) s - 1/2 from level to level.
 
     Parameters
     ----------
-    small_d, small_a, small_b : (h, w) f32
-        Planes of the coarser level.
+    small : PlaneMaps
+        (h, w), of the coarser level.
     steps : (n, 2) int
         Pixels of the coarser level, in steps across and down from the nearest one, on the side of the pixel first:
         (1, 0) is the second nearest of the row. Clamped to the picture.
     first, height : int
-        d, a, b hold the rows first, first + 1, .. of a picture of `height` rows.
+        The candidates hold the rows first, first + 1, .. of a picture of `height` rows.
     slot : int
-        Of d, a, b.
-    d, a, b : (rows, W, L) f32
-        Candidates.
+        Of the candidates.
+    candidates : PlaneMaps
+        (rows, W, L).
     """
+    d, a, b = candidates.d, candidates.a, candidates.b
     rows, width = d.shape[:2]
-    h, w = small_d.shape
+    h, w = small.d.shape
     sx, sy = np.float32(w / width), np.float32(h / height)
     half = np.float32(0.5)
     for y in range(rows):
@@ -352,8 +365,8 @@ def put_enlarged(small_d, small_a, small_b, steps, first, height, slot, d, a, b)
             for k in range(len(steps)):
                 i = min(max(u0 + across * steps[k, 0], 0), w - 1)
                 j = min(max(v0 + down * steps[k, 1], 0), h - 1)
-                p, q = small_a[j, i], small_b[j, i]
-                d[y, x, slot + k] = (small_d[j, i] + p * (u - i) + q * (v - j)) / sx
+                p, q = small.a[j, i], small.b[j, i]
+                d[y, x, slot + k] = (small.d[j, i] + p * (u - i) + q * (v - j)) / sx
                 a[y, x, slot + k], b[y, x, slot + k] = p, q * sy / sx
 
 
