@@ -9,8 +9,8 @@ disparity rounded up to a multiple of 16, for all alike. Seconds are whole calls
 and x HH compare them with one plain OpenCV call in the same run (wall clock, best of `--repeats`). The last rows are
 plain OpenCV, both directions, the lower of the left and right neighbour in its gaps.
 
-Then, for each matcher: the same as ratios to SGBM; how its confidence (hidden pixels included) fits what is observed,
-and how many of the wrong pixels of the dense map are in the tenth of lowest confidence; `block` against
+Then, for each matcher: the same as ratios to SGBM; how its confidence (hidden pixels included) fits the errors, and
+how many of the wrong pixels of the dense map are in the tenth of lowest confidence; `block` against
 OpenCV's StereoBM at equal coverage: its most confident pixels against those that StereoBM keeps.
 --robust: the right picture brighter, offset, noisy. --scaling: one thread against two, on the largest pairs.
 """

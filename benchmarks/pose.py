@@ -12,7 +12,7 @@ and the others, which cannot, have the prior (28 mm equivalent) that ours starts
 long and too short, which ours takes for EXIF and the others for the truth. correspondences: median Sampson error of the
 labelled inliers, px, by `estimate_two_view` from the prior and by estimators of F. Synthetic: `random_two_view`, 1000
 matches with 1 px of noise, half of them wrong, a table for each motion; and cameras whose lens is not of the model:
-is the standard error of the focal honest? Without the data only these are run.
+does the standard error of the focal cover the error? Without the data only these are run.
 
 Columns: median error of rotation and of direction of t, degrees; AUC@5 and AUC@1 of the larger of the two, a failure
 counting as infinite; error of the focal length, % (median of its size); matches that agree; milliseconds (median).
@@ -236,11 +236,11 @@ def synthetic(motion: str, draws: int):
 
 
 def lenses(draws: int):
-    """Is the standard error of the focal honest where the lens is not of the model? One line a kind of knowledge.
+    """Compare the standard error of the focal with its error for lenses off the model, a line a kind of knowledge.
 
     Random cameras (28 to 47 mm) whose centre lies 0.6 % of the width off, with k1, k2 and tangential terms, turned
-    against each other by about 10 degrees, 200 to 2000 matches with 0.1 to 0.6 px of noise on smooth surfaces. Told:
-    the true focal 2 % off as EXIF, exactly, or nothing. error / sigma: root mean square; 1 or less is honest.
+    against each other by about 10 degrees, 200 to 2000 matches with 0.1 to 0.6 px of noise on smooth surfaces. Given:
+    the true focal 2 % off as EXIF, exactly, or nothing. error / sigma: root mean square; 1 or less covers the error.
     """
     print(
         f"\n{f'lenses, {draws} draws':30s}"

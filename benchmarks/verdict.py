@@ -1,4 +1,4 @@
-"""What `diagnose` measures and says, over good pairs and over pairs that cannot be reconstructed.
+"""Statistics and findings of `diagnose`, over good pairs and over pairs that cannot be reconstructed.
 
     python benchmarks/verdict.py [--data DIR] [--max-size 800] [--angles 2 8 15] [--factors 1 0.7 1.4] [--risk]
 
@@ -17,7 +17,7 @@ visible wrong motion (px per degree); cost of the best other motion.
 largest error of the pose where each finding was said and where nothing was. Then rendered pairs made worse step by
 step: blurred (both photos, the second alone, by Gaussians and by shakes), noisy, over- and underexposed, the rows of
 the rectified pictures shifted, the baseline lengthened; what is measured of it, the error of pose and depth, the share
-of depths more than 2 % off, the share of the rectified picture with a depth, and what is said.
+of depths more than 2 % off, the share of the rectified picture with a depth, and the findings.
 """
 
 import argparse

@@ -95,7 +95,7 @@ def census(image, half_height, half_width, row0, row1, out):
 
 @njit(cache=True, nogil=True)
 def reverse_row(row, lo, reverse):
-    """reverse[j] = row[W - 1 - lo - j]: the match of x at lo + k then stands at W - 1 - x + k, ascending in k."""
+    """reverse[j] = row[W - 1 - lo - j]: the match of x at lo + k is then at W - 1 - x + k, ascending in k."""
     last = len(row) - 1
     for j in range(len(reverse)):
         reverse[j] = row[min(max(last - lo - j, 0), last)]

@@ -9,7 +9,7 @@ LONGER_SIDE = 400  # px of the reduced pair, which takes some tenths of a second
 SPECKLE = 100  # pixels of the reduced pair, a thousandth: smaller components do not count
 MIN_SHARE = 0.002  # of its pixels beyond an end of the range: single wrong matches are not that many
 SPARE = 0.1  # of the width of the range, beyond the outermost matched disparity
-SPARE_PX = 8  # px, likewise, for what lies at the picture's edge
+SPARE_PX = 8  # px, likewise, for surfaces at the picture's edge
 
 
 def widen_range(

@@ -29,7 +29,7 @@ SPARE_PX = 8  # px of disparity added on either side: the ground is not quite a 
 
 
 class SteepPlane(NamedTuple):
-    """A plane d = r(y) = slope y + offset (px), and the part of the pair that lies near it.
+    """A plane d = r(y) = slope y + offset (px), and the part of the pair near it.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def _fit_steep_plane(
 
 
 def _plane_through(points: np.ndarray, step: int, spare: float) -> _Support:
-    """Fit a plane of constant slope in y to points (x, y, d) (N,3), each of which stands for `step` pixels."""
+    """Fit a plane of constant slope in y to points (x, y, d) (N,3), each of which represents `step` pixels."""
 
     def planes_through(sample):
         corners = np.concatenate([points[sample][..., :2], np.ones((*sample.shape, 1))], -1)

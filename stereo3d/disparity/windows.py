@@ -30,8 +30,8 @@ class WindowSearch(NamedTuple):
 
     Parameters
     ----------
-    lo, count : int
-        Disparities lo .. lo + count - 1, px.
+    lo, disparities : int
+        px, the first disparity and their number.
     radius : int
         px, of the windows.
     kind : int
@@ -41,7 +41,7 @@ class WindowSearch(NamedTuple):
     """
 
     lo: int
-    count: int
+    disparities: int
     radius: int
     kind: int
     unbiased: bool
@@ -394,7 +394,7 @@ def match_rows(left, right, search, row0, row1, maps):
     maps : WindowMaps
         Written.
     """
-    lo, count, radius, kind = search.lo, search.count, search.radius, search.kind
+    lo, count, radius, kind = search.lo, search.disparities, search.radius, search.kind
     d_left, margin, d_right = maps.d_left, maps.margin, maps.d_right
     width = left.shape[1]
     columns = np.empty((width + 2 * radius, count), np.int32)

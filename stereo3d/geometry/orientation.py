@@ -9,6 +9,9 @@ from .arrays import TINY
 from .least_squares import Schedule, State, damped_step, minimise
 from .rotations import quaternion_product, rotation_from_quaternion
 
+ORIENTATION_SCHEDULE = Schedule(damping=1e-3, factor=10, max_steps=50, tolerance=1e-13, hopeless=1e8)
+EQUAL_COST = 1e-6  # relative difference of the costs of minima that count as one
+
 
 def absolute_orientation(
     a: ArrayLike, b: ArrayLike, *, weights: ArrayLike | None = None, scale: bool = True
@@ -120,10 +123,6 @@ def relative_orientation(
     motions = [(rotation_from_quaternion(a), quaternion_product(b, a * [1, -1, -1, -1])[1:]) for a, b in quaternions]
     R, t = max(motions, key=lambda motion: _rays_in_front(left, right, *motion))
     return R, t / np.linalg.norm(t)
-
-
-ORIENTATION_SCHEDULE = Schedule(damping=1e-3, factor=10, max_steps=50, tolerance=1e-13, hopeless=1e8)
-EQUAL_COST = 1e-6  # relative difference of the costs of minima that count as one
 
 
 @dataclass(frozen=True, eq=False)

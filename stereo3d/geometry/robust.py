@@ -16,7 +16,7 @@ Refine = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 @dataclass(frozen=True, eq=False)
 class RobustProblem:
-    """What `ransac` has to know of a model.
+    """A model and its data, as `ransac` needs them.
 
     Parameters
     ----------

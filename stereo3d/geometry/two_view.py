@@ -59,7 +59,7 @@ def fit_homography(x1: ArrayLike, x2: ArrayLike) -> np.ndarray:
 
 
 def homography_errors(H: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-    """|x2 - H x1| of each homography and match, inf where H x1 lies at infinity.
+    """|x2 - H x1| of each homography and match, inf where H x1 is at infinity.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def sampson(F: ArrayLike, x1: ArrayLike, x2: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     F : (..., 3, 3) float64
-        Fundamental matrices; |_{1,2} stands for the first two components.
+        Fundamental matrices; |_{1,2} is the norm of the first two components.
     x1, x2 : (N, 2) float64
         Pixels of the first and the second photo.
 

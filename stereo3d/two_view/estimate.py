@@ -11,7 +11,7 @@ from ..geometry.camera import ideal_pixels, undistort
 from ..geometry.two_view import fundamental_from_pose, sampson, triangulate_points
 from ..options import Range, check_options, options_of
 from ..records import Matches, Rig, TwoView
-from .lens import MIN_MATCHES_FOR_LENS, LensFit, fit_lens, free_lens_model, guessed_focal
+from .lens import MIN_MATCHES_FOR_LENS, LensFit, fit_lens, free_lens_model, guessed_focal, prior_focal_sigma
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
 from .robust import MIN_INLIERS, pose_candidates
 from .solvers import plausible_depth
@@ -29,7 +29,7 @@ def estimate_two_view(
 
     Where a focal length is from EXIF or a mere guess, estimates focal, principal point and k1 with the pose, each under
     its prior: EXIF moves as far as the matches show, a guess is replaced only where they determine it
-    (`Camera.source` "estimated"), else it stands.
+    (`Camera.source` "estimated"), else it is kept.
 
     Parameters
     ----------
@@ -93,9 +93,10 @@ def estimate_two_view(
 def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: float, seed: int) -> LensFit:
     """The pose, and the lens where it is not known: from a ladder of focals if guessed, then from samples."""
     x1, x2, _, focals = centred_pixels(matches.x1, matches.x2, rig)
-    sigma = None
     guessed = "prior" in (rig.cam1.source, rig.cam2.source)
-    if guessed:
+    free = free_lens_model(rig, focals).basis.shape[1]  # 0: a given distortion fixes the lens, even of a guessed focal
+    sigma = prior_focal_sigma(rig) if guessed and not free else None
+    if guessed and free:
         start = guessed_focal(x1, x2, rig, focals, threshold=threshold, seed=seed)
         if start is not None:
             fit = fit_lens(*start, x1, x2, rig, focals, threshold)
@@ -116,7 +117,6 @@ def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: flo
             inliers=count,
             matches=len(matches),
         )
-    free = free_lens_model(rig, focals).basis.shape[1]
     if free and not guessed and count >= MIN_MATCHES_FOR_LENS:
         return fit_lens(R, t, np.zeros(free), x1, x2, rig, focals, threshold)
     return LensFit(R, t, rig, sigma, False)

@@ -184,7 +184,7 @@ def fit_lens(
         R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT
     )
     if not agree.any():
-        return LensFit(R, t, rig, _prior_focal_sigma(rig), False)
+        return LensFit(R, t, rig, prior_focal_sigma(rig), False)
     z = lens_model.basis @ p
     variance = lens_variance(R1, t1, z, x1[agree], x2[agree], free_lens_model(rig, focals, full=True), sigma)
     # a lens farther from what is usual than it should be: something else pulls at it, and at the focal (Birge's ratio)
@@ -205,7 +205,7 @@ def fit_lens(
     return LensFit(R1, t1, replace(rig, cam1=cameras[0], cam2=cameras[1]), error, True)
 
 
-def _prior_focal_sigma(rig: Rig) -> float:
+def prior_focal_sigma(rig: Rig) -> float:
     """The larger relative standard error of both focal lengths before any match is seen."""
     return max(FOCAL_PRIOR_SIGMA.get(camera.source, 0.0) for camera in (rig.cam1, rig.cam2))
 

@@ -9,9 +9,11 @@ from ..geometry.camera import undistort
 from ..records import Rig
 from .solvers import Pose
 
-MAX_PIXEL = 1e9  # px; a match farther out lies in no photo, and its products would overflow
+MAX_PIXEL = 1e9  # px; no photo is wider, and products of farther matches would overflow
 LENS = 5  # parameters of one lens
 FAR = 1e3  # standard deviations, at which exp(-r^2 / 2 sigma^2) is 0 in float64
+FIT_ROUNDS = 4  # of `adjust`, the noise measured anew before each
+FIRST_MATCHES = 600  # about so many matches are enough for the first rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +189,6 @@ def noise_of(r: np.ndarray, threshold: float) -> float:
     """sigma = 1.4826 median |r| of the residuals below the threshold; never quite zero. r: (N,)."""
     near = np.abs(r)[np.abs(r) < threshold]
     return max(1.4826 * float(np.median(near)), 1e-6 * threshold) if len(near) else threshold
-
-
-FIT_ROUNDS = 4  # of `adjust`, the noise measured anew before each
-FIRST_MATCHES = 600  # about so many matches are enough for the first rounds
 
 
 def fit_views(

@@ -13,6 +13,10 @@ from .solvers import Pose, cheirality_mask, decompose_homography, pose_from_esse
 
 MIN_INLIERS = 15  # below this a random pair of photos can reach the count by chance
 PLANE_SHARE = 1 / 3  # of the matches that a dominating plane must hold
+REFINED_WITH = 200  # about so many inliers refine a new best model
+CANDIDATES = 8  # minima of the cost that are polished: forward motion and planes have several
+POLISHED_WITH = 500  # random matches in the first round
+FINALISTS = 3  # minima that are polished on all matches
 
 
 def plane_poses(y1: np.ndarray, y2: np.ndarray, focal: float, *, threshold: float, seed: int = 0) -> list[Pose]:
@@ -50,9 +54,6 @@ def plane_poses(y1: np.ndarray, y2: np.ndarray, focal: float, *, threshold: floa
     if estimate is None or estimate.inliers.mean() < PLANE_SHARE:
         return []
     return decompose_homography(estimate.model)
-
-
-REFINED_WITH = 200  # about so many inliers refine a new best model
 
 
 def ransac_fundamental(
@@ -178,11 +179,6 @@ def ransac_essential(
 def _thinned(agree: np.ndarray) -> np.ndarray:
     """Every so many-th of the inliers, `REFINED_WITH` to twice that."""
     return agree[:: max(1, len(agree) // REFINED_WITH)]
-
-
-CANDIDATES = 8  # minima of the cost that are polished: forward motion and planes have several
-POLISHED_WITH = 500  # random matches in the first round
-FINALISTS = 3  # minima that are polished on all matches
 
 
 def pose_candidates(

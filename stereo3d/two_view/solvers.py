@@ -193,7 +193,7 @@ def cheirality_mask(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray
 def plausible_depth(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray, slack: float) -> np.ndarray:
     """The rays meet in front of both cameras, or run parallel within `slack` rad, where noise decides the side.
 
-    A false match that lies on its epipolar line has a random depth sign, so this removes about half of them.
+    A false match on its epipolar line has a random depth sign, so this removes about half of them.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def test_a_pure_rotation_is_an_error_whatever_the_focal(factor):
 
 
 @pytest.mark.parametrize("seed", [1, 3, 9])
-def test_a_pure_rotation_is_recognised_beside_wrong_matches(seed):
+def test_a_pure_rotation_is_recognised_among_wrong_matches(seed):
     """A wrong match may lie on its epipolar line: among some 150 inliers of a turn there is often one."""
     matches, rig = matches_module.random_two_view(300, seed=seed, motion="rotation", noise=0.3, outliers=0.1)
     assert findings_of(matches, unposed(rig))["pure_rotation"].severity == "error"
@@ -205,7 +205,7 @@ def test_swapped_photos_are_reported():
             assert findings["swapped"].severity == "info" and findings["swapped"].numbers["camera2_x"] < -0.9
 
 
-def test_where_the_focal_came_from_is_reported():
+def test_the_source_of_the_focal_is_reported():
     matches, rig = matches_module.random_two_view(300, seed=10, motion=GOOD[0], noise=0.3)
     known = findings_of(matches, unposed(rig))["focal"]
     assert known.severity == "info" and "1200 px, given (synthetic)" in known.message
@@ -277,7 +277,7 @@ def test_the_residual_after_the_best_homography():
     x2 = g.transform(H, x1)
     residual, share = statistics.homography_residual(x1, x2)
     assert residual < 1e-6 and share == 1
-    x2[:60] += rng.uniform(30, 60, (60, 2))  # 30 % stand off the plane
+    x2[:60] += rng.uniform(30, 60, (60, 2))  # 30 % are off the plane
     residual, share = statistics.homography_residual(x1, x2)
     assert share == pytest.approx(0.7, abs=0.01) and 30 < residual < 90
     x2 = g.transform(H, x1) + rng.normal(0, 1, x1.shape)
@@ -298,7 +298,7 @@ def test_the_parallax_angle_by_hand():
     assert angle == pytest.approx(np.degrees(2 * np.arctan(0.5 / 5)), abs=1e-9)
 
 
-def test_the_spread_of_the_direction_is_that_of_repeated_estimates():
+def test_the_direction_sigma_is_that_of_repeated_estimates():
     """Standard error against the scatter over fresh noise."""
     clean, rig = matches_module.random_two_view(120, seed=16, motion="converging")
     rng = np.random.default_rng(16)
@@ -320,7 +320,7 @@ def stepped(X, rig, R, t, noise=0.3, seed=0):
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.0, 1.7])
-def test_the_turn_that_explains_all_has_the_true_focal(factor):
+def test_the_best_turn_has_the_true_focal(factor):
     """x2 ~ K R K^-1 x1 exactly, with K wrong by a factor: residual 0 and that factor; not so a plane."""
     _, rig = matches_module.random_two_view(8, seed=17)
     rng = np.random.default_rng(17)
@@ -352,7 +352,7 @@ def test_the_second_motion_of_a_plane_is_found_and_a_deep_scene_has_none():
         assert two_view.rival_motion(matches.x1, matches.x2, view)[1] > 2
 
 
-def test_points_on_a_critical_surface_do_not_see_a_change_of_the_motion():
+def test_points_on_a_critical_surface_do_not_determine_the_motion():
     """Points X with (R X + t)^T E' X = 0, E' the derivative of E by a small turn w and step s, see none of that change:
     a quadric through both centres. Off it they do."""
     _, rig = matches_module.random_two_view(8, seed=18)
@@ -447,7 +447,7 @@ def test_a_bent_lens_is_suspected(k1):
         assert finding.severity == "info" and finding.numbers["corner_px"] == pytest.approx(expected, rel=0.5)
 
 
-def test_a_thing_that_moved_is_reported_and_scattered_outliers_are_not():
+def test_a_moving_object_is_reported_and_scattered_outliers_are_not():
     matches, rig = matches_module.random_two_view(500, seed=21, motion=GOOD[0], noise=0.3)
     scattered, _ = matches_module.random_two_view(500, seed=21, motion=GOOD[0], noise=0.3, outliers=0.3)
     assert "moving_objects" not in findings_of(scattered, unposed(rig))
@@ -523,7 +523,7 @@ def test_the_width_of_the_blur_of_a_step(sigma):
 
 
 @pytest.mark.parametrize("sigma", [1.0, 3.0, 10.0, 25.0])
-def test_noise_is_measured_beside_what_is_shown(sigma):
+def test_noise_is_measured_independently_of_texture(sigma):
     """On a ramp and the checks of a board that is out of focus, with black and white that cut the noise off."""
     import cv2
 

@@ -45,7 +45,7 @@ def test_agreeing_maps_are_averaged_by_inverse_variance():
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_disparity_that_the_other_map_looks_through_is_dropped(swapped):
+def test_a_disparity_in_front_of_the_other_map_is_dropped(swapped):
     """The other map's surface replaces it; one that is hidden from the other map, by something nearer, stays."""
     sign = -1 if swapped else 1
     for wrong in (14.0, 6.0):
@@ -87,7 +87,7 @@ def test_isolated_pixels_are_not_filled():
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_wall_steep_to_the_first_photo_is_whole_by_the_second(sign):
+def test_a_wall_steep_to_the_first_photo_is_completed_by_the_second(sign):
     """d falls by 3 px a column: the right picture has four pixels to each left one, and they lie on the wall."""
     pair, view = scene(swapped=sign < 0)
 
@@ -95,7 +95,7 @@ def test_a_wall_steep_to_the_first_photo_is_whole_by_the_second(sign):
         return np.interp(x, [42, 52], [40.0, 10.0])
 
     left, right = both(wall)
-    if sign < 0:  # the same seen in a mirror: the first photo stands on the right
+    if sign < 0:  # mirrored: the first photo is on the right
         left, right = (disparity_map(-m.disparity[:, ::-1]) for m in (left, right))
     fused, more = fuse(left, right)
     x, row, d, sigma = more.x, more.row, more.disparity, more.sigma

@@ -231,7 +231,7 @@ def test_swapped_is_the_mirror_image(slanted_pair, method, dense):
 
 @pytest.mark.parametrize("method", ["block", "sgm", "planes"])
 def test_upside_down(slanted_pair, method):
-    """Rows the other way round: the same map, but for what is taken up row by row (which of equals, sums of floats)."""
+    """Rows reversed: the same map, except for ties and sums of floats, which depend on the order of the rows."""
     left, right = slanted_pair.left.pixels[:90], slanted_pair.right.pixels[:90]
     here, _ = compute_disparities(pair_of(left, right), (8, 42), method=method, dense=True)
     over, _ = compute_disparities(pair_of(left[::-1].copy(), right[::-1].copy()), (8, 42), method=method, dense=True)
@@ -744,7 +744,7 @@ def test_unknown_pixels_take_the_farther_side(sign):
     np.testing.assert_array_equal(fill_unknown(known, pair), want)
 
 
-def test_the_default_matcher_and_its_numbers_stand_in_one_place():
+def test_the_default_matcher_and_its_numbers_are_defined_once():
     folder = Path(stereo3d.__file__).parent
     hits = [
         f"{path.relative_to(folder)}: {line.strip()}"

@@ -501,7 +501,7 @@ def test_match_costs_and_the_other_view(rng):
 
 
 def paths_oracle(cost, d, a, b, picture, slope, jumps):
-    """The eight directions, pixel by pixel, as the equation says."""
+    """The eight directions, pixel by pixel, by the equation."""
     total = np.zeros_like(cost)
     height, width, count = cost.shape
     for dy, dx in [(v, u) for v in (-1, 0, 1) for u in (-1, 0, 1) if (v, u) != (0, 0)]:
@@ -548,7 +548,7 @@ def test_select_planes(rng):
     np.testing.assert_allclose(out[3], rivals - total.min(2), atol=1e-6)
 
 
-def test_a_plane_stays_itself_from_size_to_size(rng):
+def test_an_enlarged_plane_is_the_same_plane(rng):
     """d = 0.1 x - 0.2 y + 3 on a picture, seen on one of half its size, enlarged, is the plane it was."""
     height, width = 31, 47
     h, w = 16, 24
@@ -570,7 +570,7 @@ def test_a_plane_stays_itself_from_size_to_size(rng):
 
 
 def test_segments_by_hand():
-    """Two even halves with a faint ramp, and a speck that is too small to stand alone."""
+    """Two even halves with a faint ramp, and a speck below the smallest segment."""
     picture = np.full((12, 20, 3), 50, np.float32)
     picture[:, 10:] = 120
     picture += np.arange(12)[:, None, None] * 0.5
@@ -622,7 +622,7 @@ def test_planes_of_segments(rng):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_large_segment_outweighs_the_noise(seed):
-    """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together tell it still."""
+    """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together are significant."""
     rng = np.random.default_rng(seed)
     height, width = 50, 90
     other_census = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
@@ -746,7 +746,7 @@ def test_local_planes_in_plain_numpy(rng):
 
 
 def test_strips_are_solved_with_their_surroundings(monkeypatch):
-    """In place: each strip reads the planes from before, also those that the strip above has overwritten."""
+    """In place: each strip reads the planes from before, also where the strip above has overwritten them."""
     monkeypatch.setattr("stereo3d.disparity.planes.matcher.strip_rows", lambda width: 5)
     monkeypatch.setattr("stereo3d.disparity.planes.matcher.STRIP_OVERLAP", 3)
     picture = np.zeros((H, W, 3), np.uint8)

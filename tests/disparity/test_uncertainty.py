@@ -70,7 +70,7 @@ def shifted():
 
 
 @pytest.mark.parametrize("noise", [1.0, 3.0, 6.0])
-def test_without_excess_it_is_the_spread_of_a_least_squares_step(shifted, noise):
+def test_without_excess_it_is_the_deviation_of_a_least_squares_step(shifted, noise):
     """The Cramer-Rao bound, which least squares on white noise attains: 67,000 estimates against sigma.
 
     At half a pixel, where interpolation and slope have nothing in common, so that noise makes no bias."""
@@ -85,7 +85,7 @@ def test_without_excess_it_is_the_spread_of_a_least_squares_step(shifted, noise)
 
 
 def test_the_formula(shifted):
-    """Window by window in plain numpy, and the limits: nothing to go by, and both maps far apart."""
+    """Window by window in plain numpy, and the limits: no texture, and both maps far apart."""
     left, right, d = shifted(3.0)
     difference = np.linspace(0, 1, d.size, dtype=np.float32).reshape(d.shape)
     sigma = uncertainty.disparity_sigma(left, right, d, difference, 1.5)
@@ -121,7 +121,7 @@ def test_sigma_of_other_matchers(method, sphere_pair):
 
 
 @pytest.mark.parametrize("unit", [None, "m"])
-def test_what_the_pose_adds_is_the_spread_of_poses_drawn(unit):
+def test_the_share_of_the_pose_is_the_deviation_over_drawn_poses(unit):
     """Poses and focal lengths from their covariance, the rays of the pixels met anew; without a unit up to a scale."""
     scene = synthetic.render("handheld", size=(160, 120), supersample=1, samples=1)
     some = matches.exact_matches(scene, 200, seed=1)

@@ -94,7 +94,7 @@ def test_angles_near_zero_and_the_straight_angle():
         assert g.angle_deg(7 * x, 3 * np.array([np.cos(a), np.sin(a), 0])) == pytest.approx(degrees, abs=1e-13)
 
 
-def test_resizing_moves_pixels_by_half_a_pixel_law():
+def test_resizing_follows_the_half_pixel_rule():
     X = np.random.default_rng(1).uniform([-1, -1, 2], [1, 1, 5], (20, 3))
     x = g.project(X, K)
     assert np.allclose(g.project(X, g.scale_K(K, 0.5)), (x + 0.5) * 0.5 - 0.5, atol=1e-12)
@@ -141,7 +141,7 @@ def test_without_distortion_undistort_is_linear():
 
 @pytest.mark.parametrize("dist", [[-0.3, 0, 0, 0], [-0.3, 0.02, 0.001, -0.001], [-0.5, 0.1, 0, 0, 0]])
 def test_undistort_is_nan_beyond_the_fold(dist):
-    """The radius r (1 + k1 r^2 + k2 r^4) grows up to the fold: what lies beyond its height has no ideal pixel."""
+    """The radius r (1 + k1 r^2 + k2 r^4) grows up to the fold: a pixel beyond its height has no ideal pixel."""
     r = np.linspace(0, 3, 300001)
     height = r * (1 + dist[0] * r**2 + dist[1] * r**4)
     fold = int(np.argmax(np.diff(height) < 0))
@@ -181,7 +181,7 @@ def test_fourteen_coefficients_are_taken_without_tilt_and_other_numbers_refused(
                 function(x, np.full(count, 0.01))
 
 
-def test_points_that_lie_at_infinity_or_farther_give_no_warning():
+def test_points_at_infinity_give_no_warning():
     far = np.array([[0.0, 0, 0], [1, 1, 1e-310], [1e200, 1, 1e-200], [1, 2, 4]])
     with np.errstate(all="raise", under="ignore"):
         for dist in (None, LENSES[5], LENSES[8]):
@@ -231,14 +231,14 @@ def test_epipolar_constraint_holds_for_true_matches():
 
 
 def test_the_essential_matrix_by_hand():
-    """A step along x: y2^T [t]x y1 = 0 says that the rows are equal."""
+    """A step along x: y2^T [t]x y1 = 0 means that the rows are equal."""
     E = g.essential_from_pose(np.eye(3), np.array([-1.0, 0, 0]))
     assert E.tolist() == [[0, 0, 0], [0, 0, 1], [0, -1, 0]]
     # and the Sampson distance of a row difference of 1 is 1 / sqrt(2)
     assert abs(g.sampson(E, np.array([[0.3, 1.0]]), np.array([[0.1, 2.0]]))[0]) == pytest.approx(1 / np.sqrt(2))
 
 
-def test_the_four_poses_hold_the_true_one():
+def test_the_true_pose_is_one_of_the_four():
     for R, t in cameras(4, 20):
         E = -3.0 * g.essential_from_pose(R, t)
         four = g.decompose_essential(E)
@@ -299,7 +299,7 @@ def test_triangulation_of_exact_matches(motion):
     assert np.abs(X - theirs).max() < (1e-6 if motion != "forward" else 1e-4)
 
 
-def test_triangulation_of_noisy_matches_knows_no_scale_of_the_cameras():
+def test_triangulation_of_noisy_matches_is_independent_of_the_scale_of_the_cameras():
     matches, rig = matches_module.random_two_view(40, seed=9, noise=1.0)
     P1, P2 = rig.cam1.K @ np.eye(3, 4), rig.cam2.K @ np.column_stack([rig.R, rig.t])
     X = g.triangulate_points(P1, P2, matches.x1, matches.x2)
@@ -307,7 +307,7 @@ def test_triangulation_of_noisy_matches_knows_no_scale_of_the_cameras():
     assert np.allclose(X, scaled, rtol=1e-9)
 
 
-def test_a_match_that_is_not_finite_leaves_the_others_their_points():
+def test_a_match_that_is_not_finite_does_not_affect_the_others():
     rng = np.random.default_rng(3)
     X = np.concatenate([rng.uniform(-1, 1, (6, 2)), rng.uniform(4, 6, (6, 1))], 1)
     P2 = np.column_stack([g.rotation_from_vector([0, 0.1, 0]), [-1.0, 0, 0]])
@@ -396,7 +396,7 @@ def test_absolute_orientation_is_exact(r, t, log_s, n, seed):
     b = s * a @ R.T + t
     found_s, found_R, found_t = g.absolute_orientation(a, b)
     assert found_s == pytest.approx(s, rel=1e-9)
-    # three random points may lie near a line, which says little about the turn around it
+    # three random points may be nearly collinear, which leaves the turn around their line uncertain
     size = 1e-9 if n > 3 else 1e-6
     assert np.abs(found_R - R).max() < size
     assert np.abs(found_t - t).max() < size * (1 + s)
@@ -404,7 +404,7 @@ def test_absolute_orientation_is_exact(r, t, log_s, n, seed):
         assert np.abs(found_s * a @ found_R.T + found_t - b).max() < 1e-9 * (1 + s)
 
 
-def test_the_symmetric_scale_gives_the_inverse_when_the_sets_change_places():
+def test_exchanged_sets_give_the_inverse_with_the_symmetric_scale():
     rng = np.random.default_rng(11)
     for R, t in cameras(12, 5):
         a = rng.normal(size=(20, 3))
@@ -489,7 +489,7 @@ def test_quaternion_products_are_products_of_rotations():
         assert turned[0] == pytest.approx(0, abs=1e-14) and np.allclose(turned[1:], Ra @ v[1:], atol=1e-14)
 
 
-def test_the_rotations_of_the_cube_are_a_group_that_leaves_none_far_away():
+def test_the_rotations_of_the_cube_are_a_group_and_cover_all_rotations():
     found = orientation._cube_rotations()
     matrices = {tuple(np.rint(g.rotation_from_quaternion(q)).astype(int).ravel()) for q in found}
     assert len(matrices) == 24 and all(np.abs(m).sum() == 3 for m in matrices)
@@ -521,7 +521,7 @@ def test_relative_orientation_of_every_motion(motion):
         assert g.rotation_angle_deg(R @ rig.R.T) < 1e-9 and g.angle_deg(t, rig.t) < 1e-9
 
 
-def test_noisy_relative_orientation_is_no_worse_than_opencvs_and_turns_back():
+def test_noisy_relative_orientation_is_no_worse_than_opencv_and_has_its_inverse():
     ours, theirs = [], []
     for seed in range(20):
         matches, rig = matches_module.random_two_view(60, seed=seed, motion="converging", noise=0.5)
@@ -566,7 +566,7 @@ def test_a_weight_of_zero_leaves_a_ray_out():
     assert g.angle_deg(t, rig.t) > 0.01
 
 
-def test_five_rays_give_a_motion_that_they_obey_and_fewer_none():
+def test_five_rays_determine_a_motion_and_fewer_do_not():
     matches, rig = matches_module.random_two_view(5, seed=1, motion="sideways")
     d1, d2 = rays_of(matches, rig)
     R, t = g.relative_orientation(d1, d2)

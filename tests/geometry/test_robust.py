@@ -69,7 +69,7 @@ def test_equal_seeds_give_equal_results_and_others_other_samples():
     assert not np.array_equal(calls[0][0], calls[2][0])
 
 
-def test_samples_are_distinct_indices_of_everything():
+def test_samples_are_distinct_and_reach_every_index():
     data, _ = points(30, 0.0, seed=4)
     calls = []
     line(data, calls, max_samples=640)
@@ -94,7 +94,7 @@ def test_stops_when_a_better_line_is_improbable():
     assert line(data, max_samples=256).samples == 256  # never beyond the limit
 
 
-def test_goes_on_where_the_first_models_agree_with_nothing():
+def test_continues_where_the_first_models_have_no_inlier():
     data, _ = points(200, 0.7, seed=12)
     batches = []
 
@@ -113,7 +113,7 @@ def test_goes_on_where_the_first_models_agree_with_nothing():
     assert found.inliers.mean() > 0.5 and found.samples >= 4 * 64
 
 
-def test_none_where_nothing_can_be_proposed():
+def test_none_where_no_sample_gives_a_model():
     data, _ = points(20, 1.0, seed=9)
     assert line(data[:1]) is None
     assert line(data[:2]).inliers.all()

@@ -33,7 +33,7 @@ def from_centre(turn, centre):
     return R, -R @ np.array(centre, float)
 
 
-# beside those of `synthetic`: name -> R, t for a baseline b
+# in addition to those of `synthetic`: name -> R, t for a baseline b
 OWN_POSES = {
     "upside_down": lambda b, z: from_centre((0, -2, 180), (b, 0.05 * b, 0)),
     "turned_back": lambda b, z: from_centre((3, 0, 90), (-b, 0.1 * b, 0.05 * b)),
@@ -205,7 +205,7 @@ def test_nothing_that_both_photos_see_is_lost(rectified, name, kind):
     both = rectified_positions(pair, matches.x1, matches.x2)
     for x, u, xy in zip((matches.x1, matches.x2), both, (pair.map1, pair.map2), strict=True):
         known = np.isfinite(u).all(1)
-        # what is left out lies within a pixel of the photo's own border
+        # the omitted pixels are within a pixel of the photo's border
         margin = np.minimum(x + 0.5, np.nanmax(xy, (0, 1)) + 0.5 - x).min(1)
         far = (margin > 2) & (epipole_distances(scene.rig, matches.x1, matches.x2) > 3)
         assert known[far].all() and far.mean() > 0.8
@@ -232,7 +232,7 @@ def ramp(camera):
 
 @pytest.mark.parametrize("max_size", [1600, 100])
 @all_kinds
-def test_rectified_pixels_show_what_the_maps_say(scenes, name, kind, max_size):
+def test_rectified_pixels_show_the_photo_pixels_of_the_maps(scenes, name, kind, max_size):
     rig = scenes(name)[0].rig
     pair = rectify(ramp(rig.cam1), ramp(rig.cam2), view_of(rig), kind=kind, max_size=max_size)
     for xy, camera, picture in ((pair.map1, rig.cam1, pair.left), (pair.map2, rig.cam2, pair.right)):
@@ -279,7 +279,7 @@ def test_the_range_holds_the_true_disparities(rectified, name, kind):
 @pytest.mark.parametrize("turn", [(0, 0, 0), (0, 120, 0), (20, -100, 10)])
 @pytest.mark.parametrize("dist", [(), (-0.3, 0, 0, 0)])
 def test_a_map_shows_the_ray_of_every_pixel_or_nothing(turn, dist):
-    """A canvas far wider than the photo: neither what lies behind nor what the lens model folds back is shown."""
+    """A canvas far wider than the photo: no point behind the camera or folded back by the lens model."""
     camera = Camera(np.array([[100.0, 0, 55.5], [0, 100, 39.5], [0, 0, 1]]), (112, 80), np.array(dist))
     Q = rotation_from_vector(np.radians(turn))
     xy = photo_map(camera, Q, lambda rows: (-6 + np.arange(480) / 40, -4 + rows / 40, 1.0), (480, 320))
@@ -343,7 +343,7 @@ def test_canvas_follows_max_size():
 def test_a_known_rig_at_an_angle_by_hand():
     """Two equal cameras side by side, both turned by 10 degrees: rectified, both look straight ahead again."""
     turn = rotation_from_vector(np.radians([0, 10.0, 0]))
-    # camera 2 stands beside camera 1 along the axis that camera 1 had before it turned
+    # camera 2 is displaced along the axis that camera 1 had before it turned
     baseline = turn @ np.array([0.1, 0, 0])
     camera = Camera(K, SIZE)
     photo = Photo(np.full((180, 240, 3), 90, np.uint8))
@@ -425,7 +425,7 @@ def test_noise_is_no_drift(motion):
         x1, x2, make = drifting(motion, lambda x: x, noise=noise)
         assert make((x1, x2)).drift == {}
     x1, x2, make = drifting(motion, lens, n=300)
-    assert make((x1, x2)).drift == {}  # too few to tell
+    assert make((x1, x2)).drift == {}  # too few matches
     x1, x2, make = drifting(motion, lens)
     assert make(None).drift == {}
 
@@ -450,7 +450,7 @@ def test_rows_of_a_true_pair_correspond(handheld_pair):
 
 @pytest.mark.parametrize("shift", [0.4, 1.5])
 def test_rows_that_are_shifted_are_measured(handheld_pair, shift):
-    """The right picture moved down by so much; the matches, which know nothing of it, only tell where to look."""
+    """The right picture moved down by so much; the matches, which do not include the move, only give the places."""
     m = matched(handheld_pair)
     pair = rectify(handheld_pair.left, handheld_pair.right, view_of(handheld_pair), inlier_x=(m.x1, m.x2))
     M = np.array([[1.0, 0, 0], [0, 1, shift]])
@@ -459,12 +459,12 @@ def test_rows_that_are_shifted_are_measured(handheld_pair, shift):
     assert rows["median_px"] == pytest.approx(shift, abs=0.1)
 
 
-def test_nothing_is_said_of_rows_without_texture():
+def test_rows_without_texture_are_not_measured():
     x1, x2, make = drifting("sideways", lambda x: x)
     assert make((x1, x2)).rows == {} and make(None).rows == {}
 
 
-def test_a_drift_that_only_the_matches_know_of_is_not_followed(handheld_pair):
+def test_a_drift_of_the_matches_alone_is_not_followed(handheld_pair):
     """The pictures have the last word: matches bent by a lens, photos without one."""
     rng = np.random.default_rng(1)
     m = matches_module.exact_matches(handheld_pair, 1500, seed=4)
@@ -505,7 +505,7 @@ def test_a_rectified_pair_is_reduced_whole(slanted_pair):
 
 
 @pytest.mark.parametrize("change", ["principal row", "focal", "turn", "step", "lens", "skew"])
-def test_what_is_not_quite_rectified_is_resampled(slanted_pair, change):
+def test_an_almost_rectified_pair_is_resampled(slanted_pair, change):
     rig = slanted_pair.rig
     K2 = rig.cam2.K.copy()
     R, t, dist = rig.R, rig.t, rig.cam2.dist
@@ -569,7 +569,7 @@ def test_the_kind_is_chosen_by_where_the_epipoles_are(scenes, rectified, name):
     assert np.array_equal(chosen.map1, forced.map1, equal_nan=True) and np.array_equal(chosen.left, forced.left)
 
 
-def test_a_plane_that_would_lose_most_pixels_gives_way(scenes):
+def test_a_plane_that_would_lose_most_pixels_is_not_chosen(scenes):
     """An epipole two half pictures away: a plane can still be had, but only a small or a gigantic one."""
     camera = Camera(K, SIZE)
     photo = Photo(np.zeros((180, 240, 3), np.uint8))
@@ -660,7 +660,7 @@ def test_one_outlier_does_not_stretch_the_range():
     assert wide == (-199, 199)  # never wider than the picture
 
 
-def test_a_rectification_that_there_is_not():
+def test_an_unknown_rectification_is_refused():
     camera = Camera(np.array([[300.0, 0, 79.5], [0, 300, 59.5], [0, 0, 1]]), (160, 120))
     photo = Photo(np.zeros((120, 160, 3), np.uint8))
     view = view_of(Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0])))

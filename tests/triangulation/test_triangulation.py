@@ -74,7 +74,7 @@ def test_sigma_follows_the_formula():
     assert np.allclose(plain[known], triangulate(disparity, pair, view, disparity_sigma=MATCH_SIGMA)[1][known])
 
 
-def test_what_lies_behind_or_cannot_be_told_from_infinity_is_unknown():
+def test_points_behind_or_indistinguishable_from_infinity_are_unknown():
     pair, view = by_hand()
     disparity = np.full((48, 64), 9.0, np.float32)
     disparity[5], disparity[6], disparity[7], disparity[8] = 0.0, -4.0, 0.3, np.inf
@@ -88,7 +88,7 @@ def test_what_lies_behind_or_cannot_be_told_from_infinity_is_unknown():
     assert np.isnan(triangulate(np.full((48, 64), np.nan), pair, view)[0]).all()
 
 
-def test_what_lies_behind_the_second_camera_is_unknown():
+def test_points_behind_the_second_camera_are_unknown():
     """Camera 2 three units ahead: its pixels of points at z = 1 to 5, some of them behind it."""
     camera = Camera(np.array([[90.0, 0, 39.5], [0, 90, 29.5], [0, 0, 1]]), (80, 60))
     t = np.array([0.2, 0.1, -3.0])
@@ -281,7 +281,7 @@ def test_sigma_grows_towards_the_epipole(ahead):
     hopeless = known & np.isfinite(disparity) & (expected > 0.6 * np.linalg.norm(X, axis=-1))
     assert hopeless.any() and not found[hopeless].any()
     assert found[known & np.isfinite(disparity) & (expected < 0.4 * np.linalg.norm(X, axis=-1))].mean() > 0.99
-    # by itself it also knows that near the epipole a window sees less than a pixel for each of its rows
+    # the default also includes that near the epipole a window covers less than a pixel for each of its rows
     angle = np.unwrap(np.arctan2(X[..., 1], X[..., 0]), axis=0)
     share = np.abs(np.diff(angle, axis=0))[:, :-1] * radius[:-1, :-1] / np.abs(np.diff(radius, axis=1))[:-1]
     plain, own = sigma[:-1, :-1], triangulate(disparity, pair, view_of(rig))[1][:-1, :-1]
@@ -295,7 +295,7 @@ def test_sigma_grows_towards_the_epipole(ahead):
 @pytest.mark.parametrize(
     "name", ["rectified", "handheld_swapped", "vertical", "distorted", "other_camera", "forward", "forward_distorted"]
 )
-def test_sigma_is_the_spread_under_noise(solved, name):
+def test_sigma_is_the_deviation_under_noise(solved, name):
     """Monte Carlo: normal noise on the disparity, deviation along the ray over the draws."""
     scene, pair, disparity, points, sigma = solved(name)
     rng = np.random.default_rng(1)
@@ -312,12 +312,12 @@ def test_sigma_is_the_spread_under_noise(solved, name):
     spread = np.linalg.norm(draws - points, axis=-1)[:, known]
     measured = np.sqrt((spread**2).mean(0))
     expected = triangulate(sparse, pair, view_of(scene.rig), disparity_sigma=noise)[1][known]
-    # 60 draws tell a deviation to 9 %; the mean over the pixels far better
+    # 60 draws determine a deviation to 9 %; the mean over the pixels is far more precise
     assert np.mean(measured / expected) == pytest.approx(1, abs=0.03)
     assert np.std(measured / expected) < 0.15
 
 
-def test_what_lies_beside_the_epipolar_line_does_not_touch_depth():
+def test_an_offset_from_the_epipolar_line_does_not_change_depth():
     """The rows of photo 2 are displaced by up to 4 px at 7 px of parallax; columns are not: depth is the true one."""
     camera = Camera(np.array([[400.0, 0, 239.5], [0, 400, 179.5], [0, 0, 1]]), (480, 360))
     rig = Rig(camera, camera, np.eye(3), np.array([-0.07, 0, 0]))
@@ -365,7 +365,7 @@ def test_resized_maps_give_the_same_points(slanted_pair):
         assert np.nanmax(np.abs(points[..., 2] / z - 1)) < 1e-6
 
 
-def test_any_pair_of_maps_will_do():
+def test_any_smooth_pair_of_maps_is_accepted():
     """No word of planes: maps that are bent at will, with the disparity between them."""
     size = (80, 60)
     camera = Camera(np.array([[90.0, 0, 39.5], [0, 90, 29.5], [0, 0, 1]]), size)
@@ -373,7 +373,7 @@ def test_any_pair_of_maps_will_do():
     rng = np.random.default_rng(2)
     X = np.concatenate([rng.uniform(-0.6, 0.6, (60, 80, 2)), rng.uniform(2, 4, (60, 80, 1))], -1)
     map1 = project(X, camera.K).astype(np.float32)
-    map2 = np.roll(project(X, camera.K, R, t), -6, 1).astype(np.float32)  # its partner stands 6 columns to the left
+    map2 = np.roll(project(X, camera.K, R, t), -6, 1).astype(np.float32)  # its match is 6 columns to the left
     pair = RectifiedPair(np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80, 3), np.uint8), map1, map2, "polar")
     view = view_of(Rig(camera, camera, R, t))
     points, _ = triangulate(np.full((60, 80), 6.0), pair, view, disparity_sigma=1e-9)
@@ -401,17 +401,17 @@ def test_a_match_a_little_beyond_the_second_picture(solved, name, kind):
     assert 0 < np.isfinite(few[known & ~kept][:, 2]).mean() < 0.6
 
 
-def test_what_is_known_to_less_than_a_twentieth_is_no_surface():
+def test_points_uncertain_by_more_than_a_twentieth_are_no_surface():
     pair, view = by_hand()
     disparity = np.broadcast_to(np.linspace(0.5, 24, 48, dtype=np.float32)[:, None], (48, 64)).copy()
     every = np.ones_like(disparity)
     points, sigma = triangulate(disparity, pair, view, disparity_sigma=0.3)
     vague = sigma > 0.05 * np.linalg.norm(points, axis=-1)
-    kept, told = point_map(DisparityMap(disparity, every, 0.3 * every), pair, view)
+    kept, kept_sigma = point_map(DisparityMap(disparity, every, 0.3 * every), pair, view)
     assert 0 < vague.sum() < np.isfinite(sigma).sum() / 2
-    assert np.isnan(kept[vague]).all() and np.isnan(told[vague]).all()
+    assert np.isnan(kept[vague]).all() and np.isnan(kept_sigma[vague]).all()
     known = np.isfinite(sigma) & ~vague
-    assert np.array_equal(kept[known], points[known]) and np.allclose(told[known], sigma[known], rtol=1e-5)
+    assert np.array_equal(kept[known], points[known]) and np.allclose(kept_sigma[known], sigma[known], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def shot_by(cam1: Camera, cam2: Camera, n=300, *, seed=0, noise=0.0, turn=(0, -8
     X = np.concatenate([d, np.ones((len(d), 1))], 1) * rng.uniform(4, 10, (len(d), 1))
     Y = X @ R.T + t
     x2 = g.project(Y, cam2.K, dist=cam2.dist)
-    # what the lens shows of the points in its field: beyond, the polynomial folds
+    # only points in the field of view: beyond it the polynomial folds
     back = g.undistort(x2, cam2.K, cam2.dist)
     good = (np.abs(x2 - (np.array(cam2.size) - 1) / 2) < np.array(cam2.size) / 2).all(1) & (Y[:, 2] > 0)
     good &= np.abs(back - Y[:, :2] / Y[:, 2:]).max(1) < 1e-6
@@ -98,7 +98,7 @@ def test_eight_point_is_exact(motion, n):
         assert apart(F, true_F(rig)) < limit
 
 
-def test_eight_point_of_noisy_matches_has_rank_two_and_is_opencvs():
+def test_eight_point_of_noisy_matches_has_rank_two_and_equals_opencv():
     for seed in range(5):
         matches, _ = matches_module.random_two_view(40, seed=seed, motion="converging", noise=1.0)
         F = two_view.eight_point(matches.x1, matches.x2)
@@ -258,7 +258,7 @@ def test_the_essential_matrix_is_constrained_in_camera_coordinates():
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
-def test_cheirality_picks_the_true_pose_of_four(motion):
+def test_cheirality_selects_the_true_pose_of_four(motion):
     matches, rig = matches_module.random_two_view(30, seed=5, motion=motion)
     y1, y2 = normalised(matches, rig)
     E = g.essential_from_pose(rig.R, rig.t)
@@ -478,7 +478,7 @@ def test_soft_truncated_is_a_parabola_that_ends_flat():
     assert refine.soft_truncated(np.array([0.1]), 1.5, 40.0)[0] == pytest.approx(0.5 * (0.1 / 1.5) ** 2)
 
 
-def test_several_starts_at_once_are_those_one_by_one():
+def test_several_starts_at_once_equal_single_ones():
     matches, rig = matches_module.random_two_view(80, seed=21, motion="converging", noise=0.5)
     x1, x2 = (y * 1200 for y in normalised(matches, rig))
     rng = np.random.default_rng(21)
@@ -493,7 +493,7 @@ def test_several_starts_at_once_are_those_one_by_one():
     assert (together[3] <= start * (1 + 1e-12)).all() and together[3][0] < 0.1 * start[0]
 
 
-def test_decomposed_homography_holds_the_pose_that_made_it():
+def test_decomposed_homography_has_the_true_pose():
     rng = np.random.default_rng(22)
     for R, t in zip(*random_views(rng, 20), strict=True):
         n = rng.normal(size=3)
@@ -509,8 +509,8 @@ def test_decomposed_homography_holds_the_pose_that_made_it():
     assert solvers.decompose_homography(R) == []  # a rotation alone has no plane
 
 
-def test_a_plane_that_holds_most_matches_does_not_win_over_the_rest():
-    """Plane and parallax: 85 % of the matches on one plane, which two poses explain; the others tell which."""
+def test_a_dominant_plane_does_not_decide_the_pose():
+    """Plane and parallax: 85 % of the matches on one plane, which two poses explain; the others determine which."""
     errors = []
     for seed in range(6):
         flat, rig = matches_module.random_two_view(340, seed=seed, motion="planar", noise=0.3)
@@ -588,7 +588,7 @@ def test_equal_seeds_give_equal_poses():
     assert g.rotation_angle_deg(a.R.T @ c.R) < 0.05  # another seed, nearly the same pose
 
 
-def test_inliers_are_those_near_their_epipolar_line_and_before_both_cameras():
+def test_inliers_are_near_their_epipolar_line_and_in_front_of_both_cameras():
     matches, rig = matches_module.random_two_view(200, seed=11, noise=0.5, outliers=0.3)
     view = two_view.estimate_two_view(matches, unposed(rig), threshold=1.2)
     near = np.abs(g.sampson(view.F, matches.x1, matches.x2)) < 1.2
@@ -608,7 +608,7 @@ def test_matches_that_meet_behind_the_cameras_are_no_inliers():
         assert view.inliers[20:].all() and not view.inliers[:20].any()
 
 
-def test_matches_that_meet_behind_do_not_pull_at_the_pose():
+def test_matches_that_meet_behind_do_not_change_the_pose():
     """Forward motion: of wrong matches near their lines half meet behind a camera. Beside the fit that trusts them."""
     with_them, without = [], []
     for seed in range(8):
@@ -635,7 +635,7 @@ def test_different_cameras_of_different_size():
     assert view.inliers.mean() > 0.95 and max(pose_errors(view.R, view.t, rig)) < 0.5
 
 
-def test_lens_distortion_is_taken_out():
+def test_lens_distortion_is_corrected():
     K = np.array([[800.0, 0, 500], [0, 800, 400], [0, 0, 1]])
     cam1 = Camera(K, (1000, 800), np.array([-0.25, 0.08, 0.001, -0.0005, -0.01]))
     cam2 = Camera(K, (1000, 800), np.array([0.12, -0.05, 0, 0.001]))
@@ -651,7 +651,7 @@ def test_lens_distortion_is_taken_out():
     assert np.abs(g.project(X, K, view.R, view.t, cam2.dist) - matches.x2).max() < 1e-3
 
 
-def test_pixels_without_an_ideal_place_are_no_inliers_and_no_points():
+def test_pixels_beyond_the_lens_model_are_neither_inliers_nor_points():
     dist = np.array([-0.3, 0, 0, 0])  # folds at 0.7 focal lengths
     cam = Camera(np.array([[500.0, 0, 500], [0, 500, 400], [0, 0, 1]]), (1000, 800), dist)
     inner = Camera(np.array([[500.0, 0, 250], [0, 500, 200], [0, 0, 1]]), (500, 400), dist)
@@ -719,7 +719,7 @@ def test_a_common_focal_is_found_for_converging_photos(factor):
 
 
 @pytest.mark.parametrize("turn", [(0, 0.3, 0.2), (0.5, -0.6, 1), (0, 0, 5)])  # degrees: parallel axes, and rolled
-def test_a_guess_stands_where_the_photos_cannot_tell(turn):
+def test_a_guessed_focal_is_kept_where_the_photos_do_not_determine_it(turn):
     camera = Camera(np.array([[1200.0, 0, 799.5], [0, 1200, 599.5], [0, 0, 1]]), (1600, 1200))
     matches, rig = shot_by(camera, camera, seed=14, noise=0.3, turn=turn)
     guess = guessed(rig, 1.25)
@@ -727,11 +727,21 @@ def test_a_guess_stands_where_the_photos_cannot_tell(turn):
     assert view.rig.cam1 is guess.cam1 and view.rig.cam2 is guess.cam2
 
 
-def test_a_focal_is_not_looked_for_where_it_is_given():
+def test_a_guessed_focal_with_a_given_distortion_stays_a_guess():
+    matches, rig = matches_module.random_two_view(60, seed=19, motion="converging")
+    dist = np.array([-1e-4, 0, 0, 0])
+    guess = Rig(*(replace(c, source="prior", dist=dist) for c in (rig.cam1, rig.cam2)))
+    with np.errstate(invalid="raise"):
+        view = two_view.estimate_two_view(matches, guess)
+    assert view.rig.cam1.source == "prior" and view.rig.cam1.focal == rig.cam1.focal
+    assert view.focal_sigma == pytest.approx(np.log(1.5))
+
+
+def test_a_given_focal_is_not_estimated():
     matches, rig = matches_module.random_two_view(100, seed=14, motion="converging", noise=0.3)
     view = two_view.estimate_two_view(matches, unposed(rig))
     assert view.rig.cam1 is rig.cam1 and view.rig.cam2 is rig.cam2 and view.focal_sigma is None
-    guess = guessed(rig, 0.8)  # of one camera alone, it is found beside the other's
+    guess = guessed(rig, 0.8)  # of one camera alone; the other keeps its own
     view = two_view.estimate_two_view(matches, replace(guess, cam1=rig.cam1))
     assert view.rig.cam1 is rig.cam1 and view.rig.cam2.source == "estimated"
     assert view.rig.cam2.focal == pytest.approx(1200, rel=0.03)
@@ -780,7 +790,7 @@ def test_two_focals_centre_and_distortion_are_found_with_the_pose():
     assert np.median(np.abs(g.sampson(F, *ideal))) < 0.15
 
 
-def test_the_standard_error_of_the_focal_is_honest_of_a_lens_off_the_model():
+def test_the_standard_error_of_the_focal_covers_a_lens_off_the_model():
     """Centres off by 0.5 % and a little distortion, which a focal alone would take for its own."""
     errors, sigmas = [], []
     for seed in range(8):

@@ -1,6 +1,6 @@
 """Candidate planes of each pixel, and the choice among them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -101,7 +101,7 @@ class Candidates:
         energy_module.put_segments(labels, planes, fallback, self.filled, self.planes)
         self.filled += 1
 
-    def put_enlarged(self, small: Sequence[np.ndarray], steps: np.ndarray, first: int, height: int) -> None:
+    def put_enlarged(self, small: Iterable[np.ndarray], steps: np.ndarray, first: int, height: int) -> None:
         """Add planes (d, a, b) of the coarser level: see `energy.put_enlarged`."""
         energy_module.put_enlarged(PlaneMaps(*small), steps, first, height, self.filled, self.planes)
         self.filled += len(steps)

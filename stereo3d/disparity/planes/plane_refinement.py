@@ -97,7 +97,7 @@ def _propose(best, judges, a, b, c):
 def _descend(judges, extent, a, b, c, cost):
     """Move a plane by steps halved from FIRST_STEP to LAST_STEP as long as the cost falls; return (a, b, c).
 
-    A step is px of disparity at the segment's centre, or a standard deviation beside it.
+    A step is px of disparity at the segment's centre, or a standard deviation away from it.
     """
     mx, my, sx, sy = extent
     step = FIRST_STEP

@@ -18,7 +18,7 @@ class SupportThresholds:
     Parameters
     ----------
     shift : float
-        px, between the disparity and those that should cost more.
+        px, between the disparity and its rivals, which should cost more.
     correlated : int
         Pixels of a census window: neighbours within it have the same error.
     significance : float
@@ -64,7 +64,7 @@ def supported_pixels(
 
     The mean cost change over a window about the pixel, or over a segment that contains it, must be significant:
     mean > 2.5 standard deviations / sqrt(pixels / 35). A segment as large as the window overrules the window: texture
-    beside it, as a roof beside the sky, does not support its disparity.
+    next to it, as a roof next to the sky, does not support its disparity.
     """
     moments = shift_moments(view, other, energy, thresholds.shift)
     by_window = window_significance(moments, thresholds) > thresholds.significance
