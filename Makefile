@@ -1,9 +1,10 @@
-# make demo   set up, then from the two photos in data/demo to out/demo.obj with its texture and a preview
-# make test   set up, then lint and the whole test suite (real photographs too where STEREO3D_DATA names their folder)
-# make types  the type checker over the package
-# make docs   the documentation site with the executed notebooks -> out/site/index.html
-# make setup  set up only; make clean  take away what was made, but for .venv
-# PYTHON=... chooses the interpreter (3.11 or newer) of a new .venv.
+# make demo   set up; then reconstruct the two photos of data/demo: out/demo.obj with its texture, and a preview picture
+# make test   set up; then style, types and the whole test suite (with real photographs if STEREO3D_DATA names their folder)
+# make types  set up; then the type checker alone
+# make docs   set up; then the documentation site with the executed notebooks: out/site/index.html
+# make setup  set up only: Python packages in .venv, missing system libraries by apt
+# make clean  remove everything that was generated, except .venv
+# PYTHON=...  the interpreter (3.11 or newer) for a new .venv
 
 .PHONY: demo test types docs setup clean
 
@@ -14,6 +15,8 @@ demo:
 test:
 	@./setup.sh test
 	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright --level error
 	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 types:

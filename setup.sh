@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Sets up .venv for stereo3d: a Python, the pinned packages of constraints.txt and, by apt, system libraries that are missing.
+# Set up .venv for stereo3d: a Python, the pinned packages of constraints.txt and, through apt, missing system libraries.
 #   ./setup.sh         what the tool needs
-#   ./setup.sh test    and what its tests and its documentation need
-# Nothing is done where nothing has changed since the last time. PYTHON=... chooses the interpreter of a new .venv.
+#   ./setup.sh test    also what its tests and its documentation need
+# Does nothing if nothing has changed since the last time. PYTHON=... chooses the interpreter of a new .venv.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
 
-# apt_install PACKAGE...: true where they were installed; needs apt-get and root, or sudo (with a password only at a terminal).
+# apt_install PACKAGE...: succeeds if the packages were installed. Needs apt-get, and root or sudo; sudo asks for a password
+# only at a terminal.
 apt_install() {
     command -v apt-get >/dev/null || return 1
     local root=()
@@ -18,7 +19,7 @@ apt_install() {
         if sudo -n true 2>/dev/null; then root=(sudo -n); elif [ -t 0 ]; then root=(sudo); else return 1; fi
     fi
     say "installing $* by apt-get"
-    # A repository that cannot be reached is no reason to give up: the install tells whether the lists serve.
+    # If a repository cannot be reached, the package lists may still be good enough: the install below will show it.
     "${root[@]}" apt-get update -qq || true
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends \
         "$@" </dev/null >/dev/null
@@ -44,9 +45,9 @@ make_venv() {
     if ! python=$(find_python); then
         [ -z "${PYTHON:-}" ] || exit 1
         command -v python3 >/dev/null || apt_install python3 python3-venv || true
-        python=$(find_python) || fail "Python 3.11 or newer is needed; here is $(python3 --version 2>&1 || true)." \
+        python=$(find_python) || fail "Python 3.11 or newer is needed; this machine has $(python3 --version 2>&1 || true)." \
             "On Debian 12 or newer: apt-get install python3 python3-venv; on Ubuntu 22.04: apt-get install python3.11-venv." \
-            "One that lies elsewhere: make demo PYTHON=/path/to/python3.11"
+            "If it is installed elsewhere: make demo PYTHON=/path/to/python3.11"
     fi
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -63,12 +64,12 @@ importable() { .venv/bin/python -c "import $1" >/dev/null 2>&1; }
 extra=${1:-}
 case "$extra" in "" | test) ;; *) fail "usage: ./setup.sh [test]" ;; esac
 
-# The stamp holds what the set-up depends on, and where it stands: a venv does not survive a move.
+# The stamp is a checksum of what the set-up depends on, the path of this folder included: a venv cannot be moved.
 key=$({ echo "$PWD"; cat setup.sh pyproject.toml constraints.txt; } | cksum)
 done_for() { [ -x .venv/bin/python ] && [ "$(cat ".venv/.done-$1" 2>/dev/null)" = "$key" ]; }
 if done_for test || done_for "${extra:-run}"; then exit 0; fi
 
-# Of another place, or half made: anew.
+# Make a new .venv if this one was moved here or was left unfinished.
 if ! new_enough .venv/bin/python || [ "$(.venv/bin/python -c 'import sys; print(sys.prefix)')" != "$PWD/.venv" ] ||
     ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     make_venv
@@ -84,11 +85,11 @@ if ! importable cv2 || ! importable open3d; then
         say "system libraries are missing. As root: apt-get install $packages"
     fi
     importable cv2 || fail "OpenCV cannot be imported: $(.venv/bin/python -c 'import cv2' 2>&1 | tail -n 1)"
-    importable open3d || say "going on without Open3D: meshes come from the grid mesher, not Poisson. See: stereo3d doctor"
+    importable open3d || say "continuing without Open3D: meshes come from the grid mesher, not Poisson. See: stereo3d doctor"
 fi
-# Pages are looked at in a real browser; without one those tests are skipped, and say so.
+# The tests of HTML pages need a browser; without one they are skipped.
 if [ "$extra" = test ] && ! { command -v chromium && command -v chromedriver; } >/dev/null; then
-    apt_install chromium chromium-driver || say "going on without chromium: pages are not tested." \
+    apt_install chromium chromium-driver || say "continuing without chromium: HTML pages are not tested." \
         "As root on Debian: apt-get install chromium chromium-driver"
 fi
 echo "$key" >".venv/.done-${extra:-run}"

@@ -216,6 +216,8 @@ TITLES = {
     "evaluation": "Evaluation",
     "options": "Options",
     "errors": "Errors",
+    "resources": "Processors, memory, libraries",
+    "install": "Installation",
 }
 NOT_IN_API = {"cli", "__main__"}  # the page of options describes the command line
 

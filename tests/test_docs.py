@@ -142,7 +142,9 @@ def test_every_public_function_states_the_shapes_of_its_arrays(name):
     for parameter in inspect.signature(thing, eval_str=False).parameters.values():
         kind = str(parameter.annotation)
         if "ndarray" in kind and "dict" not in kind:
-            assert re.search(rf"\b{parameter.name}\b[^.]*(\(|as for)", doc), f"{name}: {parameter.name} has no shape"
+            assert re.search(rf"\b{parameter.name}\b[^.]*(\(|as for)", doc, re.I), (
+                f"{name}: no shape of {parameter.name}"
+            )
 
 
 def test_a_notebook_becomes_a_page(hooks):
