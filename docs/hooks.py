@@ -232,10 +232,15 @@ def has_public_definition(path: Path) -> bool:
 def api_modules() -> dict[str, list[str]]:
     """{page: dotted names of the modules on it}: one page for each folder and each single file of the package.
 
-    A folder comes first, then its modules that define something public, those of its subfolders included.
+    A folder comes first, then its modules that define something public, those of its subfolders included; kernels are
+    last.
     """
     pages: dict[str, list[str]] = {}
-    for path in sorted(PACKAGE.rglob("*.py"), key=lambda p: (p.parent, p.stem != "__init__", p.stem)):
+
+    def order(path: Path):
+        return path.parent, path.stem != "__init__", path.stem.endswith("kernels"), path.stem
+
+    for path in sorted(PACKAGE.rglob("*.py"), key=order):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if parts[0] in {*NOT_IN_API, "__init__"}:
             continue
@@ -256,7 +261,28 @@ def api_page(name: str, modules: list[str]) -> str:
         init = PACKAGE.joinpath(*module.split(".")[1:], "__init__.py")
         if init.is_file() and not has_public_definition(init):  # only its docstring: the names are documented below
             lines[-1:] = ["    options:", "      members: false", ""]
+            lines += public_names(init, module)
     return "\n".join(lines)
+
+
+def public_names(init: Path, module: str) -> list[str]:
+    """Return a Markdown paragraph of links to what a folder offers by its `__init__`: its functions and classes."""
+    links = []
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            home = f"{module}.{node.module}"
+            body = ast.parse(source_of(home).read_text(encoding="utf-8")).body
+            documented = {
+                n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(n)
+            }
+            links += [f"[`{name.name}`][{home}.{name.name}]" for name in node.names if name.name in documented]
+    return ["Public names: " + ", ".join(sorted(links)) + ".", ""] if links else []
+
+
+def source_of(module: str) -> Path:
+    """Return the file of a module or folder of the package, by its dotted name."""
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def api_index() -> str:

@@ -41,7 +41,8 @@ def test_every_module_is_on_one_page_of_the_library(hooks):
 def test_a_folder_that_only_imports_shows_its_docstring_alone(hooks, tmp_path, monkeypatch):
     for name, source in {
         "mesh/__init__.py": '"""Meshes."""\nfrom .build import f',
-        "mesh/build.py": "def f(): ...",
+        "mesh/a_kernels.py": "def k(): ...",
+        "mesh/build.py": 'def f():\n    """Make a mesh."""',
         "mesh/_hidden.py": "def _g(): ...",
         "mesh/meshers/__init__.py": '"""Two meshers."""',
         "mesh/meshers/grid.py": "class A: ...",
@@ -50,11 +51,13 @@ def test_a_folder_that_only_imports_shows_its_docstring_alone(hooks, tmp_path, m
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source, encoding="utf-8")
     monkeypatch.setattr(hooks, "PACKAGE", tmp_path)
-    modules = ["stereo3d.mesh", "stereo3d.mesh.build", "stereo3d.mesh.meshers", "stereo3d.mesh.meshers.grid"]
+    modules = ["stereo3d.mesh", "stereo3d.mesh.build", "stereo3d.mesh.a_kernels"]
+    modules += ["stereo3d.mesh.meshers", "stereo3d.mesh.meshers.grid"]
     assert hooks.api_modules() == {"mesh": modules}
     page = hooks.api_page("mesh", modules)
     assert page.startswith("# Mesh\n") and page.count("members: false") == 2
-    assert "::: stereo3d.mesh.build\n\n::: stereo3d.mesh.meshers\n    options:" in page
+    assert "Public names: [`f`][stereo3d.mesh.build.f].\n\n::: stereo3d.mesh.build\n" in page
+    assert "::: stereo3d.mesh.a_kernels\n\n::: stereo3d.mesh.meshers\n    options:" in page
 
 
 def test_every_decision_and_notebook_is_in_the_navigation(hooks):
