@@ -16,11 +16,12 @@ Pairs (under --data, default $STEREO3D_DATA; pairs whose photos are missing are 
 outlines lie 13 to 16 px to the right of and below those of the fountain.
 
 Columns: F-score, precision and completeness at 1 % of depth and the median error of depth in % of it
-(`evaluate.mesh_scores`), after alignment by similarity, but for the metric pairs (marked) without any: there the scale
-must be right too; share of the first photo that became surface, %; faces; seconds of all stages (those before the mesh
-are run once for all meshers); what simplification moved, px; share of the vertices within their sigma of the truth;
-the mesh rendered from camera 1 at the matching size against the photo, median difference in grey levels and PSNR in dB;
-direction of the motion, off by degrees; focal length, off by %; the verdict. "-" where no truth is known.
+(`evaluation.mesh.mesh_scores`), after alignment by similarity, but for the metric pairs (marked) without any: there
+the scale must be right too; share of the first photo that became surface, %; faces; seconds of all stages (those
+before the mesh are run once for all meshers); what simplification moved, px; share of the vertices within their sigma
+of the truth; the mesh rendered from camera 1 at the matching size against the photo, median difference in grey levels
+and PSNR in dB; direction of the motion, off by degrees; focal length, off by %; the verdict. "-" where no truth is
+known.
 
 A pair that fails has its message for a row; the others go on, and the exit status is 1.
 """

@@ -8,7 +8,7 @@ the other's memory, and a crash ends one row only. One short run goes before, un
 numba's cache. Seconds are wall clock, the median of `--repeat` runs; memory is the peak of resident memory in a stage.
 "import" is what loading the libraries takes (in the plain script all of it; ours loads some of them inside the stages).
 
-Scores by `evaluate.mesh_scores` from the OBJ as written, aligned by similarity, at 1 % of depth.
+Scores by `evaluation.mesh.mesh_scores` from the OBJ as written, aligned by similarity, at 1 % of depth.
 
 The plain script: SIFT with its defaults, BFMatcher with a ratio of 0.75, findEssentialMat (USAC_MAGSAC, 1 px) and
 recoverPose, stereoRectify as it is, remap, SGBM with block 5 and the sample's P1 and P2, reprojectImageTo3D; "grid" by
