@@ -1,4 +1,4 @@
-"""What each ingredient of `planes` is worth: it is switched off, and the error grows; and what does not pay.
+"""Ablations of `planes`: each ingredient is switched off, and the error grows; and changes that do not pay.
 
     python benchmarks/ingredients.py [--data DIR] [--scenes cones tsukuba ...] [--only WORD ...]
 
@@ -42,7 +42,7 @@ def without_segments(which: range):
             if self.segmentations - 1 not in which:
                 super().put_segments(labels, planes, fallback)
 
-    return patch("stereo3d.disparity.planes.candidates.Candidates", Fewer)
+    return patch("stereo3d.disparity.planes.matcher.Candidates", Fewer)
 
 
 def without_background():
@@ -58,7 +58,7 @@ def without_background():
                 super().put(d, a, b)
 
     def next_choice(view, other, energy):
-        with patch("stereo3d.disparity.planes.candidates.Candidates", Fewer):
+        with patch("stereo3d.disparity.planes.matcher.Candidates", Fewer):
             return whole(view, other, energy)
 
     return patch("stereo3d.disparity.planes.matcher.next_choice", next_choice)
@@ -72,7 +72,7 @@ def without_occlusions():
         d, state = whole(view, other)
         return energy_module.CrossView(d, np.minimum(state, np.uint8(energy_module.SEEN)))
 
-    return patch("stereo3d.disparity.planes.views.cross_view_state", cross_view_state)
+    return patch("stereo3d.disparity.planes.matcher.cross_view_state", cross_view_state)
 
 
 def blurred(sigma: float):
@@ -91,6 +91,16 @@ def weighted(*weights: int):
     return patch("stereo3d.disparity.costs.brightness", lambda picture: picture @ np.array(weights, np.uint16))
 
 
+@contextlib.contextmanager
+def large_census():
+    """Each module that imports WINDOW holds a name of its own."""
+    with (
+        patch("stereo3d.disparity.planes.views.WINDOW", "7x9"),
+        patch("stereo3d.disparity.planes.support.WINDOW", "7x9"),
+    ):
+        yield
+
+
 def level(d):
     return np.stack([d, np.zeros_like(d), np.zeros_like(d)])
 
@@ -101,18 +111,18 @@ VARIANTS = {
     "no planes fitted to segments": lambda: without_segments(range(3)),
     "no planes refined by the pictures": lambda: without_segments(range(3, 5)),
     "no segments at all": lambda: without_segments(range(5)),
-    "no slope of the neighbourhood": lambda: patch("stereo3d.disparity.planes.candidates.local_planes", level),
+    "no slope of the neighbourhood": lambda: patch("stereo3d.disparity.planes.matcher.local_planes", level),
     "no occlusions by the other view": without_occlusions,
     "no background behind the surroundings": without_background,
     "no second round": lambda: budget(rounds=0),
     "three rounds": lambda: budget(rounds=3),
     "not sharpened": lambda: patch("stereo3d.disparity.planes.matcher.sharpen", lambda view, *_: view),
-    # what does not pay
+    # changes that do not pay
     "brightness: Rec. 601 luma": lambda: weighted(77, 150, 29),
     "brightness: green alone": lambda: weighted(0, 256, 0),
     "brightness blurred by half a pixel": lambda: blurred(0.5),
     "brightness blurred by a pixel": lambda: blurred(1.0),
-    "census of 7 x 9": lambda: patch("stereo3d.disparity.planes.views.WINDOW", "7x9"),
+    "census of 7 x 9": large_census,
     "finer: 5 x 5 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 2),
     "finer: 9 x 9 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 4),
     "finer: by slopes of a grey level too": lambda: patch("stereo3d.disparity.refinement.NOISE", 1.0),
