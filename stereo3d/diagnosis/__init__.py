@@ -4,28 +4,18 @@ A finding is an "error" where no shape of this pair can be trusted, a "warning" 
 wrong or incomplete shape, else "info". `benchmarks/verdict.py` prints every statistic over good and bad pairs.
 """
 
-from .pair import diagnose
-from .photos import photo_findings
-from .run_findings import (
-    coverage,
-    coverage_findings,
-    face_findings,
-    format_size,
-    input_findings,
-    row_findings,
-    same_photo_findings,
-)
+from .cameras import CameraThresholds
+from .pair import PairThresholds, diagnose
+from .photos import PhotoThresholds, photo_findings
+from .run_findings import coverage
 from .verdict import judge
 
 __all__ = [
+    "CameraThresholds",
+    "PairThresholds",
+    "PhotoThresholds",
     "coverage",
-    "coverage_findings",
     "diagnose",
-    "face_findings",
-    "format_size",
-    "input_findings",
     "judge",
     "photo_findings",
-    "row_findings",
-    "same_photo_findings",
 ]

@@ -4,9 +4,9 @@ Arrays only; nothing here depends on photos or files. Points are rows: x (N, 2) 
 anything that numpy makes an array of, and computes in float64.
 """
 
-from .arrays import all_channels, hom, norms, null_vector, transform
+from .arrays import hom, transform
 from .camera import distort, fold_radius, ideal_pixels, project, scale_K, undistort
-from .least_squares import Schedule, State, damped_step, minimise
+from .least_squares import Schedule, damped_step, minimise
 from .orientation import absolute_orientation, relative_orientation
 from .robust import Estimate, RobustProblem, huber_fit, ransac, truncated_squares
 from .rotations import angle_deg, enforce_rotation, rotation_angle_deg, rotation_from_quaternion, rotation_from_vector
@@ -27,9 +27,7 @@ __all__ = [
     "Estimate",
     "RobustProblem",
     "Schedule",
-    "State",
     "absolute_orientation",
-    "all_channels",
     "angle_deg",
     "damped_step",
     "decompose_essential",
@@ -46,8 +44,6 @@ __all__ = [
     "intersect_rays",
     "minimise",
     "normalising_transform",
-    "norms",
-    "null_vector",
     "project",
     "ransac",
     "relative_orientation",

@@ -1,11 +1,10 @@
 """Relative pose of two photos: minimal solvers, robust estimation, refinement, lens model, uncertainty."""
 
 from .estimate import estimate_two_view
-from .refine import MAX_PIXEL, refine_pose
+from .refine import refine_pose
 from .robust import MIN_INLIERS
 from .solvers import eight_point, five_point, seven_point
 from .uncertainty import (
-    PRIOR_FACTOR,
     FreedParameter,
     direction_sigma_deg,
     focal_tilt,
@@ -17,9 +16,7 @@ from .uncertainty import (
 
 __all__ = [
     "FreedParameter",
-    "MAX_PIXEL",
     "MIN_INLIERS",
-    "PRIOR_FACTOR",
     "direction_sigma_deg",
     "eight_point",
     "estimate_two_view",

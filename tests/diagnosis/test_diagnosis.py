@@ -7,11 +7,8 @@ import pytest
 
 from stereo3d import diagnosis, images, synthetic, two_view
 from stereo3d import geometry as g
-from stereo3d.diagnosis import diagnose, statistics
+from stereo3d.diagnosis import CameraThresholds, PairThresholds, PhotoThresholds, diagnose, statistics
 from stereo3d.diagnosis import photos as photos_module
-from stereo3d.diagnosis.cameras import CameraThresholds
-from stereo3d.diagnosis.pair import PairThresholds
-from stereo3d.diagnosis.photos import PhotoThresholds
 from stereo3d.errors import StereoError
 from stereo3d.geometry import arrays
 from stereo3d.images import read_photo
