@@ -32,14 +32,14 @@ PIXELS = np.zeros((4, 5, 3), np.uint8)
 STEP = np.array([-1.0, 0, 0])
 
 
-def refused(code: str, words: str, make, *args, **kwargs):
-    with pytest.raises(StereoError, match=words) as caught:
+def refused(code: str, message: str, make, *args, **kwargs):
+    with pytest.raises(StereoError, match=message) as caught:
         make(*args, **kwargs)
     assert caught.value.code == code and caught.value.advice
 
 
 @pytest.mark.parametrize(
-    "pixels, words",
+    "pixels, message",
     [
         (PIXELS[..., 0], "4 x 5 uint8"),
         (PIXELS.astype(float), "4 x 5 x 3 float64"),
@@ -48,12 +48,12 @@ def refused(code: str, words: str, make, *args, **kwargs):
         (None, "none object"),
     ],
 )
-def test_pixels_that_are_no_photo(pixels, words):
-    refused("photo_unreadable", words, Photo, pixels)
+def test_pixels_that_are_no_photo(pixels, message):
+    refused("photo_unreadable", message, Photo, pixels)
 
 
 @pytest.mark.parametrize(
-    "K, words",
+    "K, message",
     [
         (K * [[-1], [1], [1]], "fx = -500, fy = 510"),
         (K * [[1], [0], [1]], "fy = 0"),
@@ -64,19 +64,19 @@ def test_pixels_that_are_no_photo(pixels, words):
         ("wide", "no array of numbers"),
     ],
 )
-def test_a_camera_matrix_that_is_none(K, words):
-    refused("bad_calibration", words, Camera, K, SIZE)
+def test_a_camera_matrix_that_is_none(K, message):
+    refused("bad_calibration", message, Camera, K, SIZE)
     if isinstance(K, np.ndarray):
-        refused("bad_calibration", words, replace, CAMERA, K=K)
+        refused("bad_calibration", message, replace, CAMERA, K=K)
 
 
-@pytest.mark.parametrize("dist, words", [([0.1, np.inf], "0.1, inf"), (np.ones(14), "14 distortion coefficients")])
-def test_distortion_that_is_none(dist, words):
-    refused("bad_calibration", words, Camera, K, SIZE, dist)
+@pytest.mark.parametrize("dist, message", [([0.1, np.inf], "0.1, inf"), (np.ones(14), "14 distortion coefficients")])
+def test_distortion_that_is_none(dist, message):
+    refused("bad_calibration", message, Camera, K, SIZE, dist)
 
 
 @pytest.mark.parametrize(
-    "R, words",
+    "R, message",
     [
         (2 * np.eye(3), "off the identity by 3 .* determinant is 8"),
         (np.diag([1.0, 1, -1]), "determinant is -1"),
@@ -85,20 +85,20 @@ def test_distortion_that_is_none(dist, words):
         (np.eye(3) + 0.01, "by 0.02"),
     ],
 )
-def test_a_turn_that_is_no_rotation(R, words):
-    refused("bad_calibration", words, Rig, CAMERA, CAMERA, R, STEP)
-    refused("bad_calibration", words, TwoView, np.eye(3), R, STEP, np.ones(3, bool), Rig(CAMERA, CAMERA))
+def test_a_turn_that_is_no_rotation(R, message):
+    refused("bad_calibration", message, Rig, CAMERA, CAMERA, R, STEP)
+    refused("bad_calibration", message, TwoView, np.eye(3), R, STEP, np.ones(3, bool), Rig(CAMERA, CAMERA))
 
 
 def test_a_translation_that_is_none():
     refused("bad_calibration", "nan", Rig, CAMERA, CAMERA, np.eye(3), [np.nan, 0, 0])
     refused("bad_calibration", r"shape \(2,\)", Rig, CAMERA, CAMERA, np.eye(3), [1, 0])
-    rig, words = Rig(CAMERA, CAMERA, np.eye(3), np.zeros(3)), "one place: t = .0, 0, 0"
-    refused("bad_calibration", words, TwoView, np.eye(3), np.eye(3), np.zeros(3), np.ones(3, bool), rig)
-    refused("bad_calibration", words, fit_rig, rig, SIZE, SIZE)
-    refused("bad_calibration", words, estimate_two_view, matches_module.random_two_view(50, seed=1)[0], rig)
+    rig, message = Rig(CAMERA, CAMERA, np.eye(3), np.zeros(3)), "one place: t = .0, 0, 0"
+    refused("bad_calibration", message, TwoView, np.eye(3), np.eye(3), np.zeros(3), np.ones(3, bool), rig)
+    refused("bad_calibration", message, fit_rig, rig, SIZE, SIZE)
+    refused("bad_calibration", message, estimate_two_view, matches_module.random_two_view(50, seed=1)[0], rig)
     noise = np.random.default_rng(0).integers(0, 256, (2, 480, 640, 3), dtype=np.uint8)
-    refused("bad_calibration", words, reconstruct, *map(Photo, noise), rig)
+    refused("bad_calibration", message, reconstruct, *map(Photo, noise), rig)
 
 
 def test_matches_of_which_there_are_not_two():
@@ -120,7 +120,7 @@ def test_what_can_be_is_taken_whatever_its_form():
     assert matches.score is None and len(matches[1:3]) == 2 and matches[1:3].score is None
 
 
-# ----------------------------------------------------------------------------------------- shapes and types of arrays
+# Shapes and types of arrays
 
 RGB = np.zeros((4, 6, 3), np.uint8)
 MAP = np.zeros((4, 6, 2), np.float32)
@@ -129,7 +129,7 @@ TRIANGLE = np.array([[0, 1, 2]], np.int32)
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    "make, message",
     [
         (lambda: Mesh(np.zeros((2, 2)), np.zeros(3)), r"Mesh.vertices must be \(any, 3\) float, got \(2, 2\)"),
         (lambda: Mesh(np.eye(3), TRIANGLE.astype(float)), r"Mesh.faces must be \(any, 3\) int, got \(1, 3\) float64"),
@@ -152,8 +152,8 @@ TRIANGLE = np.array([[0, 1, 2]], np.int32)
         (lambda: Features(MAP[0], np.zeros((5, 8)), np.zeros((6, 2, 2))), r"Features.descriptors must be \(6, any\)"),
     ],
 )
-def test_arrays_of_the_wrong_shape_or_type_are_refused(make, words):
-    with pytest.raises(ValueError, match=words):
+def test_arrays_of_the_wrong_shape_or_type_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -177,7 +177,7 @@ def test_the_repr_is_short_and_prints_no_array():
     assert "K=<3x3 float64>" in repr(Rig(camera, camera, np.eye(3), STEP)) and len(repr(Photo(PIXELS))) < 80
 
 
-# ------------------------------------------------------------------------------------------------------- StereoError
+# StereoError
 
 
 def fail_on(n: int) -> int:

@@ -33,9 +33,7 @@ MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 80  # from `def` to the last line, docstring included
 PENDING = {
     "features/matching.py:match_features",
-    "mesh/build.py:build_mesh",
     "output/html/tune.py:serve",
-    "synthetic/renderer.py:render",
 }
 MAX_FILES_AT_THE_TOP = 8
 MAX_TOLD = 5  # uses of the word in the package, in its everyday sense

@@ -1,4 +1,4 @@
-"""A disparity map against the truth: bad-x, mean error, coverage."""
+"""Scores of a disparity map against the truth: bad-x, mean error, coverage."""
 
 import os
 from dataclasses import dataclass
@@ -15,9 +15,19 @@ from .files import read_json, read_picture
 class Scene:
     """A rectified pair with its true disparity.
 
-    left, right: (H,W,3) u8 RGB.  truth: (H,W) f32 px of the left picture, x_right = x_left - d, NaN unknown.
-    truth_right: (H,W) f32 px of the right picture, the same sign | None.  nonocc: (H,W) bool, pixels with truth that
-    both pictures see.  calib: path of the calibration | None.
+    Attributes
+    ----------
+    name : str
+    left, right : (H, W, 3) uint8
+        RGB.
+    truth : (H, W) float32
+        px, at the pixels of the left picture, x_right = x_left - d; NaN: unknown.
+    truth_right : (H, W) float32 or None
+        px, at the pixels of the right picture, of the same sign.
+    nonocc : (H, W) bool
+        Pixels with truth that are visible in both pictures.
+    calib : Path or None
+        The calibration file.
     """
 
     name: str
@@ -30,11 +40,23 @@ class Scene:
 
 
 def read_scene(folder: str | os.PathLike) -> Scene:
-    """A scene from its `pair.json`: d = raw / `scale` px.
+    """d = raw / `scale` px: read a scene by its `pair.json`.
 
-    It names `left`, `right`, `disp_left` and where present `disp_right`, `nonocc`, `calib`; raw values listed in
-    `unknown` (numbers, "inf", "nan") carry no truth. Non-occluded pixels by `non_occluded`.
-    Raises StereoError("file_missing" | "file_unreadable" | "unknown_format" | "size_mismatch").
+    Parameters
+    ----------
+    folder : path
+        Its `pair.json` names the files `left`, `right`, `disp_left` and, where present, `disp_right`, `nonocc` and
+        `calib`; it may state `scale` (default 1) and `unknown`, raw values without truth (numbers, "inf", "nan").
+
+    Returns
+    -------
+    Scene
+        nonocc by `non_occluded`.
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "file_unreadable", "unknown_format" or "size_mismatch".
     """
     folder = Path(folder)
     facts = read_json(folder / "pair.json")
@@ -42,7 +64,7 @@ def read_scene(folder: str | os.PathLike) -> Scene:
     if missing:
         raise StereoError(
             "file_unreadable",
-            f"{folder / 'pair.json'} names no {', '.join(missing)}.",
+            f"{folder / 'pair.json'} has no {', '.join(missing)}.",
             "It needs left, right and disp_left.",
         )
     left, right = read_picture(folder / facts["left"]), read_picture(folder / facts["right"])
@@ -67,8 +89,18 @@ def non_occluded(
 ) -> np.ndarray:
     """|dL(x) - dR(x - dL(x))| <= 1 px where there is a right truth, else `mask`, else x - dL(x) >= 0.
 
-    truth: (H,W) px, NaN unknown.  truth_right: (H,W_right) px, read at the nearest pixel; unknown there means occluded.
-    mask: (H,W) bool. Returns (H,W) bool, True only where there is truth.
+    Parameters
+    ----------
+    truth : (H, W) float
+        px, NaN: unknown.
+    truth_right : (H, W_right) float, optional
+        px, read at the nearest pixel; NaN there: occluded.
+    mask : (H, W) bool, optional
+
+    Returns
+    -------
+    (H, W) bool
+        True only where the truth is known.
     """
     known = np.isfinite(truth)
     x_right = np.arange(truth.shape[1]) - np.where(known, truth, 0)
@@ -86,15 +118,30 @@ def non_occluded(
 def disparity_scores(disparity: np.ndarray, truth: np.ndarray, nonocc: np.ndarray | None = None) -> dict:
     """bad-T = 100 |{x: not |d(x) - dt(x)| <= T}| / |{x: dt(x) known}|, an unknown d counting as bad.
 
-    disparity, truth: (H,W) px, NaN unknown.  nonocc: (H,W) bool. Returns
+    Parameters
+    ----------
+    disparity, truth : (H, W) float
+        px, NaN: unknown.
+    nonocc : (H, W) bool, optional
+        Non-occluded pixels.
 
-    - "all" (every pixel with truth) and, where `nonocc` is given, "nonocc" (those of them that are non-occluded), each
-      with `pixels`, `coverage` (%), `bad_0.5`, `bad_1`, `bad_2` (%), `mean_error` (px, over the pixels that have a
-      value: for a dense map all), `bad_1_kept` (%, among the pixels that have a value);
-    - "kept": `pixels`, `coverage`, `bad_1` of the pixels that have a disparity, over every pixel with truth.
+    Returns
+    -------
+    dict
+        "all" (every pixel with truth) and, with `nonocc`, "nonocc" (the non-occluded ones), each a dict of `pixels`,
+        `coverage` (%), `bad_0.5`, `bad_1`, `bad_2` (%), `mean_error` (px, over the pixels that have a disparity) and
+        `bad_1_kept` (%, among the pixels that have a disparity). "kept": `pixels`, `coverage` and `bad_1` of the pixels
+        with truth that have a disparity. A share of no pixels is NaN.
 
-    A share of no pixels is NaN. Raises ValueError for shapes that differ.
-    Source: Scharstein and Szeliski 2002, section 5.1.
+    Raises
+    ------
+    ValueError
+        For shapes that differ.
+
+    References
+    ----------
+    Scharstein and Szeliski, A taxonomy and evaluation of dense two-frame stereo correspondence algorithms, 2002,
+    section 5.1.
     """
     disparity, truth = np.asarray(disparity), np.asarray(truth)
     if disparity.ndim != 2 or disparity.shape != truth.shape:

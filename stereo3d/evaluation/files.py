@@ -9,6 +9,7 @@ from ..errors import StereoError
 
 
 def read_json(path: Path) -> dict:
+    """Read a JSON object; StereoError("file_missing" or "file_unreadable") where that fails."""
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
@@ -16,7 +17,7 @@ def read_json(path: Path) -> dict:
     except (ValueError, OSError) as error:
         raise StereoError("file_unreadable", f"{path}: not readable JSON ({error}).", "Check the file.") from error
     if not isinstance(facts, dict):
-        raise StereoError("file_unreadable", f"{path}: holds no JSON object.", "Check the file.")
+        raise StereoError("file_unreadable", f"{path}: contains no JSON object.", "Check the file.")
     return facts
 
 

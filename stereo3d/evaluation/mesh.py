@@ -8,13 +8,15 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.camera import project
 from ..geometry.rotations import rotation_angle_deg
+from ..geometry.texture_coordinates import pixels_of_uv
+from ..geometry.triangles import used_vertices
 from ..records import Camera, Mesh
 from ..resources import load_open3d
 from .mesh_alignment import mirror_test, quantiles_percent, similarity
-from .mesh_truth import Truth, compact, nearest_depth, truth_of
+from .mesh_truth import Truth, nearest_depth, truth_of
 
 TRUTH_POINTS = 1_000_000  # true pixels tested for completeness, on a regular grid
-MIN_CORRESPONDENCES = 10  # a similarity has 7 unknowns; fewer points than this judge nothing
+MIN_CORRESPONDENCES = 10  # a similarity has 7 unknowns; fewer points do not test it
 
 
 class MeshScores(TypedDict):
@@ -86,7 +88,7 @@ def mesh_scores(
     ----------
     mesh : Mesh
         In the frame of camera 1, of unknown scale; its UV gives the photo pixel of each vertex. Vertices without UV
-        (NaN, such as those that show the second photo) get the pixel onto which `camera` projects them. A mesh without
+        (NaN, as of the second photo's texture) get the pixel onto which `camera` projects them. A mesh without
         any UV cannot be aligned by similarity.
     depth : (H, W) float
         True z-depth of that photo, NaN or 0 unknown, at any size of the same pixel grid.
@@ -122,7 +124,7 @@ def mesh_scores(
     pixels = projected_pixels(vertices, truth.K, truth.dist)
     if uv is not None:
         height, width = truth.depth.shape
-        pixels = np.where(np.isfinite(uv), _pixels_of_uv(uv, width, height), pixels)
+        pixels = np.where(np.isfinite(uv), pixels_of_uv(uv, (width, height)), pixels)
     seen, pairs = _correspondences(vertices, pixels, truth)
     fit = similarity(pairs.X, pairs.points, pairs.z_true, seed) if uv is not None else None
     scale, R, t = _alignment(align, fit, pairs)
@@ -179,15 +181,15 @@ def _grid_scores(
     y, x = _regular_grid(truth.depth > 0, TRUTH_POINTS)
     grid, z_grid = np.stack([x, y], axis=-1).astype(float), truth.depth[y, x].astype(float)
     gap = _distance(surface, truth.points(grid, z_grid)) / z_grid
-    covered, z_seen, z_beside = _covered_depths(pixels, z, surface[1], truth, grid, z_grid)
-    scale = float(np.median(z_beside / z_seen)) if covered.any() else float("nan")
+    covered, z_seen, z_sampled = _covered_depths(pixels, z, surface[1], truth, grid, z_grid)
+    scale = float(np.median(z_sampled / z_seen)) if covered.any() else float("nan")
     return {
         "completeness": float(np.mean(gap <= threshold)),
         "truth_pixels": len(z_grid),
         "footprint": float(np.mean(covered)),
-        **_depth_error("depth", scale * z_seen, z_beside, threshold),
+        **_depth_error("depth", scale * z_seen, z_sampled, threshold),
         "depth_scale": scale,
-        **(_depth_error("metric_depth", z_seen, z_beside, threshold) if metric else {}),
+        **(_depth_error("metric_depth", z_seen, z_sampled, threshold) if metric else {}),
     }
 
 
@@ -217,7 +219,7 @@ def _alignment(
     if not scale > 0:
         raise StereoError(
             "no_overlap",
-            f"The mesh lies behind the camera (median ratio of depths {scale:.3g}).",
+            f"The mesh is behind the camera (median ratio of depths {scale:.3g}).",
             "Align by similarity.",
             scale=scale,
         )
@@ -250,12 +252,12 @@ def _covered_depths(
     pixels: np.ndarray, z: np.ndarray, faces: np.ndarray, truth: Truth, grid: np.ndarray, z_grid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which pixels of the grid (N,) the mesh covers, and of those the mesh's depth and the true one."""
-    beside = grid + [0.013, 0.007]  # off the pixels' centres, so that no ray meets an edge between two faces
-    z_seen = _depth_from_camera(pixels, z, faces, beside)
-    z_beside = truth.at(beside)
-    z_beside = np.where(np.isfinite(z_beside), z_beside, z_grid)
+    sampled = grid + [0.013, 0.007]  # off the pixels' centres, so that no ray meets an edge between two faces
+    z_seen = _depth_from_camera(pixels, z, faces, sampled)
+    z_sampled = truth.at(sampled)
+    z_sampled = np.where(np.isfinite(z_sampled), z_sampled, z_grid)
     covered = np.isfinite(z_seen)
-    return covered, z_seen[covered], z_beside[covered]
+    return covered, z_seen[covered], z_sampled[covered]
 
 
 def _within_sigma(mesh: Mesh, truth: Truth) -> dict:
@@ -273,7 +275,7 @@ def _within_sigma(mesh: Mesh, truth: Truth) -> dict:
     known = np.isfinite(mesh.sigma) & (vertices[:, 2] > 0) & (area > 0)
     X, sigma, area = vertices[known], mesh.sigma[known], area[known]
     if mesh.uv is not None:
-        pixels = _pixels_of_uv(mesh.uv[known], *truth.depth.shape[::-1])
+        pixels = pixels_of_uv(mesh.uv[known], (truth.depth.shape[1], truth.depth.shape[0]))
     else:
         pixels = projected_pixels(X, truth.K, truth.dist)
     z = truth.at(pixels)
@@ -304,18 +306,13 @@ def _used_part(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
             f"The mesh has no face with an area ({len(vertices)} vertices, {len(mesh.faces)} faces).",
             "Check the mesh.",
         )
-    used, faces = compact(faces, len(vertices))
+    used, faces = used_vertices(faces, len(vertices))
     return vertices[used], faces, None if mesh.uv is None else np.asarray(mesh.uv, dtype=float)[used]
 
 
 def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-
-
-def _pixels_of_uv(uv: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(u, v) -> (u W - 1/2, (1 - v) H - 1/2), the pixel of a map of W x H whatever the texture's size."""
-    return np.stack([uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5], axis=-1)
 
 
 def projected_pixels(X: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.arrays import hom
 from ..geometry.camera import scale_K, undistort
+from ..geometry.triangles import used_vertices
 from ..records import Camera
 
 # A step of depth from a pixel to its neighbour beyond both the threshold and this many times the pixel's own width on
@@ -19,8 +20,16 @@ TRUTH_TRIANGLES = 4_000_000  # of the true surface; more cost memory (0.2 GB a m
 class Truth:
     """The true depth of the first photo.
 
-    depth: (H,W) f32, 0 unknown.  K: (3,3) at the size of the map.  jump: relative step of depth from a pixel to its
-    neighbour beyond which the surface is torn.
+    Attributes
+    ----------
+    depth : (H, W) float32
+        0: unknown.
+    K : (3, 3) float64
+        Camera matrix at the size of the map, px.
+    dist : (n,) float64
+        Lens distortion.
+    jump : float
+        Relative step of depth from a pixel to its neighbour beyond which the surface is torn.
     """
 
     depth: np.ndarray
@@ -42,7 +51,24 @@ class Truth:
 
 
 def truth_of(depth: np.ndarray, camera: Camera, threshold: float) -> Truth:
-    """Check the depth map against the camera's size and bring K to its pixels."""
+    """Return the truth of a depth map: its size checked against the camera's, K at the size of the map.
+
+    Parameters
+    ----------
+    depth : (H, W) float
+        NaN, inf or 0: unknown.
+    camera : Camera
+        Of the whole photo.
+    threshold : float
+        "Near" is within this fraction of the depth; the smallest `jump`.
+
+    Raises
+    ------
+    StereoError
+        "size_mismatch": the proportions of map and camera differ.
+    ValueError
+        For another shape than (H, W), or fewer than 2 x 2 pixels.
+    """
     depth = np.asarray(depth, dtype=np.float32)
     if depth.ndim != 2 or min(depth.shape) < 2:
         raise ValueError(f"mesh_scores needs a depth map (H,W), got {depth.shape}")
@@ -59,21 +85,17 @@ def truth_of(depth: np.ndarray, camera: Camera, threshold: float) -> Truth:
     return Truth(np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0)), K, camera.dist, jump)
 
 
-def compact(faces: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the vertices that faces use, and the faces renumbered to them."""
-    used = np.zeros(n, dtype=bool)
-    used[faces] = True
-    return np.flatnonzero(used), (np.cumsum(used) - 1)[faces]
-
-
 def _backproject(pixels: np.ndarray, z: np.ndarray, K: np.ndarray, dist: np.ndarray) -> np.ndarray:
     """X = z (K^-1 x) of ideal pixels: (N,2), (N,) -> (N,3)."""
     return hom(undistort(pixels, K, dist)) * z[:, None]
 
 
 def _depth_at(depth: np.ndarray, pixels: np.ndarray, jump: float) -> np.ndarray:
-    """True depth at fractional pixels (N,2): 1/z linear between the four pixels around; NaN where one of those that
-    bear on the value is unknown (0) or they differ by more than the fraction `jump`."""
+    """True depth (N,) at fractional pixels (N,2), 1/z linear between the four pixels around.
+
+    NaN where a pixel with a weight above zero is unknown (0), or where these pixels differ by more than the fraction
+    `jump`.
+    """
     height, width = depth.shape
     x, y = pixels[:, 0], pixels[:, 1]
     slack = 1e-6  # px: a vertex made at a whole pixel takes that pixel alone
@@ -104,7 +126,7 @@ def nearest_depth(depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _truth_triangles(depth: np.ndarray, K: np.ndarray, dist: np.ndarray, jump: float) -> tuple[np.ndarray, np.ndarray]:
-    """The true surface as vertices (V,3) and faces (M,3): neighbouring pixels joined where no jump parts them.
+    """The true surface as vertices (V,3) and faces (M,3): neighbouring pixels joined unless a jump separates them.
 
     Blocks of k x k pixels without a jump or hole become two triangles (k = 1 unless the map is large), all other
     cells keep every pixel; a pixel joined to none becomes a square of its own width that faces the camera.
@@ -130,7 +152,7 @@ def _truth_triangles(depth: np.ndarray, K: np.ndarray, dist: np.ndarray, jump: f
     for dy in (0, 1):
         for dx in (0, 1):
             joined[dy : height - 1 + dy, dx : width - 1 + dx] |= whole
-    used, faces = compact(np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]]), height * width)
+    used, faces = used_vertices(np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]]), height * width)
     y, x = np.divmod(used, width)
     pixels, z = np.stack([x, y], axis=-1).astype(float), depth.ravel()[used].astype(float)
 

@@ -1,4 +1,4 @@
-"""A pose against the truth: angles and AUC."""
+"""Scores of a relative pose against the truth: angles, AUC, error of the focal length."""
 
 import os
 from pathlib import Path
@@ -12,16 +12,40 @@ from .files import read_json
 
 
 def relative_pose(R1: np.ndarray, t1: np.ndarray, R2: np.ndarray, t2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """R = R2 R1^T, t = t2 - R t1, so that X2 = R X1 + t, from two world poses X_i = R_i X + t_i."""
+    """R = R2 R1^T, t = t2 - R t1, so that X2 = R X1 + t, from two world poses X_i = R_i X + t_i.
+
+    Parameters
+    ----------
+    R1, R2 : (3, 3) float
+    t1, t2 : (3,) float
+
+    Returns
+    -------
+    R : (3, 3) float64
+    t : (3,) float64
+    """
     R = np.asarray(R2) @ np.asarray(R1).T
     return R, np.asarray(t2) - R @ np.asarray(t1)
 
 
 def pose_errors(R: np.ndarray, t: np.ndarray, R_true: np.ndarray, t_true: np.ndarray) -> dict:
-    """Angle of R R_true^T, angle between t and t_true (its sign counts), and the larger of the two, degrees.
+    """Return the angle of R R_true^T, the angle between t and t_true (the sign counts) and the larger of the two.
 
-    R, R_true: (3,3).  t, t_true: (3,), any length but zero. Returns `rotation_deg`, `direction_deg`, `pose_deg`.
-    Raises ValueError for other shapes or a zero t.
+    Parameters
+    ----------
+    R, R_true : (3, 3) float
+    t, t_true : (3,) float
+        Of any length but zero.
+
+    Returns
+    -------
+    dict of str to float
+        `rotation_deg`, `direction_deg` and `pose_deg`, degrees.
+
+    Raises
+    ------
+    ValueError
+        For other shapes, or a zero t.
     """
     R, t, R_true, t_true = (np.asarray(a, dtype=float) for a in (R, t, R_true, t_true))
     if R.shape != (3, 3) or R_true.shape != (3, 3) or t.shape != (3,) or t_true.shape != (3,):
@@ -35,9 +59,29 @@ def pose_errors(R: np.ndarray, t: np.ndarray, R_true: np.ndarray, t_true: np.nda
 def auc(errors: np.ndarray, threshold: float) -> float:
     """(1/T) int_0^T recall(e) de with recall(e) = share of errors <= e, which is mean(max(0, 1 - e_i / T)).
 
-    errors: (N,), NaN or inf for a failure.  threshold: T > 0 in the same unit. A fraction in [0, 1].
-    The recall is integrated as the step function it is; SuperGlue's script joins its steps by straight lines and so
-    gives up to 1/(2N) more. Source: Sarlin et al. 2020 (pose AUC).
+    The recall is integrated as a step function; SuperGlue's script interpolates it linearly and so gives up to 1/(2N)
+    more.
+
+    Parameters
+    ----------
+    errors : (N,) float
+        NaN or inf: a failure.
+    threshold : float
+        T > 0, in the unit of the errors.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        For T <= 0, or no errors.
+
+    References
+    ----------
+    Sarlin et al., SuperGlue: Learning Feature Matching with Graph Neural Networks, 2020 (pose AUC).
     """
     errors = np.asarray(errors, dtype=float).ravel()
     if not threshold > 0 or len(errors) == 0:
@@ -51,19 +95,35 @@ def focal_error_percent(camera: Camera, truth: Camera) -> float:
 
 
 def read_truth_camera(path: str | os.PathLike, view: str) -> tuple[Camera, np.ndarray, np.ndarray]:
-    """Camera, R, t of one view in a cameras.json: x ~ K (R X + t).
+    """x ~ K (R X + t): read camera and pose of one view in a cameras.json.
 
-    The file holds {"cameras": {view: {"K": 3x3, "R": 3x3, "t": 3, "size": [width, height], "dist": optional}}}, with
-    or without the outer "cameras". R is made an exact rotation (files round it); a view without R and t stands at the
-    origin.
-    Raises StereoError("file_missing" | "file_unreadable" | "bad_option": no such view | "bad_calibration").
+    Parameters
+    ----------
+    path : path
+        A file of {"cameras": {view: {"K": 3x3, "R": 3x3, "t": 3, "size": [width, height], "dist": optional}}}, with or
+        without the outer "cameras".
+    view : str
+        Name of the view.
+
+    Returns
+    -------
+    camera : Camera
+    R : (3, 3) float64
+        The rotation nearest to that of the file, which rounds; identity where the view has no R.
+    t : (3,) float64
+        Zero where the view has no t.
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "file_unreadable", "bad_option" (no such view) or "bad_calibration".
     """
     path = Path(path)
     facts = read_json(path)
     cameras = facts.get("cameras", facts)
     views = [k for k, v in cameras.items() if isinstance(v, dict) and "K" in v] if isinstance(cameras, dict) else []
     if not views:
-        raise StereoError("file_unreadable", f"{path}: names no camera with a K.", "Give a cameras.json.")
+        raise StereoError("file_unreadable", f"{path}: has no camera with a K.", "Give a cameras.json.")
     if view not in views:
         raise StereoError("bad_option", f"{path} has no view {view!r}.", f"It has {', '.join(views)}.")
     entry = cameras[view]

@@ -1,4 +1,4 @@
-"""Write files beside their place and rename them at the end."""
+"""Write files under a temporary name in their folder and rename them when they are complete."""
 
 import os
 import stat
@@ -124,5 +124,5 @@ def _clean(temporary: Path | None, made: list[Path]) -> None:
     if temporary is not None:
         temporary.unlink(missing_ok=True)
     for folder in reversed(made):
-        with suppress(OSError):  # something else lies in it by now
+        with suppress(OSError):  # another program has put a file in it
             folder.rmdir()

@@ -29,21 +29,21 @@ class _GlbBuffer:
         self.accessors: list[dict] = []
 
     def add(self, data: bytes, **view: int) -> int:
-        """Append bytes, padded to four; returns the index of their buffer view."""
+        """Append bytes, padded to four; return the index of their buffer view."""
         offset = sum(map(len, self.blobs))
         self.views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(data), **view})
         self.blobs.append(data + b"\0" * (-len(data) % 4))
         return len(self.views) - 1
 
     def add_array(self, a: np.ndarray, kind: str, component: int, target: int, **more: list) -> int:
-        """Append an array; returns the index of its accessor."""
+        """Append an array; return the index of its accessor."""
         view = self.add(a.tobytes(), target=target)
         count = a.size if kind == "SCALAR" else len(a)
         self.accessors.append({"bufferView": view, "componentType": component, "count": count, "type": kind, **more})
         return len(self.accessors) - 1
 
     def add_triangles(self, xyz: np.ndarray, faces: np.ndarray, uv: np.ndarray | None, material: int) -> dict:
-        """Append a triangle mesh; returns its glTF primitive."""
+        """Append a triangle mesh; return its glTF primitive."""
         xyz = xyz.astype("<f4")
         bounds = {"min": xyz.min(0).tolist(), "max": xyz.max(0).tolist()}
         attributes = {"POSITION": self.add_array(xyz, "VEC3", FLOAT, ARRAY_BUFFER, **bounds)}
@@ -70,16 +70,18 @@ def write_glb(path: Path, mesh: Mesh, style: Style) -> list[Path]:
 
 
 def _gltf_tree(buffer: _GlbBuffer, mesh: Mesh, style: Style) -> dict:
-    """Fill the buffer and return the glTF document, without the description of the buffer itself."""
+    """Fill the buffer and return the glTF document, without the description of the buffer."""
     parts = mesh.textured_parts()
     if len(parts) < 2:
-        primitives = [buffer.add_triangles(style.turned(mesh.vertices), mesh.faces, mesh.uv, 0)]
+        primitives = [buffer.add_triangles(style.to_file_axes(mesh.vertices), mesh.faces, mesh.uv, 0)]
     else:
         primitives = []
         for k, part in enumerate(parts):
             used, faces = np.unique(mesh.faces[part.faces], return_inverse=True)
             if len(used):
-                primitives.append(buffer.add_triangles(style.turned(mesh.vertices[used]), faces, part.uv[used], k))
+                primitives.append(
+                    buffer.add_triangles(style.to_file_axes(mesh.vertices[used]), faces, part.uv[used], k)
+                )
     materials = [
         {
             "name": name,

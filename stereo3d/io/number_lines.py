@@ -1,4 +1,4 @@
-"""Format tables of numbers as lines of text at the speed of memory, for text formats of a million faces (numba)."""
+"""Format tables of numbers as lines of text (numba), fast enough for text formats with a million faces."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +55,7 @@ def format_rows(
 
 @njit(cache=True, nogil=True)
 def _format_ints(head, table, separators, out):
-    """Write table (N,k) int64 into out (bytes); returns where the text ends."""
+    """Write table (N, k) int64 into out (bytes); return where the text ends."""
     at = 0
     for i in range(table.shape[0]):
         for c in head:
@@ -75,7 +75,7 @@ def _format_ints(head, table, separators, out):
 
 @njit(cache=True, nogil=True)
 def _format_floats(head, table, separators, out):
-    """Write table (N,k) float64 into out (bytes); returns where the text ends.
+    """Write table (N, k) float64 into out (bytes); return where the text ends.
 
     x = m 10^(e - 8), m of nine digits, is written plainly for -5 <= e < 9, else with an exponent.
     """
@@ -96,13 +96,12 @@ def _format_floats(head, table, separators, out):
                 at += 1
             else:
                 m, e = _nine_digits(x)
-                length = DIGITS
-                while m % 10 == 0:
-                    m //= 10
-                    length -= 1
-                for j in range(length - 1, -1, -1):
+                for j in range(DIGITS - 1, -1, -1):
                     digits[j] = ZERO + np.uint8(m % 10)
                     m //= 10
+                length = DIGITS  # without the zeros at the end; the first digit is none
+                while digits[length - 1] == ZERO:
+                    length -= 1
                 plain = MIN_PLAIN_EXPONENT <= e < DIGITS
                 at = _write_digits(digits, length, e + 1 if plain else 1, out, at)
                 if not plain:
@@ -114,7 +113,7 @@ def _format_floats(head, table, separators, out):
 
 @njit(cache=True, nogil=True)
 def _write_whole(m, out, at):
-    """Write the digits of m >= 0 from `at` on; returns where they end."""
+    """Write the digits of m >= 0 from `at` on; return where they end."""
     length = 1
     rest = m // 10
     while rest > 0:
@@ -128,7 +127,7 @@ def _write_whole(m, out, at):
 
 @njit(cache=True, nogil=True, inline="always")  # a call would cost a tenth of the whole
 def _write_digits(digits, length, before, out, at):
-    """Write `length` digits with `before` of them ahead of the point (zeros are added); returns where they end."""
+    """Write `length` digits with `before` of them ahead of the point (zeros are added); return where they end."""
     if before <= 0:
         out[at] = ZERO
         out[at + 1] = POINT
@@ -151,6 +150,7 @@ def _write_digits(digits, length, before, out, at):
 
 @njit(cache=True, nogil=True)
 def _write_exponent(e, out, at):
+    """Write "e" and the exponent from `at` on; return where they end."""
     out[at] = SMALL_E
     at += 1
     if e < 0:
@@ -159,7 +159,7 @@ def _write_exponent(e, out, at):
     return _write_whole(abs(e), out, at)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")  # a call would cost two per cent
 def _nine_digits(x):
     """m, e of x = m 10^(e - 8) > 0 with 10^8 <= m < 10^9."""
     limit = np.int64(10**DIGITS)

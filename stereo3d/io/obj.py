@@ -30,7 +30,7 @@ def write_obj(path: Path, mesh: Mesh, style: Style) -> list[Path]:
             header = ["# stereo3d", *(f"# {line}" for line in style.comments)]
             header += [f"mtllib {material.name}"] if parts else []
             f.write("\n".join([*header, f"o {style.name.replace(' ', '_')}", ""]).encode("utf-8"))
-            f.writelines(format_rows("v ", style.turned(mesh.vertices), "  \n"))
+            f.writelines(format_rows("v ", style.to_file_axes(mesh.vertices), "  \n"))
             _write_obj_faces(f, mesh, parts)
     return [path, material, *textures] if parts else [path]
 

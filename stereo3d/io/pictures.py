@@ -1,4 +1,4 @@
-"""Pictures and colour maps as files."""
+"""Write pictures and coloured maps."""
 
 import os
 from pathlib import Path
@@ -49,7 +49,7 @@ def colourise(values: np.ndarray, lo: float | None = None, hi: float | None = No
 def write_disparity_png(
     path: str | os.PathLike, disparity: np.ndarray, *, lo: float | None = None, hi: float | None = None
 ) -> Path:
-    """Write `colourise(disparity, lo, hi)` as a PNG to look at; `files.write_map` writes the numbers."""
+    """Write `colourise(disparity, lo, hi)` as a PNG to look at; `write_map` writes the numbers."""
     check_suffix(Path(path), (".png",))
     return write_picture(path, colourise(disparity, lo, hi))
 
@@ -65,6 +65,7 @@ def write_picture(path: str | os.PathLike, picture: np.ndarray, *, quality: int 
 
 
 def encode(suffix: str, picture: np.ndarray, quality: int) -> bytes:
+    """Return a picture (H, W, 3) uint8 RGB or (H, W) uint8 as the bytes of a PNG, or of a JPEG with that quality."""
     import cv2
 
     picture = np.asarray(picture)

@@ -8,7 +8,7 @@ import numpy as np
 from ..geometry.triangles import vertex_normals
 from ..records import Mesh
 from .atomic import replacing
-from .style import AXES, AXES_DESCRIPTIONS, FILLED, Style, check_axes, check_suffix, levelled, plain
+from .style import FILLED, Style, check_axes, check_suffix, plain, rotation_to_file
 
 
 def write_points(
@@ -26,20 +26,37 @@ def write_points(
     Parameters
     ----------
     path : path
+        With the suffix .ply.
     points : (..., 3) float
-        Frame of camera 1; NaN is left out.
+        Frame of camera 1; points with NaN are left out.
     colours : (..., 3) uint8, optional
+        RGB.
     sigma : (...) float, optional
-    unit, axes, down
-        As for `write_mesh`.
+        Standard deviation along the ray, units of the points.
+    unit : str, optional
+        Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is 1.
+    axes : str
+        One of `AXES`.
+    down : (3,) float, optional
+        Direction of gravity in the frame of camera 1; the points are rotated to be upright. None: camera 1 was held
+        level.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    StereoError
+        "unknown_format", "unwritable" or "bad_option".
     """
     path = Path(path)
     check_suffix(path, (".ply",))
     check_axes(path, axes)
     points = np.asarray(points, dtype=float).reshape(-1, 3)
     known = np.isfinite(points).all(1)
-    style = Style("", plain(unit) if unit else "baseline", AXES[axes] @ levelled(down), AXES_DESCRIPTIONS[axes])
-    columns = _coordinates(style.turned(points[known]))
+    style = Style("", plain(unit) if unit else "baseline", axes, rotation_to_file(axes, down))
+    columns = _coordinates(style.to_file_axes(points[known]))
     if colours is not None:
         columns |= _colours(np.asarray(colours, dtype=np.uint8).reshape(-1, 3)[known])
     if sigma is not None:
@@ -50,8 +67,9 @@ def write_points(
 
 
 def write_ply_mesh(path: Path, mesh: Mesh, style: Style) -> list[Path]:
-    columns = _coordinates(style.turned(mesh.vertices))
-    normals = style.turned(vertex_normals(mesh.vertices, mesh.faces)).astype(np.float32)
+    """Write binary PLY with normals and, where the mesh has them, colours and sigma at the vertices."""
+    columns = _coordinates(style.to_file_axes(mesh.vertices))
+    normals = style.to_file_axes(vertex_normals(mesh.vertices, mesh.faces)).astype(np.float32)
     columns |= dict(zip(("nx", "ny", "nz"), normals.T, strict=True))
     filled = np.isnan(mesh.sigma) if mesh.sigma is not None and style.mark_filled else None
     if mesh.texture is not None or filled is not None:

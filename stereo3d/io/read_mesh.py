@@ -146,9 +146,9 @@ def _file_from_camera(head: bytes) -> np.ndarray:
     """Return the rotation (3,3) from camera 1 to the file's axes that the head of one of our files states."""
     stated = re.search(rb"from camera 1: ((?:[-+0-9.e]+ ){8}[-+0-9.e]+)", head)
     if stated is None:
-        if head.startswith(b"stereo3d unit: "):  # the 80 bytes of an STL's header hold the axes in words
-            for name, words in AXES_DESCRIPTIONS.items():
-                if words.encode() in head[:80]:
+        if head.startswith(b"stereo3d unit: "):  # the 80 bytes of an STL's header describe the axes
+            for name, description in AXES_DESCRIPTIONS.items():
+                if description.encode() in head[:80]:
                     return AXES[name]
         return AXES["y-up"]
     R = np.array([float(x) for x in stated[1].split()]).reshape(3, 3)
@@ -161,9 +161,6 @@ def _unit(head: bytes) -> str:
     """Return the unit that our own writers put into a file's head; "" where there is none."""
     stated = re.search(r'(?:^|\n)(?:#|comment) unit: ([^\n\r]+)|"unit":\s*"([^"]+)"', head.decode("utf-8", "replace"))
     return (stated[1] or stated[2]).strip() if stated else ""
-
-
-# ----------------------------------------------------------------------------------------------------------- OBJ
 
 
 def _read_obj(path: Path) -> _Content:
@@ -297,7 +294,7 @@ def _mtl_textures(folder: Path, libraries: list[bytes]) -> dict[bytes, bytes]:
 
 
 def _companion(folder: Path, stated: bytes) -> Path | None:
-    """Return the file beside an OBJ that a line names: the whole rest of the line or, after options, its last word."""
+    """Return the file in an OBJ's folder that a line names: the rest of the line or, after options, its last word."""
     for name in (stated, *stated.split()[-1:]):
         path = folder / os.fsdecode(name.replace(b"\\", b"/"))
         for candidate in (path, folder / path.name):
@@ -317,9 +314,6 @@ def _read_texture(folder: Path, stated: bytes) -> np.ndarray | None:
             return np.array(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError):  # the shape is worth showing without it
         return None
-
-
-# -------------------------------------------------------------------------------------------------- other formats
 
 
 def _read_by_trimesh(path: Path) -> _Content:

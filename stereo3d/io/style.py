@@ -1,4 +1,4 @@
-"""How a mesh is written: axes, unit, texture, companion files."""
+"""Options shared by the mesh writers: axes, unit, texture, companion files."""
 
 import os
 import re
@@ -23,32 +23,53 @@ AXES_DESCRIPTIONS = {
     "camera": "x right, y down, z forward",
 }
 FILLED = np.array([255, 0, 255], np.uint8)  # colour of vertices that were not measured, on request
-LEVEL = 0.9  # where gravity points along the view more than this, the picture's up tells the heading
+LEVEL = 0.9  # where gravity points along the view more than this, the picture's up is the heading
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """The options of a writer. to_file: (3,3) from the frame of camera 1 to the file's axes.  words: those axes."""
+    """Options of a writer, checked.
+
+    Attributes
+    ----------
+    name : str
+        Of the object, printable.
+    unit : str
+        Of the coordinates.
+    axes : str
+        Name in `AXES`.
+    file_from_cam1 : (3, 3) float64
+        Rotation from the frame of camera 1 to the axes of the file.
+    quality : int
+        Of the JPEG.
+    texture : str
+        Name in `TEXTURES`.
+    mark_filled : bool
+        Colour the vertices that were not measured.
+    """
 
     name: str
     unit: str
-    to_file: np.ndarray
-    words: str
+    axes: str
+    file_from_cam1: np.ndarray
     quality: int = 95
     texture: str = "jpg"
     mark_filled: bool = False
 
     @property
     def comments(self) -> list[str]:
-        numbers = " ".join(f"{x:.12g}" for x in (self.to_file + 0.0).ravel())
-        return [f"unit: {self.unit}", f"{self.words}; camera 1 at the origin", f"from camera 1: {numbers}"]
+        """The lines that state unit, axes and rotation in the head of a file."""
+        numbers = " ".join(f"{x:.12g}" for x in (self.file_from_cam1 + 0.0).ravel())
+        description = AXES_DESCRIPTIONS[self.axes]
+        return [f"unit: {self.unit}", f"{description}; camera 1 at the origin", f"from camera 1: {numbers}"]
 
-    def turned(self, X: np.ndarray) -> np.ndarray:
-        """(N,3) from the frame of camera 1 to that of the file."""
-        if np.abs(self.to_file).max(0).sum() == 3 and np.count_nonzero(self.to_file) == 3:  # mere exchanges and signs
-            order, sign = np.abs(self.to_file).argmax(1), self.to_file.sum(1)
-            return np.asarray(X, dtype=float)[:, order] * sign + 0.0  # + 0 makes -0 plain
-        return np.asarray(X, dtype=float) @ self.to_file.T
+    def to_file_axes(self, X: np.ndarray) -> np.ndarray:
+        """Rotate points (N, 3) from the frame of camera 1 to the axes of the file."""
+        R = self.file_from_cam1
+        if np.abs(R).max(0).sum() == 3 and np.count_nonzero(R) == 3:  # a signed permutation: exact without products
+            order, sign = np.abs(R).argmax(1), R.sum(1)
+            return np.asarray(X, dtype=float)[:, order] * sign + 0.0  # + 0 turns -0 into 0
+        return np.asarray(X, dtype=float) @ R.T
 
 
 def check_axes(path: str | os.PathLike, axes: str) -> None:
@@ -58,7 +79,7 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
     if Path(path).suffix.lower() == ".glb" and axes != "y-up":
         raise StereoError(
             "bad_option",
-            f"glTF has y up, by its standard; {axes} would stand wrong in every viewer.",
+            f"glTF has y up, by its standard; {axes} would be shown rotated in every viewer.",
             "Use another format, or leave --axes out.",
         )
 
@@ -66,9 +87,9 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
 def companions(path: str | os.PathLike, texture: str = "jpg", photos: int = 2) -> tuple[Path, ...]:
     """Return the files that belong to an OBJ: STEM.mtl, STEM_texture.jpg, STEM_texture2.jpg, ...
 
-    `mtllib` takes several names parted by spaces and many readers take ASCII only, so a stem with characters other
-    than letters, digits, dot, plus, dash and underscore has those replaced and a checksum of the stem appended, lest
-    two models share a material. The texture is not STEM.jpg, which may well be the photo it was made from.
+    `mtllib` takes several names separated by spaces and many readers take ASCII only, so a stem with characters other
+    than letters, digits, dot, plus, dash and underscore has those replaced and a checksum of the stem appended, so
+    that no two models share a material. The texture is not STEM.jpg, which may be the photo it was made from.
 
     Parameters
     ----------
@@ -98,8 +119,13 @@ def material_names(count: int) -> list[str]:
     return [f"photo{k or ''}" for k in [0, *range(2, count + 1)][:count]]
 
 
-def levelled(down: np.ndarray | None) -> np.ndarray:
-    """(3,3) from the frame of camera 1 to (right, down, forward) of a level one with the same heading."""
+def rotation_to_file(axes: str, down: np.ndarray | None) -> np.ndarray:
+    """(3, 3) from the frame of camera 1 to `axes` of a file, upright where the direction of gravity `down` is known."""
+    return AXES[axes] @ _levelled(down)
+
+
+def _levelled(down: np.ndarray | None) -> np.ndarray:
+    """(3, 3) from the frame of camera 1 to (right, down, forward) of a level camera with the same heading."""
     if down is None:
         return np.eye(3)
     down = np.asarray(down, dtype=float)
@@ -114,11 +140,12 @@ def levelled(down: np.ndarray | None) -> np.ndarray:
 
 
 def plain(text: str) -> str:
-    """Without line ends and other control characters, which would break a header."""
+    """Return text with "_" for line ends and other control characters, which would break a header."""
     return "".join(c if c.isprintable() else "_" for c in text)
 
 
 def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise StereoError("unknown_format") unless the path has one of the suffixes, in either case."""
     if path.suffix.lower() not in suffixes:
         raise StereoError(
             "unknown_format",

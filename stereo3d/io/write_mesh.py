@@ -1,6 +1,7 @@
 """Write a mesh by the suffix of its file name."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from .glb import write_glb
 from .obj import write_obj
 from .ply import write_ply_mesh
 from .stl import write_stl
-from .style import AXES, AXES_DESCRIPTIONS, TEXTURES, Style, check_axes, check_suffix, levelled, plain
+from .style import TEXTURES, Style, check_axes, check_suffix, plain, rotation_to_file
 
 
-def write_mesh(
+def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     path: str | os.PathLike,
     mesh: Mesh,
     *,
@@ -39,6 +40,7 @@ def write_mesh(
         inside. .ply: binary, with normals, colours of the texture and sigma at the vertices (NaN: not measured).
         .stl: binary, the bare shape.
     mesh : Mesh
+        With at least one face.
     quality : int
         Of the JPEG, 1 to 100.
     texture : str
@@ -46,14 +48,18 @@ def write_mesh(
     name : str, optional
         Of the object; default: the file's.
     unit : str, optional
-        Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is one.
+        Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is 1.
     axes : str
         One of `AXES`.
     down : (3,) float, optional
-        Direction of gravity in the frame of camera 1; the model is turned so that it stands upright. None: camera 1
-        was held level.
+        Direction of gravity in the frame of camera 1; the model is rotated to be upright. None: camera 1 was
+        held level.
     mark_filled : bool
         In .ply, vertices with sigma NaN are magenta.
+
+    Returns
+    -------
+    list of Path
 
     Raises
     ------
@@ -69,7 +75,7 @@ def write_mesh(
     if not len(mesh.faces):
         raise StereoError(
             "empty_mesh",
-            f"{path}: nothing to write, the mesh has {len(mesh.vertices)} vertices and no triangle.",
+            f"{path}: the mesh has {len(mesh.vertices)} vertices and no triangle.",
             "Points alone are written by write_points.",
         )
     if not 1 <= quality <= 100:
@@ -79,24 +85,14 @@ def write_mesh(
         raise StereoError("bad_option", f"there is no texture format {texture!r}.", f"Use {' or '.join(TEXTURES)}.")
     if mesh.texture is not None and mesh.uv is None:
         raise ValueError("write_mesh: a texture without uv")
-    return writer(
-        path,
-        mesh,
-        Style(
-            plain(name or path.stem),
-            plain(unit) if unit else "baseline",
-            AXES[axes] @ levelled(down),
-            AXES_DESCRIPTIONS[axes],
-            quality,
-            texture,
-            mark_filled,
-        ),
-    )
+    unit = plain(unit) if unit else "baseline"
+    rotation = rotation_to_file(axes, down)
+    return writer(path, mesh, Style(plain(name or path.stem), unit, axes, rotation, quality, texture, mark_filled))
 
 
 WRITERS = {".obj": write_obj, ".ply": write_ply_mesh, ".glb": write_glb, ".stl": write_stl}
 
 
-def _writer(path: Path):
+def _writer(path: Path) -> Callable[[Path, Mesh, Style], list[Path]]:
     check_suffix(path, tuple(WRITERS))
     return WRITERS[path.suffix.lower()]

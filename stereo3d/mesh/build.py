@@ -1,4 +1,4 @@
-"""`build_mesh`: smoothing and hole filling, one of the meshers, removal of islands."""
+"""Build a mesh from a point map: smoothing, hole filling, one of the meshers, removal of islands."""
 
 import logging
 import math
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..geometry.arrays import all_channels, norms
+from ..geometry.triangles import face_components, used_vertices
 from ..options import Range, check_options, choose, options_of
 from ..records import Mesh, RightViewPoints
 from .meshers import MESHERS
@@ -24,9 +25,10 @@ SMOOTHING = 2  # radius of the smoothing windows: 5 x 5 points
 # than a matching window (7 px), within which errors are correlated. Measured on four rendered and five real pairs, by
 # the error of depth differences between neighbouring points.
 SMOOTHING_STEPS = ((9, 0.25), (3, 0.25), (1, 1.0))
+NO_RIGHT_VIEW_POINTS = RightViewPoints(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros(3))
 
 
-def build_mesh(
+def build_mesh(  # noqa: PLR0913 - the signature is the list of options
     points: np.ndarray,
     *,
     sigma: np.ndarray | None = None,
@@ -47,7 +49,7 @@ def build_mesh(
     Parameters
     ----------
     points : (H, W, 3) float
-        Frame of camera 1, NaN: unknown; on the pixel grid of a picture taken from its origin, turned or not.
+        Frame of camera 1, NaN: unknown; on the pixel grid of a picture taken from its origin, rotated or not.
     sigma : (H, W) float, optional
         Standard deviation along the ray, units of the points. None: estimated from the point map (`noise`).
     between : RightViewPoints, optional
@@ -85,15 +87,32 @@ def build_mesh(
     """
     mesher = choose("mesher", MESHERS, method)
     options = check_options(method, options_of(mesher), options)
-    given = {
-        "faces": faces,
-        "max_angle": max_angle,
-        "holes": holes,
-        "close": close,
-        "islands": islands,
-        "smooth": smooth,
-    }
+    given = {"faces": faces, "max_angle": max_angle, "holes": holes}
+    given |= {"close": close, "islands": islands, "smooth": smooth}
     check_options("mesh", options_of(build_mesh), given)
+    point_grid = _point_grid(points, sigma, max_angle, between)
+    del points, sigma
+    known = int(np.count_nonzero(np.isfinite(point_grid.points[..., 2])))
+    step = _thinning_step(point_grid.sigma.shape, faces) if faces and not options.get("step") else 1
+    point_grid = point_grid.thinned(step)
+    if smooth:
+        point_grid = point_grid.smoothed(SMOOTHING, SMOOTHING_STEPS)
+    radius = holes * max(point_grid.sigma.shape)
+    point_grid, filled = point_grid.without_holes(radius, close)
+    mesh = mesher(point_grid, faces, **options)
+    mesh, dropped, area = without_islands(mesh, islands)
+    facts: dict[str, float] = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts}
+    for name in ("simplification_px", "cell_px", "step"):  # from pixels of the thinned map to those of the given one
+        if name in facts:
+            facts[name] *= step
+    logger.info("%s: %d points, %d vertices, %d faces, %s", method, known, len(mesh.vertices), len(mesh.faces), facts)
+    return replace(mesh, facts=facts)
+
+
+def _point_grid(
+    points: np.ndarray, sigma: np.ndarray | None, max_angle: float, between: RightViewPoints | None
+) -> PointGrid:
+    """Check the point map and its sigma, and make a PointGrid of them; the arguments are those of `build_mesh`."""
     points = np.asarray(points, dtype=float)
     if points.ndim != 3 or points.shape[2] != 3:
         raise ValueError(f"build_mesh needs points (H,W,3), got {points.shape}")
@@ -105,40 +124,24 @@ def build_mesh(
         raise StereoError(
             "empty_mesh",
             f"{int(known.sum())} points in front of the camera; a triangle needs 3.",
-            "Look at the disparity map: nothing in it is known.",
+            "Look at the disparity map: it has too few known pixels.",
             points=int(known.sum()),
         )
     points = np.where(known[..., None], points, np.nan)
-    if sigma is None:
-        sigma = noise(points)
-    else:
-        sigma = np.asarray(sigma, dtype=float)
-        good = known & np.isfinite(sigma)
-        sigma = np.where(known, np.where(good, sigma, np.median(sigma[good]) if good.any() else 0.0), np.nan)
-    point_grid = PointGrid(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NO_RIGHT_VIEW_POINTS)
-    step = 1
-    if faces and not options.get("step"):
-        step = math.ceil(math.sqrt(sigma.size / max(MAX_PIXELS, PIXELS_PER_FACE * faces)))
-        step = min(step, max(1, min(sigma.shape) // 2))
-    point_grid = point_grid.thinned(step)
-    del points, sigma
-    if smooth:
-        point_grid = point_grid.smoothed(SMOOTHING, SMOOTHING_STEPS)
-    radius = holes * max(point_grid.sigma.shape)
-    point_grid, filled = point_grid.without_holes(radius, close)
-    mesh = mesher(point_grid, faces, **options)
-    mesh, dropped, area = without_islands(mesh, islands)
-    facts: dict[str, float] = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts}
-    for name in ("simplification_px", "cell_px", "step"):  # from pixels of the thinned map to those of the given one
-        if name in facts:
-            facts[name] *= step
-    logger.info(
-        "%s: %d points, %d vertices, %d faces, %s", method, known.sum(), len(mesh.vertices), len(mesh.faces), facts
-    )
-    return replace(mesh, facts=facts)
+    sigma = noise(points) if sigma is None else _complete_sigma(np.asarray(sigma, dtype=float), known)
+    return PointGrid(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NO_RIGHT_VIEW_POINTS)
 
 
-NO_RIGHT_VIEW_POINTS = RightViewPoints(np.zeros((0, 3)), np.zeros(0), np.zeros(0, np.int64), np.zeros(3))
+def _complete_sigma(sigma: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(H, W) float64: sigma of the known points, their median (or 0) where it is not finite, NaN elsewhere."""
+    good = known & np.isfinite(sigma)
+    return np.where(known, np.where(good, sigma, np.median(sigma[good]) if good.any() else 0.0), np.nan)
+
+
+def _thinning_step(shape: tuple[int, ...], faces: int) -> int:
+    """Return the step (px) that thins a map of more than MAX_PIXELS and more than PIXELS_PER_FACE per face."""
+    step = math.ceil(math.sqrt(math.prod(shape) / max(MAX_PIXELS, PIXELS_PER_FACE * faces)))
+    return min(step, max(1, min(shape) // 2))
 
 
 def noise(points: np.ndarray) -> np.ndarray:
@@ -181,16 +184,10 @@ def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
     StereoError
         "empty_mesh": no face remains.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     vertices, faces = mesh.vertices, mesh.faces
     dropped, lost = 0, 0.0
     if len(faces):
-        n = len(vertices)
-        ends = np.concatenate([faces[:, :2], faces[:, 1:]])
-        graph = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(n, n))
-        component = connected_components(graph, directed=False)[1][faces[:, 0]]
+        component = face_components(faces, len(vertices))
         view = vertices[:, :2] / vertices[:, 2:]
         u, v, w = (view[faces[:, k]] for k in range(3))
         area = np.abs((v[:, 0] - u[:, 0]) * (w[:, 1] - u[:, 1]) - (v[:, 1] - u[:, 1]) * (w[:, 0] - u[:, 0]))
@@ -209,12 +206,10 @@ def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
 
 def compact(mesh: Mesh) -> Mesh:
     """The mesh without vertices that no face uses, in the same order."""
-    used = np.zeros(len(mesh.vertices), bool)
-    used[mesh.faces] = True
-    new = np.cumsum(used, dtype=np.int32) - 1
+    used, faces = used_vertices(mesh.faces, len(mesh.vertices))
     pick = {
         name: None if (a := getattr(mesh, name)) is None else np.ascontiguousarray(a[used])
         for name in ("vertices", "uv", "sigma")
     }
     overlays = tuple(replace(part, uv=np.ascontiguousarray(part.uv[used])) for part in mesh.overlays)
-    return replace(mesh, faces=new[mesh.faces].astype(np.int32), overlays=overlays, **pick)
+    return replace(mesh, faces=faces.astype(np.int32), overlays=overlays, **pick)

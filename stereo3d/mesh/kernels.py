@@ -1,4 +1,4 @@
-"""Kernels over a point map (numba): surface edges, local planes, block means, holes, triangles of single cells.
+"""Kernels over a point map (numba): surface edges, local planes, block means, triangles of single cells.
 
 A point map is points (H, W, 3), NaN: unknown, and sigma (H, W), the standard deviation along the ray. A plane is linear
 in w = 1/z over the view (a, b) = (x/z, y/z), so all averages here are taken in (a, b, w).
@@ -24,7 +24,7 @@ INFINITE_SIGMA_WEIGHT = 1e-20  # of a point without known uncertainty, in block 
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def same_surface(px, py, pz, rp, sp, qx, qy, qz, rq, sq, tangent):
+def same_surface(px, py, pz, rp, sp, qx, qy, qz, rq, sq, tangent):  # noqa: PLR0913 - innermost kernel
     """True if P and Q lie on one surface: dr <= tan(max_angle) l + 3 sqrt(sigma_p^2 + sigma_q^2).
 
     dr = | |P| - |Q| | is the step along the rays and l = sqrt(|P - Q|^2 - dr^2) the step across them. A steeper step
@@ -86,7 +86,7 @@ def edges(points, r, sigma, tangent):
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def row_step(points, y, x, pitch, step):
-    """Rows between the points of a window: `step`, and more where rows lie closer together than `pitch` in (a, b).
+    """Rows between the points of a window: `step`, and more where rows are closer together than `pitch` in (a, b).
 
     This happens near an epipole in the picture: neighbouring rows hold the same photo pixels and share their errors.
     """
@@ -102,7 +102,7 @@ def row_step(points, y, x, pitch, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fit_local_planes(points, r, sigma, tangent, pitch, radius, step, noise_share, row0, row1, smooth, slope, count):
+def fit_local_planes(points, r, sigma, tangent, pitch, radius, step, noise_share, row0, row1, smooth, slope, count):  # noqa: PLR0913 - innermost kernel
     """w = g . (a, b) + c by least squares over the neighbours on each point's surface, for rows row0 to row1 - 1.
 
     The window is 2 radius + 1 points square, `step` pixels apart (`row_step`).

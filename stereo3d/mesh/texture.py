@@ -8,12 +8,13 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.arrays import all_channels, norms
 from ..geometry.camera import project
+from ..geometry.texture_coordinates import uv_of_pixels
+from ..geometry.triangles import face_components
 from ..records import Camera, Mesh, Photo, TexturedPart, TwoView
 from .build import compact
 
-GRAZING = (
-    0.35  # cosine between normal and line of sight (70 degrees): at less the second photo may show the face better
-)
+# cosine between normal and line of sight (70 degrees): below it the second photo may show the face better
+GRAZING = 0.35
 MIN_PIXEL_RATIO = 2.0  # of the second photo's pixels of a face over the first's: less is not worth a seam
 MIN_AREA_SHARE = 1e-3  # of the surface's area: for less the second photo is not used at all
 MIN_PATCH_PX = 100.0  # pixels of the depth buffer that a connected patch of the second photo covers
@@ -38,6 +39,7 @@ def texture_mesh(
     Parameters
     ----------
     mesh : Mesh
+        Of `build_mesh`, in the frame of camera 1.
     photo : Photo
         The first photo, at its full resolution.
     camera : Camera
@@ -47,15 +49,17 @@ def texture_mesh(
         grazing angle or not at all, if it sees them freely and with more than twice as many pixels. A gain per channel,
         a quadratic polynomial over the picture, matches its colours to the first photo's.
     view : TwoView, optional
+        Pose and camera of the second photo; without it the second photo is not used.
 
     Returns
     -------
     Mesh
+        With uv (V, 2), texture and, where the second photo is used, one overlay; vertices without a face are left out.
 
     Raises
     ------
     StereoError
-        "empty_mesh": no face lies in the photo.
+        "empty_mesh": no face is inside the photo.
     ValueError
         Camera and photo differ in proportions.
     """
@@ -63,13 +67,13 @@ def texture_mesh(
     front = mesh.vertices[:, 2] > 0
     x = np.full((len(mesh.vertices), 2), np.nan)
     x[front] = project(mesh.vertices[front], camera.K, dist=camera.dist)
-    uv = _uv(x, camera.size)
+    uv = uv_of_pixels(x, camera.size)
     with np.errstate(invalid="ignore"):
         inside = all_channels((uv >= 0) & (uv <= 1))
     keep = ~all_channels(~inside[mesh.faces]) & all_channels(front[mesh.faces])
     if not keep.any():
         raise StereoError(
-            "empty_mesh", f"0 of {len(keep)} faces lie in the photo.", "Check the calibration.", faces=len(keep)
+            "empty_mesh", f"0 of {len(keep)} faces are inside the photo.", "Check the calibration.", faces=len(keep)
         )
     kept = compact(replace(mesh, faces=mesh.faces[keep], uv=np.clip(uv, 0, 1), texture=photo.pixels))
     if second is None or view is None:
@@ -83,14 +87,11 @@ def _check_proportions(photo: Photo, camera: Camera) -> None:
         raise ValueError(f"texture_mesh: the camera is for {camera.size}, the photo is {photo.size}")
 
 
-def _uv(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Texture coordinates of pixels x (N, 2) in a picture of `size`."""
-    uv = (x + 0.5) / size
-    uv[:, 1] = 1 - uv[:, 1]
-    return uv
-
-
 def _with_second(mesh: Mesh, photo: Photo, camera: Camera, other: Photo, view: TwoView) -> Mesh:
+    """Add the second photo as an overlay on the faces that it shows better; the mesh as it is where it adds too little.
+
+    `mesh` has the first photo as its texture; `other` is the second photo.
+    """
     camera2 = view.rig.cam2
     _check_proportions(other, camera2)
     X1, X2 = mesh.vertices, mesh.vertices @ view.R.T + view.t
@@ -105,7 +106,7 @@ def _with_second(mesh: Mesh, photo: Photo, camera: Camera, other: Photo, view: T
         wanted = _large_patches(mesh.faces, wanted, second.pixels)
     if area[wanted].sum() < MIN_AREA_SHARE * area.sum():
         return mesh
-    uv2 = np.clip(np.nan_to_num(_uv(second.x, camera2.size), nan=0.0), 0, 1)
+    uv2 = np.clip(np.nan_to_num(uv_of_pixels(second.x, camera2.size), nan=0.0), 0, 1)
     picture = _apply_gain(other, _fit_gain(first, second, photo, other))
     return replace(mesh, overlays=(TexturedPart(wanted, uv2, picture),))
 
@@ -130,7 +131,7 @@ class _Sight:
     free : (M,) bool
         No other face hides the centre.
     inside : (M,) bool
-        All corners lie in the photo.
+        All corners are inside the photo.
     """
 
     def __init__(self, X: np.ndarray, faces: np.ndarray, camera: Camera) -> None:
@@ -168,14 +169,7 @@ class _Sight:
 
 def _large_patches(faces: np.ndarray, wanted: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(M,) bool, the wanted faces in connected patches of at least MIN_PATCH_PX."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    candidates = faces[wanted]
-    n = int(faces.max()) + 1
-    ends = np.concatenate([candidates[:, :2], candidates[:, 1:]])
-    graph = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(n, n))
-    patch = connected_components(graph, directed=False)[1][candidates[:, 0]]
+    patch = face_components(faces[wanted], int(faces.max()) + 1)
     large = np.bincount(patch, weights=pixels[wanted]) >= MIN_PATCH_PX
     out = wanted.copy()
     out[wanted] = large[patch]

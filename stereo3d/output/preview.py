@@ -4,6 +4,7 @@ import numpy as np
 
 from ..geometry.camera import project, scale_K
 from ..geometry.rotations import rotation_from_vector
+from ..geometry.texture_coordinates import pixels_of_uv
 from ..geometry.triangles import vertex_normals
 from ..records import Camera, Mesh, TexturedPart
 from ..resources import load_open3d
@@ -207,8 +208,8 @@ def bilinear(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     (N, 3)
     """
     height, width = texture.shape[:2]
-    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
-    y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
+    x, y = pixels_of_uv(uv, (width, height)).T
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     x0, y0 = np.minimum(x.astype(int), max(width - 2, 0)), np.minimum(y.astype(int), max(height - 2, 0))
     x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
     fx, fy = (x - x0)[:, None], (y - y0)[:, None]

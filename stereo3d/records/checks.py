@@ -1,4 +1,4 @@
-"""Checks that records make of their fields."""
+"""Validation of the fields of records, and their short `repr`."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -43,10 +43,12 @@ def check_array(record: object, name: str, shape: tuple[int | None, ...], kinds:
 
 
 def wrong(message: str, advice: str, **numbers: float) -> StereoError:
+    """Return StereoError("bad_calibration") of a message without its full stop."""
     return StereoError("bad_calibration", message + ".", advice, **numbers)
 
 
 def listed(values: np.ndarray) -> str:
+    """Return numbers as text, "(1, 0.5, 0)"."""
     return "(" + ", ".join(f"{v:g}" for v in np.ravel(values)) + ")"
 
 
@@ -99,8 +101,9 @@ def check_pose(record: _Posed) -> None:
 
 
 def check_baseline(t: np.ndarray | None) -> None:
+    """Raise StereoError where t is known and zero."""
     if t is not None and not np.any(t):
         raise wrong(
-            f"both cameras stand in one place: t = {listed(t)}",
+            f"both cameras are in one place: t = {listed(t)}",
             "A stereo rig needs t other than 0; leave R and t out where they are not known.",
         )

@@ -246,7 +246,7 @@ def _surface(solid, point):
 
 @kernel
 def _facing(normal, direction):
-    """The normal, turned against the direction of the ray that sees it."""
+    """The normal towards the origin of the ray that hits it."""
     side = -1.0 if normal[0] * direction[0] + normal[1] * direction[1] + normal[2] * direction[2] > 0.0 else 1.0
     return side * normal[0], side * normal[1], side * normal[2]
 
@@ -266,9 +266,9 @@ def trace(solids, groups, origin, rays, near, t, row, normals):
     near : float
         Hits at t <= near do not count.
     t, row : (M,) float64, (M,) int64
-        Output: inf and -1 where a ray meets nothing.
+        Output: inf and -1 where a ray hits no surface.
     normals : (M,3) float64
-        Output: unit normals towards the origin; untouched where a ray meets nothing.
+        Output: unit normals towards the origin; unchanged where a ray hits no surface.
     """
     o = origin[0], origin[1], origin[2]
     for i in range(rays.shape[0]):
@@ -372,7 +372,7 @@ def _lighting(solids, groups, light, paint, point, normal, direction, samples):
 
 
 @kernel
-def shade(solids, groups, paints, light, viewers, origin, rays, samples, out):
+def shade(solids, groups, paints, light, viewers, origin, rays, samples, out):  # noqa: PLR0913 - innermost kernel
     """Write the mean radiance of each pixel's S sub-rays.
 
     Radiance = albedo (lamp share cos(a) (D/d)^2 + sky share) + highlight: but for the highlight it depends on the

@@ -64,18 +64,7 @@ class _View:
     C: np.ndarray
 
 
-_RENDER: tuple[str, ...] = (
-    "noise",
-    "vignetting",
-    "gain",
-    "offset",
-    "supersample",
-    "samples",
-    "seed",
-)  # options that `render` checks
-
-
-def render(
+def render(  # noqa: PLR0913 - the signature is the list of options
     scene: str | Scene,
     *,
     size: tuple[int, int] = (640, 480),
@@ -119,7 +108,7 @@ def render(
     supersample : int
         s x s rays for each pixel, whose value is the mean over its square.
     samples : int
-        Points of lamp and sky that each of those rays samples.
+        Points of lamp and sky that each of these rays samples.
     seed : int
         Of the noise.
 
@@ -134,16 +123,13 @@ def render(
     ValueError
         For cameras without pixels, or a distortion that folds inside the picture.
     """
-    given: dict[str, float] = dict(
-        zip(_RENDER, (noise, vignetting, gain, offset, supersample, samples, seed), strict=True)
-    )
+    given = {"noise": noise, "vignetting": vignetting, "gain": gain, "offset": offset}
+    given |= {"supersample": supersample, "samples": samples, "seed": seed}
     checked = check_options("render", options_of(render), given)
     noise, vignetting, gain, offset, supersample, samples, seed = checked.values()
     scene = find_scene(scene)
     rig = _rig(scene, (size[0], size[1]), pose, baseline, K, dist, camera2)
-    view1 = _View(rig.cam1, *scene_from_camera1(scene))
-    W2 = rig.R @ view1.W
-    view2 = _View(rig.cam2, W2, view1.C - W2.T @ rig.t)
+    view1, view2 = _views(scene, rig)
     tables = pack_tables(scene)
     viewers = np.array([[*view.C, view.camera.focal] for view in (view1, view2)])
     levels1, levels2 = (
@@ -186,6 +172,14 @@ def _rig(
     return Rig(cam1, cam2, R, t, "m")
 
 
+def _views(scene: Scene, rig: Rig) -> tuple[_View, _View]:
+    """The two cameras of the rig, in the frame of the scene."""
+    assert rig.R is not None and rig.t is not None
+    view1 = _View(rig.cam1, *scene_from_camera1(scene))
+    W2 = rig.R @ view1.W
+    return view1, _View(rig.cam2, W2, view1.C - W2.T @ rig.t)
+
+
 def _grey_levels(
     tables: tuple,
     scene: Scene,
@@ -218,7 +212,7 @@ def _true_disparities(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """x_left - x_right (H,W) f32 at the pixels of either photo, from their true matches (H,W,2), where rows correspond.
 
-    They do where R = I, t lies along x, fy and cy are equal, and no lens distorts.
+    They do where R = I, t is along x, fy and cy are equal, and no lens distorts.
     """
     assert rig.R is not None and rig.t is not None
     along_x = np.array_equal(rig.R, np.eye(3)) and rig.t[0] != 0 and rig.t[1] == rig.t[2] == 0
@@ -244,7 +238,7 @@ def cast(scene: str | Scene, origin: np.ndarray, rays: np.ndarray) -> np.ndarray
     Returns
     -------
     (N,) float64
-        t, NaN where a ray meets nothing.
+        t, NaN where a ray hits no surface.
     """
     t, _ = _trace(pack_tables(find_scene(scene)), np.asarray(origin, dtype=float), np.asarray(rays, dtype=float))
     return t
@@ -342,7 +336,7 @@ def _trace(tables: tuple, origin: np.ndarray, rays: np.ndarray, near: float = 1e
 def _visible_from(
     tables: tuple, view: _View, depth: np.ndarray, normals: np.ndarray, other: _View
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which surface points of a view the other view sees (H,W), and their pixels (H,W,2) there."""
+    """Mask (H,W) of the surface points that are visible in the other view, and their pixels (H,W,2) there."""
     X = view.C + _rays(view.camera, view.W) * depth[..., None]
     with np.errstate(invalid="ignore"):
         Xc = (X - other.C) @ other.W.T

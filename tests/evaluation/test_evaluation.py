@@ -22,7 +22,7 @@ K = np.array([[F, 0, 78.3], [0, F * 1.01, 61.6], [0, 0, 1]])
 CAMERA = Camera(K, (W, H))
 
 
-# ------------------------------------------------------------------------------------------------ disparity
+# Disparity
 
 
 def test_disparity_scores_by_hand():
@@ -196,7 +196,7 @@ def test_right_truth_finds_the_published_mask_of_cones(shared_data):
     assert (published & scene.nonocc).sum() / (published | scene.nonocc).sum() > 0.97
 
 
-# ----------------------------------------------------------------------------------------------------- pose
+# Pose
 
 
 def test_pose_errors_by_hand():
@@ -273,7 +273,7 @@ def test_read_truth_camera(tmp_path):
         pose.read_truth_camera(tmp_path / "d.json", "x")
 
 
-# ----------------------------------------------------------------------------------------------------- mesh
+# Mesh
 
 
 def scene_depth(width=W, height=H) -> np.ndarray:

@@ -31,7 +31,7 @@ def same(a, b):
     return a.dtype == np.float32 and a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
 
 
-# ------------------------------------------------------------------------------------------------ round trips
+# Round trips
 
 
 @pytest.mark.parametrize("suffix", [".pfm", ".npy", ".PFM"])
@@ -75,7 +75,7 @@ def test_a_map_of_unknown_pixels(tmp_path):
         assert same(read_map(write_map(tmp_path / ("a" + suffix), value)), value)
 
 
-# ------------------------------------------------------------------------------------------- against others
+# Against others
 
 
 def test_pfm_as_opencv_reads_and_writes_it(tmp_path, wave):
@@ -168,7 +168,7 @@ def test_archives_by_their_only_or_usual_name(tmp_path, wave):
         read_map(tmp_path / "none.npz")
 
 
-# ------------------------------------------------------------------------------------------------- bad input
+# Bad input
 
 
 @pytest.mark.parametrize("suffix", [".pfm", ".npy", ".npz", ".png", ".tif"])
@@ -249,7 +249,7 @@ def test_what_is_no_map(tmp_path):
         write_map(tmp_path / "a.npy", np.ones((2, 2, 2)))
 
 
-# ------------------------------------------------------------------------------------------- writing without harm
+# Writing without harm
 
 
 def test_replacing_puts_the_whole_file_in_place(tmp_path):

@@ -28,7 +28,7 @@ def corners(mesh: Mesh) -> np.ndarray:
     return mesh.vertices[mesh.faces]
 
 
-# ----------------------------------------------------------------------------------------------------------- axes
+# Axes
 
 LEANING = np.array([0.2, 0.9, -0.1])  # gravity in the frame of a camera that was rolled and pitched
 
@@ -53,7 +53,7 @@ def test_a_file_that_states_no_axes_has_y_up(tmp_path):
     assert read_mesh(tmp_path / "a.obj").vertices.tolist() == [[0, 0, 1], [1, 0, 1], [1, -2, 1]]
 
 
-# ----------------------------------------------------------------------------------------------------------- OBJ
+# OBJ
 
 SQUARE = """# a square and a seam
 mtllib a.mtl
@@ -193,7 +193,7 @@ def test_two_photos_are_two_parts(tmp_path, suffix):
     assert np.isnan(merged.uv[merged.faces]).all((1, 2)).sum() == second.sum()
 
 
-# -------------------------------------------------------------------------------------------------- other formats
+# Other formats
 
 
 def test_ascii_stl(tmp_path):

@@ -1,4 +1,4 @@
-"""What is written is read back: by a strict parser of the formats' own words here, by trimesh and by Open3D."""
+"""What is written is read back: by strict parsers of the formats here, by trimesh and by Open3D."""
 
 import json
 import os
@@ -64,18 +64,18 @@ def two_photos(n=12):
 
 
 def parse_obj(path):
-    """OBJ by its own words: nothing passes that this writer does not promise. v, vt, f, words of the one material."""
-    v, vt, groups, words = parse_obj_groups(path)
+    """v, vt, f, statements of an OBJ of one material; a line that this writer does not promise fails."""
+    v, vt, groups, statements = parse_obj_groups(path)
     assert len(groups) == 1
     ((material, f),) = groups.items()
     if material:
-        words["usemtl"] = material
-    return v, vt, f, words
+        statements["usemtl"] = material
+    return v, vt, f, statements
 
 
 def parse_obj_groups(path):
-    """v (V,3), vt (T,2), {material: f (M,3,1 or 2) counted from 0}, words of the header."""
-    v, vt, groups, words, f = [], [], {}, {}, None
+    """v (V,3), vt (T,2), {material: f (M,3,1 or 2) counted from 0}, statements of the header."""
+    v, vt, groups, statements, f = [], [], {}, {}, None
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         key, *rest = line.split(" ")
         if key == "v":
@@ -89,17 +89,17 @@ def parse_obj_groups(path):
             f = groups.setdefault(rest[0], [])
             assert len(rest) == 1 and not f
         elif key == "#":
-            words.setdefault("#", []).append(" ".join(rest))
+            statements.setdefault("#", []).append(" ".join(rest))
         else:
-            assert key in ("mtllib", "o") and key not in words and len(rest) == 1, line
-            words[key] = rest[0]
+            assert key in ("mtllib", "o") and key not in statements and len(rest) == 1, line
+            statements[key] = rest[0]
     groups = {material: np.array(f) - 1 for material, f in groups.items()}
     assert all(f.shape[1] == 3 for f in groups.values())
-    return np.array(v), np.array(vt), groups, words
+    return np.array(v), np.array(vt), groups, statements
 
 
 def parse_mtl(path):
-    """The material of the file; of several the one after the other: {newmtl: {key: value}}, or the only one itself."""
+    """{newmtl: {key: value}} of the materials of a file, or {key: value} of its only one."""
     materials = []
     for line in path.read_text(encoding="ascii").splitlines():
         if line[0] != "#":
@@ -131,26 +131,26 @@ def test_obj_by_the_letter(tmp_path, name):
     written = write_mesh(tmp_path / f"{name}.obj", mesh, unit="mm")
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written} and len(written) == 3
     assert written[0] == tmp_path / f"{name}.obj"
-    v, vt, f, words = parse_obj(written[0])
+    v, vt, f, statements = parse_obj(written[0])
     assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
     assert np.allclose(vt, mesh.uv, rtol=1e-8, atol=0)
     assert np.array_equal(f[..., 0], mesh.faces) and np.array_equal(f[..., 1], mesh.faces)
-    assert "unit: mm" in words["#"]
-    material = parse_mtl(tmp_path / words["mtllib"])
-    assert material["newmtl"] == words["usemtl"] and material["Kd"] == "1 1 1"
-    for other in (words["mtllib"], material["map_Kd"]):
+    assert "unit: mm" in statements["#"]
+    material = parse_mtl(tmp_path / statements["mtllib"])
+    assert material["newmtl"] == statements["usemtl"] and material["Kd"] == "1 1 1"
+    for other in (statements["mtllib"], material["map_Kd"]):
         assert other.isascii() and " " not in other and "/" not in other and other[0].isalnum()
     image = picture(tmp_path / material["map_Kd"])
     assert np.abs(image.astype(int) - mesh.texture).max() <= 8
-    assert {words["mtllib"], material["map_Kd"]} == {p.name for p in written[1:]}
+    assert {statements["mtllib"], material["map_Kd"]} == {p.name for p in written[1:]}
 
 
 def test_two_photos_in_an_obj_by_the_letter(tmp_path):
     mesh = two_photos()
     written = write_mesh(tmp_path / "a.obj", mesh, texture="png")
     assert [p.name for p in written] == ["a.obj", "a.mtl", "a_texture.png", "a_texture2.png"]
-    v, vt, groups, words = parse_obj_groups(written[0])
-    materials = parse_mtl(tmp_path / words["mtllib"])
+    v, vt, groups, statements = parse_obj_groups(written[0])
+    materials = parse_mtl(tmp_path / statements["mtllib"])
     assert list(groups) == list(materials) and len(groups) == 2
     assert np.allclose(v, mesh.vertices * FLIP, rtol=1e-8, atol=0)
     second = mesh.overlays[0].faces
@@ -205,8 +205,8 @@ def test_stl_in_trimesh_and_open3d(tmp_path):
     assert len(data) == 84 + 50 * len(mesh.faces) and not data.startswith(b"solid") and b"unit: solid" in data[:80]
     read = trimesh.load(path, process=False)
     assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-6, atol=1e-12)
-    told = np.frombuffer(data[84:], [("n", "<f4", 3), ("x", "<f4", 9), ("a", "<u2")])["n"]
-    assert np.allclose(told, read.face_normals, atol=1e-4) and (told[:, 2] > 0).all()
+    normals = np.frombuffer(data[84:], [("n", "<f4", 3), ("x", "<f4", 9), ("a", "<u2")])["n"]
+    assert np.allclose(normals, read.face_normals, atol=1e-4) and (normals[:, 2] > 0).all()
     again = np.asarray(open3d.io.read_triangle_mesh(str(path)).triangles)
     assert len(again) == len(mesh.faces)
     assert np.allclose(read_mesh(path).vertices[read_mesh(path).faces], mesh.vertices[mesh.faces], rtol=1e-6, atol=1e-6)
@@ -215,7 +215,7 @@ def test_stl_in_trimesh_and_open3d(tmp_path):
 @pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl"])
 @pytest.mark.parametrize("axes", AXES)
 def test_axes_that_are_asked_for(tmp_path, suffix, axes):
-    """Right, up and towards the viewer of the photo lie where the axes say, and the file tells the way back."""
+    """Right, up and towards the viewer of the photo are along the axes named, and the file states the rotation back."""
     trimesh = pytest.importorskip("trimesh")
     mesh = sheet()
     path = write_mesh(tmp_path / f"a{suffix}", mesh, axes=axes)[0]
@@ -234,7 +234,7 @@ def test_axes_that_are_asked_for(tmp_path, suffix, axes):
 def test_gravity_sets_the_model_upright(tmp_path_factory, roll, pitch):
     """The camera rolled about its axis and looked up or down: in the file its up is up, and it looks along -z."""
     roll, pitch = np.radians([roll, pitch])
-    # a level camera's down, right, ahead in the frame of the one that was pitched up and then rolled
+    # a level camera's down, right, ahead in the frame of a camera that was pitched up and then rolled
     pitched = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     rolled = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
     camera_from_level = rolled @ pitched
@@ -319,8 +319,8 @@ def test_obj_numbers_come_back(tmp_path_factory, rows):
     mesh = Mesh(X, np.array([[0, 1, 2]], np.int32))
     path = tmp_path_factory.mktemp("obj") / "a.obj"
     assert write_mesh(path, mesh) == [path]
-    v, vt, f, words = parse_obj(path)
-    assert np.allclose(v, X * FLIP, rtol=1e-7, atol=0) and len(vt) == 0 and "mtllib" not in words
+    v, vt, f, statements = parse_obj(path)
+    assert np.allclose(v, X * FLIP, rtol=1e-7, atol=0) and len(vt) == 0 and "mtllib" not in statements
     assert np.array_equal(f[..., 0], mesh.faces)
 
 
@@ -402,7 +402,7 @@ def test_a_bare_mesh_is_written_by_every_writer(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-@pytest.mark.parametrize("where", ["turned", "_encode", "rename"])
+@pytest.mark.parametrize("where", ["to_file_axes", "_encode", "rename"])
 def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypatch, suffix, where):
     old = sheet(seed=1)
     write_mesh(tmp_path / f"a{suffix}", old)
@@ -415,13 +415,13 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
         monkeypatch.setattr("stereo3d.io.atomic.os", with_replace(fail))
     elif where == "_encode" and suffix in (".ply", ".stl"):
         monkeypatch.setattr("numpy.cross" if suffix == ".stl" else "stereo3d.io.ply._colours", fail)
-    elif where == "turned" and suffix == ".obj":  # half of the OBJ is out, its companions too
+    elif where == "to_file_axes" and suffix == ".obj":  # half of the OBJ is out, its companions too
         rows = number_lines.format_rows
         monkeypatch.setattr(
             "stereo3d.io.number_lines.format_rows", lambda first, *rest: fail() if first == "f " else rows(first, *rest)
         )
-    elif where == "turned":
-        monkeypatch.setattr(style.Style, "turned", fail)
+    elif where == "to_file_axes":
+        monkeypatch.setattr(style.Style, "to_file_axes", fail)
     else:
         monkeypatch.setattr(f"stereo3d.io.{suffix[1:]}.encode", fail)
     with pytest.raises((StereoError, OSError)):
@@ -462,7 +462,7 @@ def test_points_come_back(tmp_path):
     assert len(open3d.io.read_point_cloud(str(write_points(tmp_path / "bare.ply", points))).points) == known.sum()
 
 
-# ------------------------------------------------------------------------------------------------ refusals
+# Refusals
 
 
 def test_an_unknown_suffix_names_those_there_are(tmp_path):
@@ -480,7 +480,7 @@ def test_an_unknown_suffix_names_those_there_are(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# ------------------------------------------------------------------------------------------------ pictures
+# Pictures
 
 
 def test_colours_run_from_blue_to_red_and_unknown_is_black(tmp_path):
@@ -527,7 +527,7 @@ def sphere():
 
 @pytest.mark.parametrize("reader", ["trimesh", "open3d"])
 def test_what_is_read_back_looks_like_the_scene_from_three_places(tmp_path, sphere, reader):
-    """The written OBJ, read by another library, drawn from both cameras and from between them, beside the scene there.
+    """The OBJ, read by another library and drawn from both cameras and from between them, looks like the scene.
 
     The surface is the true one, so what differs is texture, orientation, scale or tears.
     """
@@ -557,5 +557,5 @@ def test_what_is_read_back_looks_like_the_scene_from_three_places(tmp_path, sphe
         seen = cv2.erode(src=seen.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
         assert seen.mean() > 0.85
         off = np.abs(drawn - true).mean(-1)[seen]
-        turned = np.abs(drawn[:, ::-1] - true).mean(-1)[seen & seen[:, ::-1]]
-        assert np.median(off) <= most and np.median(turned) > 4 * np.median(off)
+        mirrored = np.abs(drawn[:, ::-1] - true).mean(-1)[seen & seen[:, ::-1]]
+        assert np.median(off) <= most and np.median(mirrored) > 4 * np.median(off)

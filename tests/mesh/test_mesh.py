@@ -538,7 +538,7 @@ def test_without_open3d_poisson_says_what_is_missing(monkeypatch):
     assert len(build_mesh(slanted()[0], method="grid").faces)
 
 
-# ------------------------------------------------------------------------------------------------ texture
+# Texture
 
 
 def photo_of(size, seed=0):
@@ -693,7 +693,7 @@ def test_vertex_normals_of_a_sphere_point_outwards():
     assert np.sum(vertex_normals(mesh.vertices, mesh.faces)[inner] * outward, -1).min() > 0.999
 
 
-# ---------------------------------------------------------------------------------------------- real data
+# Real data
 
 
 @pytest.mark.real_data

@@ -98,7 +98,7 @@ def test_a_block_mean_is_the_weighted_mean_in_inverse_depth():
     assert mean_sigma[0, 0] == pytest.approx(sigma[:2, :2].mean(), rel=1e-12)
 
 
-# --------------------------------------------------------------------------------------------------- holes
+# Holes
 
 
 def test_holes_are_enclosed_components_of_unknown_pixels():
@@ -176,7 +176,7 @@ def test_a_hole_across_a_discontinuity_is_filled_only_on_request():
         assert not fill_all or np.isinf(sigma[6:14, 8:16]).all()
 
 
-# --------------------------------------------------------------------------------------------------- network
+# Network
 
 
 def inside(triangle):
@@ -309,7 +309,7 @@ def test_a_strip_between_chains_has_one_triangle_per_step():
     assert without == 2
 
 
-# --------------------------------------------------------------------------------------------------- collapse
+# Collapse
 
 
 def planes_of(n, seed=0):

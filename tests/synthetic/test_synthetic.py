@@ -52,7 +52,7 @@ def photo_error(pair):
     return np.abs(warped.astype(float) - pair.left.pixels)[pair.visible1].mean()
 
 
-# ------------------------------------------------------------------------------------------------------------ geometry
+# Geometry
 
 
 def test_rays_meet_each_solid_where_the_hand_says():
@@ -141,7 +141,7 @@ def test_epipole_of_forward_lies_inside_the_picture(forward_pair):
     assert np.all(e > 0) and np.all(e < rig.cam1.size)
 
 
-# ----------------------------------------------------------------------------------------------------------- disparity
+# Disparity
 
 
 def test_disparity_is_focal_times_baseline_over_depth(slanted_pair):
@@ -191,7 +191,7 @@ def test_disparities_of_the_two_views_agree_where_visible(name, request):
     assert 0.02 < np.mean(~pair.visible1) < 0.3
 
 
-# -------------------------------------------------------------------------------------------------------------- photos
+# Photos
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_the_distortion_may_be_a_column():
         assert np.array_equal(pair.rig.cam1.dist, flat)
 
 
-# -------------------------------------------------------------------------------------------------------------- kernels
+# Kernels
 
 
 def shares_of(paint, q, solid=None):
@@ -409,7 +409,7 @@ def test_a_box_from_inside_and_outside_by_slabs():
         assert kernels._intersect(solid, tuple(o), tuple(d), 0.0, np.inf) == pytest.approx(expected)
 
 
-# --------------------------------------------------------------------------------------------------- matches, cameras
+# Matches, cameras
 
 
 def test_noise_and_outliers_of_matches(handheld_pair):
@@ -452,7 +452,7 @@ def test_random_two_view_outliers():
     assert np.std(e[e < 2]) > 0.1
 
 
-# ------------------------------------------------------------------------------------------------------------- on disk
+# On disk
 
 
 def test_a_rectified_pair_on_disk_reads_back(tmp_path, slanted_pair):
@@ -518,7 +518,7 @@ def test_one_diagonal_of_35mm_film():
     assert renderer.SCENE_DIAGONAL_35MM == round(DIAGONAL_35MM, 2) == 43.27
 
 
-# ------------------------------------------------------------------------------------------------------ the demo pair
+# The demo pair
 
 
 def test_shipped_demo_agrees_with_its_scene():
