@@ -54,7 +54,7 @@ from stereo3d.pipeline.surface import texture_and_sigma
 from stereo3d.records import Camera, Photo, Rig
 
 ROOT = Path(__file__).resolve().parents[1]
-TURN = 6  # EXIF's number: the stored picture turned clockwise by 90 degrees
+TURN = 6  # EXIF's number: the stored picture rotated clockwise by 90 degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Case:
     metric: bool = False
 
 
-MOVED = [0, 0]  # px, right and down: where the fountain's true depth lies beside its photos
+MOVED = [0, 0]  # px, right and down: offset of the fountain's true depth from its photos
 
 
 def fountain(data: Path, a: str, b: str) -> Case:
@@ -88,8 +88,8 @@ def fountain(data: Path, a: str, b: str) -> Case:
     return Case(left, right, {}, Rig(camera1, camera2), moved, camera1, relative_pose(*pose1, *pose2))
 
 
-def turned(case: Case) -> Case:
-    """The same with both photos turned clockwise by 90 degrees: the baseline is upright then."""
+def rotated(case: Case) -> Case:
+    """The case with both photos rotated clockwise by 90 degrees, so that the baseline is vertical."""
 
     def clockwise(a):
         return np.ascontiguousarray(np.rot90(a, -1))
@@ -147,7 +147,7 @@ PAIRS = ("0004", "0005"), ("0005", "0006"), ("0003", "0005"), ("0003", "0006")
 CASES: dict[str, Callable[[Path], Case]] = {
     **{f"fountain {a}-{b}": lambda data, a=a, b=b: fountain(data, a, b) for a, b in PAIRS},
     **{f"fountain {a}-{b} alone": lambda data, a=a, b=b: replace(fountain(data, a, b), rig=None) for a, b in PAIRS},
-    "fountain turned": lambda data: turned(fountain(data, "0004", "0005")),
+    "fountain turned": lambda data: rotated(fountain(data, "0004", "0005")),
     "fountain swapped": lambda data: fountain(data, "0005", "0004"),
     "sceaux": sceaux,
     "kermit": lambda data: handheld(data, "kermit/kermit000.jpg", "kermit/kermit001.jpg"),
@@ -198,7 +198,7 @@ def run(name: str, case: Case, meshers: list[str], max_size: int, pictures: Path
             *motion(case, result),
         ]
         metric = " (metric)" if case.metric else ""
-        show(f"{name}, {mesher}{metric}", figures, words(result))
+        show(f"{name}, {mesher}{metric}", figures, verdict_with_codes(result))
         if pictures:
             draw(pictures / f"{name}_{mesher}.png".replace(" ", "_"), mesh, result)
 
@@ -236,7 +236,7 @@ def motion(case: Case, result) -> list[float]:
     return [direction, focal_error_percent(view.rig.cam1, case.camera) if case.camera else np.nan]
 
 
-def words(result) -> str:
+def verdict_with_codes(result) -> str:
     codes = [finding.code for finding in result.findings if finding.severity != "info"]
     return result.verdict + (f" ({', '.join(codes)})" if codes else "")
 
@@ -257,7 +257,7 @@ def show(name: str, figures: list[float], verdict: str):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA", "."), help="default: $STEREO3D_DATA")
-    parser.add_argument("--only", nargs="+", default=[""], help="pairs whose name holds one of these words")
+    parser.add_argument("--only", nargs="+", default=[""], help="pairs whose name contains one of these texts")
     parser.add_argument("--meshers", nargs="+", default=["grid", "poisson"], choices=list(MESHERS))
     parser.add_argument("--max-size", type=int, default=1600)
     parser.add_argument("--moved", type=int, nargs=2, default=MOVED, metavar=("X", "Y"), help="default: not")

@@ -1,8 +1,8 @@
-"""Seconds to write a textured mesh of a million faces, ours beside trimesh and Open3D in one run.
+"""Seconds to write a textured mesh of a million faces, by stereo3d, trimesh and Open3D in one run.
 
     python benchmarks/writing.py [--faces 1000000] [--repeat 3]
 
-The mesh is a rough sheet with a texture of 64 x 64; what is timed is the text and the tables, not the JPEG. The minimum
+The mesh is a rough sheet with a texture of 64 x 64; so the time is that of text and tables, not of the JPEG. The minimum
 of the repeats is printed, and the size of the files. Open3D writes OBJ and PLY, trimesh all four.
 """
 

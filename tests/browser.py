@@ -13,7 +13,7 @@ MISSING = (
 
 
 class Browser:
-    """One window. `open` a page, `run` JavaScript in it; `console` and `requests` tell what a page has done since."""
+    """One window. `open` a page, `run` JavaScript in it; `console` and `requests` list the news since the last call."""
 
     def __init__(self, profile):
         webdriver = pytest.importorskip("selenium.webdriver", reason=MISSING.format("the package selenium"))
@@ -46,7 +46,7 @@ class Browser:
         self.media()
 
     def media(self, scheme: str = "light"):
-        """Light or dark; and nothing moves by itself."""
+        """Set light or dark, without animations."""
         features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]
         self.command("Emulation.setEmulatedMedia", {"features": [{"name": n, "value": v} for n, v in features]})
 
@@ -81,7 +81,7 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """The addresses asked for since the last time, but for what the page carries inside itself."""
+        """The addresses asked for since the last time, except for data inside the page."""
         found = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]

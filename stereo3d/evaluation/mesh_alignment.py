@@ -71,9 +71,9 @@ def quantiles_percent(residual: np.ndarray) -> list[float]:
 def mirror_test(fit: tuple, a: np.ndarray, b: np.ndarray, z: np.ndarray, seed: int) -> dict:
     """Whether a reflection of the mesh fits the truth at least twice as well as the mesh, and which reflection it is.
 
-    fit: the similarity of the mesh itself. Fits are compared by their residual at the median, 75 % and 90 %: where one
-    plane fills most of the picture, both fit it alike, and only the rest tells. Any reflection is diag(-1, 1, 1) and a
-    rotation; it is named by the axis that leaves the smallest rotation to do.
+    fit: the similarity of the mesh. Fits are compared by their residual at the median, 75 % and 90 %: where one plane
+    fills most of the picture, both fit it equally well, and only the remaining points decide. Any reflection is
+    diag(-1, 1, 1) and a rotation; it is named by the axis that leaves the smallest rotation to do.
     """
     flip = np.diag([-1.0, 1, 1])
     fits = [fit, similarity(a @ flip, b, z, seed)]

@@ -271,7 +271,7 @@ def folds(mesh, v, other, place, cost, tolerance, unit):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def merge(mesh, p, q, place):
-    """Move p to `place`, give it the quadric and the corners of q, and remove q; returns how many faces collapse."""
+    """Move p to `place`, give it the quadric and the corners of q, and remove q; return how many faces collapse."""
     F, following = mesh.faces, mesh.next_corner
     mesh.points[p] = place
     mesh.quadrics[p] += mesh.quadrics[q]
@@ -336,7 +336,7 @@ def push_edges(mesh, p, heap, ring):
 def collapse(X, F, tolerance, max_faces, unit=0.0):
     """Collapse every edge whose error is at most `tolerance`, and further ones until `max_faces` faces remain.
 
-    The error of a vertex is the root of the sum of its squared distances from all the planes it stands for, so at least
+    The error of a vertex is the root of the sum of its squared distances from all planes of its quadric, so at least
     its distance from each. Manifold edges (the link condition), the sides of faces and outlines are kept.
 
     Parameters

@@ -22,7 +22,7 @@ from .kernels import DOWN, FALLING, RIGHT, RISING
 # state of a cell, the square between four pixels
 EMPTY = 0  # no triangle
 WHOLE = 1  # two triangles, cut along the network's own diagonal
-BROKEN = 2  # anything else: triangulated by itself
+BROKEN = 2  # any other cell: triangulated on its own
 # err of a middle
 MUST_SPLIT = np.float32(np.inf)  # the triangles on both sides must be split
 NO_TRIANGLE = np.float32(-1)  # there is no triangle on either side

@@ -10,7 +10,7 @@ Conventions
   F and the epipolar lines hold for ideal pixels, that is after the distortion of each camera is taken out.
 - RGB everywhere. Unknown is NaN, in float maps only. Randomness is an explicit `seed`.
 - disparity (H,W) f32 px: d = x_left - x_right, signed. A point nearer to the cameras has the larger d where the first
-  photo stands on the left, and the smaller where it stands on the right (`RectifiedPair.swapped`).
+  photo is the left picture, and the smaller where it is the right one (`RectifiedPair.swapped`).
 - confidence (H,W) f32 in [0,1]; sigma (H,W) f32; points (H,W,3) f64 in the frame of camera 1, units of t.
 """
 

@@ -22,7 +22,7 @@ class Camera(Record):
     source : str
         Where K comes from: "given", "calibration", "exif", "estimated" or "prior".
     source_detail : str
-        The same in words.
+        The same as text.
     """
 
     K: np.ndarray

@@ -16,7 +16,7 @@ class Finding(Record):
     severity : str
         "info", "warning" or "error".
     message : str
-        The finding in words, with its numbers.
+        The finding as text, with its numbers.
     numbers : dict
         The numbers by name.
     advice : str

@@ -37,7 +37,7 @@ class RectifiedPair(Record):
     kind : str
         "identity", "planar" or "polar".
     swapped : bool
-        The first photo stands on the right, so nearer points have the smaller (signed) disparity.
+        The first photo is the right picture, so nearer points have the smaller (signed) disparity.
     rows : RowErrors
         Vertical misalignment of corresponding rows.
     drift : Drift

@@ -166,7 +166,7 @@ def _random_motion(motion: str, rng: np.random.Generator) -> Pose:
 def _random_points(
     count: int, motion: str, cameras: tuple, size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """(M,4): x1, x2 of those of `count` random points that both cameras see; cameras: K, R, t."""
+    """(M,4): x1, x2 of the points, of `count` random ones, that both cameras see; cameras: K, R, t."""
     K, R, t = cameras
     x1 = rng.uniform(-0.5, np.array(size) - 0.5, (count, 2))
     d = np.concatenate([(x1 - K[:2, 2]) / K[0, 0], np.ones((len(x1), 1))], -1)

@@ -162,7 +162,7 @@ def _wall(args, seed, q, foot):
 
 @kernel
 def _bands(args, seed, q, foot):
-    """Bands about a turned body. args: z of three bands, their half width, zigzag height, zigzags, roughness."""
+    """Bands around a body. args: z of three bands, their half width, zigzag height, zigzags, roughness."""
     half, zigzags = args[3], args[5]
     turn = np.arctan2(q[1], q[0])
     r = np.sqrt(q[0] * q[0] + q[1] * q[1])

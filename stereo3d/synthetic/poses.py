@@ -45,12 +45,12 @@ def _turned(b: float, z: float) -> Pose:
     return _from_centre(rotation_deg(z=-90) @ _aim(C, z, 0.7), C)
 
 
-# name -> function(baseline, distance to the target) -> R, t. Camera 2 stands at C = -R^T t in the frame of camera 1.
+# name -> function(baseline, distance to the target) -> R, t. Camera 2 is at C = -R^T t in the frame of camera 1.
 POSES: dict[str, Callable[[float, float], Pose]] = {
     "rectified": lambda b, z: _from_centre(np.eye(3), (b, 0, 0)),
     "swapped": lambda b, z: _from_centre(np.eye(3), (-b, 0, 0)),  # photo 1 is taken from the right
     "vertical": lambda b, z: _from_centre(np.eye(3), (0, -b, 0)),  # photo 2 from above
-    "handheld": _handheld,  # a step aside, turned towards the subject and rolled by a few degrees
+    "handheld": _handheld,  # a step to the side, rotated towards the subject and rolled by a few degrees
     "handheld_swapped": _handheld_swapped,
     "handheld_vertical": _handheld_vertical,
     "converging": _converging,  # two and a half baselines apart, both looking at the subject

@@ -12,7 +12,7 @@ from .tables import BOX, CHECKS, ELLIPSOID, FRUSTUM, PLAIN, RECTANGLE
 
 
 def find_scene(scene: str | Scene) -> Scene:
-    """The scene itself, or the one of that name; StereoError("unknown_method") for an unknown name."""
+    """Return the scene given, or the scene of that name; StereoError("unknown_method") for an unknown name."""
     if isinstance(scene, Scene):
         return scene
     if scene not in SCENES:
@@ -99,7 +99,7 @@ def chessboard(
     Parameters
     ----------
     R, t : (3,3), (3,) float, optional
-        X1 = R X + t, m, takes the corners (j square, i square, 0) to camera 1, as those of `chessboard.Board`.
+        X1 = R X + t, m, takes the corners (j square, i square, 0) to camera 1, in the order of `chessboard.Board`.
     columns, rows : int
         Inner corners.
     square : float
@@ -115,7 +115,7 @@ def chessboard(
 
 
 def forward() -> Scene:
-    """The slanted planes, photo 2 taken a step ahead: the epipole lies inside the picture."""
+    """The slanted planes, photo 2 taken a step ahead: the epipole is inside the picture."""
     return replace(slanted(), pose="forward")
 
 

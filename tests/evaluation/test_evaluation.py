@@ -554,7 +554,7 @@ def test_fountain_truth_as_a_mesh(shared_data):
     camera, _, _ = pose.read_truth_camera(folder / "cameras.json", "0004")
     z = read_map(folder / "depth" / "0004.npz", unknown=[0])
     assert z.shape == (2048, 3072) and camera.size == (3072, 2048)
-    k = 6  # every sixth pixel, at the places that those have in a map a sixth of the size: the middle of a block
+    k = 6  # every sixth pixel, at the centre of its block, as in a map of a sixth of the size
     coarse = z[k // 2 :: k, k // 2 :: k].astype(float)
     y, x = np.mgrid[k // 2 : z.shape[0] : k, k // 2 : z.shape[1] : k]
     mesh = depth_mesh(coarse, camera, jump=0.01)

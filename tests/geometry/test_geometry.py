@@ -10,6 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from stereo3d import geometry as g
 from stereo3d.geometry import arrays, orientation, rotations
+from stereo3d.geometry.texture_coordinates import pixels_of_uv, uv_of_pixels
+from stereo3d.geometry.triangles import face_components, used_vertices
 from stereo3d.synthetic import matches as matches_module
 
 K = np.array([[900.0, 0, 420], [0, 880, 300], [0, 0, 1]])
@@ -588,3 +590,20 @@ def test_vertex_normals_by_hand():
     v = np.array([[0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 0, 1], [1, 0, 0]], float)
     n = g.vertex_normals(v, np.array([[0, 1, 2], [0, 4, 3]]))
     assert np.allclose(n[0], np.array([0, -1, 9]) / np.sqrt(82), atol=1e-15)
+
+
+def test_components_and_used_vertices_by_hand():
+    # two triangles share vertex 2, a third is apart; vertices 3 and 8 have no face
+    faces = np.array([[0, 1, 2], [7, 6, 5], [2, 4, 0]], np.int32)
+    component = face_components(faces, 9)
+    assert component[0] == component[2] != component[1]
+    used, renumbered = used_vertices(faces, 9)
+    assert used.tolist() == [0, 1, 2, 4, 5, 6, 7]
+    assert renumbered.tolist() == [[0, 1, 2], [6, 5, 4], [2, 3, 0]]
+
+
+def test_texture_coordinates_by_hand():
+    corners = np.array([[-0.5, -0.5], [3.5, 1.5], [0.0, 0.0]])  # of a picture of 4 x 2 px, and its first pixel
+    uv = uv_of_pixels(corners, (4, 2))
+    assert uv.tolist() == [[0, 1], [1, 0], [0.125, 0.75]]
+    assert pixels_of_uv(uv, (4, 2)).tolist() == corners.tolist()

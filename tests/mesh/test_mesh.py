@@ -319,7 +319,7 @@ def test_noise_that_neighbours_share_goes_and_relief_that_stands_out_of_it_stays
         assert left < 0.5 * given
     assert np.nanstd(off[~edge]) < 0.75 * deviation
     assert abs(np.nanmean(off[step]) - np.nanmean(off[~step])) < 0.1 * 8 * deviation  # the step is as high as before
-    near = (np.abs(u - 159.5) < 4) & (v > 140)  # and as steep: beside it the surface lies where it lay
+    near = (np.abs(u - 159.5) < 4) & (v > 140)  # and as steep: next to it the surface has not moved
     assert np.nanmedian(np.abs(off[near])) < 1.5 * deviation
 
 
@@ -365,7 +365,7 @@ def test_no_more_faces_than_asked_for(method, faces):
 def test_specks_go_and_pieces_stay(method):
     points, _ = slanted()
     points[:, 150:230] = np.nan
-    points[60:66, 180:186] = rays()[60:66, 180:186] * 2  # 36 px floating before nothing
+    points[60:66, 180:186] = rays()[60:66, 180:186] * 2  # 36 px floating in front of unknown pixels
     mesh = build_mesh(points, method=method, **FINEST[method])
     x = project(mesh.vertices, K)
     assert not ((x[:, 0] > 165) & (x[:, 0] < 215)).any()
@@ -601,8 +601,10 @@ def test_faces_outside_the_photo_go_and_those_across_its_edge_stay():
 
 
 def two_views(gain=(1.0, 1.0, 1.0)):
-    """A wall, and before it a box's side that runs nearly along the first camera's line of sight, seen by a second one
-    that stands to the left; both photographed by casting rays, the second with another exposure."""
+    """A wall behind the side of a box that is nearly parallel to the first camera's line of sight.
+
+    The second camera is further left. Both photos are made by casting rays, the second with another exposure.
+    """
     size = (400, 300)
     camera = Camera(np.array([[380.0, 0, 199.5], [0, 380.0, 149.5], [0, 0, 1]]), size)
     angle = np.radians(25)

@@ -109,7 +109,7 @@ def test_matches_obey_the_rig_under_every_pose(pose):
     assert np.all(np.isfinite(pair.depth1)) and np.all(np.isfinite(pair.depth2))
     m = matches.exact_matches(pair, 300)
     np.testing.assert_allclose(rig.R @ rig.R.T, np.eye(3), atol=1e-14)
-    if not np.any(rig.t):  # turned on the spot: a homography K R K^-1
+    if not np.any(rig.t):  # rotation alone: a homography K R K^-1
         H = rig.cam2.K @ rig.R @ np.linalg.inv(rig.cam1.K)
         np.testing.assert_allclose(transform(H, m.x1), m.x2, atol=1e-9)
         return
@@ -126,7 +126,7 @@ def test_poses_do_what_their_names_say():
     turn = {name: rotation_angle_deg(f(0.1, 2.0)[0]) for name, f in poses.POSES.items()}
     np.testing.assert_allclose(C["rectified"], [0.1, 0, 0])
     np.testing.assert_allclose(C["swapped"], [-0.1, 0, 0])
-    np.testing.assert_allclose(C["vertical"], [0, -0.1, 0])  # y is down: camera 2 stands above
+    np.testing.assert_allclose(C["vertical"], [0, -0.1, 0])  # y is down: camera 2 is above
     assert C["forward"][2] > 5 * np.hypot(*C["forward"][:2])
     assert not np.any(C["rotation"]) and turn["rotation"] > 3
     assert C["handheld"][0] > 0.09 > -0.09 > C["handheld_swapped"][0] and 1 < turn["handheld"] < 6
@@ -182,7 +182,7 @@ def test_disparities_of_the_two_views_agree_where_visible(name, request):
     assert i.min() >= 0 and i.max() < pair.right.size[0]
     # within half a pixel on the same surface, unless the nearest pixel centre lies across an edge
     assert np.mean(np.abs(pair.disparity_right[y, i] - pair.disparity_left[y, x]) < 0.2) > 0.98
-    # what is hidden: nearer in the other photo, or out of it
+    # hidden points: nearer in the other photo, or outside it
     y, x = np.nonzero(~pair.visible1)
     x2 = x - pair.disparity_left[y, x]
     i = np.clip(np.rint(x2).astype(int), 0, pair.right.size[0] - 1)
@@ -458,7 +458,7 @@ def test_random_two_view_outliers():
 def test_a_rectified_pair_on_disk_reads_back(tmp_path, slanted_pair):
     files = write.write_pair(tmp_path / "pair", slanted_pair)
     names = {f.name for f in files}
-    assert names == {f.name for f in (tmp_path / "pair").iterdir()}  # nothing else, nothing half-written
+    assert names == {f.name for f in (tmp_path / "pair").iterdir()}  # no other file, no temporary one
     folder = tmp_path / "pair"
     assert np.array_equal(np.array(Image.open(folder / "left.png")), slanted_pair.left.pixels)
     assert np.array_equal(read_map(folder / "disp_left.pfm"), slanted_pair.disparity_left)
@@ -491,7 +491,7 @@ def test_handheld_and_swapped_pairs_on_disk(tmp_path, handheld_pair, swapped_pai
 
 
 def test_exif_holds_the_35_mm_equivalent_by_the_exact_diagonal(tmp_path):
-    """FocalLength is written in hundredths of a millimetre: a long lens tells 43.267 mm from 43.27 mm."""
+    """FocalLength is written in hundredths of a millimetre: with a long lens 43.267 mm and 43.27 mm differ."""
     camera = Camera(np.array([[4000.0, 0, 47.5], [0, 4000, 35.5], [0, 0, 1]]), TINY)
     pair = synthetic.render("plane", size=TINY, K=camera.K, supersample=1)
     write.write_pair(tmp_path, pair, suffix=".jpg")
@@ -511,7 +511,7 @@ def test_exif_agrees_with_the_camera(tmp_path, handheld_pair):
 
 
 def test_one_diagonal_of_35mm_film():
-    """The scenes round the constant of `calibration` to 0.01 mm; nothing else states a diagonal."""
+    """The scenes round the constant of `calibration` to 0.01 mm; no other module states a diagonal."""
     from stereo3d.cameras import DIAGONAL_35MM
 
     assert DIAGONAL_35MM == math.hypot(36, 24) and cameras_module.DIAGONAL_35MM is DIAGONAL_35MM

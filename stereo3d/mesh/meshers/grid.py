@@ -94,12 +94,14 @@ def _network(
     if faces:
         size = 1 << int(np.ceil(np.log2(max(h, w) - 1))) if max(h, w) > 2 else 1
         err = rtin.split_errors(points, cell, pitch, MAX_TOLERANCE_PX, size)
-        tolerance = _least_tolerance(err, cell, tolerance, size, faces - len(triangles))
+        tolerance = _smallest_tolerance(err, cell, tolerance, size, faces - len(triangles))
         count, error = rtin.extract_triangles(err, cell, tolerance, size, np.zeros((0, 3), np.int32))
         whole = np.empty((count, 3), np.int32)
         rtin.extract_triangles(err, cell, tolerance, size, whole)
         triangles = np.concatenate([whole, triangles])
-    triangles = triangles[np.argsort(triangles[:, 0], kind="stable")]  # neighbours in space lie near in the file
+    triangles = triangles[
+        np.argsort(triangles[:, 0], kind="stable")
+    ]  # neighbours in space are near each other in the file
     triangles = triangles[facing(view1.X, triangles)]
     measured = np.where(point_grid.filled.ravel(), np.nan, sigma.ravel())
     return view1.X, triangles, np.concatenate([measured, between.sigma]), float(error)
@@ -119,7 +121,7 @@ def _broken_cells(view1: Any, between: RightViewPoints, cell: np.ndarray, tangen
     return triangles[: strips.triangulate_broken_cells(view1, view2, cell, between.after, tangent, triangles)]
 
 
-def _least_tolerance(err: np.ndarray, cell: np.ndarray, tolerance: float, size: int, faces: int) -> float:
+def _smallest_tolerance(err: np.ndarray, cell: np.ndarray, tolerance: float, size: int, faces: int) -> float:
     """The smallest tolerance, at least the one given, whose network has at most `faces`, or MAX_TOLERANCE_PX."""
     from .. import rtin
 
