@@ -2,8 +2,8 @@
 
     python benchmarks/writing.py [--faces 1000000] [--repeat 3]
 
-The mesh is a rough sheet with a texture of 64 x 64; so the time is that of text and tables, not of the JPEG. The minimum
-of the repeats is printed, and the size of the files. Open3D writes OBJ and PLY, trimesh all four.
+The mesh is a rough sheet with a texture of 64 x 64; so the time is that of text and tables, not of the JPEG. The
+minimum of the repeats is printed, and the size of the files. Open3D writes OBJ and PLY, trimesh all four.
 """
 
 import argparse
