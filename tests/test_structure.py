@@ -4,6 +4,7 @@ The complexity of functions, the number of their arguments and their docstrings 
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ DATA = {"synthetic/still_life.py:still_life"}  # functions that list numbers: no
 # ------------------------------------------------------------------------------------------------ reading the imports
 
 
+parse = functools.cache(ast.parse)  # the tests below read each file several times
+
+
 def module_names(root: Path) -> dict[str, Path]:
     """{dotted name below the package: file}; a folder's `__init__.py` is `folder.__init__`."""
     return {".".join(path.relative_to(root).with_suffix("").parts): path for path in sorted(root.rglob("*.py"))}
@@ -78,7 +82,7 @@ def import_graph(root: Path) -> dict[str, set[str]]:
     for name, path in files.items():
         package = (root.name, *path.relative_to(root).parts[:-1])
         graph[name] = set()
-        for target in imported_names(ast.parse(path.read_text(encoding="utf-8")), package):
+        for target in imported_names(parse(path.read_text(encoding="utf-8")), package):
             if target[0] != root.name:
                 continue
             found = resolve(target[1:], files)
@@ -149,7 +153,7 @@ def private_uses(root: Path) -> list[str]:
     """Names with a leading underscore that a file takes from another file of the package, as sentences."""
     files, wrong = module_names(root), []
     for name, path in files.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse(path.read_text(encoding="utf-8"))
         package = (root.name, *path.relative_to(root).parts[:-1])
         wrong += [
             f"{name} imports {'.'.join(target[1:])}"
@@ -193,7 +197,7 @@ def foreign_imports(graph: dict[str, set[str]]) -> list[str]:
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """(name, lines) of each function and method of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             yield node.name, node.end_lineno - node.lineno + 1
@@ -202,27 +206,31 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 # ------------------------------------------------------------------------------------------------------- the package
 
 
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return import_graph(PACKAGE)
+
+
 def test_each_folder_has_its_layer():
     assert {name.split(".")[0] for name in module_names(PACKAGE)} <= set(LAYER)
 
 
-def test_imports_go_down_only():
-    assert upward_imports(import_graph(PACKAGE), LAYER) == []
+def test_imports_go_down_only(graph):
+    assert upward_imports(graph, LAYER) == []
 
 
-def test_no_circle_between_files():
-    assert find_circle(import_graph(PACKAGE)) == []
+def test_no_circle_between_files(graph):
+    assert find_circle(graph) == []
 
 
-def test_no_circle_between_the_folders_inside_a_folder():
-    graph = import_graph(PACKAGE)
+def test_no_circle_between_the_folders_inside_a_folder(graph):
     folders = {"", *(name.rpartition(".")[0] for name in graph)}
     assert {folder: circle for folder in sorted(folders) if (circle := find_circle(contracted(graph, folder)))} == {}
 
 
-def test_the_init_of_each_folder_imports_only_from_its_folder():
+def test_the_init_of_each_folder_imports_only_from_its_folder(graph):
     pending = ("mesh.meshers.__init__", "output.html.__init__")
-    assert [line for line in foreign_imports(import_graph(PACKAGE)) if not line.startswith(pending)] == []
+    assert [line for line in foreign_imports(graph) if not line.startswith(pending)] == []
 
 
 def test_no_file_takes_a_private_name_from_another():
