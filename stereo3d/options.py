@@ -16,6 +16,7 @@ from typing import Any, Literal
 from .errors import StereoError
 
 DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches
+QUALITIES = {"fast": "planes_fast", "normal": "planes", "best": "planes_full"}  # the matcher of each --quality
 MAX_SIZE = 1600  # px: longer side of the photos while they are matched, unless the user asks for another
 DEFAULT_DETECTOR = "sift"
 DEFAULT_MESHER = "grid"

@@ -42,49 +42,55 @@ class CalibrationOutputs:
 
 
 @cli.command(
-    short_help="A camera or a rig from photos of a board.",
+    short_help="Calibrate a camera or a rig from photos of a board.",
     epilog="""\b
 Examples:
   stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm
   stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm""",
 )
 @click.argument("photos", type=FILE, nargs=-1)
-@click.option("--left", type=FILE, multiple=True, help="A rig's first camera: photo, folder, or pattern in quotes.")
-@click.option("--right", type=FILE, multiple=True, help="Its second camera; photos of one moment have one number.")
-@click.option("-o", "--output", type=FILE, required=True, help="Write the camera or the rig: .json, for --calib.")
+@click.option(
+    "--left", type=FILE, multiple=True, help="Name photos of a rig's first camera: file, folder, or pattern in quotes."
+)
+@click.option(
+    "--right", type=FILE, multiple=True, help="Name photos of its second camera; photos of one moment share a number."
+)
+@click.option("-o", "--output", type=FILE, required=True, help="Write the camera or the rig as .json, for --calib.")
 @click.option(
     "--board",
     "shape",
     required=True,
     metavar="CxR",
-    help="Inner corners of a chessboard, as 9x6; squares of a ChArUco board.",
+    help="Set the size of the board: inner corners of a chessboard, as 9x6; squares of a ChArUco board.",
 )
 @click.option(
     "--kind",
     type=Method("board", "cameras.chessboard", "BOARDS"),
     default="chessboard",
     show_default=True,
-    help="Kind of the board.",
+    help="Choose the kind of board.",
 )
-@click.option("--square", type=Positive(), help="Side of a square, in --unit; sets the scale of a rig.")
-@click.option("--unit", metavar="UNIT", help="Unit of --square, such as mm.")
-@click.option("--marker", type=Positive(), help="Side of a ChArUco marker, in --unit.")
-@click.option("--dictionary", default="5X5_100", show_default=True, help="Dictionary of the ChArUco markers.")
-@click.option("--legacy", is_flag=True, help="The ChArUco board was drawn by OpenCV before 4.6.")
+@click.option("--square", type=Positive(), help="Set the side of a square, in --unit, which gives a rig its scale.")
+@click.option("--unit", metavar="UNIT", help="Name the unit of --square, such as mm.")
+@click.option("--marker", type=Positive(), help="Set the side of a ChArUco marker, in --unit.")
+@click.option(
+    "--dictionary", default="5X5_100", show_default=True, help="Choose the dictionary of the ChArUco markers."
+)
+@click.option("--legacy", is_flag=True, help="Take the ChArUco board as drawn by OpenCV before 4.6.")
 @click.option(
     "--distortion",
     type=click.Choice(["auto", "0", "2", "4", "5", "8"]),
     default="auto",
     show_default=True,
-    help="Number of distortion coefficients.",
+    help="Choose the number of distortion coefficients.",
 )
-@click.option("--drop", is_flag=True, help="Leave out photos that fit far worse than the others.")
-@click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of where the boards were.")
+@click.option("--drop", is_flag=True, help="Drop photos that fit far worse than the others.")
+@click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of the positions of the boards.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...], **given: Any) -> None:
-    """Find a camera, or the two of a rig, from PHOTOS of a chessboard or a ChArUco board."""
+    """Calibrate a camera, or both cameras of a rig, from PHOTOS of a chessboard or a ChArUco board."""
     set_up_logging(given["verbose"], given["quiet"])
     choice, outputs = take_fields(BoardChoice, given), take_fields(CalibrationOutputs, given)
     _check_cameras(photos, left, right)
@@ -124,7 +130,7 @@ def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Pat
 
 
 def _check_cameras(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...]) -> None:
-    """Refuse photos of one camera beside those of a rig, and a rig of which a camera has no photos."""
+    """Refuse photos of one camera together with photos of a rig, and a rig camera without photos."""
     if photos and (left or right):
         raise StereoError(
             "bad_option",
@@ -145,7 +151,7 @@ def _board_size(choice: BoardChoice) -> tuple[int, int]:
 
     size = re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", choice.shape.strip())
     if size is None:
-        raise StereoError("bad_option", f"--board {choice.shape!r} has no sense.", "Write columns x rows, as 9x6.")
+        raise StereoError("bad_option", f"--board {choice.shape!r} cannot be read.", "Write columns x rows, as 9x6.")
     if choice.unit is not None and choice.square is None:
         raise StereoError("bad_option", f"unit {choice.unit!r} needs --square.", "Measure a square's side.")
     return int(size[1]), int(size[2])
@@ -176,7 +182,7 @@ def _calibrate_rig(
 def _write_calibration(
     found: CameraCalibration | RigCalibration, missing: list, outputs: CalibrationOutputs
 ) -> list[Path]:
-    """Write all files of a calibration, or none; returns them."""
+    """Write all files of a calibration, or none; return them."""
     from ..cameras.chessboard import camera, describe
     from ..cameras.write import write_camera, write_rig
     from ..io.atomic import together

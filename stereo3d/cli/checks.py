@@ -6,7 +6,7 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,12 +25,12 @@ Record = TypeVar("Record")
 
 
 def take_fields(record: type[Record], given: dict[str, Any]) -> Record:
-    """The record made of its fields' values, which are taken out of the arguments given."""
+    """Return a record of the arguments named like its fields; remove them from `given`."""
     return record(**{field.name: given.pop(field.name) for field in fields(record)})  # pyright: ignore[reportArgumentType]
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, str]:
-    """{"stage.name": value} of the words given with -O."""
+    """Return {"stage.name": value} from the "stage.name=value" given with -O."""
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -41,7 +41,19 @@ def parse_options(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | None, str]]) -> None:
-    """Refuse an output that would overwrite an input or another output. outputs: (path | None, its name in words)."""
+    """Refuse an output that would overwrite an input or another output.
+
+    Parameters
+    ----------
+    inputs : iterable of (path or None)
+    outputs : iterable of (path or None, str)
+        Each with its name in messages.
+
+    Raises
+    ------
+    StereoError
+        "bad_option".
+    """
     taken = {_identity(path): f"the input {path}" for path in inputs if path is not None}
     for path, what in outputs:
         if path is None:
@@ -52,6 +64,7 @@ def check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | No
 
 
 def check_suffix(path: Path | None, known: Iterable[str]) -> None:
+    """Refuse a path whose suffix is none of the known ones; None passes."""
     if path is None or path.suffix.lower() in known:
         return
     endings = ", ".join(known)
@@ -102,51 +115,53 @@ def failure_as_json(path: Path | None) -> Iterator[None]:
 
 
 def translate_error(error: Exception) -> StereoError | None:
-    """The StereoError of a failure that a library reports in its own way; None for a bug."""
+    """Return the StereoError of a failure that a library reports in its own way; None for a bug."""
     if isinstance(error, StereoError):
         return error
-    words = str(error)
+    message = str(error)
     exhausted = (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (isinstance(error, RuntimeError) and "can't start new thread" in words)  # no room for its stack
-        or (type(error).__module__ == "cv2" and "Insufficient memory" in words)
+        or (isinstance(error, RuntimeError) and "can't start new thread" in message)  # no room for its stack
+        or (type(error).__module__ == "cv2" and "Insufficient memory" in message)
     )
     if exhausted:
         return StereoError(
             "memory",
-            f"out of memory ({words or 'no more could be had'}).",
+            f"out of memory ({message or 'the system grants no more'}).",
             "Use a smaller --max-size or close other programs.",
         )
     return None
 
 
 class _StandardError(logging.Handler):
-    """Writes to the standard error of the moment, above moving lines of progress."""
+    """Write to the current standard error, above moving lines of progress."""
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(self.format(record), err=True)
 
 
 def set_up_logging(verbose: bool, quiet: bool) -> None:
+    """Send the package's log to standard error: errors only, warnings (default), or choices too with `verbose`."""
     logger = logging.getLogger("stereo3d")
     logger.handlers = [_StandardError()]
     logger.propagate = False
     logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
 
 
-def print_scores(scores: dict[str, Any], as_json: bool) -> None:
+def print_scores(scores: Mapping[str, Any], as_json: bool) -> None:
+    """Print scores, nested dictionaries indented, or as JSON."""
     if as_json:
         import json
 
         from ..io.json_files import plain
 
-        click.echo(json.dumps(plain(scores), indent=1))
+        click.echo(json.dumps(plain(dict(scores)), indent=1))
         return
 
-    def lines(values: dict[str, Any], indent: str) -> None:
+    def lines(values: Mapping[str, Any], indent: str) -> None:
         for key, value in values.items():
-            if isinstance(value, dict):
+            if isinstance(value, Mapping):
                 click.echo(f"{indent}{key}")
                 lines(value, indent + "  ")
             else:

@@ -1,16 +1,19 @@
-"""The command group, its parameter types and its shell completion."""
+"""The command group, its parameter types, the options that commands share, and shell completion."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from .. import __version__
+from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class PhotosFirst(click.Group):
@@ -103,7 +106,7 @@ class Method(click.ParamType):
 
 
 MATCHER = Method("matcher", "disparity", "MATCHERS")
-QUALITY = Method("quality", "disparity", "QUALITIES")
+QUALITY = Method("quality", "options", "QUALITIES")
 MESHER = Method("mesher", "mesh", "MESHERS")
 DETECTOR = Method("detector", "features", "DETECTORS")
 FILE = click.Path(path_type=Path)
@@ -138,6 +141,47 @@ def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str
             words = [f"{start}{value}" for value in values] if incomplete.startswith(start) else [start]
             found += [CompletionItem(w, help=option.describe()) for w in words if w.startswith(incomplete)]
     return found
+
+
+CAMERA_OPTIONS = (
+    click.option("--calib", type=FILE, help="Read the cameras from a file of any common format."),
+    click.option("--rectified", is_flag=True, help="Take the photos as a rectified pair."),
+    click.option("--focal", type=float, metavar="PX", help="Set the focal length, in pixels of the photo."),
+    click.option("--focal-35mm", type=float, metavar="MM", help="Set the focal length, 35 mm equivalent."),
+    click.option("--fov", type=float, metavar="DEG", help="Set the horizontal field of view."),
+    click.option("--baseline", type=float, metavar="N", help="Set the distance between the two camera positions."),
+    click.option(
+        "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D between two pixels of LEFT."
+    ),
+    click.option("--unit", metavar="UNIT", help="Name the unit of these lengths, such as m."),
+)
+MATCHING_OPTIONS = (
+    click.option(
+        "--detector", type=DETECTOR, default=DEFAULT_DETECTOR, show_default=True, help="Choose the feature detector."
+    ),
+    click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Choose the matcher."),
+    click.option(
+        "-O",
+        "options",
+        multiple=True,
+        metavar="STAGE.NAME=VALUE",
+        shell_complete=complete_setting,
+        help="Set an option of a stage: see `stereo3d methods`.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Set the seed of every random choice."),
+    click.option("--force", is_flag=True, help="Continue past errors that make the shape unreliable."),
+)
+
+
+def with_options(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command these options, in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 EPILOG = """\b

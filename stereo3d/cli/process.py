@@ -1,4 +1,4 @@
-"""Signals of a process that the command line owns."""
+"""What the program may do to its process, and a caller of `main(args)` may not: signals, counters, warnings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Terminated(BaseException):
 
 
 def owns_process() -> bool:
-    """Whether this process runs the program itself, not a caller of `main(args)`."""
+    """Return whether this process runs the program itself, not a caller of `main(args)`."""
     return signal.getsignal(signal.SIGTERM) is raise_terminated
 
 
 def memory_meter() -> MemoryMeter | None:
-    """The meter that may reset the counters of the process, where it is ours; None for the library's default."""
+    """Return the meter that resets the memory counters where the process is ours; None for the library's default."""
     from ..pipeline.clock import ProcessPeak
 
     return ProcessPeak() if owns_process() else None
 
 
 def run_at_once(function: Callable[[], Any]) -> Any:
-    """function(), which Ctrl-C ends at once where the process is ours to end."""
+    """Return function(); Ctrl-C ends it at once where the process is ours to end."""
     if not owns_process():
         return function()
     from .terminal import at_once
@@ -39,6 +39,7 @@ def run_at_once(function: Callable[[], Any]) -> Any:
 
 
 def raise_terminated(*_: object) -> None:
+    """Handle SIGTERM: raise `Terminated`."""
     raise Terminated
 
 

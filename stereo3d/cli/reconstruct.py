@@ -1,4 +1,4 @@
-"""The main command: two photos to a mesh."""
+"""The command `stereo3d reconstruct`: two photos to a mesh."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import StereoError
-from ..options import DEFAULT_DETECTOR, DEFAULT_FACES, DEFAULT_MATCHER, DEFAULT_MESHER, MAX_SIZE
+from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_SIZE, QUALITIES
 from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
-from .parameters import DETECTOR, EPILOG, FILE, MATCHER, MESHER, QUALITY, Grouped, cli, complete_setting
+from .parameters import CAMERA_OPTIONS, EPILOG, FILE, MATCHING_OPTIONS, MESHER, QUALITY, Grouped, cli, with_options
 from .process import memory_meter, owns_process, run_at_once
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Outputs:
     json_file: Path | None
 
     def targets(self, texture: str) -> list[tuple[Path | None, str]]:
-        """Return every file but the JSON, with the words for it in a message."""
+        """Return every file but the JSON, with its name in messages."""
         return [
             (self.output, "the mesh"),
             *_companions(self.output, texture),
@@ -63,76 +63,62 @@ class Messages:
     progress: bool
 
 
-@cli.command(short_help="Two photos to a mesh, all options.", cls=Grouped, epilog=EPILOG)
+@cli.command(short_help="Reconstruct a mesh from two photos (all options).", cls=Grouped, epilog=EPILOG)
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Write the mesh: .obj, .ply, .glb, .stl.")
-@click.option("--calib", type=FILE, help="Read the cameras from a file of any common kind.")
-@click.option("--rectified", is_flag=True, help="The photos are a rectified pair.")
-@click.option("--focal", type=float, metavar="PX", help="Focal length in pixels of the photo.")
-@click.option("--focal-35mm", type=float, metavar="MM", help="Focal length, 35 mm equivalent.")
-@click.option("--fov", type=float, metavar="DEG", help="Horizontal field of view.")
-@click.option("--baseline", type=float, metavar="N", help="Distance of the two camera positions.")
-@click.option("--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Two pixels of LEFT and their distance.")
-@click.option("--unit", metavar="UNIT", help="Unit of these lengths, such as m.")
-@click.option("--detector", type=DETECTOR, default=DEFAULT_DETECTOR, show_default=True, help="Feature detector.")
-@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
-@click.option("--quality", type=QUALITY, help="Choose the matcher: planes_fast, planes or planes_full.")
-@click.option("--mesher", type=MESHER, default=DEFAULT_MESHER, show_default=True, help="Surface from points.")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the mesh: .obj, .ply, .glb or .stl.")
+@with_options(CAMERA_OPTIONS)
+@with_options(MATCHING_OPTIONS)
+@click.option("--quality", type=QUALITY, help="Choose the matcher by its quality: planes_fast, planes or planes_full.")
+@click.option("--mesher", type=MESHER, default=DEFAULT_MESHER, show_default=True, help="Choose the mesher.")
 @click.option(
     "--faces",
     type=int,
     default=DEFAULT_FACES,
     show_default=True,
     metavar="N",
-    help="Largest number of triangles; 0: no limit.",
+    help="Limit the number of triangles; 0 for no limit.",
 )
 @click.option("--close", is_flag=True, help="Fill every hole that measured surface encloses.")
-@click.option(
-    "-O",
-    "options",
-    multiple=True,
-    metavar="STAGE.NAME=VALUE",
-    shell_complete=complete_setting,
-    help="Set an option of a stage: see `stereo3d methods`.",
-)
 @click.option(
     "--max-size",
     type=int,
     default=MAX_SIZE,
     show_default=True,
     metavar="PX",
-    help="Longer side of the photos for matching.",
+    help="Limit the longer side of the photos for matching.",
 )
-@click.option("--max-memory", type=float, metavar="GB", help="Largest memory of matching; default: what is free.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
-@click.option("--force", is_flag=True, help="Continue where the shape cannot be believed.")
+@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory of matching; default: all that is free.")
 @click.option(
     "--axes",
     type=click.Choice(["y-up", "z-up", "camera"]),
     default="y-up",
     show_default=True,
-    help="Axes of the mesh file.",
+    help="Choose the axes of the mesh file.",
 )
 @click.option(
     "--texture",
     type=click.Choice(["jpg", "png"]),
     default="jpg",
     show_default=True,
-    help="Format of the texture of .obj and .glb.",
+    help="Choose the texture format of .obj and .glb.",
 )
 @click.option(
-    "--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="JPEG quality of the texture."
+    "--jpeg-quality",
+    type=click.IntRange(1, 100),
+    default=95,
+    show_default=True,
+    help="Set the JPEG quality of the texture.",
 )
 @click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply).")
-@click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud too.")
-@click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage as files.")
+@click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud.")
+@click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage into this folder.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON.")
 @click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from four sides.")
-@click.option("--report", type=FILE, metavar="HTML", help="Write a page that shows every stage.")
+@click.option("--report", type=FILE, metavar="HTML", help="Write a report page that shows every stage.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option("--progress/--no-progress", default=True, help="Print each stage (default) or not.")
+@click.option("--progress/--no-progress", default=True, help="Print each stage (default), or not.")
 def reconstruct(left: Path, right: Path, **given: Any) -> None:
     """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
     start = time.perf_counter()
@@ -166,7 +152,7 @@ def reconstruct(left: Path, right: Path, **given: Any) -> None:
 
 
 def _check_outputs(outputs: Outputs, style: Style) -> None:
-    """Refuse outputs whose format nobody can write, before any work."""
+    """Refuse outputs of unknown formats before any work."""
     from ..io.style import check_axes
     from ..io.write_mesh import WRITERS
 
@@ -178,7 +164,7 @@ def _check_outputs(outputs: Outputs, style: Style) -> None:
 
 
 def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> tuple[list[Path], float]:
-    """Write all files of a run, or none; returns them and the seconds since `start`."""
+    """Write all files of a run, or none; return them and the seconds since `start`."""
     from ..io.atomic import together
 
     with together():
@@ -216,8 +202,6 @@ def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float)
 
 def _matcher_of(quality: str) -> str:
     """The matcher that --quality names; refused where --matcher names one as well."""
-    from ..disparity.methods import QUALITIES
-
     if click.get_current_context().get_parameter_source("matcher") is not click.core.ParameterSource.DEFAULT:
         raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
     return QUALITIES[quality]
@@ -241,7 +225,7 @@ def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:
 
 
 def later_parts_of(config: Config) -> list[list[str]]:
-    """The parts that helper processes may compile meanwhile; none in a caller's process."""
+    """Return the parts that helper processes may compile during the run; none in a caller's process."""
     from ..install.warmup import later_parts
 
     return later_parts(config.matcher, config.mesher) if owns_process() else []

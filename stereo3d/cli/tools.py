@@ -13,28 +13,31 @@ import click
 from ..errors import EXIT_RESOURCES, StereoError
 from ..options import DEFAULT_MATCHER
 from .checks import check_names, check_suffix, parse_options, set_up_logging
-from .parameters import FILE, GROUPS, MATCHER, cli
+from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, cli, with_options
 from .process import owns_process, run_at_once
-from .reconstruct import reconstruct
 
 if TYPE_CHECKING:
     from ..install.compiling import Compiling
 
 
-@cli.command(short_help="The disparity of a rectified pair.")
+@cli.command(short_help="Compute the disparity of a rectified pair.")
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="The map: .pfm, .npy or 16-bit .png (256 d).")
-@click.option("--range", "d_range", type=float, nargs=2, metavar="LO HI", help="Disparity range, px; default: found.")
-@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Dense matcher.")
-@click.option("-O", "options", multiple=True, metavar="NAME=VALUE", help="Option of the matcher.")
-@click.option("--dense", is_flag=True, help="Fill every pixel instead of leaving unsure ones unknown.")
-@click.option("--colour", type=FILE, metavar="PNG", help="Write the map as a colour picture too.")
+@click.option("-o", "--output", type=FILE, required=True, help="Write the map: .pfm, .npy or 16-bit .png (256 d).")
+@click.option(
+    "--range", "d_range", type=float, nargs=2, metavar="LO HI", help="Set the disparity range, px; default: estimated."
+)
+@click.option("--matcher", type=MATCHER, default=DEFAULT_MATCHER, show_default=True, help="Choose the matcher.")
+@click.option("-O", "options", multiple=True, metavar="NAME=VALUE", help="Set an option of the matcher.")
+@click.option("--dense", is_flag=True, help="Fill every pixel instead of leaving unreliable ones unknown.")
+@click.option("--colour", type=FILE, metavar="PNG", help="Write the map as a colour picture.")
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def disparity(left, right, output, d_range, matcher, options, dense, colour, verbose, quiet):
-    """Disparity x_left - x_right of a rectified pair; unknown pixels are NaN (.pfm: inf, .png: 0)."""
-    set_up_logging(verbose, quiet)
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def disparity(
+    left: Path, right: Path, output: Path, d_range: tuple[float, float] | None, colour: Path | None, **given: Any
+) -> None:
+    """Compute the disparity x_left - x_right of a rectified pair; unknown pixels are NaN (.pfm: inf, .png: 0)."""
+    set_up_logging(given["verbose"], given["quiet"])
     import numpy as np
 
     from ..images.read import read_photo
@@ -55,10 +58,13 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
             f"the disparity range {d_range[0]:g} to {d_range[1]:g} px is empty or not finite.",
             "Give two finite numbers, the lower one first.",
         )
-    options = {k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in parse_options(options).items()}
-    config = Config(matcher=matcher, options=options)
+    options = parse_options(given["options"])
+    config = Config(
+        matcher=given["matcher"],
+        options={k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in options.items()},
+    )
     pair, found = rectified_pair(read_photo(left), read_photo(right), d_range or None)
-    value = match_pair(pair, found, config, dense=dense)[0].disparity
+    value = match_pair(pair, found, config, dense=given["dense"])[0].disparity
     known = np.isfinite(value)
     if not known.any():
         raise StereoError(
@@ -70,7 +76,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
         write_map(output, value)
         if colour:
             write_disparity_png(colour, value)
-    if not quiet:
+    if not given["quiet"]:
         click.echo(
             f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
             f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px."
@@ -80,7 +86,7 @@ def disparity(left, right, output, d_range, matcher, options, dense, colour, ver
 @cli.command(short_help="Show a mesh in the browser.")
 @click.argument("mesh", type=FILE)
 @click.option("-o", "--output", type=FILE, metavar="HTML", help="Write this page; default: NAME-view.html.")
-@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
+@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open the page in the browser.")
 def view(mesh: Path, output: Path | None, opened: bool) -> None:
     """Show a MESH (.obj, .ply, .glb, .stl) in the browser: one page that needs no network."""
     from ..io.atomic import try_writing
@@ -96,10 +102,10 @@ def view(mesh: Path, output: Path | None, opened: bool) -> None:
         import webbrowser
 
         if not webbrowser.open(output.resolve().as_uri()):
-            click.echo("No browser could be started here: open the page yourself.")
+            click.echo("No browser could be started: open the page by hand.")
 
 
-@cli.command(short_help="Try matchers and their options by eye.")
+@cli.command(short_help="Tune the matcher and its options by eye.")
 @click.argument("left", type=FILE)
 @click.argument("right", type=FILE)
 @click.option(
@@ -108,16 +114,22 @@ def view(mesh: Path, output: Path | None, opened: bool) -> None:
     default=800,
     show_default=True,
     metavar="PX",
-    help="Longer side of the photos for matching.",
+    help="Limit the longer side of the photos for matching.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of 127.0.0.1; default: any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Set the port of 127.0.0.1; default: any free one.",
 )
-@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open it in the browser.")
+@click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open the page in the browser.")
+@with_options(CAMERA_OPTIONS)
+@with_options(MATCHING_OPTIONS)
 def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, ...], **settings: Any) -> None:
-    """Change the matcher and its options on a pair, and see disparity, confidence and points at once.
+    """Change the matcher and its options on a page that shows disparity, confidence and points of a pair at once.
 
-    The page is served to this computer only. Each trial is printed as the command that repeats it; Ctrl-C ends it.
+    The page is served to this computer only. Each trial is printed with the command that repeats it; Ctrl-C ends it.
     """
     from ..output.html.tune import Bench, serve
     from ..pipeline.config import Config
@@ -137,20 +149,27 @@ def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, .
         server.serve_forever()
 
 
-# the options of cameras and methods are those of a run
-_shared = {*GROUPS["Cameras and scale"], "detector", "matcher", "options", "seed", "force"}
-tune.params += [p for p in reconstruct.params if p.name in _shared]
-
-
-@cli.command(short_help="A rendered pair with its exact truth.")
+@cli.command(short_help="Render a pair with its exact truth.")
 @click.argument("scene")
 @click.option("-o", "--output", type=FILE, required=True, help="Write the pair and its truth into this folder.")
-@click.option("--size", type=int, nargs=2, default=(640, 480), show_default=True, metavar="W H", help="Size in pixels.")
-@click.option("--pose", help="Pose of the cameras; default: the scene's own.")
-@click.option("--noise", type=float, default=0.0, show_default=True, help="Sigma of the noise, grey levels.")
-@click.option("--vignetting", type=float, default=0.0, show_default=True, help="Share of light lost in the corners.")
-@click.option("--gain", type=float, default=1.0, show_default=True, help="Exposure of photo 2 relative to photo 1.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+@click.option(
+    "--size",
+    type=int,
+    nargs=2,
+    default=(640, 480),
+    show_default=True,
+    metavar="W H",
+    help="Set the size of the photos, px.",
+)
+@click.option("--pose", help="Choose the pose of the cameras; default: the scene's own.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Set the sigma of the noise, grey levels.")
+@click.option(
+    "--vignetting", type=float, default=0.0, show_default=True, help="Set the share of light lost in the corners."
+)
+@click.option(
+    "--gain", type=float, default=1.0, show_default=True, help="Set the exposure of photo 2 relative to photo 1."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Set the seed of the noise.")
 def synth(
     scene: str,
     output: Path,
@@ -161,7 +180,7 @@ def synth(
     gain: float,
     seed: int,
 ) -> None:
-    """Render a synthetic pair with its exact truth; SCENE is one of those that `stereo3d methods` lists."""
+    """Render a synthetic pair with its exact truth; `stereo3d methods` lists the values of SCENE."""
     from ..options import choose
     from ..synthetic import poses, renderer, scenes, write
 
@@ -188,7 +207,7 @@ def synth(
         click.echo(os.fspath(path))
 
 
-@cli.command(short_help="Every method and its options.")
+@cli.command(short_help="List every method and its options.")
 def methods() -> None:
     """List detectors, matchers, meshers, scenes, with their options and defaults."""
     from ..disparity.methods import MATCHERS
@@ -213,9 +232,9 @@ def methods() -> None:
     click.echo(f"scenes of `stereo3d synth`: {', '.join(scenes.SCENES)}")
 
 
-@cli.command(short_help="Is the installation sound?")
+@cli.command(short_help="Check the installation.")
 def doctor() -> None:
-    """Check the installation: libraries, versions, memory; print what to do."""
+    """Check libraries, versions and memory, and print the remedy of every fault."""
     from ..install.doctor import check
 
     findings = check()
@@ -226,12 +245,12 @@ def doctor() -> None:
         click.get_current_context().exit(EXIT_RESOURCES)
 
 
-@cli.command(short_help="Compile everything now, not at the first run.")
+@cli.command(short_help="Compile all kernels ahead of the first run.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def warmup(quiet: bool) -> None:
-    """Compile all kernels for this processor and keep them, as a step of building an image; later runs start at once.
+    """Compile all kernels for this processor and cache them, as when an image is built; later runs start at once.
 
-    They are kept in NUMBA_CACHE_DIR, else beside the program, else in the home: where `stereo3d doctor` says.
+    The cache is in NUMBA_CACHE_DIR, else next to the program, else in the home folder; `stereo3d doctor` prints it.
     """
     from ..install.warmup import warm_up
 
@@ -247,5 +266,5 @@ def warmup(quiet: bool) -> None:
         click.echo(
             f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
             if found.kernels
-            else "All kernels were compiled already."
+            else "All kernels are compiled already."
         )

@@ -365,7 +365,6 @@ MATCHERS: dict[str, Callable] = {
     "planes": planes,
     "planes_full": planes_full,
 }
-QUALITIES = {"fast": "planes_fast", "normal": "planes", "best": "planes_full"}  # what --quality chooses
 
 
 def volume_bytes(method: str, height: int, width: int, count: int, **options) -> int:

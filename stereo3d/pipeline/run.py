@@ -1,4 +1,4 @@
-"""reconstruct: the whole run, read top to bottom."""
+"""The whole run: `reconstruct`, whose first half is `prepare`, and the steps of both in the order of use."""
 
 import logging
 from dataclasses import dataclass
@@ -38,31 +38,14 @@ from .cameras import cameras_of, refuse_same_pixels
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
-from .pose import find_matches, guided_pose, pose_with_fallback
+from .pose import MatchedPose, find_matches, guided_pose, pose_with_fallback
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
 
 log = logging.getLogger(__name__)
 STAGES = ("photos", "features", "pose", "rectify", "disparity", "points", "mesh")
-MAX_PRECISION_SAMPLES = 50_000  # points sampled to estimate the median relative depth sigma
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """The first half of a run: everything up to the rectified pair and its disparity range.
-
-    rig: the cameras as given, before the estimate; `view.rig` holds the refined ones.  d_range: (lo, hi) px.
-    """
-
-    left: Photo
-    right: Photo
-    rig: Rig
-    matches: Matches
-    view: TwoView
-    findings: list[Finding]
-    pair: RectifiedPair
-    d_range: tuple[float, float]
+MAX_SIGMA_SAMPLES = 50_000  # points sampled to estimate the median relative depth sigma
 
 
 def reconstruct(
@@ -72,7 +55,7 @@ def reconstruct(
     config: Config | None = None,
     *,
     progress: Progress | None = None,
-    meter: "MemoryMeter | None" = None,
+    meter: MemoryMeter | None = None,
 ) -> Result:
     """Reconstruct a textured mesh from two photos: every stage in order.
 
@@ -96,14 +79,14 @@ def reconstruct(
     """
     config = config or Config()
     clock = Clock(progress, meter)
-    start = prepare(left, right, rig, config, clock=clock)
-    left, right, rig, matches, pair = start.left, start.right, start.rig, start.matches, start.pair
+    prepared = prepare(left, right, rig, config, clock=clock)
+    left, right, rig, matches, pair = prepared.left, prepared.right, prepared.rig, prepared.matches, prepared.pair
 
-    with clock("disparity", matching_work(pair, start.d_range, config.matcher), config.matcher):
-        fused, more = match_pair(pair, start.d_range, config)
+    with clock("disparity", matching_work(pair, prepared.d_range, config.matcher), config.matcher):
+        fused, right_pixels = match_pair(pair, prepared.d_range, config)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
-        cloud = _measure_points(fused, more, start, config)
+        cloud = _triangulate(fused, right_pixels, prepared, config)
         points, sigma, view = cloud.points, cloud.sigma, cloud.view
 
     with clock("mesh", cloud.count, config.mesher):
@@ -114,7 +97,7 @@ def reconstruct(
     relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
     findings = [
         *face_findings(len(mesh.faces), config.faces),
-        *start.findings,
+        *prepared.findings,
         *cloud.findings,
         *fallback,
         *coverage_findings(cloud.coverage),
@@ -129,7 +112,7 @@ def reconstruct(
         view=view,
         findings=findings,
         pair=pair,
-        d_range=start.d_range,
+        d_range=prepared.d_range,
         disparity=fused.disparity,
         confidence=fused.confidence,
         points=points,
@@ -144,54 +127,29 @@ def reconstruct(
     )
 
 
+# The first half: photos, features, pose, rectification.
+
+
 @dataclass(frozen=True, eq=False)
-class _Cloud:
-    """The outcome of the stage "points"; view: in the unit of the points.  count: of the points of the map."""
+class Prepared:
+    """The first half of a run: everything up to the rectified pair and its disparity range.
 
-    points: np.ndarray
-    sigma: np.ndarray
-    between: RightViewPoints
+    Attributes
+    ----------
+    rig : Rig
+        The cameras as given, before the estimate; `view.rig` holds the refined ones.
+    d_range : (lo, hi)
+        px.
+    """
+
+    left: Photo
+    right: Photo
+    rig: Rig
+    matches: Matches
     view: TwoView
-    count: int
-    coverage: float
     findings: list[Finding]
-
-
-def _measure_points(fused: DisparityMap, more: RightViewPixels, start: Prepared, config: Config) -> _Cloud:
-    """Triangulate both maps, and scale the points where the user knows a distance. more: of `fuse`."""
-    pair, view, findings = start.pair, start.view, []
-    points, sigma = point_map(fused, pair, view)
-    between = triangulate_between(more, pair, view)
-    known = np.isfinite(points[..., 2])
-    if not known.any():
-        raise StereoError(
-            "no_disparity",
-            f"none of {known.size} pixels has a disparity that can be trusted.",
-            "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.",
-        )
-    covered = coverage(pair, known, start.left.size)
-    if config.known_distance is not None:
-        unit = config.unit or "units"
-        factor, finding = known_scale(points, sigma, pair, view, config.known_distance, unit)
-        points, sigma, view = points * factor, sigma * factor, scale_view(view, factor, unit)
-        between = scale_points(between, factor)
-        findings.append(finding)
-    log.info(
-        "%s: %.0f %% of the rectified pixels have a disparity, %d became points",
-        config.matcher,
-        100 * np.isfinite(fused.disparity).mean(),
-        known.sum(),
-    )
-    return _Cloud(points, sigma, between, view, int(known.sum()), covered, findings)
-
-
-def _median_relative_sigma(points: np.ndarray, sigma: np.ndarray, matches: Matches, view: TwoView, rig: Rig) -> float:
-    """Median of sigma over distance, the pose's part included, of points sampled evenly over the photo."""
-    known = np.flatnonzero(np.isfinite(points[..., 2]))
-    sample = known[:: 1 + len(known) // MAX_PRECISION_SAMPLES]
-    X = points.reshape(-1, 3)[sample]
-    total = add_pose_sigma(X, sigma.ravel()[sample], matches, view, rig)
-    return float(np.median(total / np.linalg.norm(X, axis=1)))
+    pair: RectifiedPair
+    d_range: tuple[float, float]
 
 
 def prepare(
@@ -200,7 +158,7 @@ def prepare(
     rig: Rig | None = None,
     config: Config | None = None,
     *,
-    clock: "Clock | None" = None,
+    clock: Clock | None = None,
 ) -> Prepared:
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
     config, clock = config or Config(), clock or Clock()
@@ -209,9 +167,7 @@ def prepare(
         if not config.force:
             refuse_same_pixels(left, right)
         rig = cameras_of(left, right, rig, config)
-        for photo, camera, which in ((left, rig.cam1, "first"), (right, rig.cam2, "second")):
-            detail = camera.source_detail or camera.source
-            log.info("%s photo: %s px, focal length %.0f px (%s)", which, format_size(photo.size), camera.focal, detail)
+        _log_cameras(left, right, rig)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         features, matches = find_matches(left, right, config)
@@ -222,30 +178,11 @@ def prepare(
 
     with clock("pose", len(matches)):
         found = pose_with_fallback(left, right, features, matches, rig, config)
-        matches, rig, view = found.matches, found.pose.rig, found.pose.view
-        # Diagnosis uses the unguided matches; the focal length it reports is that of the refined view.
-        refined = view if rig.posed else guided_pose(left, right, found, config)
-        findings += [
-            *diagnose(matches, view, rig, refined=refined),
-            *input_findings(left, right, rig, exchanged=found.pose.exchanged),
-            *photo_findings(
-                left,
-                right,
-                matches[view.inliers],
-                max_size=config.max_size,
-                focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source),
-            ),
-        ]
+        matches, rig = found.matches, found.pose.rig
+        view = found.pose.view if rig.posed else guided_pose(left, right, found, config)
+        findings += _pose_findings(left, right, found, view, config)
         _stop_at_errors(findings, config)
-        view = refined
-        log.info(
-            "pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s",
-            "from the calibration" if rig.posed else "estimated from the matches",
-            view.inliers.sum(),
-            len(matches),
-            rotation_angle_deg(view.R),
-            np.round(view.t / np.linalg.norm(view.t), 3),
-        )
+        _log_pose(view, rig, len(matches))
 
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
@@ -262,6 +199,22 @@ def prepare(
     return Prepared(left, right, rig, matches, view, findings, pair, d_range)
 
 
+def _pose_findings(left: Photo, right: Photo, found: MatchedPose, refined: TwoView, config: Config) -> list[Finding]:
+    """Findings of the pose and its photos, by the unguided matches; the focal length is that of the refined view."""
+    matches, rig, view = found.matches, found.pose.rig, found.pose.view
+    return [
+        *diagnose(matches, view, rig, refined=refined),
+        *input_findings(left, right, rig, exchanged=found.pose.exchanged),
+        *photo_findings(
+            left,
+            right,
+            matches[view.inliers],
+            max_size=config.max_size,
+            focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source),
+        ),
+    ]
+
+
 def _stop_at_errors(findings: list[Finding], config: Config) -> None:
     """Raise the first finding that forbids a mesh; with config.force it stays a finding."""
     for finding in findings:
@@ -273,3 +226,81 @@ def _stop_at_errors(findings: list[Finding], config: Config) -> None:
 def _pixels(left: Photo, right: Photo, size: int) -> int:
     """Pixels of both photos reduced to this longer side."""
     return sum(round(w * h * min(1.0, size / max(w, h)) ** 2) for w, h in (left.size, right.size))
+
+
+def _log_cameras(left: Photo, right: Photo, rig: Rig) -> None:
+    for photo, camera, which in ((left, rig.cam1, "first"), (right, rig.cam2, "second")):
+        detail = camera.source_detail or camera.source
+        log.info("%s photo: %s px, focal length %.0f px (%s)", which, format_size(photo.size), camera.focal, detail)
+
+
+def _log_pose(view: TwoView, rig: Rig, matches: int) -> None:
+    log.info(
+        "pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s",
+        "from the calibration" if rig.posed else "estimated from the matches",
+        view.inliers.sum(),
+        matches,
+        rotation_angle_deg(view.R),
+        np.round(view.t / np.linalg.norm(view.t), 3),
+    )
+
+
+# The second half: points and their uncertainty.
+
+
+@dataclass(frozen=True, eq=False)
+class _PointCloud:
+    """The outcome of the stage "points".
+
+    Attributes
+    ----------
+    view : TwoView
+        In the unit of the points.
+    count : int
+        Number of known points of the map `points`.
+    """
+
+    points: np.ndarray
+    sigma: np.ndarray
+    between: RightViewPoints
+    view: TwoView
+    count: int
+    coverage: float
+    findings: list[Finding]
+
+
+def _triangulate(fused: DisparityMap, right_pixels: RightViewPixels, prepared: Prepared, config: Config) -> _PointCloud:
+    """Triangulate both outputs of `match_pair`; scale the points where the user knows a distance."""
+    pair, view, findings = prepared.pair, prepared.view, []
+    points, sigma = point_map(fused, pair, view)
+    between = triangulate_between(right_pixels, pair, view)
+    known = np.isfinite(points[..., 2])
+    if not known.any():
+        raise StereoError(
+            "no_disparity",
+            f"none of {known.size} pixels has a reliable disparity.",
+            "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.",
+        )
+    covered = coverage(pair, known, prepared.left.size)
+    if config.known_distance is not None:
+        unit = config.unit or "units"
+        factor, finding = known_scale(points, sigma, pair, view, config.known_distance, unit)
+        points, sigma, view = points * factor, sigma * factor, scale_view(view, factor, unit)
+        between = scale_points(between, factor)
+        findings.append(finding)
+    log.info(
+        "%s: %.0f %% of the rectified pixels have a disparity, %d became points",
+        config.matcher,
+        100 * np.isfinite(fused.disparity).mean(),
+        known.sum(),
+    )
+    return _PointCloud(points, sigma, between, view, int(known.sum()), covered, findings)
+
+
+def _median_relative_sigma(points: np.ndarray, sigma: np.ndarray, matches: Matches, view: TwoView, rig: Rig) -> float:
+    """Median of sigma over distance, the pose's part included, over a regular sample of the points."""
+    known = np.flatnonzero(np.isfinite(points[..., 2]))
+    sample = known[:: 1 + len(known) // MAX_SIGMA_SAMPLES]
+    X = points.reshape(-1, 3)[sample]
+    total = add_pose_sigma(X, sigma.ravel()[sample], matches, view, rig)
+    return float(np.median(total / np.linalg.norm(X, axis=1)))

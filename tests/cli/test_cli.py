@@ -19,13 +19,14 @@ import pytest
 from stereo3d import errors, pipeline, synthetic
 from stereo3d.cameras import read_rig
 from stereo3d.cli import entry_point, parameters
-from stereo3d.disparity import MATCHERS, QUALITIES, compute_disparity
+from stereo3d.disparity import MATCHERS, compute_disparity
 from stereo3d.errors import StereoError
 from stereo3d.evaluation.disparity import disparity_scores
 from stereo3d.evaluation.mesh import mesh_scores
 from stereo3d.features import DETECTORS
 from stereo3d.io import read_map, read_mesh
 from stereo3d.mesh.meshers import MESHERS
+from stereo3d.options import QUALITIES
 from stereo3d.output import stage_files
 from stereo3d.pipeline import Config
 from stereo3d.pipeline import run as run_module
@@ -82,7 +83,7 @@ def no_work(monkeypatch):
         pytest.fail(f"{path} was read before the command line was checked")
 
     monkeypatch.setattr("stereo3d.pipeline.run.read_photo", read)
-    monkeypatch.setattr("stereo3d.photos.read_photo", read)
+    monkeypatch.setattr("stereo3d.images.read.read_photo", read)
 
 
 def tree(*folders) -> dict:
@@ -509,7 +510,9 @@ def test_doctor_tells_what_is_wrong_by_its_exit_code(run, monkeypatch):
     assert said.code == (7 if "ERROR" in said.out else 0) and "Python" in said.out
     from stereo3d.records import Finding
 
-    monkeypatch.setattr("stereo3d.doctor.check", lambda: [Finding("x", "error", "it is broken.", {}, "Mend it.")])
+    monkeypatch.setattr(
+        "stereo3d.install.doctor.check", lambda: [Finding("x", "error", "it is broken.", {}, "Mend it.")]
+    )
     said = run("doctor")
     assert said.code == 7 and said.out.strip() == "ERROR   it is broken. Mend it."
 
@@ -836,7 +839,6 @@ def test_too_little_memory(run, folder, tmp_path, monkeypatch):
     def exhausted(*args, **kwargs):
         raise MemoryError("Unable to allocate 80 GiB")
 
-    monkeypatch.setattr("stereo3d.pipeline.run.point_map", exhausted)
     monkeypatch.undo()
     monkeypatch.setattr("stereo3d.pipeline.dense.rectify", exhausted)
     one_message(run(*args, "--json", tmp_path / "f.json"), 7, "80 GiB.*--max-size")
@@ -972,19 +974,19 @@ def test_interrupted_in_any_stage(run, folder, tmp_path, monkeypatch, result, st
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    modules = {
-        "match_features": "pose",
-        "estimate_two_view": "pose",
-        "rectify": "dense",
-        "compute_disparities": "dense",
-        "fuse": "dense",
-        "point_map": "run",
-        "build_mesh": "surface",
-        "texture_mesh": "surface",
+    homes = {
+        "match_features": "pipeline.pose",
+        "estimate_two_view": "pipeline.pose",
+        "rectify": "pipeline.dense",
+        "compute_disparities": "pipeline.dense",
+        "fuse": "disparity.fusion",
+        "point_map": "pipeline.run",
+        "build_mesh": "pipeline.surface",
+        "texture_mesh": "pipeline.surface",
     }
     for name, value in (("match_features", result.matches), ("rectify", result.pair), ("build_mesh", result.mesh)):
-        monkeypatch.setattr(f"stereo3d.pipeline.{modules[name]}.{name}", lambda *a, value=value, **k: value)
-    monkeypatch.setattr(f"stereo3d.pipeline.{modules[stage]}.{stage}", interrupted)
+        monkeypatch.setattr(f"stereo3d.{homes[name]}.{name}", lambda *a, value=value, **k: value)
+    monkeypatch.setattr(f"stereo3d.{homes[stage]}.{stage}", interrupted)
     answer = run(
         folder / "left.png",
         folder / "right.png",

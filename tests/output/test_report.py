@@ -120,7 +120,7 @@ def test_the_mesh_seen_from_the_left_photo_is_the_left_photo(shown, pair):
 def test_the_switches_switch(shown, result):
     shown.run("window.stereo3d.viewer.look(0, false)")
     views = {}
-    for mode in ("texture", "shaded", "confidence", "precision", "wireframe"):
+    for mode in ("texture", "shaded", "confidence", "uncertainty", "wireframe"):
         shown.click(f"#model .modes [data-choose={mode}]")
         pressed = shown.run(
             "return [...document.querySelectorAll('#model .modes [aria-pressed=true]')].map(b => b.dataset.choose)"
@@ -128,7 +128,7 @@ def test_the_switches_switch(shown, result):
         assert pressed == [mode]
         views[mode] = frame(shown)
         assert shown.run("return !document.querySelector('#model .legend').hidden") == (
-            mode in ("confidence", "precision")
+            mode in ("confidence", "uncertainty")
         )
     names = list(views)
     for a, b in ((a, b) for k, a in enumerate(names) for b in names[:k]):
@@ -470,7 +470,7 @@ def test_the_heaviest_page_is_below_ten_megabytes(monkeypatch):
     base = np.arange(n - 2)
     faces = np.concatenate([np.column_stack([base, base + 1, base + 2]), np.column_stack([base, base + 2, base + 1])])
     mesh = Mesh(X, faces[: scene.FACES], rng.random((n, 2)), np.zeros((2, 2, 3), np.uint8), rng.random(n))
-    heavy.mesh([scene.Part(mesh, confidence=rng.random(n), precision=rng.random(n))], ["photo1"])
+    heavy.mesh([scene.Part(mesh, confidence=rng.random(n), relative_sigma=rng.random(n))], ["photo1"])
     side = int(np.sqrt(figures.MAP_PIXELS))
     for name in ("disparity", "inverse"):
         heavy.levels(name, 20 * rng.random((side, side)) + np.linspace(0, 100, side))
@@ -531,7 +531,7 @@ def test_a_mesh_of_two_photos_becomes_two_parts_each_with_its_own(pair, result):
         x = project(part.mesh.vertices, camera.K, R, t, camera.dist)
         uv = np.clip((x + 0.5) / SIZE * [1, -1] + [0, 1], 0, 1)
         assert np.abs(part.mesh.uv - uv).max() < 1e-9
-        assert len(part.precision) == len(part.confidence) == len(part.mesh.vertices)
+        assert len(part.relative_sigma) == len(part.confidence) == len(part.mesh.vertices)
     told = page.Page().mesh(light, ["photo1", None])
     assert [t["image"] for t in told] == ["photo1", "texture1"]
 

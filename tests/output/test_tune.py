@@ -19,8 +19,7 @@ from browser import Browser
 from stereo3d import synthetic
 from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
-from stereo3d.output.html import Bench, serve
-from stereo3d.output.html.tune import MAX_POINTS
+from stereo3d.output.html.tune import MAX_POINTS, Bench, serve
 from stereo3d.pipeline import Config, run
 from stereo3d.synthetic import write
 
@@ -162,7 +161,7 @@ def test_it_answers_this_page_alone(address, bench):
 def test_it_listens_on_this_computer_alone(bench):
     server, address = serve(bench)
     assert server.server_address[0] == "127.0.0.1"
-    with pytest.raises(StereoError, match="cannot be had"):
+    with pytest.raises(StereoError, match="cannot be opened"):
         serve(bench, server.server_port)
     other, another = serve(bench)
     assert another.split("/")[3] != address.split("/")[3], "a secret of its own each time"

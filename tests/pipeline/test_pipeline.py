@@ -760,7 +760,6 @@ def test_the_grid_takes_over_where_open3d_is_missing(small, monkeypatch):
         raise StereoError("library_missing", "Open3D cannot be loaded: 1 library.", "Install it.")
 
     monkeypatch.setitem(MESHERS, "poisson", missing)
-    monkeypatch.setattr("stereo3d.mesh.MESHERS", MESHERS)
     result = reconstruct(small.left, small.right, cameras(small), replace(QUICK, mesher="poisson"))
     assert "mesher_fallback" in [f.code for f in result.findings] and len(result.mesh.faces) > 1000
 

@@ -1,12 +1,14 @@
-"""One self-contained HTML page: of a whole run (`write_report`) or of any mesh (`write_view`); and `tune`, a local one.
+"""Self-contained HTML pages: of a whole run (`write_report`), of any mesh (`write_view`), and the local page of `tune`.
 
-Pages need no network: pictures, arrays, the viewer (viewer.js, WebGL 2) and the figures (figures.js, report.js) are
-inside, and a content policy forbids every request.
+Pages need no network: they contain pictures, arrays, the viewer (viewer.js, WebGL 2) and the figures (figures.js,
+report.js), and their content policy forbids every request.
 """
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +20,23 @@ from . import figures, scene, texts
 from .page import Page, filled, text
 
 
-def write_report(path: str | os.PathLike, result: Result, *, files=(), command: str | None = None) -> Path:
-    """Write a run as one self-contained HTML page, some megabytes.
+def write_report(
+    path: str | os.PathLike,
+    result: Result,
+    *,
+    files: Sequence[str | os.PathLike] = (),
+    command: str | None = None,
+) -> Path:
+    """Write a run as one self-contained HTML page of some megabytes; return its path.
 
-    files: those written beside it, to be named.  command: what repeats the run; default: made from the Config.
+    Parameters
+    ----------
+    path : path
+    result : Result
+    files : sequence of path
+        Further files of the run, which the page lists.
+    command : str, optional
+        The command that repeats the run; by default it is made from the Config.
     """
     view, pair, page = result.view, result.pair, Page()
     cam1, cam2 = view.rig.cam1, view.rig.cam2
@@ -61,7 +76,7 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
             "line": figures.depth_line(result.disparity, result.points),
         },
         "example": figures.example_pixel(result),
-        "reasons": [{"words": why, "colour": colour} for why, colour in figures.REASONS],
+        "reasons": [{"text": why, "colour": colour} for why, colour in figures.REASONS],
     }
     first, second = (
         p.path.name if p.path else f"{which} photo" for p, which in ((result.left, "first"), (result.right, "second"))
@@ -83,20 +98,21 @@ def write_report(path: str | os.PathLike, result: Result, *, files=(), command: 
 
 
 def write_view(path: str | os.PathLike, mesh_file: str | os.PathLike) -> Path:
-    """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl ...)."""
+    """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl, ...); return its path."""
     name = Path(mesh_file).name
     parts, unit, total = scene.parts_of_file(Path(mesh_file))
     page = Page()
     page.colours()
     facts = {"report": False, "unit": unit, "cameras": [], "mesh": page.mesh(parts), "mode": texts.modes_of(parts)[0]}
     shown = sum(len(part.mesh.faces) for part in parts)
-    words = f"{figures.count(total)} faces" + (f", {figures.count(shown)} of them shown" if shown < total else "")
-    words += f"; unit: {unit}." if unit else "."
-    body = filled("view.html", name=text(name), words=text(words), model=texts.model(parts, []))
+    caption = f"{figures.count(total)} faces" + (f", {figures.count(shown)} of them shown" if shown < total else "")
+    caption += f"; unit: {unit}." if unit else "."
+    body = filled("view.html", name=text(name), caption=text(caption), model=texts.model(parts, []))
     return page.write(path, name, body, facts)
 
 
-def _camera(name: str, camera: Camera, R, t) -> dict:
+def _camera(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
+    """The camera in plain values, for viewer.js."""
     return {
         "name": name,
         "K": camera.K.tolist(),
@@ -107,19 +123,19 @@ def _camera(name: str, camera: Camera, R, t) -> dict:
     }
 
 
-def repeat_command(result: Result, output="model.obj") -> str:
-    """The command line that repeats a run: its photos, and every setting of its Config that is not the default."""
+def repeat_command(result: Result, output: str | os.PathLike = "model.obj") -> str:
+    """Return the command line that repeats a run: its photos and all settings that are not the default."""
     photos = [str(p.path or name) for p, name in ((result.left, "LEFT"), (result.right, "RIGHT"))]
     return command_line([*photos, "-o", str(output)], result.config)
 
 
 def command_line(start: list[str], config: Config) -> str:
-    """`stereo3d` with `start` and every setting of the Config that is not the default."""
+    """Return the command `stereo3d` with `start` and every setting of the Config that is not the default."""
     line, default = ["stereo3d", *start], Config()
     for name, value in vars(config).items():
         option = f"--{name.replace('_', '-')}"
         if name == "options":
-            line += [word for key, given in value.items() for word in ("-O", f"{key}={given}")]
+            line += [argument for key, given in value.items() for argument in ("-O", f"{key}={given}")]
         elif value is True and getattr(default, name) is False:
             line.append(option)
         elif value != getattr(default, name):

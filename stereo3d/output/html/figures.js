@@ -1,5 +1,5 @@
 "use strict";
-// The parts that report and tuning page share: packed arrays, cameras, epipolar curves, maps with a legend.
+// Code shared by the report and the tuning page: packed arrays, cameras, epipolar curves, maps with a legend.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -27,8 +27,8 @@ async function unpack(bytes, { kind, shape, rows, lo, hi }) {
     for (let i = 0; i < values.length; i++) if (i % length) values[i] += values[i - 1]; // wraps, as it was made
   }
   if (lo === undefined) return values;
-  const most = kind === "u2" ? 65534 : 254, real = new Float32Array(values.length); // the largest number is unknown
-  for (let i = 0; i < values.length; i++) real[i] = values[i] > most ? NaN : lo + (hi - lo) * values[i] / most;
+  const steps = kind === "u2" ? 65534 : 254, real = new Float32Array(values.length); // the largest number is unknown
+  for (let i = 0; i < values.length; i++) real[i] = values[i] > steps ? NaN : lo + (hi - lo) * values[i] / steps;
   return real;
 }
 
@@ -80,7 +80,7 @@ function toPixel(X, { K, dist }) { // a point or direction before the camera -> 
   return [K[0][0] * u + K[0][1] * v + K[0][2], K[1][1] * v + K[1][2]];
 }
 
-// How far from the axis (normalised) the lens model of a camera is asked for: the picture's own corners, and a little.
+// Largest normalised distance from the axis at which the lens model is used: the corners of the picture, and 15 % more.
 function field(camera) {
   const [w, h] = camera.size, border = [];
   for (let k = 0; k <= 16; k++) {
@@ -91,7 +91,7 @@ function field(camera) {
   return 1.15 * Math.max(...reach);
 }
 
-// Where the scene point seen at pixel x of camera `a` can lie in the photo of camera `b` (X_b = R X_a + t): the curve of
+// Where the scene point seen at pixel x of camera `a` can appear in the photo of camera `b` (X_b = R X_a + t): the curve of
 // z R ray + t for depths z from infinity down to 0, as lists of photo pixels. With an ideal lens a straight line.
 function epipolarCurve(x, a, b, R, t, samples = 720) {
   const [u, v] = undistort(x, a);
@@ -223,7 +223,7 @@ function paintMap(canvas, [w, h], values, lo, hi, lut) {
   sized(canvas);
 }
 
-// As wide as its figure, unless it would be higher than the screen; what belongs to it follows its width.
+// As wide as its figure, unless it would be higher than the screen; its legend follows its width.
 function sized(canvas) {
   canvas.parentElement.style.setProperty("--shown", `min(100%, ${(78 * canvas.width / canvas.height).toFixed(1)}vh)`);
 }
@@ -244,7 +244,7 @@ function ticks(lo, hi, count = 5) {
   return found;
 }
 
-// A colour bar with marks above and below: rows of [position in 0..1, words].
+// A colour bar with marks above and below: rows of [position in 0..1, text].
 function legend(element, lut, above, below = [], names = ["", ""]) {
   const stops = [];
   for (let k = 0; k <= 16; k++) {
@@ -258,13 +258,13 @@ function legend(element, lut, above, below = [], names = ["", ""]) {
     + row(below, "below", names[1]);
 }
 
-// Words at the pointer over a map: told(i, j) -> text.
-function readout(figure, canvas, [w, h], told) {
+// Text for the pixel under the pointer of a map: describe(i, j) -> text.
+function readout(figure, canvas, [w, h], describe) {
   const words = $(".readout", figure), rest = words.textContent;
   const show = (e) => {
     const box = canvas.getBoundingClientRect();
     const i = Math.floor((e.clientX - box.left) / box.width * w), j = Math.floor((e.clientY - box.top) / box.height * h);
-    words.textContent = i >= 0 && j >= 0 && i < w && j < h ? told(i, j) : rest;
+    words.textContent = i >= 0 && j >= 0 && i < w && j < h ? describe(i, j) : rest;
   };
   canvas.addEventListener("pointermove", show);
   canvas.addEventListener("click", show);
@@ -282,7 +282,7 @@ function choice(element, chosen) {
   }
 }
 
-// The buttons that every page has: copy, light or dark.
+// The buttons of every page: copy, light or dark.
 function showPage() {
   $$("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
     const text = $(button.dataset.copy).textContent;

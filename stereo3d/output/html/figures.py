@@ -1,4 +1,4 @@
-"""The figures of the report: for each stage its numbers in words, and the arrays and pictures to draw."""
+"""The figures of the report: of each stage, its numbers as text and the arrays that report.js draws."""
 
 import math
 
@@ -12,25 +12,35 @@ from ...pipeline.result import Result
 from ...records import Camera, RectifiedPair
 from ...rectification.maps import rectified_positions
 
-MATCHES = 4000  # largest number that is drawn
-MAP_PIXELS = 350_000  # largest number of pixels of a map of the page
+MATCHES = 4000  # largest number of matches drawn
+MAP_PIXELS = 350_000  # largest number of pixels of a map on the page
 DEPTH_WIDTH = 320  # px, of the depth maps of the epipolar figure
-# Why a rectified pixel has no point; the codes of `reasons`, with their words and colours.
+# Why a rectified pixel has no point, with its colour; `reasons` returns indices into this.
 REASONS = (
     ("measured", None),
     ("outside the first photo", (24, 26, 30)),
     ("hidden from the second photo by something nearer", (235, 94, 40)),
     ("outside the second photo", (52, 120, 246)),
-    ("both photos show it, but no match could be trusted", (235, 190, 40)),
+    ("in both photos, but without a reliable match", (235, 190, 40)),
 )
 
 
 def reasons(pair: RectifiedPair, disparity: np.ndarray) -> np.ndarray:
-    """(H,W) u8 of `REASONS`: why a pixel of the first picture is unknown.
+    """Return why each pixel of the first rectified picture is unknown, as index into `REASONS`.
 
-    What is unknown is taken to lie as far off as the farther of its known neighbours in the row. Its place in the
-    second picture, x - d, is then outside of that picture, or shows a surface that is known to be nearer (by more than
-    a pixel of disparity): it is hidden. What is left could have been matched.
+    An unknown pixel is assumed to be as far away as the farther of its known neighbours in the row. Where its position
+    in the second picture, x - d, is outside that picture, the second photo does not see it; where a surface nearer by
+    more than a pixel of disparity is known there, that surface hides it. The rest could have been matched.
+
+    Parameters
+    ----------
+    pair : RectifiedPair
+    disparity : (H, W) float32
+        px.
+
+    Returns
+    -------
+    (H, W) uint8
     """
     d, seen1, seen2 = disparity, np.asarray(np.isfinite(pair.map1).all(-1)), np.asarray(np.isfinite(pair.map2).all(-1))
     if pair.swapped:  # mirrored, the nearer has the larger disparity again
@@ -41,8 +51,8 @@ def reasons(pair: RectifiedPair, disparity: np.ndarray) -> np.ndarray:
     if known.any():
         front = np.full((height, width), -np.inf, np.float32)  # the nearest surface in each pixel of the second picture
         j, i = np.nonzero(known)
-        for aside in (-1, 0, 1):
-            x = np.rint(i - d[j, i]).astype(int) + aside
+        for offset in (-1, 0, 1):
+            x = np.rint(i - d[j, i]).astype(int) + offset
             inside = (x >= 0) & (x < width)
             np.maximum.at(front, (j[inside], x[inside]), d[j[inside], i[inside]])
         filled = fill_background(np.ascontiguousarray(d, dtype=np.float32))
@@ -58,16 +68,33 @@ def reasons(pair: RectifiedPair, disparity: np.ndarray) -> np.ndarray:
 
 
 def sampled(values: np.ndarray, step: int) -> np.ndarray:
-    """Every step-th pixel: a mean over a depth jump would be a place where nothing is."""
+    """Return every step-th pixel, unaveraged: a mean across a depth jump would be a point of no surface."""
     return values[::step, ::step]
 
 
-def map_step(shape) -> int:
+def map_step(shape: tuple[int, ...]) -> int:
+    """Return the step in px that leaves at most `MAP_PIXELS` of a map, about."""
     return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MAP_PIXELS)))
 
 
-def inverse_depth_in_photo(points: np.ndarray, camera: Camera, R=None, t=None) -> np.ndarray:
-    """(h,w) f32 1/z of the nearest known point in each cell of a photo, `DEPTH_WIDTH` cells wide; NaN where none."""
+def inverse_depth_in_photo(
+    points: np.ndarray, camera: Camera, R: np.ndarray | None = None, t: np.ndarray | None = None
+) -> np.ndarray:
+    """Return 1/z of the nearest point in each cell of a photo of `DEPTH_WIDTH` cells; NaN where there is none.
+
+    Parameters
+    ----------
+    points : (H, W, 3) float64
+        Frame of camera 1.
+    camera : Camera
+        Of the photo.
+    R, t : (3, 3), (3,) float64, optional
+        Its pose; by default that of camera 1.
+
+    Returns
+    -------
+    (h, w) float32
+    """
     width = min(DEPTH_WIDTH, camera.size[0])
     height = max(1, round(width * camera.size[1] / camera.size[0]))
     X = points[np.isfinite(points[..., 2])]
@@ -85,9 +112,10 @@ def inverse_depth_in_photo(points: np.ndarray, camera: Camera, R=None, t=None) -
 
 
 def depth_line(disparity: np.ndarray, points: np.ndarray) -> dict | None:
-    """{"a", "b", "about"}: 1 / z = a + b d over the known pixels; None where 90 % are not within 10 % of it (polar).
+    """Fit 1 / z = a + b d over the known pixels; return {"a", "b", "about"}, or None where it is off by over 10 %.
 
-    "about": not to 1 %, as the rectified pictures look another way than camera 1, along whose axis z is measured.
+    The 90 % quantile of the relative residual decides (polar pairs have no such line). "about" is true above 1 %: the
+    rectified pictures then look in another direction than camera 1, along whose axis z is measured.
     """
     known = np.isfinite(points[..., 2]) & np.isfinite(disparity)
     d, q = disparity[known][::97].astype(float), 1 / points[..., 2][known][::97]
@@ -99,55 +127,57 @@ def depth_line(disparity: np.ndarray, points: np.ndarray) -> dict | None:
 
 
 def example_pixel(result: Result) -> list[float]:
-    """A pixel of the first photo to begin the epipolar figure with: the inlier that lies nearest to a third of it."""
+    """Return the pixel of the first photo that the epipolar figure starts with: an inlier left above the middle."""
     x = result.matches.x1[result.view.inliers]
-    wanted = np.array(result.left.size) * [0.36, 0.42]
-    return x[np.linalg.norm(x - wanted, axis=1).argmin()].tolist() if len(x) else wanted.tolist()
-
-
-# ----------------------------------------------------------------------------------------------------- numbers
+    target = np.array(result.left.size) * [0.36, 0.42]
+    return x[np.linalg.norm(x - target, axis=1).argmin()].tolist() if len(x) else target.tolist()
 
 
 def percent(share: float) -> str:
+    """Return a share as percent, with two digits below 9.5 %."""
     return f"{100 * share:.2g}\u00a0%" if share < 0.095 else f"{100 * share:.0f}\u00a0%"
 
 
 def count(n: int) -> str:
+    """Return a whole number with thin spaces between thousands."""
     return f"{n:,}".replace(",", "\u202f")
 
 
 def amount(x: float) -> str:
-    """Three digits that count, without an exponent where it can be read without."""
+    """Return three significant digits, or all digits before the point from 1000 on."""
     return f"{x:.3g}" if not 1000 <= abs(x) < 1e7 else f"{x:.0f}"
 
 
 def unit_words(unit: str) -> str:
+    """Return the unit in the plural."""
     return "baselines" if unit == "baseline" else unit
 
 
 def match_numbers(result: Result) -> list[tuple[str, str]]:
+    """Return (name, value) of the matches."""
     view, matches = result.view, result.matches
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     off = np.abs(sampson(view.F, ideal_pixels(x1, cam1.K, cam1.dist), ideal_pixels(x2, cam2.K, cam2.dist)))
     shares = f"{count(len(x1))} of {count(len(matches))} ({percent(len(x1) / max(1, len(matches)))})"
-    numbers = [("agree with one motion", shares)]
+    numbers = [("inliers", shares)]
     if np.isfinite(off).any():
         numbers.append(("distance from epipolar lines", f"{np.nanmedian(off):.2f} px (median)"))
     return [*numbers, ("detector", result.config.detector)]
 
 
 def camera_numbers(result: Result) -> list[tuple[str, str]]:
+    """Return (name, value) of both cameras and their pose."""
     view = result.view
     known = np.isfinite(result.points[..., 2])
     X = result.points[known][:: max(1, int(known.sum()) // 5000)]
     centre = -view.R.T @ view.t
-    meet = float(np.median([angle_deg(p, p - centre) for p in X[:2000]])) if len(X) else float("nan")
+    angle = float(np.median([angle_deg(p, p - centre) for p in X[:2000]])) if len(X) else float("nan")
     cams = view.rig.cam1, view.rig.cam2
     focals = dict.fromkeys(f"{c.focal:.0f}" for c in cams)
     found = [("focal length" if len(focals) == 1 else "focal lengths", " and ".join(focals) + " px")]
     sources = list(dict.fromkeys(c.source_detail or c.source for c in cams))
-    found.append(("known from", "; ".join(sources)))
+    found.append(("source", "; ".join(sources)))
     lenses = [sum(np.asarray(c.dist) != 0) for c in cams]
     if any(lenses):
         same = f"{lenses[0]} coefficient{'s' if lenses[0] > 1 else ''}"
@@ -155,22 +185,23 @@ def camera_numbers(result: Result) -> list[tuple[str, str]]:
             ("lens distortion", same if len(set(lenses)) == 1 else f"{lenses[0]} and {lenses[1]} coefficients")
         )
     found += [
-        ("turned against each other", f"{rotation_angle_deg(view.R):.2f}\u00b0"),
-        ("distance of the cameras", f"{amount(float(np.linalg.norm(view.t)))} {result.unit}"),
-        ("rays meet at", f"{meet:.2f}\u00b0 (median)"),
+        ("relative rotation", f"{rotation_angle_deg(view.R):.2f}\u00b0"),
+        ("baseline", f"{amount(float(np.linalg.norm(view.t)))} {result.unit}"),
+        ("triangulation angle", f"{angle:.2f}\u00b0 (median)"),
     ]
     if view.focal_sigma:
-        found.append(("focal length known to", f"\u00b1 {percent(view.focal_sigma)}"))
+        found.append(("focal length uncertainty", f"\u00b1 {percent(view.focal_sigma)}"))
     return found
 
 
 def pair_numbers(result: Result) -> list[tuple[str, str]]:
+    """Return (name, value) of the rectified pair."""
     pair, view = result.pair, result.view
     u1, u2 = rectified_positions(pair, result.matches.x1[view.inliers], result.matches.x2[view.inliers])
     off = np.abs(u1[:, 1] - u2[:, 1])
     kinds = {
-        "planar": "on a plane",
-        "polar": "on the sphere about the baseline (polar)",
+        "planar": "onto a plane",
+        "polar": "polar, on the sphere about the baseline",
         "identity": "already rectified",
     }
     numbers = [
@@ -178,13 +209,14 @@ def pair_numbers(result: Result) -> list[tuple[str, str]]:
         ("size", f"{pair.left.shape[1]} \u00d7 {pair.left.shape[0]} px"),
     ]
     if np.isfinite(off).any():
-        numbers.append(("rows of matches differ by", f"{np.nanmedian(off):.2f} px (median)"))
+        numbers.append(("row difference of matches", f"{np.nanmedian(off):.2f} px (median)"))
     if pair.drift:
         numbers.append(("drift corrected", f"up to {pair.drift.get('largest_px', 0.0):.1f} px"))
     return numbers
 
 
 def disparity_numbers(result: Result) -> list[tuple[str, str]]:
+    """Return (name, value) of disparity and depth."""
     d, z = result.disparity, result.points[..., 2]
     known, placed = np.isfinite(d), np.isfinite(z)
     near, far = np.quantile(z[placed], [0.02, 0.98])
@@ -198,13 +230,14 @@ def disparity_numbers(result: Result) -> list[tuple[str, str]]:
 
 
 def confidence_numbers(result: Result) -> list[tuple[str, str]]:
+    """Return (name, value) of confidence and relative depth uncertainty."""
     known = np.isfinite(result.disparity)
     c = result.confidence[known]
     placed = np.isfinite(result.points[..., 2])
-    precision = result.sigma[placed] / np.linalg.norm(result.points[placed], axis=-1)
+    relative_sigma = result.sigma[placed] / np.linalg.norm(result.points[placed], axis=-1)
     return [
         ("median", f"{np.median(c):.2f}"),
         ("above 0.8", percent(float((c > 0.8).mean()))),
-        ("depth precise to", f"{percent(float(np.median(precision)))} (median)"),
-        ("90 % are within", percent(float(np.quantile(precision, 0.9)))),
+        ("relative depth uncertainty", f"{percent(float(np.median(relative_sigma)))} (median)"),
+        ("90 % of the pixels below", percent(float(np.quantile(relative_sigma, 0.9)))),
     ]

@@ -2,34 +2,53 @@
 
 import base64
 import json
+import os
 import zlib
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 
 from ...io.atomic import replacing
 from .scene import Part
 
-PICTURE_BYTES = {"texture": 1_600_000, "photo": 600_000, "rectified": 450_000}  # at most, each
+PICTURE_BYTES = {"texture": 1_600_000, "photo": 600_000, "rectified": 450_000}  # bytes, the largest size of each
 PICTURE_SIDE = {"texture": 2048, "photo": 1280, "rectified": 1100}  # px, the longer side
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 class Page:
-    """What goes into a page beside its words: arrays and pictures, packed, by name."""
+    """The arrays and pictures of a page, packed, by name.
 
-    def __init__(self):
+    Attributes
+    ----------
+    data : dict
+        Name -> base64 text.
+    arrays : dict
+        Name -> shape, kind and scale of an array, as `unpack` in figures.js reads them.
+    sigma_scale : [float, float], optional
+        Relative sigma of the mesh at both ends of the colours.
+    """
+
+    def __init__(self) -> None:
         self.data: dict[str, str] = {}
         self.arrays: dict[str, dict] = {}
-        self.precision_scale: list[float] | None = None  # sigma over distance at the two ends of the colours
+        self.sigma_scale: list[float] | None = None
 
-    def array(self, name: str, values: np.ndarray, *, rows: bool = False, **facts) -> None:
-        """Put an array in (f4, u4, u2, u1); `unpack` in figures.js takes it out.
+    def array(self, name: str, values: np.ndarray, *, rows: bool = False, **facts: Any) -> None:
+        """Add an array (f4, u4, u2, u1), which `unpack` in figures.js reads.
 
-        rows: as differences along the last axis, which deflate better.  facts: told beside it.
+        Parameters
+        ----------
+        name : str
+        values : ndarray
+        rows : bool
+            Store differences along the last axis, which deflate better.
+        **facts
+            Further plain values to store with it.
         """
         values = np.ascontiguousarray(values)
         values = values.astype(values.dtype.newbyteorder("<"))
@@ -40,8 +59,16 @@ class Page:
         self.arrays[name] = facts
         self.data[name] = base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode()
 
-    def levels(self, name: str, values: np.ndarray, *, lo=None, hi=None, steps: int = 65534) -> None:
-        """Put a map in as whole numbers, 0 at lo to `steps` at hi (default: its least and largest), NaN one more."""
+    def levels(
+        self,
+        name: str,
+        values: np.ndarray,
+        *,
+        lo: float | None = None,
+        hi: float | None = None,
+        steps: int = 65534,
+    ) -> None:
+        """Add a map as whole numbers: 0 at lo, `steps` at hi (default: its extremes), `steps` + 1 for NaN."""
         known = values[np.isfinite(values)]
         lo = float((known.min() if len(known) else 0.0) if lo is None else lo)
         hi = float((known.max() if len(known) else 1.0) if hi is None else hi)
@@ -50,25 +77,33 @@ class Page:
         self.array(name, level.astype(np.uint16 if steps > 255 else np.uint8), rows=True, lo=lo, hi=hi)
 
     def picture(self, name: str, pixels: np.ndarray, kind: str) -> None:
-        """Put a picture in as JPEG, no longer than `PICTURE_SIDE` and no heavier than `PICTURE_BYTES`."""
+        """Add a picture as JPEG, no longer than `PICTURE_SIDE` and no heavier than `PICTURE_BYTES`."""
         self.data[name] = base64.b64encode(compressed(pixels, PICTURE_SIDE[kind], PICTURE_BYTES[kind])).decode()
 
     def colours(self) -> None:
+        """Add the colour tables "turbo" and "viridis", (256, 3) u8."""
         import cv2
 
         ramp = np.arange(256, dtype=np.uint8)[:, None]
         for name, number in (("turbo", cv2.COLORMAP_TURBO), ("viridis", cv2.COLORMAP_VIRIDIS)):
             self.array(name, cv2.applyColorMap(src=ramp, colormap=number)[:, 0, ::-1])
 
-    def mesh(self, parts: list[Part], textures: list[str | None] | None = None) -> list[dict]:
-        """Put parts in; textures: for each the picture that serves it, where that is in the page already."""
-        told = []
-        precisions = [p.precision for p in parts if p.precision is not None]
-        known = np.concatenate(precisions) if precisions else np.zeros(0)
+    def mesh(self, parts: list[Part], textures: list[str | None] | None = None) -> list[dict[str, Any]]:
+        """Add the parts of a mesh; return the description of each for viewer.js.
+
+        Parameters
+        ----------
+        parts : list of Part
+        textures : list of (str or None), optional
+            For each part the name of its texture, where that picture is in the page already.
+        """
+        described = []
+        sigmas = [p.relative_sigma for p in parts if p.relative_sigma is not None]
+        known = np.concatenate(sigmas) if sigmas else np.zeros(0)
         known = known[np.isfinite(known) & (known > 0)]
         if len(known):
             low, high = np.quantile(known, [0.02, 0.98])
-            self.precision_scale = [float(low), float(max(high, 1.5 * low))]
+            self.sigma_scale = [float(low), float(max(high, 1.5 * low))]
         for k, part in enumerate(parts):
             mesh, image = part.mesh, textures[k] if textures else None
             put = {"position": mesh.vertices.astype(np.float32), "face": mesh.faces.astype(np.uint32)}
@@ -87,29 +122,51 @@ class Page:
             if part.confidence is not None:
                 self.array(f"mesh{k}-confidence", _level(part.confidence))
                 has.append("confidence")
-            if part.precision is not None and self.precision_scale:
-                low, high = np.log(self.precision_scale)
+            if part.relative_sigma is not None and self.sigma_scale:
+                low, high = np.log(self.sigma_scale)
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    self.array(f"mesh{k}-precision", _level((high - np.log(part.precision)) / (high - low)))
-                has.append("precision")
-            told.append({"has": has, "image": image, "vertices": len(mesh.vertices), "faces": len(mesh.faces)})
-        return told
+                    self.array(f"mesh{k}-uncertainty", _level((high - np.log(part.relative_sigma)) / (high - low)))
+                has.append("uncertainty")
+            described.append({"has": has, "image": image, "vertices": len(mesh.vertices), "faces": len(mesh.faces)})
+        return described
 
     def weights(self) -> list[tuple[str, str]]:
-        """What its parts weigh, in words."""
+        """Return the size of its pictures, mesh and maps, as text."""
         groups = {"pictures": 0, "mesh": 0, "maps and matches": 0}
         for name, text in self.data.items():
             kind = "mesh" if name.startswith("mesh") else "maps and matches" if name in self.arrays else "pictures"
             groups[kind] += len(text)
         return [(kind, size_words(size)) for kind, size in groups.items()]
 
-    def write(self, path, title: str, body: str, facts: dict, scripts: tuple[str, ...] = ("report.js",)) -> Path:
+    def write(
+        self,
+        path: str | os.PathLike,
+        title: str,
+        body: str,
+        facts: dict[str, Any],
+        scripts: tuple[str, ...] = ("report.js",),
+    ) -> Path:
+        """Write the page to a file: see `html`."""
         with replacing(path) as temporary:
             temporary.write_text(self.html(title, body, facts, scripts), encoding="utf-8")
         return Path(path)
 
-    def html(self, title: str, body: str, facts: dict, scripts: tuple[str, ...], policy: str = POLICY) -> str:
-        facts = {**facts, "arrays": self.arrays, "precision_scale": self.precision_scale}
+    def html(self, title: str, body: str, facts: dict[str, Any], scripts: tuple[str, ...], policy: str = POLICY) -> str:
+        """Return the page as HTML.
+
+        Parameters
+        ----------
+        title : str
+        body : str
+            HTML.
+        facts : dict
+            Plain values for the scripts.
+        scripts : tuple of str
+            Files of this folder, run after viewer.js and figures.js.
+        policy : str
+            Content security policy.
+        """
+        facts = {**facts, "arrays": self.arrays, "sigma_scale": self.sigma_scale}
         data = {**self.data, "facts": json.dumps(facts, allow_nan=False).replace("<", "\\u003c")}
         blocks = "\n".join(f'<script type="text/plain" id="data-{name}">{text}</script>' for name, text in data.items())
         code = "\n".join(f"<script>{asset(name)}</script>" for name in ("viewer.js", "figures.js", *scripts))
@@ -129,22 +186,23 @@ class Page:
 
 
 def _level(values: np.ndarray) -> np.ndarray:
-    """[0,1] as 0..254, NaN as 255."""
+    """Map [0, 1] to 0..254, NaN to 255."""
     level = np.rint(254 * np.clip(values, 0, 1))
     return np.where(np.isfinite(level), level, 255).astype(np.uint8)
 
 
 def asset(name: str) -> str:
+    """Return the text of a file of this folder."""
     return resources.files(__package__ or "").joinpath(name).read_text(encoding="utf-8")
 
 
 def printable(text: object) -> str:
-    """File names may hold bytes that are no text."""
+    """Return str(text), bytes of a file name that are no text as escapes."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
-def compressed(pixels: np.ndarray, side: int, most: int) -> bytes:
-    """JPEG of a picture reduced to longer side `side`, at the best quality, else size, that fits into `most` bytes."""
+def compressed(pixels: np.ndarray, side: int, max_bytes: int) -> bytes:
+    """Return a JPEG of at most `max_bytes`: longer side at most `side`, quality reduced first, then the size."""
     import cv2
 
     while True:
@@ -155,20 +213,21 @@ def compressed(pixels: np.ndarray, side: int, most: int) -> bytes:
         for quality in (88, 80, 70, 60):
             options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
             good, data = cv2.imencode(ext=".jpg", img=np.ascontiguousarray(pixels[..., ::-1]), params=options)
-            if good and len(data) <= most:
+            if good and len(data) <= max_bytes:
                 return data.tobytes()
         side = int(0.8 * max(pixels.shape[:2]))
 
 
 def filled(template: str, /, **fields: str) -> str:
-    """A template with its $fields, which are HTML already."""
+    """Return a template with its $fields filled in; they are HTML already."""
     return Template(asset(template)).substitute(fields)
 
 
 def text(value: object) -> str:
-    """Words made HTML; file names may hold bytes that are no text."""
+    """Return a value as escaped HTML text."""
     return escape(printable(value))
 
 
 def size_words(size: int) -> str:
+    """Return a number of bytes as "1.2 MB" or "3.4 kB"."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -1,5 +1,5 @@
 "use strict";
-// The report's figures, each put into the <figure> that Python left for it.
+// The report's figures, each drawn into its <figure> of report.html.
 
 const facts = JSON.parse(embedded("facts"));
 const state = { facts, ready: false };
@@ -10,23 +10,23 @@ async function showModel() {
   const photos = facts.report ? [await picture("photo1"), await picture("photo2")] : [];
   for (const [k, part] of facts.mesh.entries()) {
     const get = (name) => (part.has.includes(name) ? array(facts, `mesh${k}-${name}`) : null);
-    const [position, face, uv, colour, confidence, precision, sigma] = await Promise.all(
-      ["position", "face", "uv", "colour", "confidence", "precision", "sigma"].map(get));
-    parts.push({ position, face, uv, colour, confidence, precision, sigma, image: part.image ? await picture(part.image) : null });
+    const [position, face, uv, colour, confidence, uncertainty, sigma] = await Promise.all(
+      ["position", "face", "uv", "colour", "confidence", "uncertainty", "sigma"].map(get));
+    parts.push({ position, face, uv, colour, confidence, uncertainty, sigma, image: part.image ? await picture(part.image) : null });
   }
   const cameras = facts.cameras.map((c, k) => ({ ...c, image: photos[k] || null }));
-  const told = $("#model .measured");
+  const measured = $("#model .measured");
   const viewer = state.viewer = new Viewer(element, {
     mesh: parts, cameras, unit: facts.unit, lut: await array(facts, "viridis"),
-    onmeasure: (found) => { told.textContent = found ? Viewer.words(found, facts.unit) : "now the other end"; },
+    onmeasure: (found) => { measured.textContent = found ? Viewer.words(found, facts.unit) : "click the other end"; },
   });
   viewer.mode = facts.mode;
   choice($("#model .modes"), (mode) => { viewer.setMode(mode); showLegend(mode); });
   async function showLegend(mode) {
-    const box = $("#model .legend"), scale = facts.precision_scale;
-    box.hidden = !["confidence", "precision"].includes(mode);
-    if (mode === "confidence") legend(box, await array(facts, "viridis"), [[0, "0 unsure"], [0.5, "0.5"], [1, "1 sure"]], [], ["confidence of the match"]);
-    if (mode === "precision" && scale) {
+    const box = $("#model .legend"), scale = facts.sigma_scale;
+    box.hidden = !["confidence", "uncertainty"].includes(mode);
+    if (mode === "confidence") legend(box, await array(facts, "viridis"), [[0, "0 low"], [0.5, "0.5"], [1, "1 high"]], [], ["confidence of the match"]);
+    if (mode === "uncertainty" && scale) {
       const [lo, hi] = scale.map(Math.log10), marks = [];
       for (let p = Math.floor(lo); p <= Math.ceil(hi); p++) {
         for (const m of [1, 2, 5]) {
@@ -34,7 +34,7 @@ async function showModel() {
           if (at >= -0.001 && at <= 1.001) marks.push([at, `${number(100 * m * 10 ** p, 2)} %`]);
         }
       }
-      legend(box, await array(facts, "viridis"), marks, [], ["standard deviation of the distance"]);
+      legend(box, await array(facts, "viridis"), marks, [], ["relative depth uncertainty (1 sigma)"]);
     }
   }
   const toggle = (selector, act) => $$(selector).forEach((button) => button.addEventListener("click", () => {
@@ -46,8 +46,8 @@ async function showModel() {
   toggle("#model .measure", (on) => {
     viewer.still();
     viewer.setMeasuring(on);
-    told.hidden = !on;
-    told.textContent = "click two points on the surface";
+    measured.hidden = !on;
+    measured.textContent = "click two points on the surface";
   });
   $$("#model [data-look]").forEach((b) => b.addEventListener("click", () => viewer.look(+b.dataset.look)));
   $$("#model .home").forEach((b) => b.addEventListener("click", () => viewer.home()));
@@ -69,7 +69,7 @@ async function showMatches(figure, photos) {
     g.fillStyle = "rgba(10,12,16,.34)";
     g.fillRect(0, 0, w, h);
     const kept = [...good.keys()].filter((k) => (good[k] ? shown.inliers : shown.outliers));
-    kept.sort((a, b) => good[a] - good[b]); // the good ones on top
+    kept.sort((a, b) => good[a] - good[b]); // inliers on top
     if (shown.lines) {
       const step = Math.max(1, Math.floor(kept.length / 150));
       g.globalAlpha = 0.5;
@@ -146,8 +146,8 @@ async function showEpipolar(figure, photos) {
         if (X[2] > 0) found = toPixel(X, b);
       }
       words.textContent = `${place.side ? "second" : "first"} photo, pixel ${place.x.map((x) => x.toFixed(0)).join(", ")}: ` + (found
-        ? `found at ${found.map((x) => x.toFixed(0)).join(", ")}, ${inUnit(z, facts.unit)} deep` : lines.length
-          ? "it must lie on this line; no match was kept here" : "its line passes outside the other photo");
+        ? `matched at ${found.map((x) => x.toFixed(0)).join(", ")}, depth ${inUnit(z, facts.unit)}` : lines.length
+          ? "its match is on this line; none was reliable here" : "its line passes outside the other photo");
     } else words.textContent = rest;
     pair.overlay.draw();
   };
@@ -181,7 +181,7 @@ async function showRectified(figure, pictures, maps) {
       const d = maps.disparity[k];
       if (isFinite(d)) place.match = place.x[0] - d;
       words.textContent = `row ${place.x[1].toFixed(0)}, column ${place.x[0].toFixed(0)}` + (isFinite(d)
-        ? `: found ${number(Math.abs(d))} px to the ${d >= 0 ? "left" : "right"}, ${inUnit(maps.depth[k], facts.unit)} deep` : ": no match was kept");
+        ? `: found ${number(Math.abs(d))} px to the ${d >= 0 ? "left" : "right"}, depth ${inUnit(maps.depth[k], facts.unit)}` : ": no reliable match");
     } else words.textContent = place ? `row ${place.x[1].toFixed(0)}` : rest;
     pair.overlay.draw();
   });
@@ -200,8 +200,8 @@ function showBlend(figure, [left, right], maps) {
     g.globalAlpha = +share.value;
     g.drawImage(right, d * s, 0);
     const near = maps.depthOf ? maps.depthOf(d) : null;
-    words.textContent = `${Math.round(100 * (1 - share.value))} % first, ${Math.round(100 * share.value)} % second photo, moved by ${number(d)} px` +
-      (near ? `: what is ${facts.pair.line.about ? "about " : ""}${inUnit(near, facts.unit)} deep falls together` : "");
+    words.textContent = `${Math.round(100 * (1 - share.value))} % first, ${Math.round(100 * share.value)} % second photo, shifted by ${number(d)} px` +
+      (near ? `: surfaces at a depth of ${facts.pair.line.about ? "about " : ""}${inUnit(near, facts.unit)} coincide` : "");
   };
   share.addEventListener("input", draw);
   shift.addEventListener("input", draw);
@@ -217,7 +217,7 @@ async function showDisparity(figure, maps, turbo) {
       const at = (d) => (d - lo) / (hi - lo);
       const below = depthOf ? ticks(lo, hi, 8).map((d) => [at(d), depthOf(d)]).filter(([, z]) => z).map(([p, z]) => [p, number(z)]) : [];
       legend(box, turbo, ticks(lo, hi, 8).map((d) => [at(d), number(d)]), below, ["disparity, px", `depth${facts.pair.line && facts.pair.line.about ? " (about)" : ""}, ${unitName()}`]);
-    } else { // colours by 1 / depth, in which the precision is even
+    } else { // colours by 1 / depth, whose uncertainty is even
       const inverse = depth.map((z) => 1 / z), [far, near] = [quantile(inverse, 0.01), quantile(inverse, 0.99)];
       paintMap(canvas, size, inverse, far, near, turbo);
       legend(box, turbo, ticks(far, near, 8).filter((q) => q > 0).map((q) => [(q - far) / (near - far), number(1 / q, 2)]), [], [`depth, ${unitName()}`]);
@@ -225,10 +225,10 @@ async function showDisparity(figure, maps, turbo) {
   };
   choice(figure, show);
   show("disparity");
-  readout(figure, canvas, size, (i, j) => told(maps, i, j));
+  readout(figure, canvas, size, (i, j) => describe(maps, i, j));
 }
 const unitName = () => (facts.unit === "baseline" ? "baselines" : facts.unit);
-function told({ size: [w], disparity, depth, confidence }, i, j) {
+function describe({ size: [w], disparity, depth, confidence }, i, j) {
   const k = j * w + i, step = facts.pair.step;
   const where = `column ${i * step}, row ${j * step}: `;
   if (!isFinite(disparity[k])) return `${where}unknown`;
@@ -238,8 +238,8 @@ function told({ size: [w], disparity, depth, confidence }, i, j) {
 async function showConfidence(figure, maps, viridis) {
   const canvas = $("canvas", figure);
   paintMap(canvas, maps.size, maps.confidence.map((c, k) => (isFinite(maps.disparity[k]) ? c : NaN)), 0, 1, viridis);
-  legend($(".legend", figure), viridis, [[0, "0 unsure"], [0.25, "0.25"], [0.5, "0.5"], [0.75, "0.75"], [1, "1 sure"]], [], ["confidence"]);
-  readout(figure, canvas, maps.size, (i, j) => told(maps, i, j));
+  legend($(".legend", figure), viridis, [[0, "0 low"], [0.25, "0.25"], [0.5, "0.5"], [0.75, "0.75"], [1, "1 high"]], [], ["confidence"]);
+  readout(figure, canvas, maps.size, (i, j) => describe(maps, i, j));
 }
 
 async function showOcclusion(figure, left, maps) {
@@ -258,7 +258,7 @@ async function showOcclusion(figure, left, maps) {
     }
   }
   g.putImageData(image, 0, 0);
-  readout(figure, canvas, maps.size, (i, j) => `column ${i * facts.pair.step}, row ${j * facts.pair.step}: ${facts.reasons[kinds[j * w + i]].words}`);
+  readout(figure, canvas, maps.size, (i, j) => `column ${i * facts.pair.step}, row ${j * facts.pair.step}: ${facts.reasons[kinds[j * w + i]].text}`);
 }
 
 async function showStages() {

@@ -1,4 +1,4 @@
-"""Meshes made ready for the page: parts of one texture each, light enough, with their levels of confidence."""
+"""Meshes prepared for the page: simplified, in parts of one texture, with confidence and relative depth sigma."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,34 +12,45 @@ from ...pipeline.result import Result
 from ...records import Camera, Mesh
 from ...rectification.maps import rectified_positions
 
-FACES = 150_000  # of a page's mesh: some 2 MB of the page, and drawn at once by a phone
-FILE_FACES = 1_000_000  # of a file that is viewed: as it is, up to some 20 MB
+FACES = 150_000  # largest number of faces of a report: about 2 MB, and a phone draws it at once
+FILE_FACES = 1_000_000  # largest number of faces of a viewed file: about 20 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A piece of the scene with one texture. mesh: uv and texture as in `Mesh`.  colour: (V,3) u8 | None, of vertices.
-    confidence: (V,) in [0,1], NaN unknown | None.  precision: (V,) sigma over distance | None."""
+    """A part of the scene with one texture.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    colour : (V, 3) uint8, optional
+        RGB of the vertices.
+    confidence : (V,) float, optional
+        In [0, 1]; NaN where unknown.
+    relative_sigma : (V,) float, optional
+        Relative depth uncertainty: sigma over distance.
+    """
 
     mesh: Mesh
     colour: np.ndarray | None = None
     confidence: np.ndarray | None = None
-    precision: np.ndarray | None = None
+    relative_sigma: np.ndarray | None = None
 
 
 def parts_of_result(result: Result, faces: int = FACES) -> list[Part]:
     """Return the mesh of a run, simplified to at most `faces` faces, as one part for each photo that it shows."""
-    mesh, view = simplified(result.mesh, faces, perspective=True), result.view
-    if mesh is not result.mesh and mesh.uv is not None:  # the vertices have moved, and so have their pixels
+    view, simplify = result.view, len(result.mesh.faces) > faces
+    mesh = simplified(result.mesh, faces, perspective=True)
+    if simplify and mesh.uv is not None:  # the vertices have moved, and so have their pixels
         uv = _photo_uv(mesh.vertices, view.rig.cam1)
         overlays = tuple(
             replace(part, uv=_photo_uv(mesh.vertices, view.rig.cam2, view.R, view.t)) for part in mesh.overlays
         )
         mesh = replace(mesh, uv=uv, overlays=overlays)
-    precision = None
+    relative_sigma = None
     if mesh.sigma is not None:
-        precision = mesh.sigma / np.linalg.norm(mesh.vertices, axis=1)
-    return _by_texture(Part(mesh, confidence=_confidence(result, mesh.vertices), precision=precision))
+        relative_sigma = mesh.sigma / np.linalg.norm(mesh.vertices, axis=1)
+    return _by_texture(Part(mesh, confidence=_confidence(result, mesh.vertices), relative_sigma=relative_sigma))
 
 
 def _photo_uv(X: np.ndarray, camera: Camera, R: np.ndarray | None = None, t: np.ndarray | None = None) -> np.ndarray:
@@ -58,7 +69,7 @@ def _by_texture(part: Part) -> list[Part]:
         if len(used):
             kept = {
                 name: None if getattr(part, name) is None else getattr(part, name)[used]
-                for name in ("colour", "confidence", "precision")
+                for name in ("colour", "confidence", "relative_sigma")
             }
             sigma = None if mesh.sigma is None else mesh.sigma[used]
             faces = faces.reshape(-1, 3).astype(np.int32)
@@ -67,7 +78,7 @@ def _by_texture(part: Part) -> list[Part]:
 
 
 def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
-    """(V,) the matcher's confidence at the rectified pixel that shows each vertex; NaN where it shows none."""
+    """Confidence (V,) of the match at the rectified pixel that shows each vertex; NaN where there is none."""
     view, pair = result.view, result.pair
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     x1 = project(vertices, cam1.K, dist=cam1.dist)
@@ -83,7 +94,7 @@ def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
 
 
 def simplified(mesh: Mesh, faces: int, *, perspective: bool = False) -> Mesh:
-    """Return the mesh with at most `faces` faces, by `decimate.collapse`; uv and sigma are those of a nearby vertex.
+    """Return the mesh with at most `faces` faces (`mesh.decimation.collapse`); uv and sigma are of a nearby vertex.
 
     Parameters
     ----------
@@ -144,6 +155,6 @@ def parts_of_file(path: str | Path, faces: int = FILE_FACES) -> tuple[list[Part]
 
 
 def _lighter(part: Part, faces: int) -> Part:
-    """Simplify a part of a file; each vertex keeps the colour of a given one nearby."""
+    """Simplify a part of a file; each vertex takes the colour of a nearby vertex of the file."""
     mesh, source = _simplified(part.mesh, faces, perspective=False)
     return replace(part, mesh=mesh, colour=None if part.colour is None else part.colour[source])

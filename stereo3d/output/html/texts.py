@@ -1,5 +1,8 @@
 """The texts that fill the templates of the page."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
 from ...pipeline.result import Result
@@ -8,23 +11,23 @@ from .page import Page, filled, text
 from .scene import Part
 
 VERDICTS = {
-    "good": ("Good", "No measurement speaks against this shape."),
+    "good": ("Good", "No measurement contradicts this shape."),
     "fair": ("Fair", "The shape holds as a whole; read the warnings before you measure on it."),
     "poor": ("Poor", "The shape itself may be wrong, however convincing it looks."),
-    "none": ("None", "This was forced past an error: take it as an illustration of what went wrong."),
+    "none": ("None", "The run was forced past an error: the result only illustrates what went wrong."),
 }
 MODES = {
     "texture": "Texture",
     "shaded": "Shape",
     "confidence": "Confidence",
-    "precision": "Precision",
+    "uncertainty": "Uncertainty",
     "wireframe": "Wireframe",
 }
 MARKS = {"error": "\u2715", "warning": "!", "info": "\u2139"}
 
 
-def numbers(rows) -> str:
-    """(name, value) in words as a list; long values get a line of their own."""
+def numbers(rows: Iterable[tuple[str, str]]) -> str:
+    """Return (name, value) pairs as an HTML list; a long value gets a line of its own."""
     cells = [
         f"<div{' class=long' if len(value) > 36 else ''}><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"
         for name, value in rows
@@ -37,7 +40,10 @@ def modes_of(parts: list[Part]) -> list[str]:
     there = {"shaded", "wireframe"}
     if any(p.colour is not None or p.mesh.texture is not None for p in parts):
         there.add("texture")
-    there |= {name for name in ("confidence", "precision") if any(getattr(p, name) is not None for p in parts)}
+    if any(p.confidence is not None for p in parts):
+        there.add("confidence")
+    if any(p.relative_sigma is not None for p in parts):
+        there.add("uncertainty")
     return [name for name in MODES if name in there]
 
 
@@ -64,8 +70,8 @@ def verdict(result: Result) -> dict[str, str]:
         scale = f"Lengths are in {text(unit)}."
     else:
         scale = (
-            "Lengths are in baselines, the distance between the two camera positions; measure it and give it by "
-            "<code>--baseline</code> and <code>--unit</code>, and the model is metric."
+            "Lengths are in baselines, the distance between the two camera positions. To make the model metric, "
+            "measure it and give it by <code>--baseline</code> and <code>--unit</code>."
         )
     known = np.isfinite(result.points[..., 2])
     distance = float(np.median(np.linalg.norm(result.points[known], axis=1)))
@@ -78,7 +84,7 @@ def verdict(result: Result) -> dict[str, str]:
             f"{unit} at the middle distance of {figures.amount(distance)}",
         ),
         (figures.count(int(result.view.inliers.sum())), f"of {figures.count(len(result.matches))} matches agree"),
-        (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at most"),
+        (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at the peak"),
     ]
     sentence = result.summary.partition(". ")[0].rstrip(".") + "."
     advice = dict.fromkeys(f.advice for f in result.findings if f.advice and f.severity != "info")
@@ -90,24 +96,30 @@ def verdict(result: Result) -> dict[str, str]:
         "scale": scale,
         "sentence": text(sentence),
         "length": "long" if len(sentence) > 60 else "",
-        "tiles": "".join(f"<li><b>{text(value)}</b><span>{text(words)}</span></li>" for value, words in tiles),
-        "better": f'<div class="better"><h2>What would make it better</h2><ul>{better}</ul></div>' if advice else "",
+        "tiles": "".join(f"<li><b>{text(value)}</b><span>{text(label)}</span></li>" for value, label in tiles),
+        "better": f'<div class="better"><h2>How to improve it</h2><ul>{better}</ul></div>' if advice else "",
     }
 
 
 def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
-    """Return the texts and numbers beside the figures. kinds: of `figures.reasons`."""
+    """Return the texts and numbers of the figures.
+
+    Parameters
+    ----------
+    kinds : (H, W) uint8
+        Of `figures.reasons`.
+    """
     pair, rig, count = result.pair, result.view.rig, len(result.matches)
     lens = "The lenses bend the lines, as drawn. " if np.any(rig.cam1.dist) or np.any(rig.cam2.dist) else ""
     if pair.drift:
         lens += (
-            f"Real matches lie up to {pair.drift.get('largest_px', 0.0):.1f} px beside these lines, by a lens or a "
-            "shutter that the camera data do not include; the next step corrects it."
+            f"Matches are up to {pair.drift.get('largest_px', 0.0):.1f} px off these lines, because the camera data "
+            "lack a lens distortion or a rolling shutter; the next step corrects this."
         )
     swatches = [
-        f'<li><i style="background:{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(words)} '
+        f'<li><i style="background:{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(reason)} '
         f"<b>{figures.percent(float((kinds == k).mean()))}</b></li>"
-        for k, (words, colour) in enumerate(figures.REASONS)
+        for k, (reason, colour) in enumerate(figures.REASONS)
     ]
     return {
         "drawn": f"{figures.count(figures.MATCHES)} of them are drawn." if count > figures.MATCHES else "",
@@ -125,8 +137,18 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
     }
 
 
-def appendix(result: Result, page: Page, step: int, files, command: str, versions: dict) -> dict[str, str]:
-    """Return findings, timings, options, versions. step: of the maps in the page, px."""
+def appendix(
+    result: Result, page: Page, step: int, files: list[Path], command: str, versions: dict[str, str]
+) -> dict[str, str]:
+    """Return findings, timings, options, versions and the command that repeats the run.
+
+    Parameters
+    ----------
+    step : int
+        px, of the maps in the page.
+    files : list of Path
+        The files of the run.
+    """
     findings = [
         f'<li class="{f.severity}"><i aria-label="{f.severity}">{MARKS[f.severity]}</i><div>'
         f"<b>{text(f.code.replace('_', ' '))}</b> {text(f.message[:1].upper() + f.message[1:])} "
@@ -147,12 +169,12 @@ def appendix(result: Result, page: Page, step: int, files, command: str, version
         "timings": "".join(timings),
         "files": f'<section><h2>Files of this run</h2><ul class="files">{names}</ul></section>' if names else "",
         "weights": numbers(page.weights()),
-        "smaller": f"The pictures are made smaller and compressed{maps}; the files hold all of it.",
+        "smaller": f"The pictures are reduced and compressed{maps}; the files hold everything.",
         "options": numbers((name, _setting(value)) for name, value in [*settings, *result.config.options.items()]),
         "versions": numbers(versions.items()),
         "command": text(command),
     }
 
 
-def _setting(value) -> str:
+def _setting(value: object) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -1,5 +1,5 @@
 "use strict";
-// The tuning page: a change of a control asks the server for a match and shows it. One question at a time, the latest.
+// The tuning page: a change of a control asks the server for a match and shows it. One request at a time, the latest.
 
 const facts = JSON.parse(embedded("facts")), state = { facts, answers: 0 };
 window.stereo3d = state;
@@ -12,10 +12,10 @@ window.stereo3d = state;
   let shown = null, kind = "disparity", asking = false, again = false, viewer = null;
   for (const name of Object.keys(facts.offered)) select.add(new Option(name, name, false, name === facts.matcher));
 
-  function control({ key, kind: type, default: usual, choices, low, high, words: told, optional }) {
+  function control({ key, kind: type, default: usual, choices, low, high, description, optional }) {
     const row = document.createElement("label"), value = key in chosen ? chosen[key] : usual;
     row.className = "row";
-    row.title = told;
+    row.title = description;
     const name = document.createElement("span");
     name.textContent = key;
     let input;
@@ -33,10 +33,10 @@ window.stereo3d = state;
       if (low !== null) input.min = low;
       if (high !== null) input.max = high;
       input.value = value === null ? "" : value;
-      input.placeholder = optional ? "by itself" : "";
+      input.placeholder = optional ? "automatic" : "";
     }
     input.name = key;
-    const mark = () => { // what cannot be is not asked for: the last good value holds
+    const mark = () => { // an invalid value is not sent: the last valid one holds
       if (!input.checkValidity()) return;
       const now = type === "bool" ? input.checked : input.value === "" ? null : type === "str" ? input.value : +input.value;
       if (now === usual || (now === null && !optional)) delete chosen[key]; else chosen[key] = now === null ? "none" : now;
@@ -47,7 +47,7 @@ window.stereo3d = state;
     row.append(name, input);
     return row;
   }
-  function controls() { // what the new matcher does not know falls away
+  function controls() { // drop options that the new matcher does not have
     const offered = facts.offered[select.value];
     for (const key of Object.keys(chosen)) if (!offered.some((o) => o.key === key)) delete chosen[key];
     settings.replaceChildren(...offered.map(control));
@@ -61,7 +61,7 @@ window.stereo3d = state;
     form.classList.add("busy");
     do {
       again = false;
-      await new Promise((go) => setTimeout(go, 150)); // a number is being typed
+      await new Promise((go) => setTimeout(go, 150)); // the user may still be typing
       words.textContent = "matching \u2026";
       try {
         const reply = await fetch("match", { method: "POST", headers: { "Content-Type": "application/json" },
@@ -125,15 +125,15 @@ window.stereo3d = state;
     }
   }
   choice($("#map .bar"), (name) => { kind = name; if (shown) paint(); });
-  const words2 = $("#map .readout"), rest = words2.textContent;
+  const pixelText = $("#map .readout"), rest = pixelText.textContent;
   $("#map canvas").addEventListener("pointermove", (e) => {
     if (!shown) return;
     const box = e.target.getBoundingClientRect(), [w, h] = shown.size;
     const i = Math.floor((e.clientX - box.left) / box.width * w), j = Math.floor((e.clientY - box.top) / box.height * h), k = j * w + i;
-    words2.textContent = !isFinite(shown.disparity[k]) ? "unknown"
+    pixelText.textContent = !isFinite(shown.disparity[k]) ? "unknown"
       : `disparity ${shown.disparity[k].toFixed(2)} px, depth ${inUnit(shown.depth[k], facts.unit)}, confidence ${shown.confidence[k].toFixed(2)}`;
   });
-  $("#map canvas").addEventListener("pointerleave", () => { words2.textContent = rest; });
+  $("#map canvas").addEventListener("pointerleave", () => { pixelText.textContent = rest; });
   $("#model [data-look]").addEventListener("click", () => viewer && viewer.look(0));
   $("#model .home").addEventListener("click", () => viewer && viewer.home());
   controls();

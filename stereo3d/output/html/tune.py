@@ -1,7 +1,7 @@
-"""Tuning by eye: a page on this computer alone that shows what a matcher and its options make of a pair, at once.
+"""A local page that shows the result of a matcher and its options on one pair.
 
-The server answers two requests and nothing else: the page, and what a choice of matcher and options gives. It listens
-on 127.0.0.1, wants a secret in the path, refuses other hosts' names and other pages' requests, and reads no file.
+The server answers two requests only: the page, and the match by a matcher and its options. It listens on 127.0.0.1,
+requires a secret in the path, refuses other host names and requests of other pages, and reads no file.
 """
 
 import json
@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,34 +22,54 @@ from ...options import Option
 from ...pipeline.config import Config, stage_options
 from ...pipeline.dense import match_pair, search_range
 from ...pipeline.run import prepare
+from ...records import Photo
 from ...triangulation.points import point_map
 from . import command_line, figures
 from .page import POLICY, Page, filled, text
 
-MAX_POINTS = 120_000  # of the cloud that is shown
-MAX_REQUEST_BYTES = 20_000  # of a request
-STAGES = ("range", "matcher")  # whose options the page offers
+MAX_POINTS = 120_000  # points of the cloud on the page
+MAX_REQUEST_BYTES = 20_000  # bytes
+STAGES = ("range", "matcher")  # stages whose options the page offers
 
 
 class Bench:
-    """A rectified pair, ready for matcher after matcher. left, right: paths or Photos, as in `reconstruct`."""
+    """A rectified pair that is matched again and again.
 
-    def __init__(self, left, right, config: Config):
+    Parameters
+    ----------
+    left, right : path or Photo
+        As for `reconstruct`.
+    config : Config
+        Settings of the rectification, and the matcher and options to begin with.
+    """
+
+    def __init__(self, left: str | Path | Photo, right: str | Path | Photo, config: Config) -> None:
         self.photos = [str(getattr(p, "path", p) or name) for p, name in ((left, "LEFT"), (right, "RIGHT"))]
         self.config = config
         prepared = prepare(left, right, config=config)
         self.matches, self.view, self.pair = prepared.matches, prepared.view, prepared.pair
         self.findings = prepared.findings
-        self.lock = threading.Lock()  # one match at a time: it takes all processors as it is
+        self.lock = threading.Lock()  # one match at a time: it uses all processors
 
     @property
     def unit(self) -> str:
+        """Unit of points and depths."""
         return self.view.rig.unit or "baseline"
 
-    def match(self, matcher: str, options: dict) -> dict:
-        """What this matcher finds: packed maps and a cloud, numbers, and the command that repeats it.
+    def match(self, matcher: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Match the pair; return packed maps and a point cloud, numbers, and the command that repeats it.
 
-        options: {"stage.name": value}; checked as those of the command line are. Raises StereoError.
+        Parameters
+        ----------
+        matcher : str
+            Name in MATCHERS.
+        options : dict
+            {"stage.name": value}, checked like those of the command line.
+
+        Raises
+        ------
+        StereoError
+            "unknown_method", "bad_option", or "no_disparity" where no pixel is matched.
         """
         kept = {k: v for k, v in self.config.options.items() if k.partition(".")[0] not in STAGES}
         config = replace(self.config, matcher=matcher, options={**kept, **options})
@@ -63,7 +85,7 @@ class Bench:
             raise StereoError(
                 "no_disparity",
                 f"none of {known.size} pixels has a disparity that can be trusted.",
-                "Go back a step, or widen range.margin.",
+                "Undo the last change, or raise range.margin.",
             )
         page, step = Page(), figures.map_step(known.shape)
         page.levels("disparity", figures.sampled(fused.disparity, step))
@@ -84,7 +106,7 @@ class Bench:
         }
 
     def page(self) -> str:
-        """The page to tune at, as HTML."""
+        """Return the page as HTML."""
         page, cam, size = Page(), self.view.rig.cam1, list(self.pair.left.shape[1::-1])
         page.colours()
         page.picture("left", self.pair.left, "rectified")
@@ -121,7 +143,8 @@ class Bench:
         return page.html(f"{names[0]} + {names[1]} \u2013 stereo3d tune", body, facts, ("tune.js",), policy=policy)
 
 
-def _described(stage: str, option: Option) -> dict:
+def _described(stage: str, option: Option) -> dict[str, Any]:
+    """The option in plain values, for tune.js."""
     bounds = option.bounds
     low, high = (bounds.low, bounds.high) if bounds else (-np.inf, np.inf)
     return {
@@ -130,91 +153,126 @@ def _described(stage: str, option: Option) -> dict:
         "default": option.default,
         "choices": list(option.choices),
         "optional": option.optional,
-        "words": option.describe(),
+        "description": option.describe(),
         "low": low if np.isfinite(low) else None,
         "high": high if np.isfinite(high) else None,
     }
 
 
+class TuneServer(ThreadingHTTPServer):
+    """A server on 127.0.0.1 of the page of a `Bench` and of its matches; `serve_forever` runs it."""
+
+    def __init__(self, bench: Bench, port: int, report: Callable[[dict], None]) -> None:
+        self.bench, self.report = bench, report
+        self.secret = secrets.token_urlsafe(16)
+        self.html = bench.page().encode("utf-8")
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """URL of the page."""
+        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answer one request to a `TuneServer`."""
+
+    server_version, sys_version, protocol_version = "stereo3d", "", "HTTP/1.1"
+    timeout = 60  # s
+
+    @property
+    def tune_server(self) -> TuneServer:
+        return cast(TuneServer, self.server)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+    def do_GET(self) -> None:
+        """Send the page."""
+        if not self._is_local():
+            self._refuse(403, "only pages of this server may ask")
+        elif self.path == f"/{self.tune_server.secret}/":
+            self._send(200, self.tune_server.html, "text/html")
+        else:
+            self._refuse(404, "there is nothing here")
+
+    def do_POST(self) -> None:
+        """Match as the request says, and send the result."""
+        length = self.headers.get("Content-Length", "")
+        kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
+        if not self._is_local():
+            self._refuse(403, "only pages of this server may ask")
+        elif self.path != f"/{self.tune_server.secret}/match":
+            self._refuse(404, "there is nothing here")
+        elif kind != "application/json" or not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
+            self._refuse(400, f"the request must be JSON of at most {MAX_REQUEST_BYTES} bytes")
+        else:
+            self._match(self.rfile.read(int(length)))
+
+    def _match(self, body: bytes) -> None:
+        """Send the match that the body of a request asks for."""
+        try:
+            request = json.loads(body)
+            options = {str(key): value for key, value in request["options"].items()}
+            if any(key.partition(".")[0] not in STAGES for key in options):
+                raise StereoError("bad_option", "only options of the range and the matcher are tuned here.")
+            found = self.tune_server.bench.match(str(request["matcher"]), options)
+        except StereoError as error:
+            self._refuse(422, str(error))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self._refuse(400, 'the request must be {"matcher": name, "options": {"stage.name": value}}')
+        else:
+            self._send(200, json.dumps(found, allow_nan=False).encode())
+            self.tune_server.report(found)
+
+    def _is_local(self) -> bool:
+        """Whether the request names this computer as its host, and comes from no page of another origin."""
+        hosts = [f"{name}:{self.tune_server.server_port}" for name in ("127.0.0.1", "localhost")]
+        origin = self.headers.get("Origin")
+        return self.headers.get("Host") in hosts and origin in (None, *(f"http://{host}" for host in hosts))
+
+    def _refuse(self, status: int, reason: str) -> None:
+        self._send(status, json.dumps({"error": reason}).encode())
+
+    def _send(self, status: int, data: bytes, kind: str = "application/json") -> None:
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", f"{kind}; charset=utf-8"),
+            ("Content-Length", str(len(data))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Frame-Options", "DENY"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Connection", "close"),
+        ):
+            self.send_header(name, value)
+        self.close_connection = True
+        self.end_headers()
+        self.wfile.write(data)
+
+
 def serve(
     bench: Bench, port: int = 0, report: Callable[[dict], None] = lambda answer: None
 ) -> tuple[ThreadingHTTPServer, str]:
-    """A server on 127.0.0.1 and the address to open; `serve_forever` runs it. report: called with each answer.
+    """Return a server on 127.0.0.1 and the address to open; `serve_forever` runs it.
 
-    port: 0 for any that is free. Raises StereoError("unwritable") where the port is taken.
+    Parameters
+    ----------
+    bench : Bench
+    port : int
+        0 for any free port.
+    report : callable
+        Called with each answer.
+
+    Raises
+    ------
+    StereoError
+        "unwritable" where the port is taken.
     """
-    secret = secrets.token_urlsafe(16)
-    html = bench.page().encode("utf-8")
-
-    class Handler(BaseHTTPRequestHandler):
-        server_version, sys_version, protocol_version = "stereo3d", "", "HTTP/1.1"
-        timeout = 60
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-        def ours(self) -> bool:
-            """Asked for under this computer's own name, and not by a page from elsewhere."""
-            hosts = [f"{name}:{server.server_port}" for name in ("127.0.0.1", "localhost")]
-            origin = self.headers.get("Origin")
-            return self.headers.get("Host") in hosts and origin in (None, *(f"http://{host}" for host in hosts))
-
-        def answer(self, status: int, data: bytes, kind: str = "application/json") -> None:
-            self.send_response(status)
-            for name, value in (
-                ("Content-Type", f"{kind}; charset=utf-8"),
-                ("Content-Length", str(len(data))),
-                ("Cache-Control", "no-store"),
-                ("X-Content-Type-Options", "nosniff"),
-                ("X-Frame-Options", "DENY"),
-                ("Referrer-Policy", "no-referrer"),
-                ("Connection", "close"),
-            ):
-                self.send_header(name, value)
-            self.close_connection = True
-            self.end_headers()
-            self.wfile.write(data)
-
-        def refuse(self, status: int, words: str) -> None:
-            self.answer(status, json.dumps({"error": words}).encode())
-
-        def do_GET(self):
-            if not self.ours():
-                self.refuse(403, "not from here")
-            elif self.path == f"/{secret}/":
-                self.answer(200, html, "text/html")
-            else:
-                self.refuse(404, "there is nothing here")
-
-        def do_POST(self):
-            length = self.headers.get("Content-Length", "")
-            kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
-            if not self.ours():
-                self.refuse(403, "not from here")
-            elif self.path != f"/{secret}/match":
-                self.refuse(404, "there is nothing here")
-            elif kind != "application/json" or not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
-                self.refuse(400, "a short JSON is wanted")
-            else:
-                try:
-                    asked = json.loads(self.rfile.read(int(length)))
-                    options = {str(key): value for key, value in asked["options"].items()}
-                    if any(key.partition(".")[0] not in STAGES for key in options):
-                        raise StereoError("bad_option", "only options of the range and the matcher are tuned here.")
-                    found = bench.match(str(asked["matcher"]), options)
-                except StereoError as error:
-                    self.refuse(422, str(error))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    self.refuse(400, 'wanted: {"matcher": name, "options": {"stage.name": value}}')
-                else:
-                    self.answer(200, json.dumps(found, allow_nan=False).encode())
-                    report(found)
-
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = TuneServer(bench, port, report)
     except OSError as error:
         raise StereoError(
-            "unwritable", f"port {port} cannot be had ({error.strerror}).", "Leave --port out: a free one is found."
+            "unwritable", f"port {port} cannot be opened ({error.strerror}).", "Leave --port out to use a free one."
         ) from error
-    server.daemon_threads = True
-    return server, f"http://127.0.0.1:{server.server_port}/{secret}/"
+    return server, server.address

@@ -3,7 +3,7 @@
 //
 //   const viewer = new Viewer(element, { mesh: [part, ...], cloud, cameras: [camera, ...], unit, luts });
 //   part   = { position: Float32Array 3V, face: Uint32Array 3M, uv: Float32Array 2V | null, image | null,
-//              colour: Uint8Array 3V | null, confidence, precision: Uint8Array V, 255 = unknown | null,
+//              colour: Uint8Array 3V | null, confidence, uncertainty: Uint8Array V, 255 = unknown | null,
 //              sigma: Float32Array V | null }
 //   cloud  = { position: Float32Array 3N, colour: Uint8Array 3N }
 //   camera = { name, K: 3x3, size: [w, h], R: 3x3, t: [3], image | null }        X_camera = R X + t
@@ -91,7 +91,7 @@ uniform sampler2D image; in vec2 v_uv; out vec4 result;
 void main() { result = vec4(texture(image, v_uv).rgb, 0.92); }`;
 
 class Viewer {
-  static MODES = ["texture", "shaded", "confidence", "precision", "wireframe"];
+  static MODES = ["texture", "shaded", "confidence", "uncertainty", "wireframe"];
 
   constructor(element, { mesh = [], cloud = null, cameras = [], unit = "", lut = null, onmeasure = () => {} }) {
     this.element = element;
@@ -105,7 +105,7 @@ class Viewer {
     this.measuring = false;
     this.points = []; // measured: [{ X, sigma }]
     this.gl = this.canvas.getContext("webgl2", { antialias: true, alpha: true, premultipliedAlpha: false });
-    if (!this.gl) throw new Error("This browser shows no WebGL 2.");
+    if (!this.gl) throw new Error("This browser does not support WebGL 2.");
     const gl = this.gl;
     this.programs = {
       surface: this.#program(SURFACE_VERTEX, SURFACE_FRAGMENT),
@@ -141,9 +141,9 @@ class Viewer {
     if (redraw) { this.#measureScene(); this.draw(); }
   }
 
-  // ------------------------------------------------------------------------------------------------ where one stands
+  // ------------------------------------------------------------------------------------------------ the viewpoint
 
-  // The whole, from a little aside and above; without cameras, through a plain lens.
+  // The whole scene, from slightly left and above; without cameras, through an ideal lens.
   home(animate = true) {
     const first = this.cameras[0], { K, size } = first || { K: [[1.2, 0, 0], [0, 1.2, 0], [0, 0, 1]], size: [1, 1] };
     const R = M3.mul(M3.about([1, 0, 0], 0.16), M3.mul(first ? first.R : EYE3, M3.about([0, 1, 0], -0.3)));
@@ -337,7 +337,7 @@ class Viewer {
 
   // ------------------------------------------------------------------------------------------------ inside
 
-  #fit({ size } = this.pose) { // CSS pixels for a pixel of the camera that one looks through
+  #fit({ size } = this.pose) { // CSS pixels per pixel of the camera of this view
     return Math.min((this.canvas.clientWidth || 1) / size[0], (this.canvas.clientHeight || 1) / size[1]);
   }
 
@@ -371,7 +371,7 @@ class Viewer {
     requestAnimationFrame(tick);
   }
 
-  #measureScene() { // the middle of what is neither lone nor far off, and the reach of 90 % of it
+  #measureScene() { // the middle of the points but outliers, and the radius of 90 % of them
     const sets = this.parts.length ? this.parts : this.cloud ? [this.cloud] : [], axes = [[], [], []];
     for (const { position } of sets) {
       const step = 3 * Math.max(1, Math.floor(position.length / 3 / 20000));
@@ -433,11 +433,11 @@ class Viewer {
   }
 
   #upload(part) {
-    const { position, face, uv, colour, confidence, precision, image } = part, count = position.length / 3;
+    const { position, face, uv, colour, confidence, uncertainty, image } = part, count = position.length / 3;
     const level = new Uint8Array(2 * count).fill(255), grey = new Uint8Array(3 * count).fill(200);
     for (let i = 0; i < count; i++) {
       if (confidence) level[2 * i] = confidence[i];
-      if (precision) level[2 * i + 1] = precision[i];
+      if (uncertainty) level[2 * i + 1] = uncertainty[i];
     }
     const attributes = { 0: [position, 3], 1: [this.#normals(position, face), 3], 3: [colour || grey, 3, true],
       4: [level, 2, true] };
@@ -550,7 +550,7 @@ class Viewer {
     gl.enable(gl.BLEND);
     gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     this.frustums.forEach(({ lines, picture, texture, centre }, k) => {
-      if (V3.len(V3.sub(centre, this.eye)) < 0.05 * this.pose.distance) return; // one looks through this very camera
+      if (V3.len(V3.sub(centre, this.eye)) < 0.05 * this.pose.distance) return; // the camera of this view
       if (texture) {
         gl.useProgram(p);
         gl.uniformMatrix4fv(p.u("clip"), false, clip);
