@@ -1,11 +1,18 @@
-"""Processor cores and memory within a container's limits; libraries that may be missing."""
+"""Processor cores and memory within a container's limits; libraries that the package requires."""
+
+from __future__ import annotations
 
 import math
 import os
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from .errors import StereoError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")  # where Linux mounts the control groups
 CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")  # the groups of this process, a line "number:controllers:path" for each
@@ -57,6 +64,17 @@ def load_open3d() -> ModuleType:
             "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1.",
         ) from error
     return open3d
+
+
+def requirements() -> list[Requirement]:
+    """Return the requirements of the package that apply to this machine, without extras; none where uninstalled."""
+    from packaging.requirements import Requirement
+
+    try:
+        declared = [Requirement(line) for line in metadata.requires("stereo3d") or []]
+    except metadata.PackageNotFoundError:
+        return []
+    return [r for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def _own_groups(controller: str) -> list[Path]:

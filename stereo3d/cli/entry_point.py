@@ -29,16 +29,16 @@ def main(args: Sequence[str] | None = None) -> int:
         own_process()
     ended = False
     try:
-        words = sys.argv[1:] if args is None else list(args)
-        code = cli.main(args=words, prog_name="stereo3d", standalone_mode=False, obj=words)
+        arguments = sys.argv[1:] if args is None else list(args)
+        code = cli.main(args=arguments, prog_name="stereo3d", standalone_mode=False, obj=arguments)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help(), err=True)
         code = EXIT_USAGE
     except click.ClickException as error:
         ctx = getattr(error, "ctx", None)
         command = ctx.command_path if ctx else "stereo3d"
-        words = " ".join(error.format_message().split()).rstrip(".")
-        click.echo(f"error: {words}. See `{command} --help`.", err=True)
+        message = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"error: {message}. See `{command} --help`.", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing was left half-written.", err=True)
@@ -59,6 +59,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _report_failure(error: Exception) -> int:
+    """Print one message for an error; return its exit code."""
     known = translate_error(error)
     if known is not None:
         click.echo(f"error: {known}", err=True)
@@ -73,9 +74,9 @@ def _report_failure(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    advice = "Report it with what is printed above." if verbose else "Run again with -v and report what it prints."
-    click.echo(f"error: this should not happen ({words}). {advice}", err=True)
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    advice = "Report it with the traceback above." if verbose else "Run again with -v and report what it prints."
+    click.echo(f"error: this is a bug ({message}). {advice}", err=True)
     return EXIT_BUG
 
 

@@ -1,4 +1,4 @@
-"""The terminal: one line for each stage while a run goes on, and a summary that fits a screen."""
+"""Lines of progress on the terminal during a run, and the summary at its end."""
 
 import contextlib
 import json
@@ -31,11 +31,8 @@ Value = TypeVar("Value")
 VERDICT_COLOURS = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
 
 
-# --------------------------------------------------------------------------------------------------- while it goes
-
-
 class Speeds:
-    """Seconds for a unit of work, measured in earlier runs on this computer.
+    """Seconds per unit of work, measured in earlier runs on this computer.
 
     They are kept in a small file in the user's cache folder (STEREO3D_CACHE, else XDG_CACHE_HOME, else ~/.cache).
     Where it cannot be read or written there are no estimates.
@@ -50,7 +47,7 @@ class Speeds:
             self.known = {str(key): [float(v) for v in values if 0 < float(v) < 1e6] for key, values in known.items()}
 
     def estimate(self, key: str, work: float) -> float | None:
-        """Return the expected seconds; the lower median, so that one run that compiled or waited spoils none."""
+        """Return the expected seconds by the lower median, which one slow run (compiling, waiting) does not change."""
         values = sorted(self.known.get(key, ()))
         return values[(len(values) - 1) // 2] * work if values and work > 0 else None
 
@@ -70,7 +67,7 @@ class Speeds:
 
 
 class Watch:
-    """Print the stages of a run: `with Watch(wanted) as show: ... show(stage, work, method)`, and "done" at the end.
+    """Print the stages of a run: `with Watch(enabled) as show: ... show(stage, work, method)`, and "done" at the end.
 
     Each gets a line with its time on standard error. On a terminal the line of the running stage moves, with its
     remaining time by `Speeds`; elsewhere (no terminal, CI, NO_COLOR) each line is written once, at the end of its
@@ -78,16 +75,16 @@ class Watch:
 
     Parameters
     ----------
-    wanted : bool
+    enabled : bool
         False prints nothing.
     later : sequence of list of str
         Parts of the work for `Helpers`, which begin when a kernel must be compiled.
     """
 
-    def __init__(self, wanted: bool, later: Sequence[list[str]] = ()) -> None:
+    def __init__(self, enabled: bool, later: Sequence[list[str]] = ()) -> None:
         watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self.on = wanted
-        self.moving = wanted and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
+        self.on = enabled
+        self.moving = enabled and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
         self.stage: tuple[str, float, str, float] | None = None  # the running one: (name, work, key, start)
         self.speeds = Speeds()
         self.bars: Progress | None = None
@@ -105,11 +102,11 @@ class Watch:
     def _announce_compiling(self) -> None:
         self.helpers.start(self.later)
         long = "half a minute" if len(self.helpers) else "a minute"
-        words = f"compiling  once on this computer, it takes {long} (`stereo3d warmup` does it ahead)"
+        line = f"compiling  once on this computer, which takes {long} (`stereo3d warmup` compiles ahead of time)"
         if self.bars is not None:
-            self.bars.console.print(words)
+            self.bars.console.print(line)
         elif self.on:
-            click.echo(words, err=True)
+            click.echo(line, err=True)
 
     def show(self, stage: str, work: float = 0.0, method: str = "") -> None:
         """End the running stage and begin this one: see `pipeline.Progress`."""
@@ -215,9 +212,6 @@ def at_once(function: Callable[[], Value]) -> Value:
     return outcome["value"]
 
 
-# ------------------------------------------------------------------------------------------------ when it is done
-
-
 def summary(result: Result, files: list[Path], seconds: float, width: int | None = None) -> list[str]:
     """Return the outcome in lines: findings, verdict, coverage, uncertainty, unit, time and memory, files.
 
@@ -242,35 +236,34 @@ def summary(result: Result, files: list[Path], seconds: float, width: int | None
     slow = sorted(result.stages, key=lambda s: -s["seconds"])[:3]
     slowest = ", ".join(f"{s['name']} {duration(s['seconds'])}" for s in slow)
     rows = [
-        ("coverage", f"{100 * result.coverage:.0f} % of the first photo became surface"),
-        (
-            "depth",
-            f"relative uncertainty {100 * result.relative_sigma:.2g} % (median); {inliers} of {matches} matches agree",
-        ),
+        ("matches", f"{inliers} of {matches} are inliers"),
+        ("coverage", f"{100 * result.coverage:.0f} % of the first photo's area"),
+        ("depth", f"relative uncertainty {100 * result.relative_sigma:.2g} % (median)"),
         (
             "unit",
             f"metric, in {result.unit}"
             if result.view.rig.unit
-            else "the distance between the two cameras; measure it, and --baseline N --unit m makes the mesh metric",
+            else "the distance between the cameras; measure it and give it by --baseline N --unit m for a metric mesh",
         ),
         ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
-        ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at most"),
+        ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at the peak"),
         ("wrote", _listed(files)),
     ]
-    for name, words in rows:
-        lines += _wrapped(f"  {name:<10} {words}", width, indent=13)
+    for name, value in rows:
+        lines += _wrapped(f"  {name:<10} {value}", width, indent=13)
     return lines
 
 
-def _wrapped(words: str, width: int | None, indent: int = 2) -> list[str]:
+def _wrapped(text: str, width: int | None, indent: int = 2) -> list[str]:
     if width is None:
-        return [words]
-    return textwrap.wrap(words, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+        return [text]
+    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
-def _listed(files: list[Path], most: int = 5) -> str:
-    words = [f"{path} ({size_words(path.stat().st_size)})" for path in files[:most]]
-    return ", ".join(words) + (f" and {len(files) - most} more" if len(files) > most else "")
+def _listed(files: list[Path], count: int = 5) -> str:
+    """The first files with their sizes, and the number of the others."""
+    shown = [f"{path} ({size_words(path.stat().st_size)})" for path in files[:count]]
+    return ", ".join(shown) + (f" and {len(files) - count} more" if len(files) > count else "")
 
 
 def print_summary(result: Result, files: list[Path], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Is the installation sound? What `stereo3d doctor` checks."""
+"""The checks of `stereo3d doctor`: versions, libraries, the kernel cache, memory and disk."""
 
 import importlib.util
 import json
@@ -18,14 +18,13 @@ from pathlib import Path
 from .. import __version__, resources
 from ..records import Finding
 
-# Wheels of one family own the same folder: any one of them will do, two overwrite each other's files.
+# Wheels of one family install into the same folder: one of them suffices, two overwrite each other's files.
 FAMILIES = (
     ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
     ("open3d-cpu", "open3d"),
 )
-# Start of a shared library's name -> the Debian package that brings it: what the wheels of OpenCV 5.0 and Open3D 0.20
-# need from outside, and libgomp. Releases that renamed a package for 64-bit time (libglib2.0-0t64) still answer to
-# these names.
+# Start of a shared library's name -> its Debian package, for the libraries that the wheels of OpenCV 5.0 and Open3D
+# 0.20 do not bundle, and libgomp. Releases that renamed a package for 64-bit time (libglib2.0-0t64) accept these names.
 APT_PACKAGES = {
     "libusb-1.0.so": "libusb-1.0-0",
     "libGL.so": "libgl1",
@@ -43,9 +42,9 @@ APT_PACKAGES = {
     "libudev.so": "libudev1",
     "libz.so": "zlib1g",
 }
-# Less than this is worth a warning. Rough figures: nothing is refused for them.
-MEMORY_NEEDED = 2 * 2**30
-DISK_NEEDED = 1 * 2**30
+# Estimates; less than this gives a warning, and no run is refused for it.
+MEMORY_NEEDED = 2 * 2**30  # bytes
+DISK_NEEDED = 1 * 2**30  # bytes
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
 _PARTS = {
     "PIL": "from PIL import features; print(json.dumps({n: bool(features.check(n)) for n in "
@@ -55,7 +54,7 @@ _PARTS = {
     "cv2": "import cv2; print(json.dumps({n: hasattr(cv2, n) for n in "
     "('SIFT_create', 'ORB_create', 'StereoSGBM_create')}))",
 }
-# numba itself says where it keeps compiled kernels; decorating compiles nothing.
+# numba reports its cache folder; decorating a function compiles nothing.
 _CACHE = (
     "import sys; sys.path.insert(0, sys.argv[1]); import numba; from stereo3d.io.maps import write_map; "
     "print(numba.njit(cache=True)(write_map).stats.cache_path)"
@@ -63,25 +62,27 @@ _CACHE = (
 
 
 def check() -> list[Finding]:
-    """Everything that can be checked without a photo: one Finding each, severity "info" where all is well.
+    """Return one Finding for each check of the installation, of severity "info" where it passes.
 
-    Codes: python, version, dependency, double_wheel, system_library, picture_formats, opencv_parts, memory, cores,
-    disk, kernel_cache. A finding of severity "error" keeps stereo3d, or the method that it names, from running.
-    Takes some seconds, nearly all of it spent in importing the dependencies.
+    The checks take some seconds, nearly all to import the dependencies.
+
+    Returns
+    -------
+    list of Finding
+        Codes: python, version, dependency, double_wheel, system_library, picture_formats, opencv_parts, memory, cores,
+        disk, kernel_cache. With severity "error" stereo3d, or the method that the message names, cannot run.
     """
     return [*_versions(), *_dependencies(), *_doubles(), *_parts(), *_kernel_cache(), *_machine()]
 
 
 def missing_packages() -> list[str]:
-    """Debian packages whose absence keeps a dependency from being imported, sorted; empty where all imports work."""
+    """Return the missing Debian packages, sorted, without which a dependency cannot be imported."""
     found = [f.numbers["packages"] for f in _dependencies() if f.code == "system_library"]
     return sorted({package for packages in found for package in packages})
 
 
-# ---------------------------------------------------------------------------------------------- stereo3d and Python
-
-
 def _versions() -> list[Finding]:
+    """Check the versions of stereo3d and of Python."""
     from packaging.specifiers import SpecifierSet
 
     try:
@@ -107,16 +108,13 @@ def _versions() -> list[Finding]:
     return findings
 
 
-# --------------------------------------------------------------------------------------------------- dependencies
-
-
 def _dependencies() -> list[Finding]:
-    """One finding for each requirement that applies to this machine: there, new enough, importable."""
+    """Check every requirement that applies to this machine: installed, of a fitting version, importable."""
     from packaging.utils import canonicalize_name
 
     installed = _installed()
     findings, imports = [], []
-    for requirement in _requirements():
+    for requirement in resources.requirements():
         name, need = canonicalize_name(requirement.name), str(requirement.specifier)
         name = next((n for n in sorted(_family(name), key=lambda n: n != name) if n in installed), name)
         have = installed.get(name)
@@ -140,13 +138,13 @@ def _dependencies() -> list[Finding]:
 
 
 def _import_failure(name: str, version: str, module: str, status: int, complaint: str) -> Finding:
-    """Why `import module` failed, from the exit status of the process that tried it and its stderr."""
+    """The reason why `import module` failed, from exit status and stderr of the process that tried it."""
     what = f"{name} {version} cannot be imported" + (" (until it can: --mesher grid)" if module == "open3d" else "")
     missing = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file", complaint)
     if missing:
         libraries = sorted({missing[1], *_missing_libraries(module)})
         packages = sorted({package for library in libraries if (package := _apt_package(library))})
-        advice = f"Install the system package that holds it; to find it: apt-file search {missing[1]}"
+        advice = f"Install the system package that contains it; to find it: apt-file search {missing[1]}"
         if packages:
             sudo = "sudo " if hasattr(os, "geteuid") and os.geteuid() else ""
             advice = f"{sudo}apt-get install -y {' '.join(packages)}"
@@ -161,47 +159,36 @@ def _import_failure(name: str, version: str, module: str, status: int, complaint
 
 
 def _doubles() -> list[Finding]:
-    """Several wheels of one family in this environment."""
+    """Check that this environment has at most one wheel of each family."""
     installed = _installed()
     findings = []
     for family in FAMILIES:
         here = [name for name in family if name in installed]
         if len(here) < 2:
             continue
-        keep = next((r.name for r in _requirements() if r.name in family), here[0])
+        keep = next((r.name for r in resources.requirements() if r.name in family), here[0])
         listed = " and ".join(f"{name} {installed[name]}" for name in here)
-        message = f"{listed} are installed together: they own the same files, so what is imported is a mixture."
+        message = f"{listed} are installed together; they overwrite each other's files, so the import is a mixture."
         python = shlex.quote(sys.executable)
         advice = f"{python} -m pip uninstall -y {' '.join(here)} && {_pip(keep)}"
         findings.append(Finding("double_wheel", "error", message, {name: installed[name] for name in here}, advice))
     return findings
 
 
-def _requirements() -> list:
-    """The package's own requirements that apply to this machine, without those of extras."""
-    from packaging.requirements import Requirement
-
-    try:
-        wanted = [Requirement(line) for line in metadata.requires("stereo3d") or []]
-    except metadata.PackageNotFoundError:
-        return []
-    return [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
-
-
 def _installed() -> dict[str, str]:
-    """Canonical name -> version of every distribution on the path; of one that is there twice, the first counts."""
+    """Canonical name -> version of every distribution on the path; the first of duplicates counts."""
     from packaging.utils import canonicalize_name
 
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
-        if name:  # a broken left-over has none
+        if name:  # a broken installation has none
             found.setdefault(canonicalize_name(name), distribution.version)
     return found
 
 
 def _modules(name: str) -> list[str]:
-    """Names to import of a distribution: its public top-level modules."""
+    """The public top-level modules of a distribution."""
     from packaging.utils import canonicalize_name
 
     owners = metadata.packages_distributions()
@@ -217,10 +204,10 @@ def _family(name: str) -> tuple[str, ...]:
 
 
 def _missing_libraries(module: str) -> list[str]:
-    """Shared libraries that the compiled parts of a module need and the loader does not find, as far as we know them.
+    """Shared libraries of `APT_PACKAGES` that the compiled parts of a module need and the loader does not find.
 
-    The import names only the first; `ldd` names them all. Libraries without a known package are left out: a wheel
-    may bring them itself and find them by other ways than the loader's.
+    The import error names the first only; `ldd` names all. Libraries without a known package are left out: a wheel may
+    bundle them and find them in another way than the loader.
     """
     spec = importlib.util.find_spec(module)
     if shutil.which("ldd") is None or spec is None or not spec.origin:
@@ -237,11 +224,8 @@ def _apt_package(library: str) -> str | None:
     return next((package for start, package in APT_PACKAGES.items() if library.startswith(start)), None)
 
 
-# ------------------------------------------------------------------------------------------ parts of the libraries
-
-
 def _parts() -> list[Finding]:
-    """Picture formats of Pillow and the algorithms of OpenCV that not every build has."""
+    """Check the picture formats of Pillow and the algorithms of OpenCV that some builds lack."""
     outcomes = _run_all([("import json; " + code,) for code in _PARTS.values()])
     found = {  # a library that cannot be imported is a finding already
         name: json.loads(output.strip().splitlines()[-1])
@@ -252,16 +236,16 @@ def _parts() -> list[Finding]:
     formats = {**found.get("PIL", {}), **found.get("pillow_heif", {})}
     lacking = [name for name, there in formats.items() if not there]
     if lacking:
-        message = f"Pillow here reads no {', '.join(lacking)}: it was built without."
+        message = f"This build of Pillow cannot read {', '.join(lacking)}."
         advice = _pip("--force-reinstall", "--only-binary=:all:", "pillow", "pillow-heif")
         findings.append(Finding("picture_formats", "warning", message, formats, advice))
     elif formats:
-        message = f"Picture formats beside PNG and BMP: {', '.join(name for name in formats if name != 'zlib')}."
+        message = f"Picture formats besides PNG and BMP: {', '.join(name for name in formats if name != 'zlib')}."
         findings.append(Finding("picture_formats", "info", message, formats))
     parts = found.get("cv2", {})
     lacking = [name for name, there in parts.items() if not there]
     if lacking:
-        message = f"This OpenCV has no {', '.join(lacking)}: an incomplete build, or a mixture of two."
+        message = f"This OpenCV has no {', '.join(lacking)}: the build is incomplete, or a mixture of two."
         advice = _pip("--force-reinstall", "--no-deps", "opencv-python")
         findings.append(Finding("opencv_parts", "error", message, parts, advice))
     elif parts:
@@ -270,7 +254,7 @@ def _parts() -> list[Finding]:
 
 
 def _kernel_cache() -> list[Finding]:
-    """Where numba keeps compiled kernels between runs: NUMBA_CACHE_DIR, else beside the source, else in the home."""
+    """Check the folder of numba's cache: NUMBA_CACHE_DIR, else next to the source, else in the home folder."""
     status, output = _run(_CACHE, str(_home()))
     given = os.environ.get("NUMBA_CACHE_DIR")
     if status == 0:
@@ -283,15 +267,13 @@ def _kernel_cache() -> list[Finding]:
         return [Finding("kernel_cache", "info", message, numbers)]
     if "cannot cache function" not in output:  # numba itself is broken: a finding already
         return []
-    message = f"numba can keep compiled kernels neither in {_home() / 'stereo3d'} nor in the home: not writable."
+    message = f"numba cannot cache compiled kernels: neither {_home() / 'stereo3d'} nor the home folder is writable."
     advice = "export NUMBA_CACHE_DIR=/var/tmp/numba-cache"
     return [Finding("kernel_cache", "error", message, {"folder": None}, advice)]
 
 
-# -------------------------------------------------------------------------------------------------- the machine
-
-
 def _machine() -> list[Finding]:
+    """Check memory, processor cores and disk."""
     findings = []
     try:
         total, available = resources.total_memory(), resources.available_memory()
@@ -302,12 +284,12 @@ def _machine() -> list[Finding]:
         message = f"Memory: {total / 2**30:.1f} GB, {available / 2**30:.1f} GB of it free."
         if available < MEMORY_NEEDED:
             advice = "Close other programs, or work on smaller pictures: stereo3d --max-size 1000 ..."
-            message = f"{message} Large pairs want {MEMORY_NEEDED / 2**30:.0f} GB."
+            message = f"{message} Large pairs need {MEMORY_NEEDED / 2**30:.0f} GB."
             findings.append(Finding("memory", "warning", message, numbers, advice))
         else:
             findings.append(Finding("memory", "info", message, numbers))
     cores = resources.processors()
-    findings.append(Finding("cores", "info", f"Processor cores that may be used: {cores}.", {"cores": cores}))
+    findings.append(Finding("cores", "info", f"Usable processor cores: {cores}.", {"cores": cores}))
     try:
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
@@ -324,13 +306,10 @@ def _machine() -> list[Finding]:
     return findings
 
 
-# ------------------------------------------------------------------------------------------------------ helpers
-
-
 def _run(code: str, *arguments: str) -> tuple[int, str]:
-    """Exit status of a fresh interpreter on `code`, and its stdout, or its stderr where it failed.
+    """Run `code` in a new interpreter; return its exit status and stdout, or stderr where it failed.
 
-    -P: as for the installed command, the folder one stands in is not searched for modules.
+    -P: modules are not searched in the working folder, as for the installed command.
     """
     command = [sys.executable, "-P", "-c", code, *arguments]
     try:
@@ -341,13 +320,13 @@ def _run(code: str, *arguments: str) -> tuple[int, str]:
 
 
 def _run_all(commands: list[tuple[str, ...]]) -> list[tuple[int, str]]:
-    """`_run` of each, as many at once as there are cores."""
+    """Call `_run` for each command, on all cores."""
     with ThreadPoolExecutor(resources.processors()) as pool:
         return list(pool.map(lambda command: _run(*command), commands))
 
 
 def _pip(*arguments: str) -> str:
-    """The command that installs into this very environment."""
+    """The command that installs into this environment."""
     return shlex.join([sys.executable, "-m", "pip", "install", *arguments])
 
 

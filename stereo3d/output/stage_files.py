@@ -1,5 +1,6 @@
 """The stages of a result as files: --save-stages and --json."""
 
+import contextlib
 import platform
 from collections.abc import Callable
 from importlib import metadata
@@ -15,6 +16,7 @@ from ..io.maps import write_map
 from ..io.pictures import colourise, write_picture
 from ..pipeline.result import Result
 from ..records import Camera
+from ..resources import requirements
 
 
 def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> list[Path]:
@@ -146,13 +148,9 @@ def failure(error: Exception, exit_code: int) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and its dependencies."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for requirement in ["stereo3d", *(metadata.requires("stereo3d") or [])]:
-        name = requirement.split(";")[0].split(">")[0].split("=")[0].strip()
-        if "extra ==" not in requirement:
-            try:
-                found[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
+    for name in ["stereo3d", *(requirement.name for requirement in requirements())]:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
     return found
 
 

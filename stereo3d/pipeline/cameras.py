@@ -17,7 +17,7 @@ from ..records import Camera, Photo, Rig
 from .config import Config
 
 MAX_MISALIGNMENT_DEG = 1.0  # degrees; calibrated rectified pairs deviate by hundredths (KITTI: 0.3 in the baseline)
-NOT_RECTIFIED = "Use `stereo3d LEFT RIGHT` without --rectified: it rectifies by itself."
+NOT_RECTIFIED = "Leave --rectified out: `stereo3d LEFT RIGHT` rectifies the photos."
 
 
 def refuse_same_pixels(left: Photo, right: Photo) -> None:
@@ -25,8 +25,8 @@ def refuse_same_pixels(left: Photo, right: Photo) -> None:
     if left.pixels.shape == right.pixels.shape and np.array_equal(left.pixels, right.pixels):
         raise StereoError(
             "same_photo",
-            "both photos hold the very same pixels.",
-            "Take the second photo from a place beside the first.",
+            "both photos have the same pixels.",
+            "Take the second photo from another position.",
         )
 
 
@@ -69,7 +69,7 @@ def _rectified_cameras(rig: Rig, size1: tuple[int, int], size2: tuple[int, int])
             raise StereoError(
                 "calibration_mismatch",
                 f"the calibration is of a pair that is not rectified: its cameras are turned "
-                f"by {turn:.2g} degrees against each other, and their baseline lies {slope:.2g} degrees off the rows.",
+                f"by {turn:.2g} degrees against each other, and their baseline is {slope:.2g} degrees off the rows.",
                 "Leave --rectified out, or give the calibration of the rectified pair.",
                 turn=turn,
                 slope=slope,
@@ -92,7 +92,7 @@ def _scaled_cameras(rig: Rig, config: Config) -> Rig:
     if rig.unit is not None and rig.t is not None:
         raise StereoError(
             "bad_option",
-            f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} {rig.unit}, beside {option}.",
+            f"the calibration has its own baseline, {np.linalg.norm(rig.t):g} {rig.unit}; {option} is given as well.",
             "Give one of them.",
         )
     if config.baseline is None:

@@ -163,23 +163,23 @@ class Config:
         return {k.partition(".")[2]: v for k, v in self.options.items() if k.startswith(stage + ".")}
 
     def arguments(self, stage: str, function: Callable) -> dict[str, Any]:
-        """Return those of the options given for a stage that are options of this function."""
+        """Return the options given for a stage that this function takes."""
         known = run_options(function)
         return {name: value for name, value in self.of(stage).items() if name in known}
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
-    kind, words = (Integral, "a whole number, ") if name in WHOLE_NUMBERS else (Real, "")
+    kind, prefix = (Integral, "a whole number, ") if name in WHOLE_NUMBERS else (Real, "")
     if value is not None and not (isinstance(value, kind) and low <= value <= high):  # pyright: ignore[reportOperatorIssue]
         raise StereoError(
             "bad_option",
             f"{name.replace('_', '-')} cannot be {value}.",
-            f"It is {words}{low:.10g} to {high:.10g}.",
+            f"It is {prefix}{low:.10g} to {high:.10g}.",
         )
 
 
 def _known_distance(given: Any) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """((x, y), (x, y), distance) from numbers, or from the three words of the command line."""
+    """((x, y), (x, y), distance) from numbers, or from the three arguments of the command line."""
     try:
         first, second, distance = given
         x1, y1 = (float(v) for v in (first.split(",") if isinstance(first, str) else first))
@@ -189,10 +189,10 @@ def _known_distance(given: Any) -> tuple[tuple[float, float], tuple[float, float
             return (x1, y1), (x2, y2), distance
     except (TypeError, ValueError):
         pass
-    words = " ".join(map(str, given)) if isinstance(given, tuple | list) else given
+    text = " ".join(map(str, given)) if isinstance(given, tuple | list) else given
     raise StereoError(
         "bad_option",
-        f"known-distance cannot be {words}.",
+        f"known-distance cannot be {text}.",
         "Give two pixels of the first photo and their distance: 120,340 980,355 2.5.",
     )
 

@@ -43,7 +43,7 @@ def match_pair(
     fused : DisparityMap
         Of the left picture; confidence 0 where filled.
     between : RightViewPixels
-        Disparities between two of its pixels.
+        Pixels of the right picture between two neighbouring pixels of that map.
     """
     from ..disparity.fusion import fuse  # numba
 
@@ -85,7 +85,7 @@ def rectified_pair(
     config = replace(config or Config(), rectified=True)
     refuse_same_pixels(left, right)
     rig = cameras_of(left, right, None, config)
-    if d_range is not None:  # nearer things have the larger |d|: its sign shows on which side the first photo stands
+    if d_range is not None:  # nearer things have the larger |d|: its sign shows on which side the first photo is
         t = np.array([-1.0 if sum(d_range) >= 0 else 1.0, 0, 0])
         view = TwoView(np.zeros((3, 3)), np.eye(3), t, np.zeros(0, bool), replace(rig, t=t))
         return rectify(left, right, view, max_size=max(left.size)), d_range
@@ -118,14 +118,14 @@ def rectify_within_memory(
         size = max(MIN_MATCHING_SIZE, int(min(size, max(left.size)) * min(0.9, share)))
     if size == config.max_size:
         return pair, d_range, []
-    words = (
+    message = (
         f"the photos are matched at {size} px instead of {min(config.max_size, max(left.size))}: "
         f"{first / 2**30:.2g} GiB would be needed, {allowed / 2**30:.2g} GiB are "
         f"{'free' if config.max_memory is None else 'allowed'}."
     )
     numbers = {"size": size, "needed": first, "allowed": int(allowed)}
     advice = "Give it more memory, or choose a matcher that needs less."
-    return pair, d_range, [Finding("reduced", "warning", words, numbers, advice)]
+    return pair, d_range, [Finding("reduced", "warning", message, numbers, advice)]
 
 
 def search_range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[float, float]:

@@ -173,14 +173,14 @@ def _wrong_pose(agree: int, free: int, count: int, config: Config) -> StereoErro
     if config.rectified and config.calib is None:
         return StereoError(
             "no_overlap",
-            f"{agree} of {count} matches lie in equal rows of both photos, {free} fit "
-            "cameras that stand otherwise: no rectified pair.",
+            f"{agree} of {count} matches are in equal rows of both photos, {free} fit "
+            "cameras in another pose: the pair is not rectified.",
             NOT_RECTIFIED,
             **numbers,
         )
     return StereoError(
         "calibration_mismatch",
-        f"{agree} of {count} matches fit the pose that is given, {free} fit another one.",
+        f"{agree} of {count} matches fit the given pose, {free} fit another one.",
         "The calibration is of another rig, or the cameras have moved since: take R and T out of it, and the pose will "
         "be estimated.",
         **numbers,

@@ -46,13 +46,13 @@ def known_scale(
             "bad_option",
             "the two pixels of --known-distance are too near each other to measure a length: "
             f"{apart:.3g} +- {error:.2g} baselines.",
-            "Name two that are far apart.",
+            "Name two pixels that are farther apart.",
         )
     return distance / apart, Finding(
         "known_distance",
         "info",
-        f"the two pixels are {apart:.4g} baselines apart, so the cameras stood "
-        f"{distance / apart:.4g} {unit} from each other, to {100 * error / apart:.2g} %.",
+        f"the two pixels are {apart:.4g} baselines apart, so the baseline is "
+        f"{distance / apart:.4g} {unit} +- {100 * error / apart:.2g} %.",
         {"baseline": distance / apart, "relative_error": error / apart},
     )
 
@@ -71,7 +71,7 @@ def _point_at(
         raise StereoError(
             "bad_option",
             f"no surface was found at pixel {x[0]:g},{x[1]:g} of the first photo.",
-            f"The nearest that has one is {there[0]:.0f},{there[1]:.0f}.",
+            f"The nearest pixel with a surface is {there[0]:.0f},{there[1]:.0f}.",
         )
     around = np.flatnonzero(away <= away[nearest] + 3 * pixel)
     X, s = points[known][around], sigma[known][around]

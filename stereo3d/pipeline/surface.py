@@ -27,8 +27,8 @@ def mesh_with_fallback(
         if error.code != "library_missing":
             raise
         log.warning("%s", error)
-        words = f"{error.message} The grid mesh was made instead."
-        finding = Finding("mesher_fallback", "warning", words, {}, error.advice)
+        message = f"{error.message} The grid mesh was made instead."
+        finding = Finding("mesher_fallback", "warning", message, {}, error.advice)
         return build_mesh(points, method="grid", **settings), [finding]
 
 

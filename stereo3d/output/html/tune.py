@@ -84,7 +84,7 @@ class Bench:
         if not known.any():
             raise StereoError(
                 "no_disparity",
-                f"none of {known.size} pixels has a disparity that can be trusted.",
+                f"none of {known.size} pixels has a reliable disparity.",
                 "Undo the last change, or raise range.margin.",
             )
         page, step = Page(), figures.map_step(known.shape)
