@@ -147,7 +147,7 @@ def whole(folder, tmp_path_factory):
     return SimpleNamespace(out=out, code=done.returncode, stdout=done.stdout, stderr=said)
 
 
-def test_it_says_what_it_found_and_how_far_to_trust_it(whole):
+def test_the_summary_states_the_results_and_their_reliability(whole):
     assert whole.code == 0 and without_stages(whole.stderr) == ""
     assert [line.split()[0] for line in whole.stderr.splitlines()] == [*run_module.STAGES, "write"]
     assert re.search(r"^good: .*\.$", whole.stdout, re.M) and "focal length" in whole.stdout
@@ -348,7 +348,7 @@ def test_quiet_is_silent_and_verbose_explains(folder, run, tmp_path):
         assert re.search(choice, said.err), choice
 
 
-def test_progress_tells_each_stage_and_what_it_learned_to_expect(monkeypatch, folder, run, tmp_path, result):
+def test_progress_shows_each_stage_and_the_time_expected_from_earlier_runs(monkeypatch, folder, run, tmp_path, result):
     monkeypatch.setenv("STEREO3D_CACHE", str(tmp_path / "cache"))
 
     def reconstruct(*args, progress, **kwargs):
@@ -417,7 +417,7 @@ def test_on_a_terminal_the_lines_move_and_the_summary_fits(folder, tmp_path):
         assert "NO_COLOR" not in quieter or "\x1b[" not in said.removesuffix("\x1b[0m")  # numba's farewell
 
 
-def test_a_warning_is_said_with_its_advice(monkeypatch, folder, run, tmp_path, result):
+def test_a_warning_is_printed_with_its_advice(monkeypatch, folder, run, tmp_path, result):
     from stereo3d.records import Finding
 
     odd = Finding("odd", "warning", "the light is odd (3 lux).", {}, "Wait for the sun.")
@@ -505,7 +505,7 @@ def test_version_and_nothing(run):
     assert said.code == 2 and "Usage: stereo3d LEFT RIGHT" in said.err
 
 
-def test_doctor_tells_what_is_wrong_by_its_exit_code(run, monkeypatch):
+def test_doctor_reports_faults_by_its_exit_code(run, monkeypatch):
     said = run("doctor")
     assert said.code == (7 if "ERROR" in said.out else 0) and "Python" in said.out
     from stereo3d.records import Finding
@@ -1110,7 +1110,7 @@ def test_signals_end_it_cleanly(folder, tmp_path, number, code):
 
 
 def test_ctrl_c_does_not_wait_for_what_goes_on(folder, tmp_path):
-    """A kernel that cannot be told to stop, as a thread that would write a file in the end: it never gets there."""
+    """A kernel that cannot be stopped, as a thread that would write a file in the end: it never gets there."""
     script = f"""if True:
         import signal, sys, time
         from concurrent.futures import ThreadPoolExecutor

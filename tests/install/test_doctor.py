@@ -173,7 +173,7 @@ def test_little_memory_and_a_full_disk_are_warned_of(monkeypatch):
     assert "4.0 GB, 0.5 GB" in found["memory"].message and "--max-size" in found["memory"].advice
 
 
-def test_memory_and_cores_are_those_the_system_tells():
+def test_memory_and_cores_equal_those_of_the_system():
     total, available = resources.total_memory(), resources.available_memory()
     assert 0 < available <= total <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 1.001
     assert 1 <= resources.processors() <= os.cpu_count()

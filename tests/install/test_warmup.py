@@ -37,22 +37,22 @@ def fresh_kernel():
 
 
 def test_compiling_is_seen_once_and_what_is_ready_is_not():
-    kernel, told = fresh_kernel(), []
-    with Compiling(lambda: told.append("once")) as found:
+    kernel, calls = fresh_kernel(), []
+    with Compiling(lambda: calls.append("once")) as found:
         kernel(3)
         kernel(4)
         kernel(np.float32(1))
-    assert told == ["once"]
+    assert calls == ["once"]
     assert found.kernels >= 4 and found.seconds > 0  # two of them for two types; numba may add its own
-    with Compiling(lambda: told.append("again")) as found:
+    with Compiling(lambda: calls.append("again")) as found:
         assert kernel(5) == 12
-    assert found.kernels == 0 and found.seconds == 0 and told == ["once"]
+    assert found.kernels == 0 and found.seconds == 0 and calls == ["once"]
     kernel_after = fresh_kernel()
     kernel_after(1)  # watched by no one any more
     assert found.kernels == 0
 
 
-def test_a_run_tells_that_it_compiles(capsys):
+def test_a_run_reports_that_it_compiles(capsys):
     kernel = fresh_kernel()
     for wanted, words in ((True, 1), (True, 0), (False, 0)):
         with Watch(wanted) as tell:
@@ -103,7 +103,7 @@ def python(script: str, **environment) -> str:
     return done.stdout
 
 
-def test_helpers_are_told_what_a_run_needs(monkeypatch):
+def test_helpers_get_the_parts_that_a_run_needs(monkeypatch):
     for matcher in MATCHERS:
         for mesher in MESHERS:
             for parts in warmup.later_parts(matcher, mesher):

@@ -86,7 +86,7 @@ def test_the_nearer_surface_hides_the_farther():
 
 
 @pytest.mark.parametrize("shading", ["texture", "lit", "clay"])
-def test_the_wrong_side_is_told_apart(shading):
+def test_the_back_has_its_own_colour(shading):
     mesh = plane()
     back = Mesh(mesh.vertices, mesh.faces[:, ::-1], mesh.uv, mesh.texture)
     front, wrong = (render(m, K=K, size=SIZE, shading=shading) for m in (mesh, back))
@@ -130,7 +130,7 @@ def test_the_sheet_starts_with_the_photo_and_turns_about_the_surface():
 
 
 @pytest.mark.parametrize("view, axis, sign", [("left", 1, 1), ("right", 1, -1), ("up", 0, 1), ("down", 0, -1)])
-def test_each_view_stands_on_its_side(view, axis, sign):
+def test_each_view_is_from_its_side(view, axis, sign):
     """A small square before a wall moves against the camera: from the left it is seen farther right on the wall."""
     front, wall = square(3.0, 0.2), square(5.0, 3.0)
     texture = np.zeros((2, 2, 3), np.uint8)

@@ -532,8 +532,8 @@ def test_a_mesh_of_two_photos_becomes_two_parts_each_with_its_own(pair, result):
         uv = np.clip((x + 0.5) / SIZE * [1, -1] + [0, 1], 0, 1)
         assert np.abs(part.mesh.uv - uv).max() < 1e-9
         assert len(part.relative_sigma) == len(part.confidence) == len(part.mesh.vertices)
-    told = page.Page().mesh(light, ["photo1", None])
-    assert [t["image"] for t in told] == ["photo1", "texture1"]
+    described = page.Page().mesh(light, ["photo1", None])
+    assert [t["image"] for t in described] == ["photo1", "texture1"]
 
 
 @pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])

@@ -66,7 +66,7 @@ def taken_out(answer: dict, name: str) -> np.ndarray:
 )
 def test_what_is_shown_is_what_the_run_finds(bench, folder, matcher, options):
     answer = bench.match(matcher, options)
-    # the command that is told, read by the command line and run
+    # the command of the answer, parsed by the command line and run
     words = shlex.split(answer["command"])
     given = cli.commands["reconstruct"].make_context("reconstruct", words[1:]).params
     config = Config(
@@ -154,8 +154,8 @@ def test_it_answers_this_page_alone(address, bench):
     for length in ("-1", "1e3", "", "99999999999999"):
         assert ask(address, "POST", match, body, Content_Length=length)[0] == 400, length
     for options in ({"matcher.p1": "x"}, {"pose.threshold": 3}, {"matcher.p1": [1]}, {"matcher.p1": {}}, {"a": 1}):
-        status, _, told = ask(address, "POST", match, json.dumps({"matcher": "sgm", "options": options}).encode())
-        assert status == 422 and json.loads(told)["error"], options
+        status, _, reply = ask(address, "POST", match, json.dumps({"matcher": "sgm", "options": options}).encode())
+        assert status == 422 and json.loads(reply)["error"], options
 
 
 def test_it_listens_on_this_computer_alone(bench):
@@ -186,8 +186,10 @@ def test_a_change_is_seen_at_once(browser, address):
     browser.run("""const s = document.querySelector('[name=matcher]');
                    s.value = 'block'; s.dispatchEvent(new Event('input'))""")
     browser.wait("return window.stereo3d.answers === 2")
-    told = browser.run("return document.querySelector('#command').textContent")
-    assert "--matcher block" in told and "p1" not in told, "what the other matcher does not know falls away"
+    command = browser.run("return document.querySelector('#command').textContent")
+    assert "--matcher block" in command and "p1" not in command, (
+        "options that the other matcher does not have are dropped"
+    )
     assert browser.run("return document.querySelectorAll('[name=\"matcher.radius\"]').length") == 1
     after = browser.run(map_), browser.run("return window.stereo3d.viewer.cloud.count")
     assert after[0] != before[0] and after[1] != before[1]
@@ -229,8 +231,8 @@ def test_the_command_serves_until_it_is_ended(folder):
         path = address.partition("/")[2].partition("/")[2].partition("/")[2]
         assert ask(address, "GET", f"/{path}")[0] == 200
         assert ask(address, "POST", f"/{path}match", b'{"matcher": "block", "options": {}}')[0] == 200
-        told = process.stdout.readline()
-        assert re.match(r"[\d.]+ % known, [\d.]+ s: stereo3d left.png right.png .*--matcher block", told)
+        line = process.stdout.readline()
+        assert re.match(r"[\d.]+ % known, [\d.]+ s: stereo3d left.png right.png .*--matcher block", line)
     finally:
         process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -117,13 +117,13 @@ def test_every_method_reaches_the_truth(still_life, method):
 
 
 def test_all_defaults_without_any_camera(still_life):
-    """EXIF-free photos: the focal is a guess or an estimate, and the user is told which."""
+    """EXIF-free photos: the focal is a guess or an estimate, and a finding names which."""
     result = reconstruct(still_life.left, still_life.right)
     scores = mesh_scores(result.mesh, still_life.depth1, still_life.rig.cam1, threshold=0.02, samples=50_000)
     assert scores["f_score"] > 0.9, scores
-    [told] = [f for f in result.findings if f.code in ("focal", "focal_unknown")]
+    [finding] = [f for f in result.findings if f.code in ("focal", "focal_unknown")]
     source = result.view.rig.cam1.source
-    assert source in ("prior", "estimated") and told.severity == ("warning" if source == "prior" else "info")
+    assert source in ("prior", "estimated") and finding.severity == ("warning" if source == "prior" else "info")
 
 
 # ----------------------------------------------------------------------------------------------- cameras
@@ -229,7 +229,7 @@ def test_the_units_of_a_calibration_stand(small, tmp_path):
 
 
 def test_a_calibration_in_the_other_order(small, tmp_path):
-    """Cameras that differ in focal length and size, named the wrong way round: found out, told, put right."""
+    """Cameras that differ in focal length and size, named the wrong way round: detected, reported, put right."""
     cam2 = Camera(scale_K(small.rig.cam2.K, 0.75) * [[1.1, 1, 1], [1, 1.1, 1], [1, 1, 1]], (240, 180))
     pair = synthetic.render("handheld", size=(320, 240), camera2=cam2)
     write.write_pair(tmp_path, pair)
@@ -379,16 +379,16 @@ def test_a_known_distance_makes_it_metric(small, small_result):
     factor = np.linalg.norm(r.view.t)
     for name in ("points", "sigma"):
         assert np.allclose(getattr(r, name), factor * getattr(small_result, name), rtol=1e-5, equal_nan=True)
-    told = next(f for f in r.findings if f.code == "known_distance").numbers
-    assert told["baseline"] == pytest.approx(factor) and 0 < told["relative_error"] < 0.2
+    finding = next(f for f in r.findings if f.code == "known_distance").numbers
+    assert finding["baseline"] == pytest.approx(factor) and 0 < finding["relative_error"] < 0.2
     assert "unit = baseline" in small_result.summary
 
 
-def test_the_model_stands_upright_where_the_photo_tells_gravity(small_result, tmp_path):
+def test_the_model_stands_upright_where_the_photo_records_gravity(small_result, tmp_path):
     """The camera looked down by 20 degrees: heights in the file are those above the ground, not along the picture."""
     down = np.array([0, np.cos(np.radians(20)), np.sin(np.radians(20))])
-    told = replace(small_result, left=replace(small_result.left, exif={"gravity": tuple(down)}))
-    for name, result, up in (("plain", small_result, [0, -1, 0]), ("told", told, -down)):
+    upright = replace(small_result, left=replace(small_result.left, exif={"gravity": tuple(down)}))
+    for name, result, up in (("plain", small_result, [0, -1, 0]), ("upright", upright, -down)):
         path, *_ = result.save(tmp_path / f"{name}.ply")
         heights = np.asarray(trimesh.load(path, process=False).vertices)[:, 1]
         assert np.allclose(heights, result.mesh.vertices @ up, atol=1e-5)
@@ -505,9 +505,11 @@ def test_the_verdict_names_its_main_reason(findings, level, words):
 
 
 def test_progress_names_the_stages_in_order(small):
-    told = []
-    reconstruct(small.left, small.right, cameras(small), QUICK, progress=lambda stage, work, method: told.append(stage))
-    assert told == [*STAGES, "done"]
+    stages = []
+    reconstruct(
+        small.left, small.right, cameras(small), QUICK, progress=lambda stage, work, method: stages.append(stage)
+    )
+    assert stages == [*STAGES, "done"]
 
 
 def test_a_library_call_leaves_the_memory_counters_of_its_process_alone(small, monkeypatch):
@@ -621,7 +623,7 @@ def test_one_plane_with_a_guessed_focal(plane_pair):
 def test_forced_past_an_error(rotation_pair, plane_pair):
     """What comes out is shown, the error stays, and the sentence says not to believe it."""
     forced = replace(QUICK, force=True)
-    # a turn told with a wrong focal looks like depth, so that there is something to show
+    # a rotation computed with a wrong focal length looks like depth, so that there is something to show
     wrong = Rig(*(replace(c, K=c.K * [[1.4, 1, 1], [1, 1.4, 1], [1, 1, 1]]) for c in (rotation_pair.rig.cam1,) * 2))
     for pair, rig, code in ((rotation_pair, wrong, "pure_rotation"), (plane_pair, None, "flat_scene")):
         result = reconstruct(pair.left, pair.right, rig, forced)
@@ -639,16 +641,16 @@ def test_forcing_changes_nothing_of_a_good_pair(small, small_result):
     assert np.array_equal(result.points, small_result.points, equal_nan=True)
 
 
-def test_forward_motion_is_reconstructed_and_told(forward_pair):
+def test_forward_motion_is_reconstructed_and_reported(forward_pair):
     """Away from the epipole depth is right; the finding says where it is not."""
     result = reconstruct(forward_pair.left, forward_pair.right, cameras(forward_pair), QUICK)
-    [told] = [f for f in result.findings if f.code == "forward_motion"]
-    n = told.numbers
+    [finding] = [f for f in result.findings if f.code == "forward_motion"]
+    n = finding.numbers
     cam = forward_pair.rig.cam1
     centre2 = -forward_pair.rig.R.T @ forward_pair.rig.t
     epipole = project(centre2, cam.K)
     assert np.hypot(*(epipole - [n["epipole_x"], n["epipole_y"]])) < 10
-    assert 0 < n["blind_share"] < 0.5 and told.severity in ("info", "warning")
+    assert 0 < n["blind_share"] < 0.5 and finding.severity in ("info", "warning")
     points, _ = triangulate(result.disparity, result.pair, result.view)  # those too that are too vague to be surface
     known = np.isfinite(points[..., 2])
     x = result.pair.map1[known]
@@ -715,7 +717,7 @@ def test_too_little_memory(small, monkeypatch):
 
 
 def test_short_of_memory_the_photos_are_matched_smaller(still_life):
-    """As told: the mesh is there, from a smaller pair whose matching needs no more than what is allowed."""
+    """As the finding says: the mesh is there, from a smaller pair whose matching needs no more than what is allowed."""
     settings = dict(matcher="sgm", mesher="grid")
     whole = prepare(still_life.left, still_life.right, cameras(still_life), Config(**settings))
     needed = matching_bytes(whole.pair, whole.d_range, "sgm")
@@ -735,7 +737,7 @@ def test_a_matcher_that_knows_nothing(small):
     refused("no_disparity", small.left, small.right, cameras(small), options={"matcher.speckle": 10**8})
 
 
-def test_noisy_photos_by_which_the_focal_is_told_are_no_good_pair(still_life):
+def test_noisy_photos_that_determine_the_focal_are_no_good_pair(still_life):
     rng = np.random.default_rng(1)
     noisy = [
         Photo(np.clip(np.rint(p.pixels + rng.normal(0, 6, p.pixels.shape)), 0, 255).astype(np.uint8))
@@ -749,8 +751,8 @@ def test_noisy_photos_by_which_the_focal_is_told_are_no_good_pair(still_life):
 
 def test_a_mesh_that_needs_more_triangles_than_were_asked_for_says_so(small):
     result = reconstruct(small.left, small.right, cameras(small), replace(QUICK, faces=1, matcher="block"))
-    told, count = {f.code: f for f in result.findings}["more_faces"], len(result.mesh.faces)
-    assert count > 1 and told.numbers == {"faces": count, "asked": 1} and f"{count} triangles" in told.message
+    finding, count = {f.code: f for f in result.findings}["more_faces"], len(result.mesh.faces)
+    assert count > 1 and finding.numbers == {"faces": count, "asked": 1} and f"{count} triangles" in finding.message
     enough = build_mesh(result.points, sigma=result.sigma, between=result.between, faces=count)
     assert len(enough.faces) <= count, "what it says is needed is enough"
 
@@ -902,14 +904,14 @@ def test_a_guessed_focal_says_what_it_does_to_depth(shared_data):
     """lawn without its rig: the guess is 33 % wrong, the views are parallel, the motion comes out degrees off."""
     folder = shared_data / "photos" / "lawn"
     result = reconstruct(folder / "lawn_L.png", folder / "lawn_R.png", config=replace(QUICK, max_size=800))
-    [told] = [f for f in result.findings if f.code == "focal_unknown"]
+    [finding] = [f for f in result.findings if f.code == "focal_unknown"]
     true = read_rig(folder / "rig.json").cam1.focal
     ratio = result.view.rig.cam1.focal / true
-    assert max(ratio, 1 / ratio) < told.numbers["stretch"]
+    assert max(ratio, 1 / ratio) < finding.numbers["stretch"]
     assert result.verdict != "good" and "stretched or squeezed by a factor of about 1.5" in result.summary
     sideways = read_rig(folder / "rig.json").t
     off = np.degrees(np.arccos(result.view.t @ sideways / np.linalg.norm(sideways)))
-    assert off < 3 * max(told.numbers["motion_deg"], 1)
+    assert off < 3 * max(finding.numbers["motion_deg"], 1)
 
 
 @pytest.mark.real_data
