@@ -1,19 +1,20 @@
-"""The whole run, stage by stage, beside the script that one would write with plain OpenCV and Open3D calls.
+"""The whole run, stage by stage, compared with a script of plain OpenCV and Open3D calls.
 
     python benchmarks/whole_run.py [--data DIR] [--max-size 1600] [--repeat N] [--meshers grid poisson]
 
 Input: fountain 0004-0005 of $STEREO3D_DATA, without it the demo pair; K is known, the pose is not. Both sides read the
-two photos from disk and write a textured OBJ; the two take turns, each run in a process of its own, so that neither has
-the other's memory, and a crash ends one row only. One short run goes before, unmeasured: it compiles what is not yet in
-numba's cache. Seconds are wall clock, the median of `--repeat` runs; memory is the peak of resident memory in a stage.
-"import" is what loading the libraries takes (in the plain script all of it; ours loads some of them inside the stages).
+two photos from disk and write a textured OBJ; they alternate, each run in a process of its own, so that neither holds
+the memory of the other, and a crash ends one row only. An unmeasured short run first compiles the kernels that numba's
+cache lacks. Seconds are wall clock, the median of `--repeat` runs; memory is the peak of resident memory in a stage.
+"import" is the time to load the libraries (all of them in the plain script; stereo3d loads some inside the stages).
 
 Scores by `evaluation.mesh.mesh_scores` from the OBJ as written, aligned by similarity, at 1 % of depth.
 
 The plain script: SIFT with its defaults, BFMatcher with a ratio of 0.75, findEssentialMat (USAC_MAGSAC, 1 px) and
-recoverPose, stereoRectify as it is, remap, SGBM with block 5 and the sample's P1 and P2, reprojectImageTo3D; "grid" by
-numpy, two triangles for four neighbours, cut where depth jumps by 2 %; "poisson" by Open3D at depth 9 on estimated
-normals, the 5 % of least density trimmed. It takes its disparity range from the matches, which few such scripts do.
+recoverPose, stereoRectify with its defaults, remap, SGBM with block 5 and the sample's P1 and P2, reprojectImageTo3D;
+"grid" by numpy, two triangles for four neighbours, cut where depth jumps by 2 %; "poisson" by Open3D at depth 9 on
+estimated normals, without the 5 % of lowest density. It takes its disparity range from the matches, as few such scripts
+do.
 """
 
 import argparse
@@ -43,8 +44,7 @@ SCORES = (
 )
 
 
-# ------------------------------------------------------------------------------------------------ the two sides
-# Each runs in a new process: (photos, K1, K2, max_size, mesher, OBJ to write) -> stages [{name, seconds, peak_mb}]
+# Each side runs in a new process: (photos, K1, K2, max_size, mesher, OBJ to write) -> stages [{name, seconds, peak_mb}]
 
 
 def ours(left, right, K1, K2, max_size, mesher, target):
@@ -136,7 +136,7 @@ def plain(left, right, K1, K2, max_size, mesher, target):
         uv[:, 1] = 1 - uv[:, 1]
 
     with clock("write"):
-        up = vertices * [1, -1, -1]  # y up, as viewers want it
+        up = vertices * [1, -1, -1]  # y up, as in viewers
         mesh = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(up), open3d.utility.Vector3iVector(faces))
         mesh.triangle_uvs = open3d.utility.Vector2dVector(uv[faces.ravel()])
         mesh.triangle_material_ids = open3d.utility.IntVector(np.zeros(len(faces), np.int32))
@@ -173,7 +173,7 @@ def poisson_mesh(points, known, open3d):
     density = np.asarray(density)
     mesh.remove_vertices_by_mask(density < np.quantile(density, 0.05))
     vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.triangles)
-    front = vertices[:, 2] > 0  # what balloons behind the camera has no pixel
+    front = vertices[:, 2] > 0  # surface behind the camera has no pixel
     return vertices, faces[front[faces].all(1)]
 
 
@@ -195,9 +195,6 @@ class Clock:
         yield
         seconds = time.perf_counter() - start
         self.stages.append({"name": name, "seconds": seconds, "peak_mb": peak_memory() / 2**20})
-
-
-# ------------------------------------------------------------------------------------------------------ the input
 
 
 def photo_size(path) -> tuple[int, int]:
@@ -224,7 +221,7 @@ def the_input(data: Path | None):
 
 
 def in_a_new_process(side, *arguments):
-    """The stages of one run, or the words of what went wrong."""
+    """The stages of one run, or the message of its failure."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
@@ -243,9 +240,6 @@ def scores_of(obj: Path, depth, camera) -> dict:
     except (StereoError, ValueError) as error:
         print(f"{obj.name}: {error}")
         return {}
-
-
-# ------------------------------------------------------------------------------------------------------- the table
 
 
 def medians(runs: list[list[dict]], what: str) -> dict[str, float]:

@@ -4,7 +4,7 @@
     result = stereo3d.reconstruct("left.jpg", "right.jpg")
     result.save("out.obj")
 
-Every stage stands by itself: `match_features`, `estimate_two_view`, `diagnose`, `rectify`, `compute_disparity`,
+Every stage can be called on its own: `match_features`, `estimate_two_view`, `diagnose`, `rectify`, `compute_disparity`,
 `triangulate`, `build_mesh`, `texture_mesh`, `write_mesh`. Conventions: `stereo3d.records`.
 """
 

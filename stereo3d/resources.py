@@ -24,7 +24,7 @@ def processors() -> int:
     Returns
     -------
     int
-        At least 1. A quota that is no whole number of cores is rounded up.
+        At least 1. A fractional quota is rounded up.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [_cpu_quota(folder) for folder in _own_groups("cpu")]
@@ -91,7 +91,7 @@ def _own_groups(controller: str) -> list[Path]:
     for line in lines:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:  # version 2, alone or beside version 1
+        if number == "0" and not controllers:  # version 2, alone or together with version 1
             roots = [CGROUP_ROOT, CGROUP_ROOT / "unified"]
         elif controller in controllers.split(","):
             roots = [CGROUP_ROOT / controllers, CGROUP_ROOT / controller]

@@ -1,7 +1,7 @@
-"""Watch numba compile, and share the work with further processes.
+"""Observe numba's compilation, and share it with helper processes.
 
-numba compiles one kernel at a time in a process. While a first run is at its early stages, `Helpers` compile the
-kernels of the later ones and leave them in numba's cache, where the run finds them.
+numba compiles one kernel at a time in a process. During the early stages of a first run, `Helpers` compile the kernels
+of later stages into numba's cache, from which the run loads them.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ class Compiling:
 
 
 class Helpers:
-    """Further processes that compile: `with Helpers() as helpers: helpers.start(work)`, with work for `help_with`.
+    """Helper processes that compile: `with Helpers() as helpers: helpers.start(work)`, with work for `help_with`.
 
     They end with the block, and with this process however it ends. They print nothing, and their failure costs time
     only.
@@ -145,7 +145,7 @@ class Helpers:
 
 
 def room_for_helpers() -> int:
-    """Return how many helpers this computer has room for: a core for each, and memory beside that of the run."""
+    """Return the number of helpers for which this computer has a core each, and memory besides that of the run."""
     memory = (resources.available_memory() - SPARE_MEMORY) // HELPER_MEMORY
     return int(max(0, min(MAX_HELPERS, resources.processors() - 1, memory)))
 

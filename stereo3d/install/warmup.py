@@ -1,8 +1,8 @@
-"""Compile every kernel ahead of time: for a container's image, or so that the first pair is as quick as the second.
+"""Compile every kernel ahead of time, for a container's image or a first run as quick as the second.
 
-numba compiles a kernel when it is first called and caches it (`stereo3d doctor` shows the folder). `warm_up` calls
-them all, by running the whole program on small rendered pairs. `help_with` calls those of single stages with made-up
-values: in a process of its own, while a first run is still at the stages before.
+numba compiles a kernel at its first call and caches it (`stereo3d doctor` shows the folder). `warm_up` calls all
+kernels: it runs the whole program on small rendered pairs. `help_with` calls the kernels of single stages with
+synthetic values, in a process of its own, while a first run is still at earlier stages.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def warm_up(report: Callable[[str, Compiling], None] = lambda part, found: None,
     report : callable
         Called as report(part, found) after each part.
     helped : bool
-        Compile in further processes as well where there are cores for them; they are counted at the end.
+        Compile in helper processes as well where there are cores for them; their kernels are counted at the end.
     """
     with Helpers() as helpers, Compiling(lambda: helpers.start(FOR_WARM_UP if helped else ())) as found:
         for part, work in PARTS.items():
@@ -45,13 +45,13 @@ def warm_up(report: Callable[[str, Compiling], None] = lambda part, found: None,
 
 
 def _matchers() -> None:
-    """Run every matcher with every choice of its options, and the larger sizes of those that start reduced."""
+    """Run every matcher with every choice of its options, and matching by planes from a reduced pair."""
     from ..disparity.matching import compute_disparities
     from ..disparity.methods import MATCHERS, match_planes
     from ..disparity.planes.pyramid import Budget
     from ..options import options_of
 
-    pair, _ = _made_up()
+    pair, _ = _synthetic_pair()
     for name, matcher in MATCHERS.items():
         choices = [{o.name: c} for o in options_of(matcher).values() for c in o.choices]
         for options in choices or [{}]:
@@ -96,13 +96,10 @@ def _detectors() -> None:
 PARTS = {"photos to mesh": _photos_to_mesh, "detectors": _detectors, "matchers": _matchers}
 
 
-# ------------------------------------------------------------------------------------------- beside a first run
-
-
 def help_with(parts: list[str]) -> None:
-    """Compile these `STAGES` in turn, as a helper's process; print a line of JSON for each.
+    """Compile these `STAGES` in turn, in a helper process; print a line of JSON for each.
 
-    Kernels are compiled for the types they are called with, so each stage gets values of the types that the run passes.
+    numba compiles a kernel for the types of its arguments, so each stage gets values of the types of a real run.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     end_with_parent()
@@ -116,22 +113,22 @@ def help_with(parts: list[str]) -> None:
 
 
 def later_parts(matcher: str, mesher: str) -> list[list[str]]:
-    """Return the parts for each helper's process, those that a run with these methods needs last first.
+    """Return the parts for each helper process, in reverse order of their use in a run with these methods.
 
-    Run and helper so approach each other from both ends, and neither compiles what the other is compiling.
+    The run and a helper then approach each other from both ends, and do not compile the same kernel at the same time.
     """
     from ..disparity.planes.pyramid import BUDGETS
 
-    planes = ["choices", "pieces"] if matcher in BUDGETS else []
+    planes = ["last-plane-steps", "first-plane-steps"] if matcher in BUDGETS else []
     return [[f"points {mesher}", *planes, f"disparity {matcher}"], ["pose", f"disparity {matcher}"]]
 
 
-RANGE = (0, 9)  # px, disparities of the made-up pair
-FOR_WARM_UP = [["points grid", "choices", "pieces", "matchers"], ["pose", "matchers"]]
+RANGE = (0, 9)  # px, disparities of the synthetic pair
+FOR_WARM_UP = [["points grid", "last-plane-steps", "first-plane-steps", "matchers"], ["pose", "matchers"]]
 
 
-def _made_up(height: int = 96, width: int = 128) -> tuple[RectifiedPair, np.ndarray]:
-    """A rectified pair of noise, and its disparity (H,W) f32: a wall with a nearer half."""
+def _synthetic_pair(height: int = 96, width: int = 128) -> tuple[RectifiedPair, np.ndarray]:
+    """A rectified pair of noise, and its disparity (H, W) float32: a wall whose lower half is nearer."""
     import cv2
 
     noise = np.random.default_rng(0).integers(0, 256, (height, width + 16, 3)).astype(np.uint8)
@@ -151,7 +148,7 @@ def _points_to_mesh(mesher: str) -> None:
     from ..mesh.texture import texture_mesh
     from ..triangulation.points import point_map, triangulate_between
 
-    pair, truth = _made_up()
+    pair, truth = _synthetic_pair()
     height, width = truth.shape
     truth[height // 4, width // 2] = np.nan  # a hole to fill
     left = DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.05))
@@ -170,11 +167,11 @@ def _points_to_mesh(mesher: str) -> None:
 
 
 def _views(flip):
-    """Both views of the made-up pair, as matching by planes has them in its midst, and a `step` of it on them."""
+    """Both views of the synthetic pair in the middle of matching by planes, and a function that runs a step on them."""
     from ..disparity import methods
     from ..disparity.planes.views import both_views, initial_views
 
-    pair, truth = _made_up()
+    pair, truth = _synthetic_pair()
     energy, _ = methods.plane_energy(*RANGE)
     views = [
         replace(view, d=truth.copy(), a=np.zeros_like(truth), b=np.zeros_like(truth), supported=view.seen)
@@ -195,8 +192,8 @@ def _pose() -> None:
     refine_pose(np.eye(3), np.array([-1.0, 0, 0]), x1, x1 + [-5.0, 0], 100.0, scale=1.0)
 
 
-def _choices():
-    """Matching by planes, its last steps first."""
+def _last_plane_steps() -> None:
+    """Run the last steps of matching by planes, in reverse order."""
     from ..disparity.planes.matcher import SHIFTS, enlarge, keep_cross_view, sharpen, shift_planes
     from ..disparity.rows import flip_copy, flip_view
 
@@ -209,8 +206,8 @@ def _choices():
     step(enlarge, small)
 
 
-def _pieces():
-    """Matching by planes, its first steps, and of these too the last ones first."""
+def _first_plane_steps() -> None:
+    """Run the first steps of matching by planes, in reverse order."""
     from ..disparity.planes import candidates, segments
     from ..disparity.planes.matcher import first_choice
     from ..disparity.planes.views import Segmentation
@@ -230,13 +227,13 @@ def _disparity(matcher: str) -> None:
     """Run a matcher from end to end."""
     from ..disparity.matching import compute_disparities
 
-    compute_disparities(_made_up()[0], RANGE, method=matcher)
+    compute_disparities(_synthetic_pair()[0], RANGE, method=matcher)
 
 
 STAGES = {
     "points": _points_to_mesh,
-    "choices": _choices,
-    "pieces": _pieces,
+    "last-plane-steps": _last_plane_steps,
+    "first-plane-steps": _first_plane_steps,
     "disparity": _disparity,
     "pose": _pose,
     "matchers": _matchers,

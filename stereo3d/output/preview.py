@@ -89,8 +89,8 @@ def preview(
 ) -> np.ndarray:
     """Return a contact sheet: one column for each view, textured above, as clay below.
 
-    "front" is the view of `camera` (camera 1, without its lens distortion); the others are turned by 28 degrees about
-    the median point of the surface and stand back until the surface fits.
+    "front" is the view of `camera` (camera 1, without its lens distortion); the others are rotated by 28 degrees about
+    the median point of the surface and moved back until the surface fits.
 
     Parameters
     ----------
@@ -137,9 +137,9 @@ def _orbit(mesh: Mesh, K, size, yaw: float, pitch: float) -> tuple[np.ndarray, n
 
 
 def _reduced(part: TexturedPart, faces: np.ndarray, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """The texture (H,W,3) f32, averaged down where it has more than one texel to a ray: nothing flickers.
+    """The texture (H,W,3) f32, averaged down where it has more than one texel per ray, against aliasing.
 
-    vertices: (V,3) in the camera that looks. Texels and rays are counted over the faces in front of it.
+    vertices: (V, 3) in the frame of the camera. Texels and rays are counted over the faces in front of it.
     """
     import cv2
 

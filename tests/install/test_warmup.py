@@ -113,15 +113,15 @@ def test_helpers_get_the_parts_that_a_run_needs(monkeypatch):
     assert later_parts_of(Config()) == warmup.later_parts("planes", "grid")
 
 
-def test_what_stages_call_made_up_is_what_a_run_calls():
+def test_stages_of_synthetic_values_compile_the_signatures_of_a_run():
     """Every kernel that a run needs behind the pose, for the very types of its arguments: no stage leaves one out."""
     script = """
 import sys, tempfile
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
-from stereo3d import warmup
+from stereo3d.install import warmup
 from stereo3d.disparity.methods import match_planes
-from stereo3d.disparity.sizes import Budget
+from stereo3d.disparity.planes.pyramid import Budget
 from stereo3d.pipeline import reconstruct
 from stereo3d.synthetic import render
 
