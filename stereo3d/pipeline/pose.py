@@ -18,8 +18,8 @@ from .scale import scale_view
 
 log = logging.getLogger(__name__)
 FEW_INLIERS = 80  # below this the slower asift features are tried as well
-# Photos are taken as named in the other order than their calibration only where this many times more matches agree:
-# where the principal points differ, all points can lie in front of the cameras in both orders, with depth reversed in one.
+# The photos are taken in the other order than their calibration only where this many times more matches agree: where
+# the principal points differ, all points can be in front of the cameras in both orders, with depth reversed in one.
 EXCHANGE_SUPPORT = 1.5
 
 
