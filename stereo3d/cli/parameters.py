@@ -149,7 +149,7 @@ CAMERA_OPTIONS = (
     click.option("--focal", type=float, metavar="PX", help="Set the focal length, in pixels of the photo."),
     click.option("--focal-35mm", type=float, metavar="MM", help="Set the focal length, 35 mm equivalent."),
     click.option("--fov", type=float, metavar="DEG", help="Set the horizontal field of view."),
-    click.option("--baseline", type=float, metavar="N", help="Set the distance between the two camera positions."),
+    click.option("--baseline", type=float, metavar="N", help="Set the distance between the cameras."),
     click.option(
         "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D between two pixels of LEFT."
     ),
