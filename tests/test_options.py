@@ -1,4 +1,4 @@
-"""Options read from signatures, checked and told."""
+"""Options read from signatures, checked and described."""
 
 from typing import Annotated, Literal
 

@@ -11,6 +11,7 @@ from stereo3d import estimate_two_view, reconstruct
 from stereo3d.cameras import fit_rig
 from stereo3d.errors import StereoError
 from stereo3d.geometry import rotation_from_vector
+from stereo3d.geometry.camera import distort
 from stereo3d.records import (
     Camera,
     DisparityMap,
@@ -70,7 +71,7 @@ def test_a_camera_matrix_that_is_none(K, message):
         refused("bad_calibration", message, replace, CAMERA, K=K)
 
 
-@pytest.mark.parametrize("dist, message", [([0.1, np.inf], "0.1, inf"), (np.ones(14), "14 distortion coefficients")])
+@pytest.mark.parametrize("dist, message", [([0.1, np.inf], "0.1, inf"), (np.ones(14), "tilt of the sensor")])
 def test_distortion_that_is_none(dist, message):
     refused("bad_calibration", message, Camera, K, SIZE, dist)
 
@@ -197,3 +198,25 @@ def test_an_error_reaches_the_parent_of_a_worker_process():
     error = caught.value
     assert (error.code, error.message, error.advice) == ("photo_unreadable", "b.jpg: 12 bytes.", "Check the file.")
     assert error.numbers == {"size": 12} and error.exit_code == 3 and str(error) == "b.jpg: 12 bytes. Check the file."
+
+
+@pytest.mark.parametrize("count", [3, 6, 7, 9, 10, 11, 13, 15])
+def test_a_camera_refuses_a_number_of_coefficients_that_no_lens_model_has(count):
+    with pytest.raises(StereoError, match=f"got {count}") as caught:
+        Camera(np.diag([500.0, 500, 1]), (640, 480), np.full(count, 0.01))
+    assert caught.value.code == "bad_calibration" and caught.value.numbers["coefficients"] == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 8, 12])
+def test_every_distortion_that_a_camera_accepts_can_be_applied(count):
+    camera = Camera(np.diag([500.0, 500, 1]), (640, 480), np.full(count, 0.01))
+    assert len(camera.dist) == count
+    assert np.isfinite(distort([[0.1, 0.2]], camera.dist)).all()
+
+
+def test_a_camera_drops_a_tilt_of_zero_and_refuses_any_other():
+    untilted = np.r_[np.full(12, 0.01), 0, 0]
+    np.testing.assert_array_equal(Camera(np.diag([500.0, 500, 1]), (640, 480), untilted).dist, untilted[:12])
+    with pytest.raises(StereoError, match="tilt of the sensor") as caught:
+        Camera(np.diag([500.0, 500, 1]), (640, 480), untilted + np.eye(14)[12] * 1e-3)
+    assert caught.value.code == "bad_calibration"

@@ -1,4 +1,4 @@
-"""Cameras of the photos: focal length from EXIF, calibration files read, fitted to a photo and written, chessboards."""
+"""Cameras of the photos: focal length from EXIF, calibration files (read, fit to a photo, write), chessboards."""
 
 from .fit import fit_rig, same_shape
 from .focal import DIAGONAL_35MM, camera_for, original_size

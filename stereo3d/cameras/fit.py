@@ -11,6 +11,7 @@ from ..records import Camera, Rig
 from .formats.check import UNKNOWN_SIZE
 
 log = logging.getLogger(__name__)
+# Text for each EXIF orientation, 1 to 8.
 _TURNS = (
     "upright",
     "mirrored",
@@ -24,11 +25,24 @@ _TURNS = (
 
 
 def turn_matrix(orientation: int, size: tuple[int, int]) -> np.ndarray:
-    """A (3,3): upright pixel ~ A (stored pixel), for a stored picture of `size` (width, height) px.
+    """A with x_upright ~ A x_stored, the change of pixels by an EXIF orientation.
 
-    orientation: as EXIF counts, 1 to 8, else ValueError.
+    Parameters
+    ----------
+    orientation : int
+        EXIF's, 1 to 8.
+    size : (width, height)
+        px, of the stored picture.
 
-    The left upper (2,2) is a signed permutation; its determinant is -1 where the turn mirrors (2, 4, 5, 7).
+    Returns
+    -------
+    (3, 3) float64
+        The upper left (2, 2) is a signed permutation, of determinant -1 where the orientation mirrors (2, 4, 5, 7).
+
+    Raises
+    ------
+    ValueError
+        For another orientation.
     """
     if orientation not in range(1, 9):
         raise ValueError(f"orientation is 1 to 8, got {orientation!r}")
@@ -49,10 +63,16 @@ def turn_matrix(orientation: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def turn_camera(camera: Camera, orientation: int) -> Camera:
-    """The camera of the photo turned upright: K' = A K Q^-1 with x' = A x (`turn_matrix`) and X' = Q X, Q = A's turn.
+    """K' = A K Q^-1: the camera of the upright photo, with x' = A x (`turn_matrix`), X' = Q X, Q the rotation in A.
 
-    The turned camera sees Q X at A x. Lens distortion: the radial part is symmetric; (p2, p1), (s1, s3) and (s2, s4)
-    are vectors of the picture plane and turn with it. camera: of the stored picture, its size known.
+    Radial distortion is symmetric; (p2, p1), (s1, s3) and (s2, s4) are vectors in the picture plane and rotate with it.
+
+    Parameters
+    ----------
+    camera : Camera
+        Of the stored picture, its size known.
+    orientation : int
+        EXIF's, 1 to 8.
     """
     if orientation == 1:
         return camera
@@ -69,17 +89,27 @@ def turn_camera(camera: Camera, orientation: int) -> Camera:
 
 
 def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)) -> Rig:
-    """The rig for photos of these sizes (width, height, upright as read).
+    """R' = Q2 R Q1^T, t' = Q2 t: fit a rig to photos of given sizes, their EXIF orientations applied.
 
-    Each camera: of the photo's size, it stays; of the same proportions (to 1 %), it is scaled, x -> (x + 1/2) s - 1/2.
-    `orientations` are the EXIF turns already applied to the photos. A camera is calibrated as its sensor stands, so
-    where its size is that of the photo as stored, it is turned with the photo (`turn_camera`), and so is the pose:
-    X1' = Q1 X1 and X2' = Q2 X2 give R' = Q2 R Q1^T, t' = Q2 t. Where the size is only that of the photo as turned, it
-    was calibrated on turned photos and stays. A camera of unknown size is taken for the photo's size if its principal
-    point lies in the middle half of it.
+    A camera of the photo's size is kept; one of the same proportions (to 1 %) is scaled, x -> (x + 1/2) s - 1/2. One
+    calibrated on pictures in the frame of the sensor, whose size is that of the photo as stored, is rotated with the
+    photo, X' = Q X (`turn_camera`), and the pose with it. One calibrated on upright pictures, whose size is that of the
+    photo as read, is not rotated. A camera of unknown size is assumed to have the photo's size if its principal point
+    is in the middle half of the photo.
 
-    Raises StereoError("calibration_mismatch") with both sizes, and where just one photo is mirrored and R is known;
-    ("bad_calibration") where the rig's two cameras stand in one place.
+    Parameters
+    ----------
+    rig : Rig
+    size1, size2 : (width, height)
+        px, of the upright photos as read.
+    orientations : (int, int)
+        EXIF orientations already applied to the photos.
+
+    Raises
+    ------
+    StereoError
+        "calibration_mismatch" with both sizes, and where only one photo is mirrored and R is known; "bad_calibration"
+        for a baseline of 0.
     """
     rig.check_baseline()
     fitted, turns = [], []
@@ -96,24 +126,25 @@ def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orienta
     if np.linalg.det(R) < 0:
         raise StereoError(
             "calibration_mismatch",
-            "One photo is mirrored by its EXIF orientation "
-            f"({orientations[0]} and {orientations[1]}), the other is not: the calibrated pose cannot "
-            "hold.",
+            f"The EXIF orientations {orientations[0]} and {orientations[1]} mirror only one of the photos: the "
+            "calibrated pose cannot hold.",
             "Save both photos without mirroring.",
         )
     return replace(rig, cam1=fitted[0], cam2=fitted[1], R=R, t=t)
 
 
 def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: str) -> tuple[Camera, np.ndarray]:
-    """The camera for a photo of this size, and Q (3,3) by which its frame was turned."""
+    """Return the camera for a photo of this size, and Q (3,3), the rotation of its frame."""
     stored = size[::-1] if orientation >= 5 else size
-    frames = [(stored, orientation), (size, 1)] if orientation != 1 else [(size, 1)]  # picture calibrated, turn to come
+    frames = (
+        [(stored, orientation), (size, 1)] if orientation != 1 else [(size, 1)]
+    )  # size of the calibrated picture, rotation still to be applied
     if camera.size == UNKNOWN_SIZE:
         frame, turn = min(frames, key=lambda f: _off_centre(camera.K, f[0]))
         if (off := _off_centre(camera.K, frame)) > 0.25:
             raise StereoError(
                 "calibration_mismatch",
-                f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), which is no "
+                f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), far from the "
                 f"middle of the {which} photo of {size[0]} x {size[1]} px.",
                 "Use the photos, in the size, that were calibrated; or state the size in the calibration file.",
                 calibration=(float(camera.K[0, 2]), float(camera.K[1, 2])),
@@ -127,8 +158,8 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
             raise StereoError(
                 "calibration_mismatch",
                 f"The calibration is for pictures of {camera.size[0]} x {camera.size[1]} px, the {which} photo has "
-                f"{size[0]} x {size[1]} px, of other proportions.",
-                "Use the photos that were calibrated, uncropped; scaling alone does no harm.",
+                f"{size[0]} x {size[1]} px, of different proportions.",
+                "Use the photos that were calibrated, uncropped; scaling is allowed.",
                 calibration=camera.size,
                 photo=size,
             )
@@ -151,5 +182,5 @@ def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
 
 
 def _off_centre(K: np.ndarray, size: tuple[int, int]) -> float:
-    """Largest distance of the principal point from the middle, as a share of the side (1/2: on the border)."""
+    """Return the distance of the principal point from the middle / side, the larger of x and y."""
     return float(max(abs(K[0, 2] - (size[0] - 1) / 2) / size[0], abs(K[1, 2] - (size[1] - 1) / 2) / size[1]))

@@ -2,14 +2,15 @@
 
 import logging
 import os
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import StereoError
 from ..records import Rig
 from .fit import fit_rig
 from .formats.check import bad
-from .formats.colmap import fits_colmap, image_words, read_colmap
+from .formats.colmap import fits_colmap, image_fields, read_colmap
 from .formats.kitti import fits_kitti, read_kitti
 from .formats.middlebury import fits_middlebury, read_middlebury
 from .formats.opencv import fits_opencv, read_opencv
@@ -17,7 +18,38 @@ from .formats.rig_json import fits_cameras, fits_json, fits_matrix, read_cameras
 from .formats.ros import fits_ros, read_ros
 
 log = logging.getLogger(__name__)
-_MAX_BYTES = 4_000_000  # a calibration file is kilobytes; more is a picture or data
+_MAX_BYTES = 4_000_000  # bytes: a calibration file has kilobytes; a larger one is a picture or other data
+_ROS_PAIR = ("left.yaml", "right.yaml")  # names that ROS's camera_calibration writes
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reader of one calibration format.
+
+    Attributes
+    ----------
+    fits : callable
+        text -> whether the text looks like this format.
+    read : callable
+        text, file names of the two photos or None -> Rig.
+    """
+
+    fits: Callable[[str], bool]
+    read: Callable[[str, tuple[str, str] | None], Rig]
+
+
+# Name of the format -> its reader; the first that fits reads. OpenCV's mark is unmistakable, and its file may hold
+# lines P1: and P2: as KITTI's does, so it precedes KITTI's. cameras.json precedes the general rig JSON.
+READERS = {
+    "OpenCV YAML/XML": Reader(fits_opencv, read_opencv),
+    "COLMAP cameras.txt, images.txt": Reader(fits_colmap, read_colmap),
+    "ROS camera_info": Reader(fits_ros, read_ros),
+    "Middlebury calib.txt": Reader(fits_middlebury, read_middlebury),
+    "KITTI calib": Reader(fits_kitti, read_kitti),
+    "cameras.json": Reader(fits_cameras, read_cameras),
+    "rig JSON": Reader(fits_json, read_json),
+    "3 x 3 camera matrix": Reader(fits_matrix, read_matrix),
+}
 
 
 def read_rig(
@@ -27,59 +59,72 @@ def read_rig(
     orientations: tuple[int, int] = (1, 1),
     names: tuple[str, str] | None = None,
 ) -> Rig:
-    """The two cameras of a calibration file, and their relative pose X2 = R X1 + t where the file has it.
+    """Read the two cameras of a calibration file, and R, t of X2 = R X1 + t where the file has them.
 
-    The form is found from the content, never from the name: see `READERS`. COLMAP's cameras.txt and images.txt are one
-    calibration, and so are ROS's left.yaml and right.yaml: name their folder, or of COLMAP's either. With `sizes`, the
-    (width, height) of the two photos as read, and their EXIF `orientations`, the rig is made to fit them (`fit_rig`);
-    without, a camera whose file states no size has `UNKNOWN_SIZE`. names: the photos' file names, by which a file of
-    more than two cameras is asked.
+    Parameters
+    ----------
+    path : path
+        The file. COLMAP's cameras.txt and images.txt are one calibration: give their folder or either file. ROS's
+        left.yaml and right.yaml are one too: give their folder.
+    sizes : ((width, height), (width, height)), optional
+        px, of the two photos as read; the rig is fitted to them (`fit_rig`). Without them, a camera whose file states
+        no size has `UNKNOWN_SIZE`.
+    orientations : (int, int)
+        EXIF orientations of the two photos.
+    names : (str, str), optional
+        File names of the photos; they select two of the cameras where the file has more.
 
-    Raises StereoError("file_missing" | "bad_calibration" | "calibration_mismatch").
+    Returns
+    -------
+    Rig
+        The content decides the format, never the file name: see `READERS`.
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "bad_calibration", "calibration_mismatch".
     """
     path = Path(os.fsdecode(path))
     text = _read_all(path)
     try:
-        form = next((form for form, (fits, _) in READERS.items() if fits(text)), None)
-        if form is None:
-            raise bad("is of no known form", f"Known are: {', '.join(READERS)}.")
-        log.debug("%s: read as %s", path, form)
-        rig = READERS[form][1](text, names)
+        name = next((name for name, reader in READERS.items() if reader.fits(text)), None)
+        if name is None:
+            raise bad("is of no known format", f"Known formats: {', '.join(READERS)}.")
+        log.debug("%s: read as %s", path, name)
+        rig = READERS[name].read(text, names)
     except StereoError as error:
         raise StereoError(error.code, f"{path} {error.message}", error.advice, **error.numbers) from error
-    detail = f"{form}, {path.name}"
+    detail = f"{name}, {path.name}"
     rig = replace(rig, cam1=replace(rig.cam1, source_detail=detail), cam2=replace(rig.cam2, source_detail=detail))
     return rig if sizes is None else fit_rig(rig, *sizes, orientations=orientations)
 
 
 def _read_all(path: Path) -> str:
-    """The text of a calibration, of all its files where it has several."""
-    folder, pair = path, ("left.yaml", "right.yaml")
-    if not path.is_dir():
-        folder = path.parent
-        if path.name == "images.txt" and path.is_file() and (folder / "cameras.txt").is_file():
-            path = folder / "cameras.txt"
-    elif (path / "cameras.txt").is_file():
+    """Return the text of a calibration, joined where it has several files."""
+    if path.is_dir():
+        if not (path / "cameras.txt").is_file() and all((path / name).is_file() for name in _ROS_PAIR):
+            return "\n---\n".join(_read_text(path / name) for name in _ROS_PAIR)
+        if not (path / "cameras.txt").is_file():
+            raise StereoError(
+                "bad_calibration",
+                f"the folder {path} contains neither cameras.txt nor {' and '.join(_ROS_PAIR)}.",
+                "Name the calibration file; write a COLMAP model as text: colmap model_converter --output_type TXT.",
+            )
         path = path / "cameras.txt"
-    elif all((path / name).is_file() for name in pair):
-        return "\n---\n".join(_read_text(path / name) for name in pair)
-    else:
-        raise StereoError(
-            "bad_calibration",
-            f"{path} is a folder with neither cameras.txt nor {' and '.join(pair)} in it.",
-            "Name the calibration file; write a COLMAP model as text: colmap model_converter --output_type TXT.",
-        )
+    elif path.name == "images.txt" and path.is_file() and (path.parent / "cameras.txt").is_file():
+        path = path.parent / "cameras.txt"
     text = _read_text(path)
-    if fits_colmap(text) and path.name == "cameras.txt" and (folder / "images.txt").is_file():
-        text += "\n" + _image_lines(folder / "images.txt")
+    images = path.parent / "images.txt"
+    if fits_colmap(text) and path.name == "cameras.txt" and images.is_file():
+        text += "\n" + _image_lines(images)
     return text
 
 
 def _image_lines(path: Path) -> str:
-    """The lines of COLMAP's images.txt that hold poses, without the far longer ones that hold points."""
+    """Return the lines of COLMAP's images.txt that hold poses, without the far longer lines of points."""
     try:
         with open(path, encoding="utf-8", errors="replace") as lines:
-            return "\n".join(line.rstrip("\r\n") for line in lines if image_words(line))
+            return "\n".join(line.rstrip("\r\n") for line in lines if image_fields(line))
     except OSError as error:
         raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
 
@@ -97,24 +142,9 @@ def _read_text(path: Path) -> str:
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")  # a comment in an old encoding is no harm
+        text = data.decode("latin-1")  # a comment in an older encoding does no harm
     if "\0" in text:
         raise StereoError(
             "bad_calibration", f"{path} is not text ({size} bytes).", f"Give a calibration file: {', '.join(READERS)}."
         )
     return text
-
-
-# Form -> (does a text look like it, reader: text, names of the photos -> Rig). The first that fits reads. OpenCV's goes
-# first because it has an unmistakable mark, and may hold lines P1: and P2: as KITTI's does; the special JSON goes
-# before the general one.
-READERS = {
-    "OpenCV YAML/XML": (fits_opencv, read_opencv),
-    "COLMAP cameras.txt, images.txt": (fits_colmap, read_colmap),
-    "ROS camera_info": (fits_ros, read_ros),
-    "Middlebury calib.txt": (fits_middlebury, read_middlebury),
-    "KITTI calib": (fits_kitti, read_kitti),
-    "cameras.json": (fits_cameras, read_cameras),
-    "rig JSON": (fits_json, read_json),
-    "3 x 3 camera matrix": (fits_matrix, read_matrix),
-}

@@ -1,6 +1,7 @@
-"""Detectors: SIFT, ORB, ASIFT, and the features of a photo."""
+"""Feature detectors: SIFT, ORB, ASIFT, and the features of a photo."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -15,26 +16,45 @@ def sift(
     features: Annotated[int, Range(100, 1_000_000)] = 10000,
     contrast: Annotated[float, Range(0, 1)] = 0.01,
     edge: Annotated[float, Range(1, 1000)] = 10.0,
-):
-    """RootSIFT: SIFT descriptors (Lowe 2004), L1-normalised, square root (Arandjelovic and Zisserman 2012).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """d = round(512 sqrt(s / |s|_1)): detect SIFT features with RootSIFT descriptors.
 
-    grey: (H,W) u8.  features: most kept, spread over the picture.  contrast: least contrast of an extremum; 0.01, a
-    quarter of Lowe's, because weak features are right more often than they are wrong once matched both ways.
-    edge: largest ratio of principal curvatures.  Returns x (N,2) px, descriptors (N,128) f32, frames (N,2,2).
-    Descriptors are whole numbers (unit length = 512), so dot products are exact in float32 and do not depend on the
-    order of summation, that is, on the number of threads.
+    Parameters
+    ----------
+    grey : (H, W) uint8
+    features : int
+        Maximum number, spread over the picture.
+    contrast : float
+        Minimum contrast of an extremum. 0.01 is a quarter of Lowe's: of weak features matched both ways, more matches
+        are right than wrong.
+    edge : float
+        Maximum ratio of principal curvatures.
+
+    Returns
+    -------
+    x : (N, 2) float64
+        px.
+    descriptors : (N, 128) float32
+        Whole numbers (unit length is 512), so dot products are exact in float32 and independent of the order of
+        summation, thus of the number of threads.
+    frames : (N, 2, 2) float64
+        Size times rotation of each feature.
+
+    References
+    ----------
+    Lowe, Distinctive image features from scale-invariant keypoints, 2004.
+    Arandjelovic and Zisserman, Three things everyone should know to improve object retrieval, 2012.
     """
     import cv2
 
-    detector = cv2.SIFT_create(nfeatures=0, contrastThreshold=contrast, edgeThreshold=edge, enable_precise_upscale=True)
+    detector = cv2.SIFT.create(nfeatures=0, contrastThreshold=contrast, edgeThreshold=edge, enable_precise_upscale=True)
     points = detector.detect(grey, None)
     if not points:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32), np.zeros((0, 2, 2))
     x, response, frames = _keypoints(points)
     keep = spread(x, response, grey.shape[::-1], features)
-    _, d = detector.compute(
-        grey, [points[k] for k in keep]
-    )  # descriptors take longer than detection: only of the features kept
+    # descriptors take longer than detection, so they are computed for the selected features only
+    _, d = detector.compute(grey, [points[k] for k in keep])
     d = np.sqrt(d / np.maximum(np.abs(d).sum(1, keepdims=True), 1e-12))
     return x[keep], np.rint(512 * d).astype(np.float32), frames[keep]
 
@@ -44,21 +64,39 @@ def orb(
     *,
     features: Annotated[int, Range(100, 1_000_000)] = 10000,
     fast_threshold: Annotated[int, Range(1, 255)] = 10,
-):
-    """ORB (Rublee, Rabaud, Konolige and Bradski 2011): oriented FAST corners, rotated BRIEF, 256 bits.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a.b = 256 - 2 Hamming(a, b): detect ORB features, oriented FAST corners with rotated BRIEF descriptors.
 
-    grey: (H,W) u8.  features: most kept, spread over the picture.  Returns x (N,2) px, bits (N,256) f32 of +-1, so that
-    a dot product is 256 - 2 x the Hamming distance; frames (N,2,2).
+    Parameters
+    ----------
+    grey : (H, W) uint8
+    features : int
+        Maximum number, spread over the picture.
+    fast_threshold : int
+        Grey levels, of the FAST corner test.
+
+    Returns
+    -------
+    x : (N, 2) float64
+        px.
+    descriptors : (N, 256) float32
+        The bits as +1 and -1.
+    frames : (N, 2, 2) float64
+        Size times rotation of each feature.
+
+    References
+    ----------
+    Rublee, Rabaud, Konolige and Bradski, ORB: an efficient alternative to SIFT or SURF, 2011.
     """
     import cv2
 
-    detector = cv2.ORB_create(nfeatures=2 * features, fastThreshold=fast_threshold)
+    detector = cv2.ORB.create(nfeatures=2 * features, fastThreshold=fast_threshold)
     points, descriptors = detector.detectAndCompute(grey, None)
     if not points:
         return np.zeros((0, 2)), np.zeros((0, 256), np.float32), np.zeros((0, 2, 2))
     x, response, frames = _keypoints(points)
     keep = spread(x, response, grey.shape[::-1], features)
-    return x[keep], np.unpackbits(descriptors[keep], axis=1).astype(np.float32) * 2 - 1, frames[keep]
+    return x[keep], np.unpackbits(descriptors[keep].view(np.uint8), axis=1).astype(np.float32) * 2 - 1, frames[keep]
 
 
 def asift(
@@ -68,14 +106,31 @@ def asift(
     contrast: Annotated[float, Range(0, 1)] = 0.03,
     edge: Annotated[float, Range(1, 1000)] = 10.0,
     tilts: Annotated[int, Range(0, 5)] = 4,
-):
-    """RootSIFT on the picture and on simulated oblique views of it (affine simulation), for wide baselines.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detect RootSIFT features on the picture and on simulated oblique views of it, for wide baselines.
 
-    grey: (H,W) u8.  A view of tilt t is the picture turned by phi and compressed by t along x after a blur of
-    0.8 sqrt(t^2 - 1) px; t = sqrt(2)^k, k = 1..`tilts`, phi in steps of 72 degrees / t over half a turn.
-    features: most kept in all; contrast, edge: as for `sift`.  Returns what `sift` returns, in pixels of `grey`; frames
-    hold the view's affine map. Takes some five to ten times as long as `sift`.
-    Source: Morel and Yu, ASIFT: a new framework for fully affine invariant image comparison, 2009.
+    A view of tilt t is the picture rotated by phi and compressed by t along x after a blur of 0.8 sqrt(t^2 - 1) px;
+    t = sqrt(2)^k, k = 1..`tilts`; phi in steps of 72 degrees / t over 180 degrees. Takes five to ten times as long as
+    `sift`.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8
+    features : int
+        Maximum number over all views.
+    contrast, edge : float
+        As in `sift`.
+    tilts : int
+        Number of tilts.
+
+    Returns
+    -------
+    x, descriptors, frames
+        As in `sift`, in pixels of `grey`; the frames include the view's affine map.
+
+    References
+    ----------
+    Morel and Yu, ASIFT: a new framework for fully affine invariant image comparison, 2009.
     """
     import cv2
 
@@ -97,22 +152,23 @@ def asift(
             )
             squeeze = np.array([view.shape[1] / turned_size[0], 1.0])
             x, descriptors, frames = sift(view, features=features, **share)
-            back = np.array([[c, s], [-s, c]])  # of the turn
+            back = np.array([[c, s], [-s, c]])  # inverse rotation
             x = ((x + 0.5) / squeeze - 0.5 + low) @ back.T
-            inside = ((x > 8) & (x < [w - 9, h - 9])).all(1)  # features of the replicated border are artefacts
+            inside = ((x > 8) & (x < [w - 9, h - 9])).all(1)  # features at the replicated border are artefacts
             found.append((x[inside], descriptors[inside], (back / squeeze @ frames)[inside]))
     x, descriptors, frames = (np.concatenate(part) for part in zip(*found, strict=True))
-    # responses of different views are not comparable: rank by order, the features of the picture itself first
+    # responses of different views are not comparable: rank by order, so that the unwarped picture comes first
     order = -np.arange(len(x), dtype=float)
     keep = spread(x, order, (w, h), features)
     return x[keep], descriptors[keep], frames[keep]
 
 
+# Name -> detector: grey (H,W) uint8, options -> x (N,2), descriptors (N,k) float32, frames (N,2,2).
 DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 
 
 def detect_features(
-    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options
+    photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options: Any
 ) -> Features:
     """Detect features on the photo reduced to the longer side `max_size` px.
 
@@ -174,8 +230,8 @@ def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: in
     return np.sort(order[best])
 
 
-def _keypoints(points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places (N,2), responses (N,), frames (N,2,2) = size x rotation of OpenCV's keypoints."""
+def _keypoints(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return positions (N,2), responses (N,), frames (N,2,2) = size times rotation of OpenCV's keypoints."""
     x, response = np.array([p.pt for p in points]), np.array([p.response for p in points])
     angle = np.radians([p.angle for p in points])
     size = np.array([p.size for p in points])

@@ -39,11 +39,24 @@ def _offer(index, square, n, other, value, x):
 
 
 @njit(cache=True, nogil=True)
-def knn_of_products(products, first, last, offset, norm1, norm2, x1, x2, index1, square1, index2, square2):
+def knn_of_products(  # noqa: PLR0913 - innermost kernel
+    products, first, last, offset, norm1, norm2, x1, x2, index1, square1, index2, square2
+):
     """|a - b|^2 = |a|^2 + |b|^2 - 2 a.b: enter neighbours both ways from dot products.
 
-    products (rows, N2) f32: rows first .. last - 1 are used, row k being feature offset + k of photo 1.
-    norm1, norm2 (N,) f32: squared lengths.  x1, x2 (N,2) px.  index, square: tables of `empty_knn`.
+    Parameters
+    ----------
+    products : (rows, N2) float32
+        Dot products of descriptors; row k is feature offset + k of photo 1.
+    first, last : int
+        Rows first .. last - 1 are used.
+    offset : int
+    norm1, norm2 : (N,) float32
+        Squared lengths of the descriptors.
+    x1, x2 : (N, 2) float64
+        px.
+    index1, square1, index2, square2 : arrays
+        Tables of `empty_knn`, changed in place.
     """
     for k in range(first, last):
         i = offset + k
@@ -68,22 +81,36 @@ def _product(a, i, b, j):
 
 
 @njit(cache=True, nogil=True)
-def knn_along_epipolar(
-    d1, d2, norm1, norm2, x1, x2, F, y1, y2, steep2, tolerance, first, last, index1, square1, index2, square2
+def knn_along_epipolar(  # noqa: PLR0913 - innermost kernel
+    d1, d2, norm1, norm2, x1, x2, F, y1, y2, line_norm2, tolerance, first, last, index1, square1, index2, square2
 ):
     """Enter neighbours both ways among features within `tolerance` px of each other's epipolar lines.
 
-    Features first .. last - 1 of photo 1 against all of photo 2.  d1, d2 (N,k) f32: descriptors.  y1, y2 (N,2): ideal
-    px, NaN: none.  steep2 (N2,): |F^T y2|^2 of the first two coordinates.  Other arguments: `knn_of_products`.
+    Parameters
+    ----------
+    d1, d2 : (N, k) float32
+        Descriptors.
+    norm1, norm2, x1, x2, index1, square1, index2, square2 : arrays
+        As in `knn_of_products`.
+    F : (3, 3) float64
+        Fundamental matrix.
+    y1, y2 : (N, 2) float64
+        Ideal pixels; NaN where undefined.
+    line_norm2 : (N2,) float64
+        Squared norm of the first two coordinates of the line F^T y2.
+    tolerance : float
+        px.
+    first, last : int
+        Features first .. last - 1 of photo 1 are compared with all of photo 2.
     """
     max_square = tolerance * tolerance
     for i in range(first, last):
         a, b = F[0, 0] * y1[i, 0] + F[0, 1] * y1[i, 1] + F[0, 2], F[1, 0] * y1[i, 0] + F[1, 1] * y1[i, 1] + F[1, 2]
         c = F[2, 0] * y1[i, 0] + F[2, 1] * y1[i, 1] + F[2, 2]
-        steep1 = a * a + b * b
+        line_norm1 = a * a + b * b
         for j in range(len(y2)):
             e = a * y2[j, 0] + b * y2[j, 1] + c
-            if not e * e <= max_square * steep1 or not e * e <= max_square * steep2[j]:
+            if not e * e <= max_square * line_norm1 or not e * e <= max_square * line_norm2[j]:
                 continue
             value = norm1[i] + norm2[j] - 2 * _product(d1, i, d2, j)
             if value < square1[i, 1]:

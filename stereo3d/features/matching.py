@@ -1,8 +1,8 @@
-"""Match the features of two photos, refine the positions."""
+"""Match the features of two photos, and refine their positions by least-squares matching."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Matches, Photo, TwoView
 from .detectors import DETECTORS, detect_features
 
+MIN_FEATURES = 20  # of a photo: fewer give no reliable pose
+PARTS = 8  # of photo 1 in matching, independent of the number of threads: the same result on every machine
+MAX_SHIFT = 3.0  # px of the reduced photo: a refined position that moves farther is rejected
+PRODUCTS = 8_000_000  # dot products in memory at a time, 32 MB as float32
 GUIDE_PX = 2.0  # px of the photo reduced to `max_size`: largest distance from the epipolar line in guided matching
 GUIDE_RATIO = 0.9  # ratio test of guided matching: of the few features along a line, hardly any look alike by chance
 
@@ -28,7 +32,7 @@ def match_features(
     refine: bool = True,
     found: tuple[Features, Features] | None = None,
     view: TwoView | None = None,
-    **options,
+    **options: Any,
 ) -> Matches:
     """|a - b1| < ratio |a - b2|: match mutual nearest neighbours that pass the ratio test, one to one by place.
 
@@ -44,12 +48,12 @@ def match_features(
         Largest ratio of the distances to the nearest and the second nearest neighbour, both ways.
     refine : bool
         Refine x2 by least-squares matching on photos of up to twice that size (`refine_matches`).
-    found : (Features, Features) or None
-        Features of both photos, if they are known already (`detect_features`).
-    view : TwoView or None
-        A first estimate. Then only features within `GUIDE_PX` of each other's epipolar lines are compared, with the
-        ratio `GUIDE_RATIO`: a hundred candidates instead of ten thousand. Repeated texture and wide
-        baselines gain most.
+    found : (Features, Features), optional
+        Features of both photos, where already detected (`detect_features`).
+    view : TwoView, optional
+        A first estimate of the pose. Then only features within `GUIDE_PX` of each other's epipolar lines are compared,
+        with the ratio `GUIDE_RATIO`: a hundred candidates instead of ten thousand. Repeated texture and wide baselines
+        gain most.
     **options
         Of the detector.
 
@@ -76,20 +80,13 @@ def match_features(
             one, two = pool.map(find, (left, right))
     else:
         one, two = found
-    for name, x in (("first", one.x), ("second", two.x)):
-        if len(x) < 20:
-            raise StereoError(
-                "few_features",
-                f"the {name} photo has {len(x)} features, 20 needed: nothing to match.",
-                "It is blank, blurred or too dark; take photos of a textured thing.",
-                features=len(x),
-            )
+    _refuse_few(one, two)
     band = None
     if view is not None:
         cams = view.rig.cam1, view.rig.cam2
-        ideal = [ideal_pixels(f.x, c.K, c.dist) for f, c in zip((one, two), cams, strict=True)]
+        y1, y2 = (ideal_pixels(f.x, c.K, c.dist) for f, c in zip((one, two), cams, strict=True))
         tolerance = GUIDE_PX * max(1.0, max(max(left.size), max(right.size)) / max_size)
-        band = np.ascontiguousarray(view.F), *ideal, tolerance
+        band = np.ascontiguousarray(view.F), y1, y2, tolerance
         ratio = max(ratio, GUIDE_RATIO)
     index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, band)
     order = np.argsort(-score, kind="stable")
@@ -101,6 +98,17 @@ def match_features(
         turn = two.frames[index2] @ np.linalg.inv(one.frames[index1])
         matches = refine_matches(left, right, matches, turn, max_size=2 * max_size)
     return matches
+
+
+def _refuse_few(one: Features, two: Features) -> None:
+    for name, x in (("first", one.x), ("second", two.x)):
+        if len(x) < MIN_FEATURES:
+            raise StereoError(
+                "few_features",
+                f"the {name} photo has {len(x)} features, {MIN_FEATURES} needed for matching.",
+                "The photo is blank, blurred or too dark; photograph a textured object.",
+                features=len(x),
+            )
 
 
 def refine_matches(
@@ -130,7 +138,7 @@ def refine_matches(
     Returns
     -------
     Matches
-        A match stays where its fit does not converge, correlates below 0.8 or moves by more than 3 px.
+        A match stays where its fit does not converge, correlates below 0.8 or moves by more than `MAX_SHIFT`.
 
     Raises
     ------
@@ -153,7 +161,7 @@ def refine_matches(
     parts = np.linspace(0, len(x2), 9).astype(int)
 
     def fit_part(k: int) -> None:
-        fit_patches(image1, image2, x1, x2, A, radius, 3.0, parts[k], parts[k + 1], out, score)
+        fit_patches(image1, image2, x1, x2, A, radius, MAX_SHIFT, parts[k], parts[k + 1], out, score)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(fit_part, range(8)))
@@ -166,15 +174,29 @@ def _first_of_each(x: np.ndarray) -> np.ndarray:
     return first
 
 
-PARTS = 8  # of photo 1 for matching, however many threads there are: the same result on every machine
-
-
-def _nearest(d1, d2, x1, x2, ratio, band=None):
+def _nearest(
+    d1: np.ndarray,
+    d2: np.ndarray,
+    x1: np.ndarray,
+    x2: np.ndarray,
+    ratio: float,
+    band: tuple[np.ndarray, np.ndarray, np.ndarray, float] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return index1, index2, score of mutual nearest neighbours that pass the ratio test both ways.
 
     The second nearest neighbour is the nearest at another place of the picture.
-    band: None, or (F, y1, y2, tolerance): compare only features within `tolerance` px of each other's epipolar lines;
-    y1, y2 (N,2): ideal pixels, NaN: none.
+
+    Parameters
+    ----------
+    d1, d2 : (N, k) float32
+        Descriptors.
+    x1, x2 : (N, 2) float64
+        px.
+    ratio : float
+        Largest ratio of distances.
+    band : (F, y1, y2, tolerance), optional
+        Compare only features within `tolerance` px of each other's epipolar lines; y1, y2 (N, 2) are ideal pixels, NaN
+        where undefined.
     """
     from . import kernels
 
@@ -185,10 +207,10 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
     with ThreadPoolExecutor() as pool:
         if band is not None:
             F, y1, y2, tolerance = band
-            steep2 = ((hom(y2) @ F)[:, :2] ** 2).sum(1)
+            line_norm2 = ((hom(y2) @ F)[:, :2] ** 2).sum(1)
             ends = np.linspace(0, len(d1), PARTS + 1).astype(int)
 
-            def along(k):
+            def along(k: int) -> None:
                 kernels.knn_along_epipolar(
                     d1,
                     d2,
@@ -199,7 +221,7 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
                     F,
                     y1,
                     y2,
-                    steep2,
+                    line_norm2,
                     tolerance,
                     ends[k],
                     ends[k + 1],
@@ -210,12 +232,12 @@ def _nearest(d1, d2, x1, x2, ratio, band=None):
 
             list(pool.map(along, range(PARTS)))
         else:
-            rows = max(PARTS, 8_000_000 // len(d2))  # 32 MB of products
+            rows = max(PARTS, PRODUCTS // len(d2))
             for a in range(0, len(d1), rows):
                 products = d1[a : a + rows] @ d2.T
                 ends = np.linspace(0, len(products), PARTS + 1).astype(int)
 
-                def among(k, products=products, ends=ends, a=a):
+                def among(k: int, products: np.ndarray = products, ends: np.ndarray = ends, a: int = a) -> None:
                     kernels.knn_of_products(
                         products, ends[k], ends[k + 1], a, norm1, norm2, x1, x2, index1, square1, *parts[k]
                     )

@@ -1,16 +1,16 @@
-"""Positions of matches to a few hundredths of a pixel: least-squares matching of small patches (numba)."""
+"""Least-squares matching of small patches, to a few hundredths of a pixel (numba)."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-ITERATIONS = 12  # Gauss-Newton steps at most; good starts converge in 4 to 6
+MAX_STEPS = 12  # Gauss-Newton steps; good starts converge in 4 to 6
 CONVERGED_PX = 0.005  # px: a shorter step ends the iteration
-MIN_START_CORRELATION = 0.3  # of the patches before the first step; below it they show different things
+MIN_START_CORRELATION = 0.3  # of the patches before the first step; below it they show different surfaces
 MIN_CORRELATION = 0.8  # of the patches after the last step
-DAMPING = 1e-6  # relative, added to the diagonal of the normal equations, and
-MIN_DAMPING = 1e-9  # absolute: textureless patches leave some unknowns undetermined
+DAMPING = 1e-6  # relative, added to the diagonal of the normal equations
+MIN_DAMPING = 1e-9  # absolute, added too: textureless patches leave some unknowns undetermined
 
 
 class RowMoments(NamedTuple):
@@ -227,12 +227,12 @@ def _inside(p, radius, shape):
 
 
 @njit(cache=True, nogil=True)
-def _iterate(image2, template, sums, weight, p, max_shift, row, N, q):
+def _iterate(image2, template, sums, weight, p, max_shift, row, N, q):  # noqa: PLR0913 - innermost kernel
     """Gauss-Newton steps on the unknowns p (8,) in place; return the correlation at the end, 0 where the fit fails."""
     radius = len(weight) // 2
     x_start, y_start = p[0], p[1]
     s, s1, s11 = sums
-    for step in range(ITERATIONS):
+    for step in range(MAX_STEPS):
         if not _inside(p, radius, image2.shape):
             return 0.0
         s2, s22, s12 = _normal_equations(image2, p, template, weight, row, N, q)
@@ -259,7 +259,9 @@ def _iterate(image2, template, sums, weight, p, max_shift, row, N, q):
 
 
 @njit(cache=True, nogil=True)
-def fit_patches(image1, image2, x1, x2, frames, radius, max_shift, first, last, out, score):
+def fit_patches(  # noqa: PLR0913 - innermost kernel
+    image1, image2, x1, x2, frames, radius, max_shift, first, last, out, score
+):
     """image2(x2 + A d) = g image1(x1 + d) + o over |d| <= radius: move x2 by weighted least squares.
 
     The weight is a Gaussian. Gauss-Newton solves for eight unknowns: place (2), A (4), gain g, offset o.

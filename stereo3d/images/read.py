@@ -1,4 +1,4 @@
-"""read_photo: a picture file in any usual format -> RGB, upright, with what its EXIF says of the camera."""
+"""Read picture files: upright RGB pixels, and the facts of the camera in EXIF."""
 
 import logging
 import math
@@ -8,7 +8,7 @@ import struct
 import threading
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from ..errors import StereoError
 from ..records import ExifFacts, Photo
 
 log = logging.getLogger(__name__)
-MIN_SIDE = 32  # px; a descriptor with its margin, or a matching window with a disparity range, needs more than this
-MAX_PIXELS = 220_000_000  # the largest phone sensors have 200 Mpx; beyond it a file is a scan, a panorama or an attack
-# What Pillow may open, as far as it is built with it: photographs, and nothing that runs an interpreter (EPS).
+MIN_SIDE = 32  # px: a descriptor with its margin, or a matching window with a disparity range, needs more
+MAX_PIXELS = 220_000_000  # px: the largest phone sensors have 200 Mpx; a larger file is a scan, a panorama or an attack
+# Formats that Pillow may open where it is built with them: photographs, and nothing that runs an interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
-# Camera raw files: many are TIFF inside, with a thumbnail in the first frame that would pass for the photo.
+# Camera raw files: many are TIFF files whose first frame is a thumbnail, which must not be read as the photo.
 RAW_SUFFIXES = (
     ".3fr",
     ".arw",
@@ -38,7 +38,7 @@ RAW_SUFFIXES = (
     ".srw",
     ".x3f",
 )
-# First bytes by which a damaged picture is distinguished from a file that never was one.
+# (offset, bytes, format): they distinguish a damaged picture from a file of another kind.
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG", "PNG"),
@@ -51,9 +51,9 @@ _SIGNATURES = (
     (4, b"ftypavi", "AVIF"),
     (0, b"GIF8", "GIF"),
 )
-_MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneResolutionUnit; 1 means "none"
-# EXIF orientation of a HEIF container's own turn: (quarter turns counter-clockwise, then mirrored: None, or the
-# container's axis 0 = upside down, 1 = left to right) -> 1..8. ISO/IEC 23008-12, boxes irot and imir.
+_MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneResolutionUnit; 1: none
+# Transformation of a HEIF container -> EXIF orientation: (quarter turns counter-clockwise, then mirrored: None, or
+# the container's axis, 0 = upside down, 1 = left to right) -> 1..8. ISO/IEC 23008-12, boxes irot and imir.
 _HEIF_TURNS = {
     (0, None): 1,
     (0, 1): 2,
@@ -68,29 +68,37 @@ _HEIF_TURNS = {
     (1, 0): 5,
     (1, 1): 7,
 }
-_pillow_limit = threading.Lock()  # Pillow's own size limit is a global of its module
+_pillow_limit = threading.Lock()  # Pillow's size limit is a global of its module
 
 
 def read_photo(path: str | os.PathLike) -> Photo:
-    """Photo(pixels (H,W,3) u8 RGB upright, exif) of a JPEG, PNG, TIFF, WebP, BMP, HEIC/HEIF, AVIF, ... file.
+    """Read a JPEG, PNG, TIFF, WebP, BMP, HEIC/HEIF, AVIF or other picture file as upright RGB.
 
-    The turn that EXIF asks for is applied to the pixels exactly once. HEIF and AVIF files carry their turn in the
-    container; where it is there, it alone counts (ISO/IEC 23008-12), and EXIF's copy of it is not applied again. A HEIF
-    file that has only EXIF's turn is turned by that, as Apple's viewers do.
+    The EXIF orientation is applied to the pixels exactly once. In HEIF and AVIF files the container's transformation
+    replaces it where present (ISO/IEC 23008-12); a HEIF file with only an EXIF orientation is rotated by that, as
+    Apple's viewers do.
 
     - Grey, palette, 1-bit and CMYK pictures become RGB. Colour profiles are not applied.
-    - 16 bits become 8 by dropping the low byte (65535 -> 255). Grey 16-bit pictures that nowhere reach 4096 are taken
-      for 12-bit data in a 16-bit file, and lose 4 bits instead.
-    - Numbers of 32 bits (TIFF): white is 1, 255 or 65535 for floats, 255 or 65535 for integers, the least of them that
-      the picture does not exceed, or else its maximum; NaN and negative values are black.
-    - Transparent pixels are laid on white; a picture transparent everywhere is taken as if it had no transparency.
+    - 16 bits become 8 by dropping the low byte (65535 -> 255). Grey 16-bit pictures below 4096 everywhere are treated
+      as 12-bit data, and lose 4 bits instead.
+    - Numbers of 32 bits (TIFF): white is 1, 255 or 65535 for floats, 255 or 65535 for integers, the smallest that the
+      picture does not exceed, or else its maximum; NaN and negative values are black.
+    - Transparent pixels are blended with white; where the whole picture is transparent, transparency is ignored.
     - Of several frames or pages the first is read (of a HEIF file the primary one).
 
-    exif: the facts of `records.Photo`, where the file states them, and besides `gravity` (3,), where it points to in
-    the photo's axes (x right, y down, z forward), from what phones and drones note, `size_exif` (width, height as EXIF
-    states them, of the picture as it left the camera), `date`, `format`.
+    Parameters
+    ----------
+    path : path
 
-    Raises StereoError("file_missing" | "photo_unreadable" | "photo_too_small" | "photo_too_large" | "memory").
+    Returns
+    -------
+    Photo
+        pixels (H, W, 3) uint8; exif as in `ExifFacts`, each entry only where the file states it.
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "photo_unreadable", "photo_too_small", "photo_too_large", "memory".
     """
     path = Path(os.fsdecode(path))
     head = _check_file(path)
@@ -123,11 +131,8 @@ def read_photo(path: str | os.PathLike) -> Photo:
     return Photo(pixels, cast(ExifFacts, exif), path)
 
 
-# ------------------------------------------------------------------------------------------------ checks
-
-
 def _check_file(path: Path) -> bytes:
-    """The first bytes of a file that exists and is not empty."""
+    """Return the first 64 bytes; StereoError where the file is missing, empty, a folder or a camera raw file."""
     try:
         if path.is_dir():
             raise StereoError("photo_unreadable", f"{path} is a folder, not a photo.", "Name a picture file in it.")
@@ -151,7 +156,7 @@ def _check_file(path: Path) -> bytes:
 
 
 def _near_name(path: Path) -> str:
-    """Advice for a missing file: a file of nearly that name, if there is one."""
+    """Return the remedy for a missing file: a file of a similar name where the folder has one."""
     import difflib
 
     try:
@@ -169,9 +174,9 @@ def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise StereoError(
             "photo_too_large",
-            f"{path}: {width} x {height} px = {width * height / 1e6:.0f} Mpx, which takes "
-            f"{width * height * 3 / 2**30:.1f} GiB merely to hold; the limit is {MAX_PIXELS / 1e6:.0f} Mpx.",
-            "Resize it first; a long side of 4000 px is plenty.",
+            f"{path}: {width} x {height} px = {width * height / 1e6:.0f} Mpx, which needs "
+            f"{width * height * 3 / 2**30:.1f} GiB of memory; the limit is {MAX_PIXELS / 1e6:.0f} Mpx.",
+            "Resize it first; a longer side of 4000 px is enough.",
             width=width,
             height=height,
             limit=MAX_PIXELS,
@@ -190,7 +195,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
 def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
     size = path.stat().st_size
     kind = next((name for at, mark, name in _SIGNATURES if head[at : at + len(mark)] == mark), None)
-    reason = " ".join(reason.split()).rstrip(".")  # libheif's end with a line break
+    reason = " ".join(reason.split()).rstrip(".")  # libheif's messages end with a line break
     reason = f" ({reason})" if reason else ""
     directory = int.from_bytes(head[4:8], "little" if head[:2] == b"II" else "big")
     if kind == "TIFF" and not reason and 8 <= directory < size:
@@ -208,10 +213,10 @@ def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
             "Copy it again from the camera, or open it in a picture editor and save it as JPEG or PNG.",
             bytes=size,
         )
-    what = "a video" if head[4:8] == b"ftyp" else "a PDF" if head.startswith(b"%PDF") else "not a picture"
+    kind = "a video" if head[4:8] == b"ftyp" else "a PDF" if head.startswith(b"%PDF") else "not a picture"
     return StereoError(
         "photo_unreadable",
-        f"{path}: {what}, or of an unknown format{reason}; {size} bytes.",
+        f"{path}: {kind}, or of an unknown format{reason}; {size} bytes.",
         "Give a JPEG, PNG, TIFF, WebP, BMP, HEIC or AVIF picture.",
         bytes=size,
     )
@@ -220,25 +225,22 @@ def _unreadable(path: Path, head: bytes, reason: str = "") -> StereoError:
 def _register_heif() -> None:
     try:
         import pillow_heif
-    except ImportError:  # everything but HEIC can be read without it
+    except ImportError:  # all other formats can be read without it
         log.warning("pillow-heif cannot be imported: HEIC photos cannot be read")
     else:
         pillow_heif.register_heif_opener()
 
 
-# ------------------------------------------------------------------------------------------------ decoding
-
-
-def _decode(image, path: Path) -> tuple[np.ndarray, dict]:
-    """Upright RGB pixels and the EXIF facts of an opened Pillow image."""
+def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict]:
+    """Return upright RGB pixels and the EXIF facts of an opened Pillow image."""
     from PIL import Image, ImageOps
 
-    tags = image.getexif()  # before load(): Pillow's TIFF reader turns the pixels itself and forgets the tag
+    tags = image.getexif()  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
     facts = _facts(tags)
     orientation = _orientation(tags.get(0x0112))
     facts["format"] = "JPEG" if image.format == "MPO" else image.format
     heif_only_exif = 1
-    if image.format == "HEIF":  # the plugin has set the tag to 1, and libheif turns as the container says
+    if image.format == "HEIF":  # the plugin sets the tag to 1, and libheif rotates as the container states
         asked = _orientation(image.info.get("original_orientation"))
         orientation = _container_turn(path)
         if orientation is None:
@@ -262,7 +264,7 @@ def _decode(image, path: Path) -> tuple[np.ndarray, dict]:
 
 
 def _wide_to_u8(value: np.ndarray) -> np.ndarray:
-    """Grey of 16 or 32 bits or floats (H,W) -> (H,W,3) u8, scaled as `read_photo` says."""
+    """Return grey of 16 or 32 bits or floats (H,W) as (H,W,3) uint8, scaled as `read_photo` documents."""
     if value.dtype.itemsize == 2:
         grey = (value >> (8 if value.max() >= 4096 else 4)).astype(np.uint8)
     else:
@@ -274,11 +276,8 @@ def _wide_to_u8(value: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-# ------------------------------------------------------------------------------------------------ EXIF
-
-
-def _facts(tags) -> dict:
-    """What EXIF says of the camera; only entries that are there and are numbers."""
+def _facts(tags: Any) -> dict[str, Any]:
+    """Return the entries of `ExifFacts` that EXIF contains and that are valid."""
     details = tags.get_ifd(0x8769)
     found = {
         "make": _text(tags.get(0x010F)),
@@ -294,22 +293,22 @@ def _facts(tags) -> dict:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] | None:
-    """Where gravity points to in the upright photo's axes (x right, y down, z forward), of unit length; None: unknown.
+def _gravity(tags: Any, info: dict, orientation: int) -> tuple[float, float, float] | None:
+    """Return the unit vector of gravity in the upright photo's axes (x right, y down, z forward); None: unknown.
 
     - Apple's maker note, AccelerationVector: gravity in the axes of the phone seen from its screen (x right, y up, z
-      towards the user). The sensor's own picture is the one with the phone's top to the left, so (x, y, z) of the
-      stored picture = -(g_y, g_x, g_z); it is turned with the picture.
-    - CameraElevationAngle (EXIF 2.31), GimbalPitchDegree (DJI's XMP): the camera looks up by p; down = (0, cos p,
-      -sin p), the camera being held level otherwise.
+      towards the user). The sensor's picture has the phone's top at the left, so (x, y, z) of the stored picture is
+      -(g_y, g_x, g_z); it rotates with the picture.
+    - CameraElevationAngle (EXIF 2.31), GimbalPitchDegree (DJI's XMP): the camera looks up by p without roll, so gravity
+      is (0, cos p, -sin p).
     """
     details = tags.get_ifd(0x8769)
     vector = _apple_acceleration(details.get(0x927C))
     if vector is not None:
         x, y, z = -vector[1], -vector[0], -vector[2]
-        turned = {1: (x, y), 3: (-x, -y), 6: (-y, x), 8: (y, -x)}.get(orientation)  # mirrored: no camera writes it
+        turned = {1: (x, y), 3: (-x, -y), 6: (-y, x), 8: (y, -x)}.get(orientation)  # no camera writes mirrored pictures
         length = math.sqrt(x * x + y * y + z * z)
-        if turned and 0.8 < length < 1.2:  # else the phone was being moved
+        if turned and 0.8 < length < 1.2:  # g; otherwise the phone was accelerating
             return turned[0] / length, turned[1] / length, z / length
     pitch = _number(details.get(0x9405))
     if pitch is None:
@@ -324,9 +323,11 @@ def _gravity(tags, info: dict, orientation: int) -> tuple[float, float, float] |
     return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
 
 
-def _apple_acceleration(note) -> tuple[float, ...] | None:
-    """Entry 8 of Apple's maker note: three signed fractions. "Apple iOS", version, "MM", and a big-endian IFD whose
-    offsets count from the note's beginning."""
+def _apple_acceleration(note: object) -> tuple[float, ...] | None:
+    """Return entry 8 of Apple's maker note, three signed fractions; None where it is missing.
+
+    The note is "Apple iOS", version, "MM", and a big-endian IFD whose offsets count from the start of the note.
+    """
     if not isinstance(note, bytes) or not note.startswith(b"Apple iOS\0") or note[12:14] != b"MM":
         return None
     try:
@@ -341,10 +342,11 @@ def _apple_acceleration(note) -> tuple[float, ...] | None:
     return None
 
 
-def _plane_resolution(details) -> float | None:
-    """Focal-plane pixels per mm: the geometric mean of both axes, where they agree to 5 % (pixels are square)."""
+def _plane_resolution(details: Any) -> float | None:
+    """Return focal-plane pixels per mm, the geometric mean of both axes where they agree to 5 % (square pixels)."""
     x, y = _number(details.get(0xA20E)), _number(details.get(0xA20F))
-    unit = _MM_PER_PLANE_UNIT.get(_number(details.get(0xA210, 2)))  # inches where the unit is not stated
+    code = _number(details.get(0xA210, 2))  # inches where the file states no unit
+    unit = None if code is None else _MM_PER_PLANE_UNIT.get(int(code)) if code.is_integer() else None
     if unit is None or not x or x <= 0:
         return None
     y = y or x
@@ -353,33 +355,32 @@ def _plane_resolution(details) -> float | None:
     return math.sqrt(x * y) / unit
 
 
-def _number(value) -> float | None:
-    """A finite number of an EXIF entry, else None."""
-    if isinstance(value, tuple | list) and len(value) == 1:
-        value = value[0]
+def _number(value: Any) -> float | None:
+    """Return an EXIF entry as a finite number, else None."""
+    single: Any = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
     try:
-        value = float(value)
+        number = float(single)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    return value if math.isfinite(value) else None
+    return number if math.isfinite(number) else None
 
 
-def _text(value) -> str | None:
+def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     value = value.replace("\0", " ").strip() if isinstance(value, str) else ""
     return value or None
 
 
-def _orientation(value) -> int:
-    value = _number(value)
-    return int(value) if value in range(1, 9) else 1
+def _orientation(value: Any) -> int:
+    number = _number(value)
+    return int(number) if number is not None and number in range(1, 9) else 1
 
 
 def _container_turn(path: Path) -> int | None:
-    """The turn, as an EXIF orientation, that a HEIF file asks for in its boxes irot and imir; None where it has none.
+    """Return the EXIF orientation equal to the boxes irot and imir of a HEIF file; None where it has neither.
 
-    Looked for in the `meta` box. A file in which only other pictures than the primary one are turned is not expected.
+    They are searched in the `meta` box, assuming that they belong to the primary picture.
     """
     with open(path, "rb") as file:
         while len(header := file.read(8)) == 8:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..geometry.camera import lens_coefficients
 from .checks import Record, check_baseline, check_pose, checked_numbers, listed, wrong
 
 
@@ -18,7 +19,8 @@ class Camera(Record):
     size : (width, height)
         px.
     dist : (k,) float64
-        OpenCV's order, k1 k2 p1 p2 k3 ...; empty: no distortion.
+        OpenCV's order, k1 k2 p1 p2 k3 ...: 0, 1, 2, 4, 5, 8 or 12 coefficients; empty: no distortion. Of 14 the last
+        two, the tilt of the sensor, must be 0; they are dropped.
     source : str
         Where K comes from: "given", "calibration", "exif", "estimated" or "prior".
     source_detail : str
@@ -48,11 +50,17 @@ class Camera(Record):
         dist = checked_numbers(
             self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4"
         )
-        if len(dist) > 12:
+        try:
+            lens_coefficients(dist)
+        except ValueError as error:
             raise wrong(
-                f"a camera has {len(dist)} distortion coefficients; known are 12 at most",
-                "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, without tilt.",
-            )
+                f"the distortion of a camera cannot be used: {error}",
+                "Give 0, 1, 2, 4, 5, 8 or 12 coefficients in OpenCV's order, k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; "
+                "fill up with zeros.",
+                coefficients=len(dist),
+            ) from error
+        if len(dist) == 14:
+            object.__setattr__(self, "dist", dist[:12])
 
     @property
     def focal(self) -> float:

@@ -119,12 +119,12 @@ def test_focal_plane_resolution():
     # the photo is half as large as the picture that EXIF speaks of
     camera = camera_for(photo_of(focal_mm=5.0, plane_resolution=600.0, size_exif=(8000, 6000)))
     assert camera.focal == pytest.approx(1500)
-    # turned, EXIF's size left the other way round
+    # rotated, EXIF's size left unrotated
     camera = camera_for(photo_of((3000, 4000), focal_mm=5.0, plane_resolution=600.0, size_exif=(4000, 3000)))
     assert camera.focal == pytest.approx(3000)
 
 
-def test_sources_that_disagree_are_told():
+def test_source_detail_notes_sources_that_disagree():
     f35 = 26 * 5000 / math.sqrt(1872)  # 3005 px
     camera = camera_for(photo_of(focal_35mm=26.0, focal_mm=5.0, plane_resolution=600.0))
     assert camera.focal == pytest.approx(f35) and camera.source_detail == "EXIF 35 mm equivalent 26 mm"
@@ -133,7 +133,7 @@ def test_sources_that_disagree_are_told():
 
 
 @pytest.mark.parametrize("f35", [0.0, 1.0, 7.9, 1201.0, 65535.0])
-def test_absurd_equivalents_are_ignored_and_told(f35):
+def test_absurd_equivalents_are_ignored_and_noted(f35):
     camera = camera_for(photo_of(focal_35mm=f35))
     assert camera.source == "prior" and "ignored" in camera.source_detail
     assert camera.focal == pytest.approx(PRIOR_35MM * 5000 / math.sqrt(1872))
@@ -335,7 +335,7 @@ def test_projection_matrices_decompose_as_opencv_says(tmp_path_factory, numbers,
     t2 = t2 + [3, 0, 0]  # never a zero baseline
     K = np.array([[fx, skew, 320], [0, fy, 240], [0, 0, 1]])
     Rs = rotation_from_vector(pose1), rotation_from_vector(pose2)
-    # P stands for itself at any scale, also a negative one
+    # P holds at any scale, also a negative one
     Ps = [s * K @ np.c_[Rn, t] for Rn, t, s in zip(Rs, (t1, t2), (scale, -1 if negative else 1), strict=True)]
     rig = read_rig(write(tmp_path_factory.mktemp("kitti") / "calib.txt", kitti(*Ps)))
     sign = -1 if negative else 1
@@ -698,7 +698,7 @@ def test_each_form_is_recognised_as_itself():
     texts = examples()
     assert set(texts) == set(READERS)
     for form, text in texts.items():
-        first = next(name for name, (fits, _) in READERS.items() if fits(text))
+        first = next(name for name, reader in READERS.items() if reader.fits(text))
         assert first == form
 
 
@@ -852,10 +852,10 @@ def test_damaged_text_gives_a_rig_or_a_stereo_error(data):
             + data.draw(st.text("0123456789.-+e:=;,[]{}\"'<>/ \nnaifPMKRT!%#", max_size=3))
             + text[at + data.draw(st.integers(0, 40)) :]
         )
-    for fits, read in READERS.values():
-        if fits(text):
+    for reader in READERS.values():
+        if reader.fits(text):
             try:
-                rig = read(text, None)
+                rig = reader.read(text, None)
             except StereoError as error:
                 assert error.code == "bad_calibration"
             else:
@@ -1108,7 +1108,7 @@ def test_a_written_camera_serves_for_both_photos(tmp_path, dist, size):
     assert fitted.cam1.size == SIZE and fitted.cam2.size == SIZE[::-1]
 
 
-def test_an_unwritable_rig_is_told(tmp_path):
+def test_an_unwritable_rig_is_an_error(tmp_path):
     write(tmp_path / "file", "x")
     with pytest.raises(StereoError) as caught:
         write_rig(tmp_path / "file" / "rig.json", rig_of())

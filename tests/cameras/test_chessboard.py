@@ -87,9 +87,9 @@ def test_standard_errors_are_those_of_repeated_trials():
     placed = poses(count=10)
     trials = [calibrate_camera(exact(BOARD, placed, noise=0.1, seed=s), BOARD, distortion=4) for s in range(24)]
     off = np.array([t.camera.K[[0, 1, 0, 1], [0, 1, 2, 2]] - K[[0, 1, 0, 1], [0, 1, 2, 2]] for t in trials])
-    told = np.array([[t.sigma[name] for name in ("fx", "fy", "cx", "cy")] for t in trials])
+    sigma = np.array([[t.sigma[name] for name in ("fx", "fy", "cx", "cy")] for t in trials])
     # 24 trials know a standard deviation to 1 / sqrt(48) = 14 %: three of that
-    np.testing.assert_allclose(np.sqrt((off**2).mean(0)) / told.mean(0), 1, atol=0.45)
+    np.testing.assert_allclose(np.sqrt((off**2).mean(0)) / sigma.mean(0), 1, atol=0.45)
     assert np.mean([t.rms for t in trials]) == pytest.approx(0.1 * np.sqrt(2), rel=0.1)
 
 
@@ -158,7 +158,7 @@ def test_boards_parallel_to_the_sensor_are_refused(tilt, noise):
     assert "20 to 45 degrees" in caught.value.advice
 
 
-def test_boards_in_one_corner_are_refused_and_few_told():
+def test_boards_in_one_corner_are_refused_and_low_coverage_is_a_finding():
     large, wide = (1000, 750), K + [[0, 0, 300], [0, 0, 225], [0, 0, 0]]  # the same boards, in a larger picture
     corners = exact(BOARD, poses(K=wide, size=large), K=wide, size=large, noise=0.02)
     corners = [c for c in corners if np.abs(c.x - [500, 375]).max() < 180] * 2
@@ -166,9 +166,9 @@ def test_boards_in_one_corner_are_refused_and_few_told():
     with pytest.raises(StereoError, match=f"cover {100 * covered:.0f} % of the picture, 20 %") as caught:
         calibrate_camera(corners, BOARD, distortion=0)
     assert caught.value.code == "bad_calibration" and caught.value.numbers["coverage"] == covered
-    for count, told in ((8, True), (60, False)):
+    for count, low in ((8, True), (60, False)):
         found = calibrate_camera(exact(BOARD, poses(count=count), noise=0.05), BOARD, distortion=2)
-        assert (found.coverage < 0.5) == told == any(f.code == "low_coverage" for f in found.findings)
+        assert (found.coverage < 0.5) == low == any(f.code == "low_coverage" for f in found.findings)
 
 
 @pytest.mark.parametrize("given", [{"distortion": 3}, {"distortion": "all"}, {"drop": "perhaps"}])
@@ -394,7 +394,7 @@ def assert_pose(found, degrees=0.005, share=1e-3):
 
 def test_a_rig_is_found_with_its_error():
     placed = poses(second=(R12, T12))
-    off, told = [], []
+    off, sigma = [], []
     for seed in range(8):
         left, right, pairs = rig_corners(BOARD, placed)
         rng = np.random.default_rng(seed)
@@ -404,8 +404,8 @@ def test_a_rig_is_found_with_its_error():
         assert found.rig.unit == "mm" and len(found.pairs) == 12 and found.errors.shape == (12, 2)
         assert found.baseline == pytest.approx(np.linalg.norm(found.rig.t))
         off.append(found.baseline - np.linalg.norm(T12))
-        told.append(found.sigma)
-    assert np.sqrt(np.mean(np.square(off))) < 4 * np.mean(told) and np.mean(told) < 0.01 * np.linalg.norm(T12)
+        sigma.append(found.sigma)
+    assert np.sqrt(np.mean(np.square(off))) < 4 * np.mean(sigma) and np.mean(sigma) < 0.01 * np.linalg.norm(T12)
 
 
 @pytest.mark.parametrize("count", [0, 2, 5, 8])
@@ -612,7 +612,7 @@ def test_the_command_writes_a_rig(folder, tmp_path, capsys):
         (["left0*.png", "--distortion", "3"], 2, "not one of"),
     ],
 )
-def test_what_the_command_refuses(folder, monkeypatch, capsys, args, code, words):
+def test_the_command_refuses(folder, monkeypatch, capsys, args, code, words):
     monkeypatch.chdir(folder)
     before = sorted(os.listdir(folder))
     full = [

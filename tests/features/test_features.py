@@ -231,7 +231,7 @@ def test_descriptors_are_whole_numbers_of_equal_length(handheld_pair):
 
 
 def oracle(d1, d2, x1, x2, ratio):
-    """Mutual nearest neighbours by all distances; the second nearest lies at another place (more than 1 px away)."""
+    """Mutual nearest neighbours by all distances; the second nearest is at another place (more than 1 px away)."""
     D = np.sqrt(((d1[:, None].astype(float) - d2[None]) ** 2).sum(-1))
     kept = []
     for i in range(len(d1)):
@@ -368,7 +368,7 @@ def test_tiny_photos_end_in_one_clear_error(method, size):
         ({"max_size": 0}, "max_size cannot be 0"),
     ],
 )
-def test_options_that_there_are_not(handheld_pair, wrong, words):
+def test_unknown_options_are_refused(handheld_pair, wrong, words):
     photos = handheld_pair.left, handheld_pair.right
     found = Features(np.zeros((30, 2)), np.zeros((30, 128), np.float32), np.zeros((30, 2, 2)))
     calls = [lambda **o: match_features(*photos, **o), lambda **o: match_features(*photos, found=(found, found), **o)]

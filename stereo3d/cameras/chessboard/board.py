@@ -1,4 +1,4 @@
-"""Boards and the corners that photos show of them."""
+"""Calibration boards, and the corners of a board found in photos."""
 
 import glob
 import logging
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from ...records import Photo
 from ..fit import turn_matrix
 
 log = logging.getLogger(__name__)
-DETECT_SIDE = 1600  # px: a board that fills a third of the picture still has squares of 50 px
-REFINE_WINDOW = 0.3  # of the nearest corner's distance: half the window that refines a corner, free of other corners
-MARKER_GAP = 0.8  # of the distance between a corner and the nearest marker: the same on a ChArUco board
-MIN_CORNERS = 6  # of one ChArUco photo: a pose in space has six unknowns, and each corner gives two numbers
+DETECT_SIDE = 1600  # px, longer side for detection: a board over a third of the picture still has squares of 50 px
+REFINE_WINDOW = 0.3  # half window of corner refinement / distance to the nearest corner: no other corner in the window
+MARKER_GAP = 0.8  # half window of corner refinement / distance to the nearest marker, on a ChArUco board
+MIN_CORNERS = 6  # of one ChArUco photo: a pose has 6 unknowns, each corner gives 2 equations; twice as many as needed
 PHOTO_SUFFIXES = (
     ".jpg",
     ".jpeg",
@@ -37,17 +38,28 @@ PHOTO_SUFFIXES = (
 )
 
 
-def _is_real(value: object) -> bool:
+def _is_real(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float | np.integer | np.floating)
 
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """A plane of squares. kind: one of `BOARDS`.
+    """Plane calibration board of squares.
 
-    columns, rows: as OpenCV counts them, inner corners of a chessboard (10 x 7 squares have 9 x 6), squares of a
-    ChArUco board.  square, marker: their sides, in any unit.  dictionary: of the markers, as "5X5_100".  legacy: a
-    ChArUco board drawn by OpenCV before 4.6.
+    Attributes
+    ----------
+    kind : str
+        Name in `BOARDS`.
+    columns, rows : int
+        As OpenCV counts them: inner corners of a chessboard (10 x 7 squares have 9 x 6), squares of a ChArUco board.
+    square : float
+        Side of a square, in any unit.
+    marker : float, optional
+        Side of a ChArUco marker, in the same unit.
+    dictionary : str
+        Of the ChArUco markers, such as "5X5_100".
+    legacy : bool
+        Whether OpenCV before 4.6 drew the ChArUco board.
     """
 
     kind: str
@@ -58,7 +70,7 @@ class Board:
     dictionary: str = "5X5_100"
     legacy: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in BOARDS:
             raise StereoError("unknown_method", f"there is no board {self.kind!r}.", f"There are: {', '.join(BOARDS)}.")
         for name in ("columns", "rows"):
@@ -67,7 +79,7 @@ class Board:
                 raise StereoError(
                     "bad_option",
                     f"a board of {count} {name} cannot be found.",
-                    "3 to 100 are possible; of a chessboard its inner corners count.",
+                    "Give 3 to 100; for a chessboard, count the inner corners.",
                 )
         if not (_is_real(self.square) and 0 < self.square < np.inf):
             raise StereoError("bad_option", f"a square cannot have the side {self.square}.", "Measure one square.")
@@ -84,13 +96,13 @@ class Board:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(columns, rows) of the corners."""
+        """Columns and rows of corners."""
         inner = self.kind == "charuco"
         return self.columns - inner, self.rows - inner
 
     @property
     def points(self) -> np.ndarray:
-        """(columns * rows, 3) f64: the corners, row by row, in the plane z = 0, in the unit of `square`."""
+        """Corners (columns rows, 3) float64, row by row, in the plane z = 0, in the unit of `square`."""
         columns, rows = self.grid
         y, x = np.mgrid[:rows, :columns]
         return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], -1) * self.square
@@ -98,10 +110,20 @@ class Board:
 
 @dataclass(frozen=True, eq=False)
 class Corners:
-    """Which corners of a board a photo shows, and where.
+    """Corners of a board found in a photo.
 
-    ids: (N,) int, rows of `Board.points`.  x: (N,2) f64 px of the picture as stored, before any EXIF turn, which is as
-    the sensor stands.  size: (width, height) of that picture.  orientation: the EXIF turn.
+    Attributes
+    ----------
+    name : str
+        Of the photo.
+    ids : (N,) int
+        Rows of `Board.points`.
+    x : (N, 2) float64
+        px of the picture as stored, before any EXIF rotation: the frame of the sensor.
+    size : (width, height)
+        px, of that picture.
+    orientation : int
+        EXIF orientation, 1 to 8.
     """
 
     name: str
@@ -112,9 +134,24 @@ class Corners:
 
 
 def read_corners(paths: Iterable, board: Board) -> tuple[list[Corners], list[str]]:
-    """The corners in every photo that shows the board, and the names of the photos in which it was not found.
+    """Find the board in photos of one camera.
 
-    Raises StereoError("size_mismatch") where the photos are not of one size as stored, and what `read_photo` raises.
+    Parameters
+    ----------
+    paths : iterable of path
+    board : Board
+
+    Returns
+    -------
+    found : list of Corners
+        Of the photos that show the board.
+    missing : list of str
+        Names of the other photos.
+
+    Raises
+    ------
+    StereoError
+        "size_mismatch" where the stored sizes of the photos differ, and the errors of `read_photo`.
     """
     found, missing, first = [], [], None
     for path in paths:
@@ -137,12 +174,15 @@ def read_corners(paths: Iterable, board: Board) -> tuple[list[Corners], list[str
 
 
 def find_corners(photo: Photo, board: Board) -> Corners | None:
-    """The corners of the board in a photo, or None where it is not found.
+    """Return the corners of the board in a photo, or None where it is not found.
 
-    Where the photo was turned by its EXIF, the corners are turned back: a camera is calibrated as its sensor stands.
-    Raises StereoError("bad_calibration") for a photo that its EXIF mirrors.
+    Corners of a photo rotated by EXIF are rotated back: calibration holds in the frame of the sensor.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" for a photo that EXIF mirrors.
     """
-
     orientation = photo.exif.get("orientation", 1)
     if orientation in (2, 4, 5, 7):
         raise StereoError(
@@ -162,15 +202,20 @@ def find_corners(photo: Photo, board: Board) -> Corners | None:
 
 
 def _stored_size(photo: Photo) -> tuple[int, int]:
-    return photo.size[::-1] if photo.exif.get("orientation", 1) >= 5 else photo.size
+    width, height = photo.size
+    return (height, width) if photo.exif.get("orientation", 1) >= 5 else (width, height)
 
 
 def _find_chessboard(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarray] | None:
-    """ids (N,), x (N,2) of all corners: OpenCV's sector detector, else its older one; refined in the full picture.
+    """Return ids (N,), x (N,2) of all corners, by OpenCV's sector detector, else its older one; refined at full size.
 
-    Rows and columns turn as in the picture (no mirrored order), and where the two ends of the board differ in colour,
-    the first square is dark: then the order is the same in the photos of both cameras of a rig.
-    Source: A. Duda and U. Frese 2018; W. Foerstner and E. Guelch 1987 (cornerSubPix).
+    The order is never mirrored, and where the two ends of the board differ in colour, the first square is dark: then
+    the order is the same in the photos of both cameras of a rig.
+
+    References
+    ----------
+    Duda and Frese, Accurate detection and localization of checkerboard corners, 2018.
+    Foerstner and Guelch, A fast operator for detection and precise location of distinct points, 1987 (cornerSubPix).
     """
     import cv2
 
@@ -190,9 +235,9 @@ def _find_chessboard(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.nda
 
 
 def _refined(grey: np.ndarray, x: np.ndarray, window: float) -> np.ndarray:
-    """Corners (rows, columns, 2) px, NaN where not seen, moved to where the edges around them cross.
+    """Move corners (rows, columns, 2) px, NaN where not seen, to the crossing of the edges around them.
 
-    window: half the side of what is looked at, as a share of the distance to the nearest corner.
+    window: half the side of the window / the distance to the nearest corner.
     """
     import cv2
 
@@ -212,7 +257,7 @@ def _refined(grey: np.ndarray, x: np.ndarray, window: float) -> np.ndarray:
 
 
 def _in_order(x: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """The corners (rows, columns, 2) in an order that is not mirrored, the first square dark where the ends differ."""
+    """Return the corners (rows, columns, 2) in an unmirrored order, the first square dark where the ends differ."""
     across, down = x[:, -1].mean(0) - x[:, 0].mean(0), x[-1].mean(0) - x[0].mean(0)
     if across[0] * down[1] - across[1] * down[0] < 0:
         x = x[:, ::-1]
@@ -221,26 +266,29 @@ def _in_order(x: np.ndarray, grey: np.ndarray) -> np.ndarray:
         middles = (x[:-1, :-1] + x[1:, :-1] + x[:-1, 1:] + x[1:, 1:]) / 4
         at = np.clip(np.rint(middles).astype(int), 0, np.array(grey.shape[::-1]) - 1)
         value = grey[at[..., 1], at[..., 0]].astype(float)
-        first = np.indices(value.shape).sum(0) % 2 == 0  # squares of the colour of the first
+        first = np.indices(value.shape).sum(0) % 2 == 0  # squares of the first one's colour
         if value[first].mean() > value[~first].mean():
             x = x[::-1, ::-1]
     return x
 
 
 def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarray] | None:
-    """ids (N,), x (N,2) of the corners between recognised markers, MIN_CORNERS or more and not all in one line.
+    """Return ids (N,), x (N,2) of the corners between recognised markers: at least MIN_CORNERS, not on one line.
 
-    Source: S. Garrido-Jurado et al. 2014; OpenCV's aruco.
+    References
+    ----------
+    Garrido-Jurado et al., Automatic generation and detection of highly reliable fiducial markers, 2014; OpenCV's aruco.
     """
     import cv2
 
+    assert board.marker is not None  # Board refuses a ChArUco board without it
     squares, dictionary = (board.columns, board.rows), _dictionary(board.dictionary)
     drawn = cv2.aruco.CharucoBoard(squares, board.square, board.marker, dictionary)
     drawn.setLegacyPattern(board.legacy)
     x, ids, _, _ = cv2.aruco.CharucoDetector(drawn).detectBoard(image=grey)
     if ids is None or len(ids) < MIN_CORNERS:
         return None
-    ids = np.asarray(ids).ravel()
+    ids = np.asarray(ids, dtype=np.intp).ravel()
     if np.linalg.matrix_rank(board.points[ids, :2] - board.points[ids, :2].mean(0)) < 2:
         return None
     columns, rows = board.grid
@@ -250,7 +298,7 @@ def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarra
     return ids, grid.reshape(-1, 2)[ids]
 
 
-def _dictionary(name: str):
+def _dictionary(name: str) -> Any:
     import cv2
 
     known = [key.removeprefix("DICT_") for key in dir(cv2.aruco) if key.startswith("DICT_")]
@@ -260,14 +308,19 @@ def _dictionary(name: str):
     return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, "DICT_" + key))
 
 
-# kind -> detector: grey picture (H,W) u8, board -> ids (N,), x (N,2) px, or None
+# Kind of board -> detector: grey (H,W) uint8, board -> ids (N,), x (N,2) px; None where the board is not found.
 BOARDS = {"chessboard": _find_chessboard, "charuco": _find_charuco}
 
 
 def list_photos(patterns: Iterable) -> list[Path]:
-    """The photos that names, folders and patterns (as "left*.jpg") mean; what one pattern means sorted by name.
+    """Return the photos of names, folders and patterns such as "left*.jpg", sorted by name within each.
 
-    Raises StereoError("file_missing") for a folder or a pattern without photos; a plain name is left to be read.
+    A plain name is returned as it is, whether the file exists or not.
+
+    Raises
+    ------
+    StereoError
+        "file_missing" for a folder or a pattern without photos.
     """
     found = []
     for pattern in patterns:
@@ -285,11 +338,23 @@ def list_photos(patterns: Iterable) -> list[Path]:
 
 
 def pair_by_name(left: list, right: list, *, among: tuple | None = None) -> list[tuple[int, int]]:
-    """Pairs (i, j) of photos taken together: of the same last number in the name where every name has one of its own,
-    else one after the other.
+    """Pair the photos of two cameras: by the last number in the names where it is unique in each, else by order.
 
-    among: of each camera the names of those that show the board; then i and j count in these.
-    Raises StereoError("bad_option") where neither way says which belong together.
+    Parameters
+    ----------
+    left, right : list of path
+    among : (names, names), optional
+        Of each camera, the photos that show the board.
+
+    Returns
+    -------
+    list of (int, int)
+        Indices into `left` and `right`, or into the two lists of `among`.
+
+    Raises
+    ------
+    StereoError
+        "bad_option" where neither the numbers nor the order give pairs.
     """
     keys = []
     for names in (left, right):

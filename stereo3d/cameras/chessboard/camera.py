@@ -1,6 +1,7 @@
 """Calibrate one camera from photos of a board, with standard errors."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -14,15 +15,15 @@ from ..focal import FOV_RANGE
 from .board import Board, Corners
 
 log = logging.getLogger(__name__)
-MIN_PHOTOS = 5  # three views determine a camera without distortion (Zhang); two more to tell a bad one
-MAX_FOCAL_ERROR = 0.01  # standard error / focal length: EXIF's whole millimetres of 35 mm film are as good as that
-MIN_TILT = 10.0  # degrees between two boards; a board that is bent by a hundredth of its side looks tilted by some 2
-MIN_COVERAGE = 0.2  # share of the picture under boards; below it the distortion outside is a guess
-FAIR_COVERAGE = 0.5
+MIN_PHOTOS = 5  # three views determine a camera without distortion (Zhang 2000); two more expose an outlier
+MAX_FOCAL_ERROR = 0.01  # standard error / focal length: EXIF's whole millimetres of 35 mm film are as accurate
+MIN_TILT = 10.0  # degrees between two boards; a board bent by a hundredth of its side appears tilted by about 2
+MIN_COVERAGE = 0.2  # share of the picture under boards; below it, distortion elsewhere is extrapolated
+FAIR_COVERAGE = 0.5  # share of the picture under boards; below it a finding warns
 OUTLIER = 3.0  # times the median error of all photos; in a good set the worst has less than twice
-NOISE_FLOOR = 0.05  # px: corners of real photos are not found better than that, so no standard error follows from less
-# Coefficients of distortion -> what OpenCV's solver must leave at zero, or add. k1 k2 | + p1 p2 | + k3 | + k4 k5 k6.
-# By evidence only the first four are tried: the fraction of the last fits noise with a pole and a zero side by side.
+NOISE_FLOOR = 0.05  # px: accuracy of corners in real photos at best, a lower bound for standard errors
+# Number of distortion coefficients -> flags of OpenCV's solver. k1 k2 | + p1 p2 | + k3 | + k4 k5 k6.
+# "auto" tries the first four only: the fraction of the last fits noise by a pole next to a zero.
 DISTORTIONS = {
     0: ("FIX_K1", "FIX_K2", "FIX_K3", "ZERO_TANGENT_DIST"),
     2: ("FIX_K3", "ZERO_TANGENT_DIST"),
@@ -36,12 +37,30 @@ _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5",
 
 @dataclass(frozen=True, eq=False)
 class CameraCalibration:
-    """A camera with its evidence.
+    """Calibrated camera with its uncertainty.
 
-    sigma: standard error by the name of the parameter (fx, fy, cx, cy px, k1 ...).  rms: px, of all corners: the root
-    of the mean squared distance.  photos: those used.  errors: (V,) the rms of each.  R: (V,3,3), t: (V,3), board to
-    camera.  dropped: photos left out.  coverage: share of the picture that boards covered.  tilt: the largest angle
-    between two boards, degrees.  findings: what the user should know.
+    Attributes
+    ----------
+    camera : Camera
+    sigma : dict
+        Standard errors by parameter: fx, fy, cx, cy in px, k1 ...
+    rms : float
+        px, root mean square distance over all corners.
+    photos : list of Corners
+        The photos used.
+    errors : (V,) float64
+        px, rms of each photo.
+    R : (V, 3, 3) float64
+    t : (V, 3) float64
+        X_camera = R X_board + t, t in the unit of the board.
+    dropped : list of str
+        Names of rejected photos.
+    coverage : float
+        Share of the picture that boards covered.
+    tilt : float
+        degrees, largest angle between two boards.
+    findings : list of Finding
+        Warnings for the user.
     """
 
     camera: Camera
@@ -60,15 +79,34 @@ class CameraCalibration:
 def calibrate_camera(
     corners: list[Corners], board: Board, *, distortion: Distortion = "auto", drop: bool = False
 ) -> CameraCalibration:
-    """The camera of the photos: sum |x - K distort(R_i X + t_i)|^2 over all corners and photos is least.
+    """Minimise sum |x - K distort(R_i X + t_i)|^2 over all corners of all photos.
 
-    distortion: how many coefficients, a key of `DISTORTIONS`; "auto" takes the number, up to 5, with the least Bayesian
-    information criterion N log(sum / N) + p log N, N numbers measured, p parameters. drop: photos whose error is more
-    than three times the median are left out, the worst first, and the camera is solved for anew; else they are named.
+    Parameters
+    ----------
+    corners : list of Corners
+        Of photos of one camera.
+    board : Board
+    distortion : "auto" or int
+        Number of coefficients, a key of `DISTORTIONS`. "auto" selects the number, up to 5, with the smallest Bayesian
+        information criterion N log(sum / N) + p log N for N measured numbers and p parameters.
+    drop : bool
+        Reject photos whose error exceeds `OUTLIER` times the median, the worst first, and solve again; else findings
+        name them.
 
-    Raises StereoError("bad_calibration") for fewer than 5 photos, a focal length with a standard error above 1 % (as of
-    boards all parallel to the sensor), boards over less than a fifth of the picture; ValueError for other distortions.
-    Source: Z. Zhang 2000, by OpenCV's calibrateCamera; G. Schwarz 1978 for the criterion.
+    Returns
+    -------
+    CameraCalibration
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" for fewer than 5 photos, a standard error of the focal length above 1 % (for example all
+        boards parallel to the sensor), or boards over less than a fifth of the picture; "bad_option".
+
+    References
+    ----------
+    Zhang, A flexible new technique for camera calibration, 2000, by OpenCV's calibrateCamera.
+    Schwarz, Estimating the dimension of a model, 1978.
     """
     given = {"distortion": distortion, "drop": drop}
     distortion, drop = check_options("calibrate_camera", options_of(calibrate_camera), given).values()
@@ -87,32 +125,34 @@ def calibrate_camera(
 
 
 def enough(count: int, needed: int, what: str) -> None:
+    """Raise StereoError("bad_calibration") where too few photos show the board; what: "photos", "pairs of photos"."""
     if count < needed:
         raise StereoError(
             "bad_calibration",
             f"the board was found in {count} {what}, {needed} are needed.",
             "Is the size of the board right (a chessboard of 10 x 7 squares is 9x6)? Take more photos "
-            "with the whole board in sight, sharp and evenly lit, a white border around it.",
+            "with the whole board visible, sharp and evenly lit, a white border around it.",
             found=count,
             needed=needed,
         )
 
 
-def _best(corners: list[Corners], board: Board, distortion: int | str) -> CameraCalibration:
+def _best(corners: list[Corners], board: Board, distortion: Distortion) -> CameraCalibration:
+    """Return the camera with that number of coefficients, or with the number that the criterion selects."""
     if distortion != "auto":
         return _solve(corners, board, distortion)
-    measured = 2 * sum(len(c.ids) for c in corners)
+    measurements = 2 * sum(len(c.ids) for c in corners)
     candidates = []
     for count in (0, 2, 4, 5):
         parameters = 4 + count + 6 * len(corners)
-        if parameters >= measured:
+        if parameters >= measurements:
             continue
         try:
             solved = _solve(corners, board, count)
         except StereoError:
             continue
         squares = max(solved.rms**2 / 2, 1e-12)
-        candidates.append((measured * np.log(squares) + parameters * np.log(measured), count, solved))
+        candidates.append((measurements * np.log(squares) + parameters * np.log(measurements), count, solved))
         log.info("%d coefficients of distortion: %.4f px, criterion %.1f", count, solved.rms, candidates[-1][0])
     if not candidates:
         return _solve(corners, board, 0)
@@ -163,11 +203,20 @@ def _solve(corners: list[Corners], board: Board, distortion: int) -> CameraCalib
     )
 
 
-def _standard_errors(corners, board: Board, K, dist, r, t, distortion: int, noise: float) -> dict[str, float]:
+def _standard_errors(
+    corners: list[Corners],
+    board: Board,
+    K: np.ndarray,
+    dist: np.ndarray,
+    r: Sequence[np.ndarray],
+    t: Sequence[np.ndarray],
+    distortion: int,
+    noise: float,
+) -> dict[str, float]:
     """sqrt(diag(noise^2 S^-1)), S = sum_i A_i^T A_i - A_i^T B_i (B_i^T B_i)^-1 B_i^T A_i, the poses eliminated.
 
-    A_i, B_i: derivatives of photo i's corners by the intrinsics and by its pose.  noise: px, of one coordinate.
-    Huge where S is singular to rounding; OpenCV's own are small there, as it inverts by a truncated SVD.
+    A_i, B_i are the derivatives of photo i's corners by the intrinsics and by its pose; noise: px, of one coordinate.
+    The result is huge where S is numerically singular; OpenCV's is small there, as it inverts by a truncated SVD.
     """
     import cv2
 
@@ -184,10 +233,11 @@ def _standard_errors(corners, board: Board, K, dist, r, t, distortion: int, nois
 
 
 def outlying(errors: np.ndarray) -> np.ndarray:
+    """Return the mask of errors (N,) px above `OUTLIER` times the larger of their median and `NOISE_FLOOR`."""
     return errors > OUTLIER * max(float(np.median(errors)), NOISE_FLOOR)
 
 
-def _undetermined(message: str, **numbers) -> StereoError:
+def _undetermined(message: str, **numbers: float) -> StereoError:
     return StereoError(
         "bad_calibration",
         message.rstrip(".") + ".",
@@ -202,7 +252,7 @@ def _refuse_undetermined(found: CameraCalibration) -> None:
     if not error <= MAX_FOCAL_ERROR:
         raise _undetermined(
             f"the photos do not determine the camera: focal length {found.camera.focal:.0f} px with a standard error "
-            f"of {100 * error:.2g} %, {100 * MAX_FOCAL_ERROR:g} % is the most; the boards are tilted against each "
+            f"of {100 * error:.2g} %, {100 * MAX_FOCAL_ERROR:g} % at most is allowed; the boards are tilted to each "
             f"other by {found.tilt:.1f} degrees at most",
             focal=found.camera.focal,
             error=error,
@@ -249,7 +299,12 @@ def _findings(found: CameraCalibration) -> list[Finding]:
 
 
 def coverage_map(corners: list[Corners], *, side: Annotated[int, Range(1)] = 320) -> np.ndarray:
-    """(h,w) int: how many boards (the hull of their corners) cover each part of the picture, its longer side `side`."""
+    """Count the boards (convex hulls of corners) over each pixel of the picture reduced to the longer side `side`.
+
+    Returns
+    -------
+    (h, w) int
+    """
     import cv2
 
     width, height = corners[0].size

@@ -1,4 +1,4 @@
-"""A calibration in words and pictures."""
+"""Text and pictures of a calibration."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,20 @@ from .rig import RigCalibration
 
 
 def coverage_picture(found: CameraCalibration | RigCalibration, *, side: int = 960) -> np.ndarray:
-    """(h,w,3) u8 RGB: light where boards covered the picture, lighter where more did, dark red where none; corners as
-    dots, those of photos that stand out in red. Of a rig both cameras, side by side."""
+    """Draw the coverage of the picture by boards: the lighter the more boards, dark red where none; corners as dots.
+
+    Parameters
+    ----------
+    found : CameraCalibration or RigCalibration
+        Of a rig, both cameras are drawn side by side.
+    side : int
+        px, longer side of one picture.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+        RGB; corners of outlying photos are red.
+    """
     import cv2
 
     if isinstance(found, RigCalibration):
@@ -55,7 +67,7 @@ def _measured_camera(found: CameraCalibration) -> dict:
 
 
 def measured(found: CameraCalibration | RigCalibration) -> dict:
-    """Everything measured, by name; errors in px by photo or pair."""
+    """Return all numbers of a calibration by name, errors in px by photo or pair; ready for JSON."""
     findings = [
         {"code": f.code, "severity": f.severity, "message": f.message, "numbers": f.numbers, "advice": f.advice}
         for f in found.findings
@@ -78,7 +90,14 @@ def measured(found: CameraCalibration | RigCalibration) -> dict:
 
 
 def describe(found: CameraCalibration | RigCalibration, missing: Sequence[str] = ()) -> list[str]:
-    """What was found, in lines to print. missing: photos in which no board was found."""
+    """Return the calibration as lines of text to print.
+
+    Parameters
+    ----------
+    found : CameraCalibration or RigCalibration
+    missing : sequence of str
+        Photos in which no board was found.
+    """
     lines = [f"warning: no board was found in {name}." for name in missing]
     lines += [f"warning: {f.message} {f.advice}" for f in found.findings if f.severity == "warning"]
     if isinstance(found, CameraCalibration):
@@ -89,10 +108,11 @@ def describe(found: CameraCalibration | RigCalibration, missing: Sequence[str] =
         f"  {Path(a).name}, {Path(b).name}: {e[0]:.2f}, {e[1]:.2f} px"
         for (a, b), e in zip(found.pairs, found.errors, strict=True)
     ]
-    turn = rotation_angle_deg(found.rig.R)
+    assert found.rig.R is not None  # calibrate_rig always estimates the pose
+    angle = rotation_angle_deg(found.rig.R)
     return [
         *lines,
-        f"rig: baseline {found.baseline:.5g} +- {found.sigma:.2g} {found.rig.unit}, turned by {turn:.2f} "
+        f"rig: baseline {found.baseline:.5g} +- {found.sigma:.2g} {found.rig.unit}, turned by {angle:.2f} "
         f"degrees, {len(found.pairs)} pairs, {found.rms:.2f} px",
     ]
 
@@ -100,10 +120,10 @@ def describe(found: CameraCalibration | RigCalibration, missing: Sequence[str] =
 def _describe_camera(found: CameraCalibration, which: str = "") -> list[str]:
     K, s = found.camera.K, found.sigma
     value = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
-    words = ", ".join(f"{name} {value[name]:.2f} +- {s[name]:.2f}" for name in value)
+    values = ", ".join(f"{name} {value[name]:.2f} +- {s[name]:.2f}" for name in value)
     return [
         *(f"  {Path(c.name).name}: {e:.2f} px" for c, e in zip(found.photos, found.errors, strict=True)),
         *(f"  {Path(name).name}: left out" for name in found.dropped),
-        f"{which}camera: {words} px, {len(found.camera.dist)} coefficients of distortion, {len(found.photos)} "
+        f"{which}camera: {values} px, {len(found.camera.dist)} coefficients of distortion, {len(found.photos)} "
         f"photos, {found.rms:.2f} px, {100 * found.coverage:.0f} % of the picture covered",
     ]

@@ -14,17 +14,31 @@ from .board import MIN_CORNERS, Board, Corners
 from .camera import NOISE_FLOOR, CameraCalibration, Distortion, calibrate_camera, enough, outlying
 
 log = logging.getLogger(__name__)
-MIN_PAIRS = 3  # one gives the pose of a rig; three to tell a bad one
-LEAST_CERTAIN = 10.0  # standard errors: real rigs have a thousand; what a baseline is less sure of gives no depth
-MISFIT = 3.0  # times the error of the cameras by themselves: then the pairs are not of one rig
+MIN_PAIRS = 3  # one gives the pose of a rig; three expose a wrong one
+MIN_BASELINE = 10.0  # standard errors: real rigs have a thousand; a less certain baseline gives no depth
+MISFIT = 3.0  # rms of the pairs / rms of the separate cameras, above which the pairs are not of one rig
 
 
 @dataclass(frozen=True, eq=False)
 class RigCalibration:
-    """Two cameras and their relative pose. rms, errors (P,2) px: of the pairs, left and right. pairs: their names.
+    """Calibrated rig with its uncertainty.
 
-    baseline, sigma: |t| and its standard error, from the spread of the pairs and the errors of the focal lengths.
-    findings: of the rig and both cameras.
+    Attributes
+    ----------
+    rig : Rig
+    left, right : CameraCalibration
+    rms : float
+        px, over all corners of the pairs.
+    pairs : list of (str, str)
+        Names of the photos used.
+    errors : (P, 2) float64
+        px, rms of each pair in the left and the right photo.
+    baseline : float
+        |t|, in the unit of the board.
+    sigma : float
+        Standard error of the baseline, from the spread of the pairs and the errors of the focal lengths.
+    findings : list of Finding
+        Of the rig and both cameras.
     """
 
     rig: Rig
@@ -48,17 +62,34 @@ def calibrate_rig(
     distortion: Distortion = "auto",
     drop: bool = False,
 ) -> RigCalibration:
-    """Both cameras, and the one pose X2 = R X1 + t that fits all pairs of photos taken at the same moment.
+    """Calibrate both cameras, and the pose X2 = R X1 + t that fits all pairs of photos taken at the same moment.
 
-    Each camera is calibrated by itself on all its photos (`calibrate_camera`), then R, t on the pairs with the cameras
-    held fixed. pairs: (index into left, index into right).  t: in the unit of board.square, named by `unit`.
+    Each camera is calibrated separately on all its photos (`calibrate_camera`); then R, t on the pairs, the cameras
+    fixed (OpenCV's stereoCalibrate). A chessboard with two equal ends fits in two orders (a square one in four); of
+    these the one that rotates the upright cameras least against each other is used.
 
-    A chessboard whose two ends look the same fits two ways (a square one four): the two cameras are taken to be held
-    the same way up, to within a quarter turn.
+    Parameters
+    ----------
+    left, right : list of Corners
+        Of each camera.
+    pairs : list of (int, int)
+        Indices into left and right.
+    board : Board
+        t is in the unit of `board.square`.
+    unit : str, optional
+        Name of that unit.
+    distortion, drop
+        As in `calibrate_camera`; `drop` rejects outlying pairs too.
 
-    Raises StereoError("bad_calibration") as `calibrate_camera`, for fewer than 3 pairs, for pairs of no one rig, for
-    cameras that stand in one place.
-    Source: OpenCV's stereoCalibrate.
+    Returns
+    -------
+    RigCalibration
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" as in `calibrate_camera`, for fewer than 3 pairs, for pairs that do not fit one rig, and for
+        a baseline of 0.
     """
     given = {"unit": unit, "distortion": distortion, "drop": drop}
     unit, distortion, drop = check_options("calibrate_rig", options_of(calibrate_rig), given).values()
@@ -80,7 +111,7 @@ def calibrate_rig(
 
 @dataclass(frozen=True, eq=False)
 class PairView:
-    """Corners that both photos of a pair show: ids (N,), rows of `Board.points`; x1, x2 (N,2) px."""
+    """Common corners of a pair: ids (N,), rows of `Board.points`; x1, x2 (N,2) px."""
 
     first: Corners
     second: Corners
@@ -142,8 +173,8 @@ def _refuse_unrelated_pairs(
     a, b = names[int(np.argmax(errors.max(1)))]
     raise StereoError(
         "bad_calibration",
-        f"the pairs are not of one rig: together they are off by {rms:.2f} px, the cameras by "
-        f"themselves by {alone:.2f} px; the worst pair is {a}, {b}.",
+        f"the pairs are not of one rig: their common pose leaves {rms:.2f} px, the separate cameras "
+        f"leave {alone:.2f} px; the worst pair is {a}, {b}.",
         "Were both photos of each pair taken at the "
         "same moment, with the cameras fixed to each other, and are they in the same order? --drop leaves out "
         "single wrong pairs.",
@@ -171,7 +202,7 @@ def _refuse_zero_baseline(
     views: list[PairView], baseline: float, sigma: float, camera1: Camera, board: Board, unit: str | None
 ) -> None:
     distance = float(np.median([np.linalg.norm(_pose(view.x1, view.ids, camera1, board)[1]) for view in views]))
-    if baseline > max(LEAST_CERTAIN * sigma, NOISE_FLOOR * distance / camera1.focal):  # identical photos give 0 +- 0
+    if baseline > max(MIN_BASELINE * sigma, NOISE_FLOOR * distance / camera1.focal):  # identical photos give 0 +- 0
         return
     raise StereoError(
         "bad_calibration",
@@ -236,7 +267,7 @@ def _padded(camera: Camera) -> np.ndarray:
 
 
 def _pose(x: np.ndarray, ids: np.ndarray, camera: Camera, board: Board) -> tuple[np.ndarray, np.ndarray]:
-    """R, t of the board before a camera: X_camera = R X + t."""
+    """R, t of the board in the frame of a camera, X_camera = R X + t."""
     import cv2
 
     _, r, t = cv2.solvePnP(
@@ -258,7 +289,7 @@ def _baseline(view: PairView, camera1: Camera, camera2: Camera, R: np.ndarray, b
 def _same_way(
     first: Corners, second: Corners, cam1: CameraCalibration, cam2: CameraCalibration, board: Board
 ) -> Corners:
-    """The second photo's corners, counted from the board's end that makes the upright cameras turn least."""
+    """Return the second photo's corners in the order that rotates the upright cameras least against each other."""
     columns, rows = board.grid
     if board.kind != "chessboard" or (columns + rows) % 2:
         return second

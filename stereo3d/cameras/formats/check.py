@@ -1,5 +1,7 @@
 """Checks that every calibration reader shares: arrays, cameras, sizes, rotations."""
 
+from typing import Any
+
 import numpy as np
 
 from ...errors import StereoError
@@ -11,12 +13,13 @@ UNSTATED_UNIT = "calibration units"  # a posed rig whose file does not say in wh
 UNKNOWN_SIZE = (0, 0)  # a camera whose file does not say for which picture size it holds
 
 
-def bad(message: str, advice: str = "Check the file.", **numbers) -> StereoError:
-    """The messages of this module follow the file's path."""
+def bad(message: str, advice: str = "Check the file.", **numbers: Any) -> StereoError:
+    """Return the error of a calibration file; `read_rig` puts the file's path in front of the message."""
     return StereoError("bad_calibration", message.rstrip(".") + ".", advice, **numbers)
 
 
-def number_array(value, name: str) -> np.ndarray:
+def number_array(value: Any, name: str) -> np.ndarray:
+    """Return a value of a file as finite float64; name: of the entry, for the message."""
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError, OverflowError) as error:
@@ -26,15 +29,33 @@ def number_array(value, name: str) -> np.ndarray:
     return array
 
 
-def matrix(value, shape: tuple[int, int], name: str) -> np.ndarray:
+def matrix(value: Any, shape: tuple[int, int], name: str) -> np.ndarray:
+    """Return a value of a file as a finite float64 array of that shape, from any nesting of the numbers."""
     array = number_array(value, name)
     if array.size != shape[0] * shape[1]:
         raise bad(f"has {array.size} numbers in {name}, where {shape[0]} x {shape[1]} are needed")
     return array.reshape(shape)
 
 
-def checked_camera(K, size, dist, name: str) -> Camera:
-    """A checked camera: K upper triangular, focal lengths positive, K[2,2] = 1, distortion in OpenCV's order."""
+def checked_camera(K: Any, size: Any, dist: Any, name: str) -> Camera:
+    """Return a camera from the entries of a file, scaled so that K[2, 2] = 1.
+
+    Parameters
+    ----------
+    K : array of 9 numbers
+        Upper triangular, focal lengths positive, px.
+    size : (width, height) or None
+        px; None gives `UNKNOWN_SIZE`.
+    dist : array or None
+        Distortion in OpenCV's order.
+    name : str
+        Of the camera or its matrix, for messages.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration".
+    """
     K = matrix(K, (3, 3), name)
     if abs(K[2, 2]) <= 1e-12 * np.abs(K).max() or np.linalg.matrix_rank(K) < 3:
         raise bad(f"has a singular camera matrix {name}", "A camera matrix is [fx 0 cx; 0 fy cy; 0 0 1].")
@@ -63,7 +84,7 @@ def checked_camera(K, size, dist, name: str) -> Camera:
     return Camera(K, size, _distortion(dist, name), "calibration")
 
 
-def _size(size, name: str) -> tuple[int, int]:
+def _size(size: Any, name: str) -> tuple[int, int]:
     if size is None:
         return UNKNOWN_SIZE
     size = number_array(size, f"the picture size of {name}").ravel()
@@ -75,7 +96,7 @@ def _size(size, name: str) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _distortion(dist, name: str) -> np.ndarray:
+def _distortion(dist: Any, name: str) -> np.ndarray:
     dist = np.zeros(0) if dist is None else number_array(dist, f"the distortion of {name}").ravel()
     if not np.any(dist):
         return np.zeros(0)
@@ -86,13 +107,19 @@ def _distortion(dist, name: str) -> np.ndarray:
     if len(dist) not in (4, 5, 8, 12):
         raise bad(
             f"has {len(dist)} distortion coefficients for {name}",
-            "Known is OpenCV's order with 4, 5, 8 or 12 of them (k1 k2 p1 p2 k3 ...), without tilt.",
+            "OpenCV's order has 4, 5, 8 or 12 of them (k1 k2 p1 p2 k3 ...), without tilt.",
         )
     return dist
 
 
-def rotation(R) -> np.ndarray:
-    """The rotation nearest to R, which must be one to `MAX_ROTATION_ERROR`; a rotation vector is taken too."""
+def rotation(R: Any) -> np.ndarray:
+    """Return the rotation matrix nearest to R (3, 3), or the one of a rotation vector (3,).
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" where R R^T differs from the identity by more than `MAX_ROTATION_ERROR`, or R mirrors.
+    """
     R = number_array(R, "R")
     if R.size == 3:
         return rotation_from_vector(R.ravel())
@@ -116,7 +143,14 @@ def rotation(R) -> np.ndarray:
     return U @ Vt
 
 
-def posed(cam1: Camera, cam2: Camera, R, t, unit: str | None) -> Rig:
+def posed(cam1: Camera, cam2: Camera, R: Any, t: Any, unit: str | None) -> Rig:
+    """Return the rig of two cameras with X2 = R X1 + t; R and t None: without pose.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" where only one of R and t is given, or t is 0.
+    """
     if R is None and t is None:
         return Rig(cam1, cam2)
     if R is None or t is None:
@@ -126,12 +160,14 @@ def posed(cam1: Camera, cam2: Camera, R, t, unit: str | None) -> Rig:
         )
     t = matrix(t, (3, 1), "T").ravel()
     if not np.linalg.norm(t) > 0:
-        raise bad("has a zero baseline: both cameras stand in one place", "A stereo rig needs T other than 0.")
+        raise bad("has a zero baseline: both cameras have the same position", "A stereo rig needs T other than 0.")
     return Rig(cam1, cam2, rotation(R), t, unit)
 
 
-def relative(pose1, pose2) -> tuple[np.ndarray, np.ndarray]:
-    """R, t of X2 = R X1 + t from X1 = R1 X + t1 and X2 = R2 X + t2."""
+def relative(
+    pose1: tuple[np.ndarray, np.ndarray], pose2: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """R = R2 R1^T, t = t2 - R t1, the relative pose of X1 = R1 X + t1 and X2 = R2 X + t2."""
     (R1, t1), (R2, t2) = pose1, pose2
     R = R2 @ R1.T
     return R, t2 - R @ t1

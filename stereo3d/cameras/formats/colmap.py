@@ -1,4 +1,4 @@
-"""COLMAP's text model: cameras.txt and images.txt."""
+"""COLMAP's text model, cameras.txt and images.txt."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from ...geometry.rotations import rotation_from_quaternion
 from ...records import Camera, Rig
 from .check import bad, checked_camera, number_array, posed, relative
 
-# Camera model of COLMAP -> its parameters, in order. Their distortion is OpenCV's.
+# Camera model of COLMAP -> its parameters, in order; the distortion coefficients are those of OpenCV.
 _COLMAP_MODELS = {
     "SIMPLE_PINHOLE": "f cx cy",
     "PINHOLE": "fx fy cx cy",
@@ -22,40 +22,55 @@ _COLMAP_CAMERA = r"(?m)^[ \t]*\d+[ \t]+([A-Z][A-Z_0-9]+)[ \t]+\d+[ \t]+\d+([ \t]
 
 
 def fits_colmap(text: str) -> bool:
-    return re.search(_COLMAP_CAMERA, text) is not None or any(map(image_words, text[:100_000].splitlines()))
+    """Return whether a line has the form of COLMAP's cameras.txt or images.txt."""
+    return re.search(_COLMAP_CAMERA, text) is not None or any(map(image_fields, text[:100_000].splitlines()))
 
 
-def image_words(line: str) -> list[str] | None:
-    """IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME of a line of images.txt; None for a line of points, x y id ..."""
-    words = line.split(None, 9)
-    if len(words) < 10 or not words[0].isdecimal() or not words[8].isdecimal():
+def image_fields(line: str) -> list[str] | None:
+    """Fields of a line of images.txt: IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME; None for a line of points."""
+    fields = line.split(None, 9)
+    if len(fields) < 10 or not fields[0].isdecimal() or not fields[8].isdecimal():
         return None
-    name = words[9].split()
-    if (9 + len(name)) % 3 == 0 and all(_is_number(word) for word in name):
+    name = fields[9].split()
+    if (9 + len(name)) % 3 == 0 and all(_is_number(part) for part in name):
         return None
-    return [*words[:9], words[9].rstrip()] if all(_is_number(word) for word in words[1:8]) else None
+    return [*fields[:9], fields[9].rstrip()] if all(_is_number(number) for number in fields[1:8]) else None
 
 
-def _is_number(word: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        float(word)
+        float(text)
     except ValueError:
         return False
     return True
 
 
-def read_colmap(text: str, names=None) -> Rig:
-    """COLMAP's text model: the lines of cameras.txt, and after them those of images.txt where there are any.
+def read_colmap(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read COLMAP's text model, X_camera = R(q) X + t with q = (w, x, y, z).
 
-    X_camera = R(q) X + t with q = (w, x, y, z). The middle of COLMAP's first pixel is (1/2, 1/2), here (0, 0). The two
-    images named like the photos are taken, or the only two there are. Without images one camera serves for both photos.
-    The scale of such a model is free: unit None.
+    Parameters
+    ----------
+    text : str
+        The lines of cameras.txt, followed by the lines of images.txt where that file exists.
+    names : (str, str), optional
+        File names of the photos; they select two images where the model has more. Without images the one camera holds
+        for both photos.
+
+    Returns
+    -------
+    Rig
+        unit None: the scale of such a model is free. COLMAP's first pixel has its centre at (1/2, 1/2), ours at (0, 0).
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration".
     """
     cameras, images = {}, {}
     for line in text.splitlines():
         if line.lstrip().startswith("#"):
             continue
-        if image := image_words(line):
+        if image := image_fields(line):
             images[image[9]] = image
         elif re.match(_COLMAP_CAMERA, line):
             number, model, *values = line.split()
@@ -63,12 +78,12 @@ def read_colmap(text: str, names=None) -> Rig:
                 raise bad(f"has the camera {number} twice")
             cameras[number] = _colmap_camera(number, model, values)
     if not cameras:
-        raise bad("holds COLMAP's images but no camera", "Put cameras.txt beside images.txt.")
+        raise bad("holds COLMAP's images but no camera", "Put cameras.txt into the folder of images.txt.")
     if not images:
         if len(cameras) > 1:
             raise bad(
                 f"holds {len(cameras)} cameras of COLMAP, and nothing says which took which photo",
-                "Put images.txt beside it, or leave the one camera of both photos in it.",
+                "Put images.txt into its folder, or keep only the camera of both photos in it.",
             )
         [camera] = cameras.values()
         return Rig(camera, camera)
@@ -89,7 +104,7 @@ def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
     if model not in _COLMAP_MODELS:
         raise bad(
             f"has the camera {number} of model {model}",
-            f"Known are {', '.join(_COLMAP_MODELS)}: choose one of "
+            f"Known models: {', '.join(_COLMAP_MODELS)}. Choose one of "
             "them for COLMAP's --ImageReader.camera_model, or undistort the photos.",
         )
     keys = _COLMAP_MODELS[model].split()
@@ -103,8 +118,8 @@ def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
     return checked_camera(K, (width, height), dist if any(dist[4:]) else dist[:4], f"the camera {number}")
 
 
-def _colmap_images(images: list[str], names) -> list[str]:
-    """The two images of the photos: by name, by name without suffix, else the only two."""
+def _colmap_images(images: list[str], names: tuple[str, str] | None) -> list[str]:
+    """Return the two images of the photos: by file name, by name without suffix, else the only two."""
     wanted = [Path(name).name for name in names or ()]
     for part in ("name", "stem"):
         found = [[i for i in images if getattr(Path(i), part) == getattr(Path(name), part)] for name in wanted]
@@ -115,5 +130,5 @@ def _colmap_images(images: list[str], names) -> list[str]:
     raise bad(
         f"holds {len(images)} images ({', '.join(images[:6])}), of which not exactly one each is named "
         f"{' and '.join(wanted) or 'like the photos'}",
-        "Name the photos as COLMAP saw them; to use only its camera, give a cameras.txt without images.txt beside it.",
+        "Name the photos as COLMAP saw them; to use only its camera, move cameras.txt to a folder without images.txt.",
     )

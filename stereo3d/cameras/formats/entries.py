@@ -1,4 +1,4 @@
-"""Rigs from named matrices: which entry of a file is K, R, t or distortion of which camera."""
+"""Rigs from named matrices: the meaning of an entry (K, R, t, distortion, size; of which camera) by its name."""
 
 import re
 
@@ -9,16 +9,17 @@ from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed
 
 
 def stored_matrix(value: dict, key: str) -> np.ndarray:
+    """Return a matrix that is stored as {"rows", "cols", "data"}; key: its name, for messages."""
     data = number_array(value["data"], key)
     rows, cols = value.get("rows"), value.get("cols")
     if isinstance(rows, int | float) and isinstance(cols, int | float):
         if not (0 <= rows < 1e6 and 0 <= cols < 1e6) or rows % 1 or cols % 1 or data.size != rows * cols:
-            raise bad(f"has {data.size} numbers in {key}, where {rows:g} x {cols:g} are announced")
+            raise bad(f"has {data.size} numbers in {key}, where {rows:g} x {cols:g} are stated by rows and cols")
         data = data.reshape(int(rows), int(cols))
     return data
 
 
-# The names that programs give to the same thing, in small letters and without underscores, and the signs of a side.
+# Meaning -> the names that calibration programs give it, in small letters and without underscores.
 _STEMS = {
     "K": (
         "k",
@@ -52,11 +53,12 @@ _STEMS = {
     "R": ("r", "rot", "rotation", "rotationmatrix", "rmat"),
     "t": ("t", "tvec", "trans", "translation", "translationvector"),
 }
+# Prefix or suffix of a name -> the camera.
 _SIDES = {"1": 1, "2": 2, "left": 1, "right": 2, "l": 1, "r": 2}
 
 
 def _meaning(key: str) -> tuple[str, int] | None:
-    """("K" | "dist" | "size" | "width" | "height" | "R" | "t", side 1 or 2, 0 for both) of a key, None if unknown."""
+    """Return the meaning of a key, a key of `_STEMS`, and its camera (1, 2, 0: both); None where unknown."""
     plain = re.sub(r"[^a-z0-9]", "", key.lower())
     for name, stems in _STEMS.items():
         if plain in stems:
@@ -70,15 +72,26 @@ def _meaning(key: str) -> tuple[str, int] | None:
 
 
 def rig_of_entries(entries: dict) -> Rig:
-    """A rig of named matrices, whatever program named them. Rectifying R1, R2, P1, P2, Q and E, F are left aside."""
+    """Return the rig of named matrices; entries of other meaning (R1, R2, P1, P2, Q, E, F) are ignored.
+
+    Parameters
+    ----------
+    entries : dict
+        Name -> matrix, list, number or text.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration".
+    """
     found, keys = {}, {}
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
         if (meaning := _meaning(key)) is not None and value is not None:
             if scalar and meaning[0] not in ("width", "height"):
-                continue  # k1 as a lens coefficient, a date under t
+                continue  # k1 may be a lens coefficient, t a date
             if meaning in found and not np.array_equal(number_array(found[meaning], key), number_array(value, key)):
-                raise bad(f"has both {keys[meaning]} and {key}, which mean the same, with different values")
+                raise bad(f"has both {keys[meaning]} and {key}, two names of one quantity, with different values")
             found[meaning], keys[meaning] = value, key
     cameras = []
     for side in (1, 2):
@@ -102,8 +115,10 @@ def rig_of_entries(entries: dict) -> Rig:
 
 
 def length_unit(entries: dict) -> str | None:
-    """The unit of t: as stated under "unit" (null, or "baseline" as our own runs write it: up to scale, None),
-    `UNSTATED_UNIT` where nothing is said."""
+    """Return the unit of t under "unit" or "units", `UNSTATED_UNIT` where neither exists.
+
+    null, or "baseline" as runs of this program write it, means up to scale: None.
+    """
     if "unit" not in entries and "units" not in entries:
         return UNSTATED_UNIT
     unit = entries.get("unit", entries.get("units"))

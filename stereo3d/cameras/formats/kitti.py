@@ -9,19 +9,21 @@ from .check import bad, checked_camera, matrix, posed, relative
 
 
 def fits_kitti(text: str) -> bool:
+    """Return whether a line starts with P0: to P3: or P_rect_00: to P_rect_03:."""
     return re.search(r"(?m)^\s*P(_rect_0)?[0-3]:", text) is not None
 
 
-def read_kitti(text: str, names=None) -> Rig:
-    """KITTI: projection matrices P = K [R | t] of rectified cameras, P0..P3 or P_rect_00..03. Metres.
+def read_kitti(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read KITTI's projection matrices P = K [R | t] of rectified cameras, P0..P3 or P_rect_00..03, in metres.
 
-    The colour pair (2, 3) where both are there, else the grey pair (0, 1). S_rect_0i, where there, is the size.
+    The colour pair (2, 3) is used where the file has both, else the grey pair (0, 1). S_rect_0i gives the size.
+    `names` is not used.
     """
     entries = dict(re.findall(r"(?m)^\s*(\w+):\s*(.*?)\s*$", text))
 
     def numbers(key: str) -> list[float]:
         try:
-            return [float(word) for word in entries[key].split()]
+            return [float(number) for number in entries[key].split()]
         except ValueError as error:
             raise bad(f"has no numbers in {key}: {entries[key][:60]}") from error
 
@@ -37,12 +39,12 @@ def read_kitti(text: str, names=None) -> Rig:
                 return posed(cams[0], cams[1], *relative(*(pose[1:] for pose in poses)), "m")
     raise bad(
         "has no pair of projection matrices: neither P2 and P3 nor P0 and P1",
-        "KITTI's form has lines P0: to P3: or P_rect_00: to P_rect_03:, of 12 numbers each.",
+        "KITTI's format has lines P0: to P3: or P_rect_00: to P_rect_03:, of 12 numbers each.",
     )
 
 
 def _decompose_projection(P: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """K, R, t of P ~ K [R | t], P (3,4): RQ decomposition with a positive diagonal (Hartley and Zisserman, 6.2.4)."""
+    """K, R, t of P ~ K [R | t], P (3,4), by RQ decomposition with a positive diagonal (Hartley and Zisserman, 6.2)."""
     M = P[:, :3]
     if np.linalg.matrix_rank(M) < 3:
         raise bad(f"has a singular projection matrix {name}")

@@ -11,21 +11,23 @@ from .check import bad, checked_camera
 
 
 def fits_middlebury(text: str) -> bool:
+    """Return whether a line starts with cam0= or cam1=."""
     return re.search(r"(?m)^\s*cam[01]\s*=", text) is not None
 
 
-def read_middlebury(text: str, names=None) -> Rig:
-    """Middlebury 2014 (and ETH3D two-view): cam0, cam1, doffs, baseline, width, height. Millimetres.
+def read_middlebury(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read calib.txt of Middlebury 2014 (and ETH3D two-view): cam0, cam1, doffs, baseline, width, height; millimetres.
 
-    The pair is rectified: t = (-baseline, 0, 0), and doffs = cx1 - cx0 is held by the two camera matrices.
+    The pair is rectified: t = (-baseline, 0, 0), and the two camera matrices contain doffs = cx1 - cx0. `names` is not
+    used.
     """
     entries = dict(re.findall(r"(?m)^\s*(\w+)\s*=\s*(.*?)\s*$", text))
 
     def numbers(key: str) -> list[float]:
         if key not in entries:
-            raise bad(f"has no line {key}=", "Middlebury's form has cam0, cam1 (or doffs), baseline, width, height.")
+            raise bad(f"has no line {key}=", "Middlebury's format has cam0, cam1 (or doffs), baseline, width, height.")
         try:
-            return [float(word) for word in re.split(r"[\s,;\[\]]+", entries[key]) if word]
+            return [float(number) for number in re.split(r"[\s,;\[\]]+", entries[key]) if number]
         except ValueError as error:
             raise bad(f"has no numbers in {key}={entries[key][:60]}") from error
 
@@ -45,8 +47,8 @@ def read_middlebury(text: str, names=None) -> Rig:
     between = cam2.K[0, 2] - cam1.K[0, 2]
     if shift is not None and abs(between - shift) > 1:  # more than rounding
         raise bad(
-            f"contradicts itself: doffs={shift:g}, but the principal points of cam0 and cam1 lie {between:g} px apart",
-            "Correct the one that is wrong.",
+            f"contradicts itself: doffs={shift:g}, but the principal points of cam0 and cam1 are {between:g} px apart",
+            "Correct doffs or the camera matrix.",
             doffs=shift,
             between=between,
         )

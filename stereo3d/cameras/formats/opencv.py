@@ -1,6 +1,7 @@
-"""OpenCV's FileStorage: YAML and XML."""
+"""OpenCV's FileStorage, YAML and XML."""
 
 import re
+from typing import Any
 
 from ...records import Rig
 from .check import bad
@@ -8,20 +9,21 @@ from .entries import rig_of_entries, stored_matrix
 
 
 def fits_opencv(text: str) -> bool:
+    """Return whether the text has the mark of OpenCV's FileStorage, YAML or XML."""
     return text.lstrip().startswith("%YAML") or "<opencv_storage>" in text
 
 
-def read_opencv(text: str, names=None) -> Rig:
-    """OpenCV's FileStorage, YAML or XML: M1 D1 M2 D2 [R T], or one camera_matrix for both photos."""
+def read_opencv(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read OpenCV's FileStorage: M1 D1 M2 D2 and R T, or one camera_matrix for both photos; `names` is not used."""
     entries = open_storage(text.lstrip())
     return rig_of_entries({key: value for key, value in entries.items() if not isinstance(value, dict)})
 
 
 def open_storage(text: str) -> dict:
-    """What a text of OpenCV's FileStorage holds: matrices, lists of numbers, strings, numbers, maps of these."""
+    """Return the entries of a FileStorage text by name: matrices, lists of numbers, strings, numbers, dicts."""
     import cv2
 
-    # OpenCV's own reader goes round for ever on a line without a key
+    # OpenCV's parser never ends on a line without a key
     if re.search(r"(?m)^[ \t]*:", text) or (text.startswith("%") and not re.match(r"%YAML[: ]\d\.\d\s*(\n|$)", text)):
         raise bad("is not readable as OpenCV's FileStorage (a line without a key, or a damaged first line)")
     try:
@@ -35,14 +37,14 @@ def open_storage(text: str) -> dict:
     return entries
 
 
-def _stored_map(node) -> dict:
+def _stored_map(node: Any) -> dict:
     entries = {}
     for key in node.keys() if node.isMap() else ():
         value = node.getNode(key)
         if value.isMap():
-            held = _stored_map(value)
-            # not by OpenCV's own mat(): it ends the process where the data are not what rows, cols and dt announce
-            entries[key] = stored_matrix(held, key) if "data" in held and "dt" in held else held
+            content = _stored_map(value)
+            # not by OpenCV's mat(): it aborts the process where the data do not agree with rows, cols and dt
+            entries[key] = stored_matrix(content, key) if "data" in content and "dt" in content else content
         elif value.isSeq():
             items = [value.at(i) for i in range(value.size())]
             if all(item.isInt() or item.isReal() for item in items):

@@ -1,8 +1,9 @@
-"""JSON: rigs, cameras.json, and a bare matrix as text."""
+"""JSON files of a rig, cameras.json, and a camera matrix as plain text."""
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .check import bad, checked_camera, matrix, posed, relative, rotation
 from .entries import length_unit, rig_of_entries, stored_matrix
 
 
-def _json(text: str):
+def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -19,14 +20,15 @@ def _json(text: str):
 
 
 def fits_cameras(text: str) -> bool:
+    """Return whether the text is a JSON object with an object under the key cameras."""
     return text.lstrip().startswith("{") and re.search(r'"cameras"\s*:\s*\{', text) is not None
 
 
-def read_cameras(text: str, names=None) -> Rig:
-    """cameras.json: {"cameras": {name: {K, size, and R, t with X_cam = R X + t, dist}}, "unit"}.
+def read_cameras(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read cameras.json: {"cameras": {name: {K, size, dist, and R, t with X_camera = R X + t}}, "unit"}.
 
-    Of more than two cameras, those named "left" and "right", else those named like the photos, are taken. R and t of
-    both or of neither.
+    Of more than two cameras, "left" and "right" are used, else the two named like the photos. The file states R and t
+    of both cameras or of neither.
     """
     whole = _json(text)
     cameras = whole.get("cameras") if isinstance(whole, dict) else None
@@ -48,7 +50,7 @@ def _choose_two(cameras: dict, stems: list[str]) -> tuple[str, str]:
         if len(names) == 2 and all(name in cameras for name in names):
             return names[0], names[1]
     raise bad(
-        f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), of which none are named left and "
+        f"holds {len(cameras)} cameras ({', '.join(list(cameras)[:6])}), and none are named left and "
         f"right{' or ' + ' and '.join(stems) if stems else ''}",
         "Name the two after the photos, or left and right.",
     )
@@ -68,37 +70,39 @@ def _camera_and_pose(entry: dict, name: str) -> tuple[Camera, tuple[np.ndarray, 
 
 
 def fits_json(text: str) -> bool:
+    """Return whether the text is a JSON object."""
     return text.lstrip().startswith("{")
 
 
-def read_json(text: str, names=None) -> Rig:
-    """Rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit.
+def read_json(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit.
 
-    A name without a side, intrinsic, distCoeffs, res, stands for both photos.
+    A name without a side (intrinsic, distCoeffs, res) holds for both photos. `names` is not used.
     """
     entries = _json(text)
     if not isinstance(entries, dict):
         raise bad("is JSON, but no object with names")
     plain = {}
     for key, value in entries.items():
-        if isinstance(value, dict) and "data" in value:  # OpenCV's FileStorage writes matrices so
+        if isinstance(value, dict) and "data" in value:  # the form in which OpenCV's FileStorage writes matrices
             value = stored_matrix(value, key)
         plain[key] = value
     return rig_of_entries(plain)
 
 
 def fits_matrix(text: str) -> bool:
+    """Return whether the text is nine numbers and nothing else."""
     try:
-        return len([float(word) for word in _words(text)]) == 9
+        return len([float(number) for number in _fields(text)]) == 9
     except ValueError:
         return False
 
 
-def read_matrix(text: str, names=None) -> Rig:
-    """K as nine bare numbers in three rows: one camera for both photos, the pose unknown."""
-    camera = checked_camera([float(word) for word in _words(text)], None, None, "K")
+def read_matrix(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """Read K as nine plain numbers in three rows: one camera for both photos, without pose; `names` is not used."""
+    camera = checked_camera([float(number) for number in _fields(text)], None, None, "K")
     return Rig(camera, camera)
 
 
-def _words(text: str) -> list[str]:
+def _fields(text: str) -> list[str]:
     return re.sub(r"[\[\],;]", " ", re.sub(r"(?m)#.*$", "", text)).split()

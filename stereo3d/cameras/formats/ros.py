@@ -1,6 +1,7 @@
-"""ROS camera_info YAML."""
+"""ROS's camera_info, YAML."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -10,17 +11,20 @@ from .opencv import open_storage
 
 
 def fits_ros(text: str) -> bool:
+    """Return whether a line starts with distortion_model:."""
     return re.search(r"(?m)^[ \t]*distortion_model[ \t]*:", text) is not None
 
 
-def read_ros(text: str, names=None) -> Rig:
-    """ROS camera_info: the YAML of camera_calibration, or a message as `rostopic echo` prints it. Metres.
+def read_ros(text: str, names: tuple[str, str] | None = None) -> Rig:
+    """R = R_2^T R_1, t = R_2^T (b2 - b1): read the YAML of ROS's camera_calibration or of `rostopic echo`; metres.
 
-    Two cameras as two documents (`---` between them) or under the keys left and right. They are one rig where the
-    second has a baseline in its projection matrix, P = K' [I | b], b other than the first's: with the rectifying
-    rotations X' = R_i X_i, X2' = X1' + b gives R = R_2^T R_1, t = R_2^T b. K and the distortion are those of the
-    photos as taken (image_raw). One camera serves for both photos.
-    Source: ROS, sensor_msgs/CameraInfo; REP 104.
+    Two cameras are two documents (`---` between them), or the keys left and right. They form a posed rig where the
+    projection matrices P_i = K' [I | b_i] have different b; R_i are the rectifying rotations, X' = R_i X_i. K and the
+    distortion hold for the photos as taken (image_raw). A single camera holds for both photos. `names` is not used.
+
+    References
+    ----------
+    ROS, sensor_msgs/CameraInfo. ROS Enhancement Proposal 104.
     """
     documents = [d for d in re.split(r"(?m)^---.*$", text) if re.sub(r"(?m)^\s*#.*$", "", d).strip()]
     infos = [_yaml(document) for document in documents]
@@ -38,9 +42,9 @@ def read_ros(text: str, names=None) -> Rig:
 
 
 def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray | None]:
-    """The camera, its rectifying rotation, and b (3,) of P = K' [I | b] (None without P)."""
+    """Return the camera, its rectifying rotation, and b (3,) of P = K' [I | b], None without P."""
 
-    def entry(*keys: str):
+    def entry(*keys: str) -> Any:
         value = next((info[key] for key in keys if info.get(key) is not None), None)
         return value.get("data") if isinstance(value, dict) else value
 
@@ -54,7 +58,7 @@ def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray 
     if model not in ("plumb_bob", "rational_polynomial") and np.any(dist):
         raise bad(
             f"has the distortion model {model!r} for the {which} camera",
-            "Known are plumb_bob and rational_polynomial: calibrate with one of them.",
+            "Calibrate with plumb_bob or rational_polynomial.",
         )
     width, height = entry("image_width", "width"), entry("image_height", "height")
     size = (width, height) if width and height else None
@@ -70,6 +74,6 @@ def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray 
 
 
 def _yaml(text: str) -> dict:
-    """A YAML document of maps, lists of numbers and plain values, which is what ROS writes, by OpenCV's parser."""
-    # OpenCV knows no list whose dashes stand under their key's first letter
+    """Return a YAML document as ROS writes it (maps, lists of numbers, plain values), by OpenCV's parser."""
+    # OpenCV's parser needs the dashes of a list indented deeper than its key
     return open_storage("%YAML:1.0\n---\n" + re.sub(r"(?m)^( *)- ", r"\1  - ", text.strip("\n")) + "\n")
