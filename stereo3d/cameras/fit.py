@@ -126,7 +126,7 @@ def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orienta
     if np.linalg.det(R) < 0:
         raise StereoError(
             "calibration_mismatch",
-            f"The EXIF orientations {orientations[0]} and {orientations[1]} mirror only one of the photos: the "
+            f"The EXIF orientations {orientations[0]} and {orientations[1]} give only one mirrored photo: the "
             "calibrated pose cannot hold.",
             "Save both photos without mirroring.",
         )
@@ -144,8 +144,8 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
         if (off := _off_centre(camera.K, frame)) > 0.25:
             raise StereoError(
                 "calibration_mismatch",
-                f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), far from the "
-                f"middle of the {which} photo of {size[0]} x {size[1]} px.",
+                f"The calibration has its principal point at ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}), far from "
+                f"the middle of the {which} photo of {size[0]} x {size[1]} px.",
                 "Use the photos, in the size, that were calibrated; or state the size in the calibration file.",
                 calibration=(float(camera.K[0, 2]), float(camera.K[1, 2])),
                 photo=size,
@@ -182,5 +182,5 @@ def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
 
 
 def _off_centre(K: np.ndarray, size: tuple[int, int]) -> float:
-    """Return the distance of the principal point from the middle / side, the larger of x and y."""
+    """Return the distance of the principal point from the middle / side (x or y)."""
     return float(max(abs(K[0, 2] - (size[0] - 1) / 2) / size[0], abs(K[1, 2] - (size[1] - 1) / 2) / size[1]))
