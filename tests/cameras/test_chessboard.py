@@ -601,7 +601,7 @@ def test_the_command_writes_a_rig(folder, tmp_path, capsys):
     [
         (["left00.png", "left01.png"], 4, "found in 2 photos, 5 are needed"),
         (["left0*.png", "--board", "5by6"], 2, "cannot be read"),
-        (["left0*.png", "--unit", "mm"], 2, "without --square"),
+        (["left0*.png", "--unit", "mm"], 2, "needs --square"),
         (["--left", "left0*.png"], 2, "one camera has no photos"),
         ([], 2, "no photos are given"),
         (["left00.png", "--left", "left01.png", "--right", "right01.png"], 2, "left00.png is neither"),
