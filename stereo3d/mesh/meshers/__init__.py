@@ -1,9 +1,7 @@
 """Meshers: methods that make a triangle mesh of a point grid."""
 
-from collections.abc import Callable
-
-from ...records import Mesh
 from .grid import grid
+from .methods import MESHERS
 from .poisson import poisson
 
-MESHERS: dict[str, Callable[..., Mesh]] = {"poisson": poisson, "grid": grid}
+__all__ = ["MESHERS", "grid", "poisson"]

@@ -24,8 +24,9 @@ from ...pipeline.dense import match_pair, search_range
 from ...pipeline.run import prepare
 from ...records import Photo
 from ...triangulation.points import point_map
-from . import command_line, figures
+from . import figures
 from .page import POLICY, Page, filled, text
+from .report import command_line
 
 MAX_POINTS = 120_000  # points of the cloud on the page
 MAX_REQUEST_BYTES = 20_000  # bytes

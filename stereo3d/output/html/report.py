@@ -1,0 +1,144 @@
+"""Self-contained HTML pages: of a whole run (`write_report`), of any mesh (`write_view`), and the local page of `tune`.
+
+Pages need no network: they contain pictures, arrays, the viewer (viewer.js, WebGL 2) and the figures (figures.js,
+report.js), and their content policy forbids every request.
+"""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...pipeline.config import Config
+from ...pipeline.result import Result
+from ...records import Camera
+from ..stage_files import versions
+from . import figures, scene, texts
+from .page import Page, filled, text
+
+
+def write_report(
+    path: str | os.PathLike,
+    result: Result,
+    *,
+    files: Sequence[str | os.PathLike] = (),
+    command: str | None = None,
+) -> Path:
+    """Write a run as one self-contained HTML page of some megabytes; return its path.
+
+    Parameters
+    ----------
+    path : path
+    result : Result
+    files : sequence of path
+        Further files of the run, which the page lists.
+    command : str, optional
+        The command that repeats the run; by default it is made from the Config.
+    """
+    view, pair, page = result.view, result.pair, Page()
+    cam1, cam2 = view.rig.cam1, view.rig.cam2
+    page.picture("photo1", result.left.pixels, "texture")
+    page.picture("photo2", result.right.pixels, "photo")
+    page.picture("left", pair.left, "rectified")
+    page.picture("right", pair.right, "rectified")
+    page.colours()
+    parts = scene.parts_of_result(result)
+    photos = {id(result.left.pixels): "photo1", id(result.right.pixels): "photo2"}
+    mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
+
+    count = len(result.matches)
+    drawn = np.linspace(0, count - 1, min(count, figures.MATCHES)).astype(int)
+    page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
+    page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
+    page.array("inlier", view.inliers[drawn].astype(np.uint8))
+    page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
+    page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
+
+    step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
+    page.levels("disparity", figures.sampled(result.disparity, step))
+    page.levels("inverse", 1 / figures.sampled(result.points[..., 2], step), lo=0)
+    page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
+    page.array("reason", figures.sampled(kinds, step), rows=True)
+
+    cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
+    facts = {
+        "report": True,
+        "unit": result.unit,
+        "mesh": mesh,
+        "mode": texts.modes_of(parts)[0],
+        "cameras": cameras,
+        "pair": {
+            "size": list(pair.left.shape[1::-1]),
+            "step": step,
+            "line": figures.depth_line(result.disparity, result.points),
+        },
+        "example": figures.example_pixel(result),
+        "reasons": [{"text": why, "colour": colour} for why, colour in figures.REASONS],
+    }
+    first, second = (
+        p.path.name if p.path else f"{which} photo" for p, which in ((result.left, "first"), (result.right, "second"))
+    )
+    shown, all_faces = sum(len(p.mesh.faces) for p in parts), len(result.mesh.faces)
+    caption = f"{figures.count(shown)} faces" + (
+        f" here, {figures.count(all_faces)} in the file" if shown < all_faces else ""
+    )
+    body = filled(
+        "report.html",
+        first=text(first),
+        second=text(second),
+        model=texts.model(parts, cameras, caption),
+        **texts.verdict(result),
+        **texts.every_stage(result, kinds),
+        **texts.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
+    )
+    return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
+
+
+def write_view(path: str | os.PathLike, mesh_file: str | os.PathLike) -> Path:
+    """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl, ...); return its path."""
+    name = Path(mesh_file).name
+    parts, unit, total = scene.parts_of_file(Path(mesh_file))
+    page = Page()
+    page.colours()
+    facts = {"report": False, "unit": unit, "cameras": [], "mesh": page.mesh(parts), "mode": texts.modes_of(parts)[0]}
+    shown = sum(len(part.mesh.faces) for part in parts)
+    caption = f"{figures.count(total)} faces" + (f", {figures.count(shown)} of them shown" if shown < total else "")
+    caption += f"; unit: {unit}." if unit else "."
+    body = filled("view.html", name=text(name), caption=text(caption), model=texts.model(parts, []))
+    return page.write(path, name, body, facts)
+
+
+def _camera(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
+    """The camera in plain values, for viewer.js."""
+    return {
+        "name": name,
+        "K": camera.K.tolist(),
+        "size": list(camera.size),
+        "dist": camera.dist.tolist(),
+        "R": np.asarray(R).tolist(),
+        "t": np.asarray(t).tolist(),
+    }
+
+
+def repeat_command(result: Result, output: str | os.PathLike = "model.obj") -> str:
+    """Return the command line that repeats a run: its photos and all settings that are not the default."""
+    photos = [str(p.path or name) for p, name in ((result.left, "LEFT"), (result.right, "RIGHT"))]
+    return command_line([*photos, "-o", str(output)], result.config)
+
+
+def command_line(start: list[str], config: Config) -> str:
+    """Return the command `stereo3d` with `start` and every setting of the Config that is not the default."""
+    line, default = ["stereo3d", *start], Config()
+    for name, value in vars(config).items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "options":
+            line += [argument for key, given in value.items() for argument in ("-O", f"{key}={given}")]
+        elif value is True and getattr(default, name) is False:
+            line.append(option)
+        elif value != getattr(default, name):
+            parts = value if isinstance(value, tuple) else (value,)
+            line += [option, *(",".join(map(str, p)) if isinstance(p, tuple) else str(p) for p in parts)]
+    return shlex.join(line)
