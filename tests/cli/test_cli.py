@@ -312,7 +312,7 @@ def test_the_cameras_found_are_measured_and_used_again(whole, folder, run, tmp_p
         tmp_path / "s/cameras.json",
     )
     assert again.code == 0 and "from the calibration" in again.out
-    assert "the distance between the two cameras" in again.out, "the first run had no scale, so this one has none"
+    assert "the distance between the cameras" in again.out, "the first run had no scale, so this one has none"
     import trimesh
 
     a, b = trimesh.load(tmp_path / "a.glb", force="mesh"), trimesh.load(tmp_path / "b.ply")
@@ -729,7 +729,7 @@ BAD_PHOTOS = [
     (".", None, 3, "folder"),
     ("tiny.png", None, 3, "20 x 20 px; at least 32"),
     ("narrow.png", None, 3, "20 x 240 px"),
-    ("left.png", "left.png", 5, "very same pixels"),
+    ("left.png", "left.png", 5, "same pixels"),
     ("left.png", "again.jpg", 5, "same picture|no parallax"),
     ("blank.png", "blank2.png", 5, "0 features, 20 needed"),
     ("other.png", None, 5, r"\d+ matches between the photos, 15 needed"),
@@ -797,7 +797,7 @@ def calibrations(folder, tmp_path_factory):
         ("half.json", "no T"),
         ("words.json", "camera"),
         ("far.json", r"\d+ of \d+ matches fit"),
-        ("moved.json", r"\d+ of \d+ matches fit the pose"),
+        ("moved.json", r"\d+ of \d+ matches fit the given pose"),
         ("empty.json", "empty"),
         ("garbage.json", "not readable JSON"),
         ("text.txt", "no known form"),
@@ -820,7 +820,7 @@ def test_bad_calibrations(run, folder, calibrations, tmp_path, name, words):
         (["--calib", "rig.json", "--rectified"], 4, "not rectified.*degrees"),
         (["--calib", "rig.json", "--baseline", "2"], 2, "own baseline"),
         (["--calib", "rig.json", "--unit", "mm"], 2, "is in m, not in mm"),
-        (["--rectified"], 5, "equal rows.*no rectified pair"),
+        (["--rectified"], 5, "equal rows.*the pair is not rectified"),
         (["--focal", "2"], 2, "field of view of 179 degrees"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
@@ -1076,7 +1076,7 @@ def test_view_writes_a_page_and_opens_it(run, result, tmp_path, monkeypatch):
     assert run("view", tmp_path / "my model.obj", "-o", tmp_path / "p.html", "--no-open").code == 0
     assert (tmp_path / "p.html").read_bytes() == page.read_bytes() and len(opened) == 1
     monkeypatch.setattr("webbrowser.open", lambda address: False)
-    assert "open the page yourself" in run("view", tmp_path / "my model.obj").out
+    assert "open the page by hand" in run("view", tmp_path / "my model.obj").out
     for args, code, words in (
         ((tmp_path / "none.obj",), 3, "no such file"),
         ((tmp_path / "p.html",), 2, "no reader"),
@@ -1268,7 +1268,7 @@ def test_disparity_refuses_before_any_work(run, no_work, rectified, tmp_path, mo
 def test_disparity_of_what_is_no_rectified_pair(run, rectified, folder, wrong, tmp_path):
     out = "-o", tmp_path / "d.pfm"
     left, right = pair_of(rectified, "slanted")
-    one_message(run("disparity", folder / "left.png", folder / "right.png", *out), 5, "no rectified pair")
+    one_message(run("disparity", folder / "left.png", folder / "right.png", *out), 5, "the pair is not rectified")
     one_message(run("disparity", left, wrong / "rotation" / "left.png", *out), 3, "320 x 240.*480 x 360")
     one_message(run("disparity", left, left, *out), 5, "same pixels")
     one_message(run("disparity", wrong / "blank.png", wrong / "blank2.png", *out), 5, "0 features")
@@ -1309,7 +1309,7 @@ def test_eval_disparity(run, rectified, tmp_path):
 
 def test_eval_pose_and_mesh_refuse(run, folder, whole):
     truth = folder / "cameras.json"
-    one_message(run("eval", "pose", truth, truth, "--views", "left", "left"), 4, "one place")
+    one_message(run("eval", "pose", truth, truth, "--views", "left", "left"), 4, "same position")
     one_message(run("eval", "pose", truth, truth, "--views", "a", "b"), 2, "left, right")
     one_message(run("eval", "pose", folder / "left.png", truth), 3, "JSON")
     args = "--depth", folder / "depth_left.npy", "--cameras", truth

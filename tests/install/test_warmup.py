@@ -176,7 +176,7 @@ def test_a_helper_leaves_what_the_next_process_loads(tmp_path, monkeypatch):
 def test_a_helper_ends_with_its_parent_however_that_ends(tmp_path):
     script = """
 import os, signal, sys, time
-from stereo3d import compiling
+from stereo3d.install import compiling
 compiling.room_for_helpers = lambda: 1
 helpers = compiling.Helpers()
 helpers.start([["matchers"]])

@@ -704,7 +704,7 @@ def test_a_pose_that_is_not_the_pairs(small):
 
 def test_a_pair_that_is_not_rectified(small, tmp_path):
     error = refused("no_overlap", small.left, small.right, rectified=True)
-    assert "without --rectified" in error.advice
+    assert "--rectified" in error.advice
     write.write_pair(tmp_path, small)
     refused("calibration_mismatch", small.left, small.right, calib=tmp_path / "rig.json", rectified=True)
     refused("size_mismatch", small.left, Photo(small.right.pixels[:-8]), rectified=True)
