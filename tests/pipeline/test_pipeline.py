@@ -34,8 +34,9 @@ from stereo3d.mesh.meshers import MESHERS
 from stereo3d.pipeline import Config, prepare, reconstruct, scale, surface
 from stereo3d.pipeline import clock as clock_module
 from stereo3d.pipeline.cameras import exchange_cameras
+from stereo3d.pipeline.pose import estimate_pose
 from stereo3d.pipeline.run import STAGES
-from stereo3d.records import Camera, Finding, Photo, Rig
+from stereo3d.records import Camera, Finding, Matches, Photo, Rig
 from stereo3d.synthetic import write
 from stereo3d.triangulation import point_map, triangulate
 from stereo3d.triangulation.points import MAX_RELATIVE_SIGMA
@@ -236,6 +237,20 @@ def test_a_calibration_in_the_other_order(small, tmp_path):
     result = reconstruct(pair.right, pair.left, config=replace(QUICK, calib=tmp_path / "rig.json"))
     assert "calibration_exchanged" in [f.code for f in result.findings]
     check_against_truth(result, pair, median_px=0.3, camera=2, align="none")
+
+
+@pytest.mark.parametrize("more, exchanged", [(10, False), (80, False), (120, True)])
+def test_the_order_given_wins_unless_far_more_matches_agree_with_the_other(more, exchanged):
+    """200 matches fit both orders of the cameras, `more` only the exchanged one; fewer than 100 change nothing."""
+    rng = np.random.default_rng(0)
+    cam1, cam2 = (Camera(np.array([[700.0, 0, cx], [0, 700, 240], [0, 0, 1]]), (520, 480)) for cx in (200, 320))
+    rig = Rig(cam1, cam2, np.eye(3), np.array([-1.0, 0, 0]))
+    # In front as given where d > -120 px, exchanged where d < 120 px.
+    d = np.concatenate([rng.uniform(-80, -20, 200), rng.uniform(-200, -140, more)])
+    x1 = rng.uniform((200, 20), (300, 460), (len(d), 2))
+    pose = estimate_pose(Matches(x1, x1 - np.column_stack([d, 0 * d]), np.ones(len(d))), rig, Config())
+    assert pose.exchanged == exchanged
+    assert pose.inlier_count == (200 + more if exchanged else 200)
 
 
 @pytest.mark.parametrize("first", ["left", "right"])
