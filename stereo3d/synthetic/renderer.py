@@ -11,7 +11,7 @@ from ..errors import StereoError
 from ..geometry.camera import project, undistort
 from ..options import Range, check_options, options_of
 from ..records import Camera, Photo, Rig
-from .poses import POSES
+from .poses import POSES, Pose
 from .scene import Scene, Vector, pack_light, pack_tables
 from .scenes import find_scene
 
@@ -68,7 +68,7 @@ def render(  # noqa: PLR0913 - the signature is the list of options
     scene: str | Scene,
     *,
     size: tuple[int, int] = (640, 480),
-    pose: str | None = None,
+    pose: str | Pose | None = None,
     baseline: float | None = None,
     K: np.ndarray | None = None,
     dist: Sequence[float] | np.ndarray = (),
@@ -89,10 +89,10 @@ def render(  # noqa: PLR0913 - the signature is the list of options
         A name of `SCENES`, or a scene.
     size : (width, height)
         px.
-    pose : str, optional
-        One of `POSES`; by default the scene's own.
+    pose : str or (R, t), optional
+        One of `POSES`, or X_2 = R X_1 + t itself, t in m; by default the scene's own.
     baseline : float, optional
-        m; by default the scene's own.
+        m, of a pose of `POSES`; by default the scene's own.
     K : (3,3) float, optional
         px, of both cameras; by default the scene's focal length, the principal point in the middle.
     dist : sequence of floats
@@ -148,7 +148,7 @@ def render(  # noqa: PLR0913 - the signature is the list of options
 def _rig(
     scene: Scene,
     size: tuple[int, int],
-    pose: str | None,
+    pose: str | Pose | None,
     baseline: float | None,
     K: np.ndarray | None,
     dist: Sequence[float] | np.ndarray,
@@ -156,16 +156,19 @@ def _rig(
 ) -> Rig:
     """The two cameras and their pose, as `render` takes them."""
     pose = scene.pose if pose is None else pose
-    if pose not in POSES:
+    if isinstance(pose, str) and pose not in POSES:
         raise StereoError("unknown_method", f"there is no pose {pose!r}.", f"There are: {', '.join(POSES)}.")
     K = _camera_matrix(scene, size) if K is None else np.array(K, dtype=float)
     cam1 = Camera(K, size, np.ravel(np.asarray(dist, dtype=float)), "given", "synthetic")
-    distance = float(np.linalg.norm(np.subtract(scene.target, scene.eye)))
-    R, t = POSES[pose](scene.baseline if baseline is None else float(baseline), distance)
+    if isinstance(pose, str):
+        distance = float(np.linalg.norm(np.subtract(scene.target, scene.eye)))
+        R, t = POSES[pose](scene.baseline if baseline is None else float(baseline), distance)
+    else:
+        R, t = (np.asarray(v, dtype=float) for v in pose)
     cam2 = camera2
     if cam2 is None:
         cam2 = cam1
-        if pose == "turned":
+        if isinstance(pose, str) and pose == "turned":
             cam2 = Camera(_turned_K(cam1.K, size), (size[1], size[0]), cam1.dist, "given", "synthetic")
     if min(*cam1.size, *cam2.size) < 1:
         raise ValueError(f"cameras of size {cam1.size} and {cam2.size} px")

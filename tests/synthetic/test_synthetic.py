@@ -121,6 +121,13 @@ def test_matches_obey_the_rig_under_every_pose(pose):
     np.testing.assert_allclose(X[:, 2], pair.depth1[i[:, 1], i[:, 0]], rtol=1e-6)
 
 
+def test_a_pose_may_be_given_as_rotation_and_translation():
+    named = synthetic.render("slanted", size=TINY, pose="handheld", supersample=1)
+    given = synthetic.render("slanted", size=TINY, pose=(named.rig.R, named.rig.t), supersample=1)
+    np.testing.assert_array_equal(given.right.pixels, named.right.pixels)
+    np.testing.assert_array_equal(given.depth2, named.depth2)
+
+
 def test_poses_do_what_their_names_say():
     C = {name: -f(0.1, 2.0)[0].T @ f(0.1, 2.0)[1] for name, f in poses.POSES.items()}
     turn = {name: rotation_angle_deg(f(0.1, 2.0)[0]) for name, f in poses.POSES.items()}
