@@ -7,6 +7,7 @@ import typing
 import numpy as np
 
 from ..errors import StereoError
+from ..images.content import Box, content_box
 from ..records import Camera, ExifFacts, Photo
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ def camera_for(
     photo: Photo, *, focal: float | None = None, focal_35mm: float | None = None, fov: float | None = None
 ) -> Camera:
     """The camera of an uncalibrated photo: K = [[f, 0, (W-1)/2], [0, f, (H-1)/2], [0, 0, 1]], no distortion.
+
+    Letterbox bars do not count: W and H are those of the picture within them, and the principal point is its middle.
 
     The focal length f comes from the first available source:
 
@@ -58,8 +61,10 @@ def camera_for(
     """
     options = {"focal": focal, "focal_35mm": focal_35mm, "fov": fov}
     given = {name: _real(name, value) for name, value in options.items() if value is not None}
+    box = content_box(photo.pixels)
+    size = box[2] - box[0], box[3] - box[1]
     if given:
-        return _pinhole(*_given_focal(given, photo.size), photo.size, "given")
+        return _pinhole(*_given_focal(given, size), photo.size, box, "given")
 
     origin, cropped = original_size(photo)
     mm_per_px = DIAGONAL_35MM / math.hypot(*origin)
@@ -81,9 +86,9 @@ def camera_for(
             ignored.append(f"cropped from {origin[0]:.0f} x {origin[1]:.0f} px, principal point assumed in the middle")
         source = "exif"
     else:
-        f, source = PRIOR_35MM * math.hypot(*photo.size) / DIAGONAL_35MM, "prior"
+        f, source = PRIOR_35MM * math.hypot(*size) / DIAGONAL_35MM, "prior"
         detail = f"prior: {PRIOR_35MM:g} mm equivalent, a phone or a compact camera; EXIF has no usable focal length"
-    return _pinhole(f, "; ".join([detail, *ignored]), photo.size, source)
+    return _pinhole(f, "; ".join([detail, *ignored]), photo.size, box, source)
 
 
 def _real(name: str, value: typing.Any) -> float:
@@ -93,8 +98,10 @@ def _real(name: str, value: typing.Any) -> float:
         raise StereoError("bad_option", f"{name} cannot be {value!r}.", "It is a number.") from error
 
 
-def _pinhole(f: float, detail: str, size: tuple[int, int], source: str) -> Camera:
-    K = np.array([[f, 0, (size[0] - 1) / 2], [0, f, (size[1] - 1) / 2], [0, 0, 1]])
+def _pinhole(f: float, detail: str, size: tuple[int, int], box: Box, source: str) -> Camera:
+    """The camera of a photo of that size whose picture fills the box."""
+    x0, y0, x1, y1 = box
+    K = np.array([[f, 0, (x0 + x1 - 1) / 2], [0, f, (y0 + y1 - 1) / 2], [0, 0, 1]])
     return Camera(K, (size[0], size[1]), np.zeros(0), source, detail)
 
 
@@ -150,7 +157,8 @@ def _exif_focals(exif: ExifFacts, origin: tuple[float, float]) -> list[tuple[flo
 def original_size(photo: Photo) -> tuple[tuple[float, float], bool]:
     """s = max(long / long_exif, short / short_exif): scale EXIF's size to this photo; a crop kept one side whole.
 
-    Sides are sorted, because programs that rotate photos do not agree on the order of the EXIF entries.
+    Sides are sorted, because programs that rotate photos do not agree on the order of the EXIF entries. Letterbox bars
+    do not count, unless the photo with them has the proportions in EXIF: then the camera added them.
 
     Returns
     -------
@@ -159,13 +167,15 @@ def original_size(photo: Photo) -> tuple[tuple[float, float], bool]:
     cropped : bool
         Whether this photo is a crop.
     """
-    size = photo.size
+    x0, y0, x1, y1 = content_box(photo.pixels)
+    size = x1 - x0, y1 - y0
     if "size_exif" not in photo.exif:
         return size, False
-    long, short = max(size), min(size)
     long0, short0 = max(photo.exif["size_exif"]), min(photo.exif["size_exif"])
-    if abs((long / short) / (long0 / short0) - 1) <= SAME_PROPORTIONS:
-        return size, False
+    for whole in (photo.size, size):
+        if abs((max(whole) / min(whole)) / (long0 / short0) - 1) <= SAME_PROPORTIONS:
+            return whole, False
+    long, short = max(size), min(size)
     s = max(long / long0, short / short0)
     return (long0 * s, short0 * s), True
 

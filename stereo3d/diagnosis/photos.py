@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 
+from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey
 from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Finding, Matches, Photo
@@ -43,7 +44,7 @@ def photo_findings(
     max_size: Annotated[int, Range(16, 32000)] = MAX_SIZE,
     focal_sought: bool = False,
 ) -> list[Finding]:
-    """Judge the photos themselves: blur, noise, exposure, repeated texture.
+    """Judge the photos themselves, without letterbox bars: blur, noise, exposure, repeated texture.
 
     Parameters
     ----------
@@ -69,11 +70,12 @@ def photo_findings(
     """
     given = {"max_size": max_size, "focal_sought": focal_sought}
     max_size, focal_sought = check_options("photos", options_of(photo_findings), given).values()
+    (left, corner1), (right, corner2) = crop_to_content(left), crop_to_content(right)
     greys = [reduced_grey(photo, max_size)[0] for photo in (left, right)]
     scales = [min(1.0, max_size / max(photo.size)) for photo in (left, right)]
     findings = [*_blur(greys, limits), *_noise(greys, focal_sought, limits), *_exposure((left, right), greys, limits)]
     if len(matches) >= limits.min_matches:
-        x1, x2 = (matches.x1 + 0.5) * scales[0] - 0.5, (matches.x2 + 0.5) * scales[1] - 0.5
+        x1, x2 = (matches.x1 - corner1 + 0.5) * scales[0] - 0.5, (matches.x2 - corner2 + 0.5) * scales[1] - 0.5
         findings += [*_different_exposure(greys, x1, x2, limits), *_repeated_texture(greys[0], x1, limits)]
     return findings
 

@@ -7,13 +7,16 @@ import numpy as np
 
 from ..cameras.fit import same_shape
 from ..cameras.focal import original_size
+from ..images.content import content_box, crop_to_content
 from ..records import Finding, Matches, Photo, RectifiedPair, Rig
-from .statistics import same_photo
+from .statistics import PHOTO_NAMES, same_photo
 
 MAX_ROW_OFFSET = 0.3  # px, median; beyond it the depth error is 2 to 5 times as large (`benchmarks/verdict.py --risk`)
 
 
-def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> float:
+def coverage(
+    pair: RectifiedPair, known: np.ndarray, size: tuple[int, int], corner: np.ndarray | tuple[float, float] = (0, 0)
+) -> float:
     """Return the share of the first photo's area that has a point.
 
     It is the mean, over square cells of 1/200 of the photo's longer side, of the share of a cell's rectified pixels
@@ -24,12 +27,15 @@ def coverage(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> f
     known : (H, W) bool
         Rectified pixels that have a point.
     size : (width, height)
-        Of the photo, px.
+        Of the photo without letterbox bars, px.
+    corner : (x, y)
+        px, where that begins (`crop_to_content`).
     """
     cell = max(size) / 200
     shape = int(np.ceil(size[1] / cell)), int(np.ceil(size[0] / cell))
     everywhere = np.isfinite(pair.map1[..., 0])
-    column, row = (((pair.map1[everywhere][:, i] + 0.5) / cell).astype(int).clip(0, shape[1 - i] - 1) for i in (0, 1))
+    x = pair.map1[everywhere] - np.asarray(corner, np.float32)
+    column, row = (((x[:, i] + 0.5) / cell).astype(int).clip(0, shape[1 - i] - 1) for i in (0, 1))
     number = row * shape[1] + column
     count, possible = (np.bincount(n, minlength=shape[0] * shape[1]) for n in (number[known[everywhere]], number))
     return float((count / np.maximum(possible, 1)).mean())
@@ -64,6 +70,7 @@ def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> l
                 "Name the photos in the order of the calibration.",
             )
         )
+    findings += letterbox_findings(left, right)
     if left.size != right.size:
         findings.append(
             Finding(
@@ -76,6 +83,25 @@ def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> l
     return findings + cropped_findings(left, right, rig)
 
 
+def letterbox_findings(left: Photo, right: Photo) -> list[Finding]:
+    """Return a note where bars at the border of a photo are left out."""
+    boxes = [content_box(photo.pixels) for photo in (left, right)]
+    barred = [k for k, photo in enumerate((left, right)) if boxes[k] != (0, 0, *photo.size)]
+    if not barred:
+        return []
+    which = "both photos have" if len(barred) == 2 else f"the {PHOTO_NAMES[barred[0]]} photo has"
+    x0, y0, x1, y1 = boxes[barred[0]]
+    return [
+        Finding(
+            "letterbox",
+            "info",
+            f"{which} bars of one colour at the border, which are left out: the picture has {x1 - x0} x {y1 - y0} px, "
+            f"from ({x0}, {y0}) on.",
+            {"boxes": [list(box) for box in boxes]},
+        )
+    ]
+
+
 def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
     """Return a warning where a photo is a part of what its camera took: its centre and diagonal are not the lens's.
 
@@ -84,7 +110,8 @@ def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
     if {rig.cam1.source, rig.cam2.source} & {"given", "calibration"}:
         return []
     cropped1, cropped2 = (original_size(photo)[1] for photo in (left, right))
-    shapes_match = same_shape(*((min(photo.size), max(photo.size)) for photo in (left, right)))
+    sizes = [crop_to_content(photo)[0].size for photo in (left, right)]
+    shapes_match = same_shape(*((min(size), max(size)) for size in sizes))
     alike = shapes_match and cropped1 == cropped2
     models = {photo.exif.get("model") for photo in (left, right)} - {None}
     if cropped1 or cropped2:
@@ -93,7 +120,7 @@ def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
         reason = f"{which} {verb} other proportions than the EXIF states and so {verb} been cropped"
     elif not alike and len(models) < 2:
         reason = (
-            f"the photos have different proportions, {format_size(left.size)} and {format_size(right.size)} px: "
+            f"the photos have different proportions, {format_size(sizes[0])} and {format_size(sizes[1])} px: "
             "one has been cropped"
         )
     else:
@@ -103,7 +130,7 @@ def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
             "cropped",
             "warning",
             f"{reason}; its centre may not be the lens's, nor its focal length right.",
-            {"size1": list(left.size), "size2": list(right.size), "one": float(not alike)},
+            {"size1": list(sizes[0]), "size2": list(sizes[1]), "one": float(not alike)},
             "Use the photos as they came from the camera, or give a calibration.",
         )
     ]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Photo
@@ -170,7 +171,7 @@ DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 def detect_features(
     photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options: Any
 ) -> Features:
-    """Detect features on the photo reduced to the longer side `max_size` px.
+    """Detect features on the photo, without letterbox bars, reduced to the longer side `max_size` px.
 
     Parameters
     ----------
@@ -195,9 +196,10 @@ def detect_features(
     detector = choose("detector", DETECTORS, method)
     options = check_options(method, options_of(detector), options)
     max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]
-    grey, scale = reduced_grey(photo, max_size)
+    content, corner = crop_to_content(photo)
+    grey, scale = reduced_grey(content, max_size)
     x, descriptors, frames = detector(grey, **options)
-    return Features((x + 0.5) / scale - 0.5, descriptors, frames / scale.mean())
+    return Features((x + 0.5) / scale - 0.5 + corner, descriptors, frames / scale.mean())
 
 
 def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: int) -> np.ndarray:

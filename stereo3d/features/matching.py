@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.arrays import hom
 from ..geometry.camera import ideal_pixels
+from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey, smooth
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Matches, Photo, TwoView
@@ -153,9 +154,10 @@ def refine_matches(
 
     given = {"max_size": max_size, "radius": radius}
     max_size, radius = check_options("refine_matches", options_of(refine_matches), given).values()
+    (left, corner1), (right, corner2) = crop_to_content(left), crop_to_content(right)
     (grey1, scale1), (grey2, scale2) = (reduced_grey(photo, max_size) for photo in (left, right))
     image1, image2 = (smooth(grey) for grey in (grey1, grey2))
-    x1, x2 = (matches.x1 + 0.5) * scale1 - 0.5, (matches.x2 + 0.5) * scale2 - 0.5
+    x1, x2 = (matches.x1 - corner1 + 0.5) * scale1 - 0.5, (matches.x2 - corner2 + 0.5) * scale2 - 0.5
     A = np.ascontiguousarray(frames * (scale2 / scale1).mean())
     out, score = np.empty_like(x2), np.empty(len(x2))
     parts = np.linspace(0, len(x2), 9).astype(int)
@@ -165,7 +167,9 @@ def refine_matches(
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(fit_part, range(8)))
-    return Matches(matches.x1, np.where(score[:, None] > 0, (out + 0.5) / scale2 - 0.5, matches.x2), matches.score)
+    return Matches(
+        matches.x1, np.where(score[:, None] > 0, (out + 0.5) / scale2 - 0.5 + corner2, matches.x2), matches.score
+    )
 
 
 def _first_of_each(x: np.ndarray) -> np.ndarray:

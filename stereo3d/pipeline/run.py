@@ -21,6 +21,7 @@ from ..diagnosis.verdict import judge
 from ..disparity.matching import matching_bytes, matching_work
 from ..errors import StereoError
 from ..geometry.rotations import rotation_angle_deg
+from ..images.content import crop_to_content
 from ..images.read import read_photo
 from ..records import (
     DisparityMap,
@@ -281,7 +282,8 @@ def _triangulate(fused: DisparityMap, right_pixels: RightViewPixels, prepared: P
             f"none of {known.size} pixels has a reliable disparity.",
             "Is there texture in the photos? Try --matcher sgbm or a larger --max-size.",
         )
-    covered = coverage(pair, known, prepared.left.size)
+    content, corner = crop_to_content(prepared.left)
+    covered = coverage(pair, known, content.size, corner)
     if config.known_distance is not None:
         unit = config.unit or "units"
         factor, finding = known_scale(points, sigma, pair, view, config.known_distance, unit)

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.arrays import all_channels
 from ..geometry.camera import distort
+from ..images.content import content_box, crop_to_content
 from ..images.reduce import smooth, to_grey
 from ..options import Range, check_options, options_of
 from ..records import Camera, Photo, RectifiedPair, RowErrors
@@ -179,10 +180,22 @@ def photo_map(
     return xy
 
 
+def without_bars(xy: np.ndarray, photo: Photo) -> np.ndarray:
+    """The map xy (H,W,2) with NaN where it shows a letterbox bar of the photo."""
+    x0, y0, x1, y1 = content_box(photo.pixels)
+    if (x1 - x0, y1 - y0) == photo.size:
+        return xy
+    inside = all_channels((xy >= np.array([x0, y0]) - 0.5) & (xy <= np.array([x1, y1]) - 0.5))
+    return np.where(inside[..., None], xy, np.float32(np.nan))
+
+
 def resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
     """The photo at the pixels xy (H,W,2): reduced by area first where the map steps over more than 1.5 px."""
     import cv2
 
+    photo, corner = crop_to_content(photo)
+    if corner.any():
+        xy = xy - corner.astype(np.float32)
     middle = xy[xy.shape[0] // 2]
     steps = np.linalg.norm(np.diff(middle, axis=0), axis=1)
     steps = steps[np.isfinite(steps)]

@@ -12,7 +12,7 @@ from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Photo, RectifiedPair, Rig, TwoView
 from .canvas import Canvas, Inliers, Rotations, photo_outline
 from .drift import fit_drift
-from .maps import photo_map, resample, row_errors
+from .maps import photo_map, resample, row_errors, without_bars
 from .planar import MAX_STRETCH, epipole_too_near, max_stretch, planar_canvas
 from .polar import polar_canvas
 
@@ -98,7 +98,7 @@ def rectify(
     pair = replace(pair, rows=row_errors(pair, *inlier_x))
     if bend is None or not pair.rows:
         return pair
-    map2 = photo_map(view.rig.cam2, rotations[1], canvas.rays[1], canvas.size)
+    map2 = without_bars(photo_map(view.rig.cam2, rotations[1], canvas.rays[1], canvas.size), right)
     straight = replace(pair, right=resample(right, map2), map2=map2, drift={})
     return _keep_better_rows(pair, straight, inlier_x)
 
@@ -132,8 +132,8 @@ def _resample_pair(
     photos: tuple[Photo, Photo], rig: Rig, rotations: Rotations, canvas: Canvas, bend: Callable | None
 ) -> RectifiedPair:
     """Both photos resampled onto the canvas, map2 with the drift `bend`."""
-    map1 = photo_map(rig.cam1, rotations[0], canvas.rays[0], canvas.size)
-    map2 = photo_map(rig.cam2, rotations[1], canvas.rays[1], canvas.size, bend)
+    map1 = without_bars(photo_map(rig.cam1, rotations[0], canvas.rays[0], canvas.size), photos[0])
+    map2 = without_bars(photo_map(rig.cam2, rotations[1], canvas.rays[1], canvas.size, bend), photos[1])
     with ThreadPoolExecutor(2) as pool:
         left, right = pool.map(resample, photos, (map1, map2))
     return RectifiedPair(left, right, map1, map2, kind=canvas.kind)
@@ -187,4 +187,5 @@ def _identity(left: Photo, right: Photo, view: TwoView, scale: float) -> Rectifi
         first, second = (
             cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) for pixels in (first, second)
         )
-    return RectifiedPair(first, second, xy, xy, kind="identity", swapped=bool(view.t[0] > 0))
+    map1, map2 = without_bars(xy, left), without_bars(xy, right)
+    return RectifiedPair(first, second, map1, map2, kind="identity", swapped=bool(view.t[0] > 0))
