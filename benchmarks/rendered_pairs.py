@@ -142,6 +142,11 @@ def draw(index: int) -> Facts:
     )
 
 
+def name_of(facts: Facts) -> str:
+    name = f"{facts.index:03d} {facts.scene} {facts.motion} {facts.knows}"
+    return name + ", window" * any(facts.windows) + ", repeated" * facts.repeated
+
+
 def exif_factor(rng: np.random.Generator, knows: str) -> float:
     if knows == "exif off":
         return float(1 + rng.choice([-1, 1]) * rng.uniform(0.05, 0.1))
@@ -246,9 +251,7 @@ def rendered_pair(index: int, *, scale: float = 1.0) -> RenderedPair:
     )
     left, right = (as_saved(photo, facts) for photo in (pair.left, pair.right))
     given = given_rig(facts, left, right, pair.rig, rng)
-    name = f"{index:03d} {facts.scene} {facts.motion} {facts.knows}"
-    name += ", window" * any(facts.windows) + ", repeated" * facts.repeated
-    return RenderedPair(name, facts, left, right, given, pair.rig, pair.depth1, pair.visible1)
+    return RenderedPair(name_of(facts), facts, left, right, given, pair.rig, pair.depth1, pair.visible1)
 
 
 def scaled(camera: Camera, scale: float) -> Camera:

@@ -34,7 +34,7 @@ from stereo3d import diagnosis, synthetic, two_view
 from stereo3d.cameras import camera_for, read_rig
 from stereo3d.diagnosis import photos as photos_module
 from stereo3d.diagnosis import statistics as d
-from stereo3d.diagnosis.run_findings import MAX_ROW_OFFSET
+from stereo3d.diagnosis.run_findings import parallax_px, row_findings
 from stereo3d.disparity import compute_disparity
 from stereo3d.errors import StereoError
 from stereo3d.evaluation.pose import pose_errors
@@ -314,7 +314,8 @@ def outcome(left, right, pair, shift):
     error = 100 * np.abs(np.linalg.norm(pair.rig.t) * X[known, 2] * inverse[known] - 1)
     rows = rectified.rows.get("median_px", np.nan)
     found = [*diagnosis.diagnose(matches, view, rig), *diagnosis.photo_findings(left, right, matches[view.inliers])]
-    said = [f.code for f in found if f.severity != "info"] + (["rows_off"] if rows > MAX_ROW_OFFSET else [])
+    found += row_findings(rectified, parallax_px(rectified, view, *inlier_x))
+    said = [f.code for f in found if f.severity != "info"]
     return (
         rows,
         d.median_parallax_angle(*inlier_x, view),

@@ -1,5 +1,6 @@
 """Findings of a run: sizes, crops, row errors, coverage."""
 
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -8,10 +9,12 @@ import numpy as np
 from ..cameras.fit import same_shape
 from ..cameras.focal import original_size
 from ..images.content import content_box, crop_to_content
-from ..records import Finding, Matches, Photo, RectifiedPair, Rig
-from .statistics import PHOTO_NAMES, same_photo
+from ..records import Finding, Matches, Photo, RectifiedPair, Rig, TwoView
+from .statistics import PHOTO_NAMES, median_parallax_angle, same_photo
 
-MAX_ROW_OFFSET = 0.3  # px, median; beyond it the depth error is 2 to 5 times as large (`benchmarks/verdict.py --risk`)
+MIN_ROW_OFFSET = 0.1  # px, median, at the matching size: aligned rows measure up to that
+MAX_ROW_SHARE = 0.01  # of the parallax
+RELIABLE_SIGMA = 0.02  # median; the error of a shape that one can rely on (`benchmarks/verdict_truth.py`)
 
 
 def coverage(
@@ -136,19 +139,48 @@ def cropped_findings(left: Photo, right: Photo, rig: Rig) -> list[Finding]:
     ]
 
 
-def row_findings(pair: RectifiedPair) -> list[Finding]:
-    """Return how well the rows of the rectified pictures correspond, and the correction that was applied."""
+def parallax_px(pair: RectifiedPair, view: TwoView, x1: np.ndarray, x2: np.ndarray) -> float:
+    """f angle / s: median parallax of matches, px of the rectified picture, s photo px in one of its pixels.
+
+    An error of the disparity of e px is one of e / parallax of the depth, whatever the size of the picture.
+
+    Parameters
+    ----------
+    x1, x2 : (N, 2) float64
+        Matches, photo px.
+
+    Returns
+    -------
+    float
+    """
+    photo_px = float(np.nanmedian(np.linalg.norm(np.diff(pair.map1, axis=1), axis=-1)))
+    return view.rig.cam1.focal * math.radians(median_parallax_angle(x1, x2, view)) / photo_px
+
+
+def row_findings(pair: RectifiedPair, parallax: float) -> list[Finding]:
+    """Return how well the rows of the rectified pictures correspond, and the correction that was applied.
+
+    Parameters
+    ----------
+    pair : RectifiedPair
+        The rectified photos.
+    parallax : float
+        px, as `parallax_px` returns it: what misaligns the rows by r px displaces points along the rows as much, which
+        is r / parallax of their depth.
+    """
     findings = []
     rows, drift = cast("Mapping[str, float]", pair.rows), cast("Mapping[str, float]", pair.drift)
     if rows:
-        off = rows["median_px"] > MAX_ROW_OFFSET
+        share = rows["median_px"] / max(parallax, 1e-9)
+        off = rows["median_px"] > MIN_ROW_OFFSET and share > MAX_ROW_SHARE
         findings.append(
             Finding(
                 "rows_off" if off else "rows",
                 "warning" if off else "info",
                 f"rows of the rectified pictures are misaligned by {rows['median_px']:.2f} px (median; "
-                f"95 % below {rows['most_px']:.2f} px; measured at {rows['places']} places).",
-                dict(rows),
+                f"95 % below {rows['most_px']:.2f} px; measured at {rows['places']} places), "
+                f"{100 * share:.2g} % of the parallax of {parallax:.0f} px.",
+                {**rows, "parallax_px": parallax, "parallax_share": share},
                 "Check the calibration; moving things and a rolling shutter do this as well." if off else "",
             )
         )
@@ -194,6 +226,22 @@ def coverage_findings(covered: float) -> list[Finding]:
             f"only {100 * covered:.0f} % of the first photo became surface.",
             {"coverage": covered},
             "More overlap, more texture, or a known focal length.",
+        )
+    ]
+
+
+def uncertainty_findings(relative_sigma: float) -> list[Finding]:
+    """Return a warning where the median relative depth uncertainty is above `RELIABLE_SIGMA`."""
+    if not relative_sigma > RELIABLE_SIGMA:
+        return []
+    return [
+        Finding(
+            "uncertain_depth",
+            "warning",
+            f"depth is uncertain by {100 * relative_sigma:.2g} % (median of the standard deviation of a point over its "
+            "distance).",
+            {"relative_sigma": relative_sigma},
+            "Step further sideways, or give the focal length (--focal-35mm) or a calibration.",
         )
     ]
 

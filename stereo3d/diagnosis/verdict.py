@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..records import Finding
 from .cameras import MAX_FOCAL_TILT
+from .run_findings import RELIABLE_SIGMA
 
 # The meaning of a finding for the shape, the most important first.
 REASONS = {
@@ -19,6 +20,7 @@ REASONS = {
     "focal_unknown": "the focal length is a guess",
     "cropped": "a photo was cropped, so its focal length and principal point are uncertain",
     "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
+    "uncertain_depth": "its depth is uncertain",
     "low_coverage": "it covers only a part of the photos",
     "forward_motion": "the camera moved forward, so depth is uncertain about the middle of that motion",
     "large_baseline": "the two views differ so much that a lot is hidden in one of them",
@@ -33,14 +35,16 @@ REASONS = {
     "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
 }
 MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
+USABLE_SIGMA = 0.06  # median relative depth uncertainty above which the shape says little
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Warnings and errors by code, and the coverage: all that the verdict depends on."""
+    """Warnings and errors by code, the coverage and the median relative depth uncertainty: all that decides."""
 
     findings: Mapping[str, Finding]
     coverage: float
+    sigma: float
 
     def any_of(self, *codes: str) -> bool:
         """Whether one of these was found."""
@@ -71,7 +75,8 @@ RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("poor", lambda e: e.number("focal_unknown", "motion_deg") > MAX_FOCAL_TILT),  # the guess turns the motion
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
     ("poor", lambda e: e.shaky > 1),
-    ("fair", lambda e: len(e.findings) > 0),
+    ("poor", lambda e: not e.sigma <= USABLE_SIGMA),
+    ("fair", lambda e: len(e.findings) > 0 or e.sigma > RELIABLE_SIGMA),
     ("good", lambda e: True),
 )
 
@@ -102,7 +107,7 @@ def judge(
         A sentence with the main reason, then the figures.
     """
     found = {f.code: f for f in findings if f.severity in ("warning", "error")}
-    evidence = Evidence(found, covered)
+    evidence = Evidence(found, covered, relative_sigma)
     verdict = next(verdict for verdict, holds in RULES if holds(evidence))
     by_weight = sorted(
         dict.fromkeys(code for code in [*REASONS, *found] if code in found),

@@ -14,8 +14,10 @@ from ..diagnosis.run_findings import (
     face_findings,
     format_size,
     input_findings,
+    parallax_px,
     row_findings,
     same_photo_findings,
+    uncertainty_findings,
 )
 from ..diagnosis.verdict import judge
 from ..disparity.matching import matching_bytes, matching_work
@@ -102,6 +104,7 @@ def reconstruct(
         *cloud.findings,
         *fallback,
         *coverage_findings(cloud.coverage),
+        *uncertainty_findings(relative_sigma),
     ]
     verdict, summary = judge(findings, cloud.coverage, relative_sigma, int(view.inliers.sum()), view.rig.unit)
     return Result(
@@ -188,7 +191,7 @@ def prepare(
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
         pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config)
-        findings += [*row_findings(pair), *size_findings]
+        findings += [*row_findings(pair, parallax_px(pair, view, *inlier_x)), *size_findings]
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
         log.info(
             "rectified: %s, %s px; disparities %d to %d px will be searched, with %.2g GB",

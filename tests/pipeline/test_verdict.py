@@ -1,0 +1,48 @@
+"""The verdict by its own uncertainty, and rows judged by what they cost."""
+
+from typing import cast
+
+import cv2
+import numpy as np
+import pytest
+
+from stereo3d import diagnosis, synthetic
+from stereo3d.diagnosis.run_findings import row_findings, uncertainty_findings
+from stereo3d.pipeline import Config, prepare
+from stereo3d.records import Photo, RectifiedPair
+from stereo3d.records.rectified import RowErrors
+
+
+@pytest.mark.parametrize(("sigma", "level"), [(0.019, "good"), (0.021, "fair"), (0.059, "fair"), (0.064, "poor")])
+def test_the_verdict_uses_its_own_uncertainty(sigma, level):
+    verdict, summary = diagnosis.judge(uncertainty_findings(sigma), 0.5, sigma, 99, None)
+    assert verdict == level
+    assert ("its depth is uncertain" in summary) == (level != "good")
+
+
+def test_an_uncertainty_that_is_no_number_is_poor():
+    assert diagnosis.judge([], 0.5, np.nan, 99, None)[0] == "poor"
+
+
+def test_rows_are_judged_alike_at_every_size():
+    """The same rows, off by more pixels of a larger picture, cost the same depth."""
+    pair = synthetic.render("slanted", pose="rectified", size=(960, 720), supersample=1)
+    y, x = np.mgrid[:720, :960].astype(np.float32)
+    rows = y + np.float32(0.8) * np.sin(x * np.float32(2 * np.pi / 80))  # finer than a drift that is corrected
+    right = Photo(cv2.remap(src=pair.right.pixels, map1=x, map2=rows, interpolation=cv2.INTER_CUBIC))
+    found = {
+        size: {f.code: f for f in prepare(pair.left, right, pair.rig, Config(max_size=size)).findings}
+        for size in (480, 960)
+    }
+    assert found[480].keys() == found[960].keys()
+    assert found[960]["rows"].numbers["median_px"] > 0.4 > found[480]["rows"].numbers["median_px"]
+
+
+def test_rows_off_by_a_share_of_the_parallax_are_a_warning():
+    y, x = np.indices((9, 9), dtype=np.float32)
+    picture, pixels = np.zeros((9, 9, 3), np.uint8), np.stack([x, y], -1)
+    rows = cast(RowErrors, {"median_px": 0.4, "most_px": 0.8, "places": 99})
+    pair = RectifiedPair(picture, picture, pixels, pixels, rows=rows)
+    assert [f.code for f in row_findings(pair, parallax=60.0)] == ["rows"]
+    [finding] = row_findings(pair, parallax=20.0)
+    assert finding.code == "rows_off" and finding.numbers["parallax_share"] == pytest.approx(0.02)
