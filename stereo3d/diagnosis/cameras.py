@@ -34,7 +34,6 @@ CAMERA_THRESHOLDS = CameraThresholds()
 
 def camera_findings(
     view: TwoView,
-    refined: TwoView,
     rig: Rig,
     x1: np.ndarray,
     x2: np.ndarray,
@@ -46,8 +45,8 @@ def camera_findings(
 
     Parameters
     ----------
-    view, refined : TwoView
-        The estimate, and a later one whose focal length is the one to report.
+    view : TwoView
+        The estimate.
     rig : Rig
         The cameras as they were given.
     x1, x2 : (N, 2) float64
@@ -61,7 +60,7 @@ def camera_findings(
     """
     camera = view.rig.cam1
     guess = camera.source == "prior" and not rig.posed and testable
-    findings = [focal_finding(refined, focal_tilt(x1, x2, view) if guess else 0.0, limits)]
+    findings = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0, limits)]
     odd = _odd_field(camera, limits) or _odd_field(view.rig.cam2, limits)
     if odd:
         findings.append(

@@ -61,7 +61,6 @@ def diagnose(
     view: TwoView,
     rig: Rig,
     *,
-    refined: TwoView | None = None,
     limits: PairThresholds = PAIR_THRESHOLDS,
     camera_limits: CameraThresholds = CAMERA_THRESHOLDS,
 ) -> list[Finding]:
@@ -75,8 +74,6 @@ def diagnose(
         The estimate; `view.rig` holds the refined cameras.
     rig : Rig
         The cameras as they were given, before the estimate.
-    refined : TwoView, optional
-        A later estimate, whose focal length is the one to report.
     limits : PairThresholds
         Bounds of the findings of the matches and the motion.
     camera_limits : CameraThresholds
@@ -93,7 +90,7 @@ def diagnose(
     flat = [] if rig.posed else _flatness(view, rig, x1, x2, unit, limits)
     findings = [*_overlap(matches, view, limits), *flat]
     unsound = any(f.severity == "error" for f in findings)
-    findings += camera_findings(view, refined or view, rig, x1, x2, unit, not findings, camera_limits)
+    findings += camera_findings(view, rig, x1, x2, unit, not findings, camera_limits)
     findings += _baseline(view, x1, x2, unit, limits)
     if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit, limits)

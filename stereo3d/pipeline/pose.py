@@ -1,4 +1,4 @@
-"""Matches and pose, with fallbacks and guided matching."""
+"""Matches and pose, with fallbacks."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -101,26 +101,6 @@ def _oblique_pose(left: Photo, right: Photo, rig: Rig, config: Config) -> Matche
         return MatchedPose(features, matches, estimate_pose(matches, rig, config))
     except StereoError:
         return None
-
-
-def guided_pose(left: Photo, right: Photo, found: MatchedPose, config: Config) -> TwoView:
-    """Refine the pose by matches along the epipolar lines of the first estimate; return the first where that fails.
-
-    A wrong match on its epipolar line fits the pose as well as a right one. So guided matches refine the pose only:
-    inliers and disparity range stay those of the unguided matches.
-    """
-    matches, rig, view = found.matches, found.pose.rig, found.pose.view
-    options = config.arguments("detector", match_features)
-    guided = match_features(left, right, max_size=config.feature_size, found=found.features, view=view, **options)
-    try:
-        again = estimate_pose(guided, rig, config).view
-        judged = estimate_two_view(matches, again.rig, **_pose_options(rig, config))
-    except StereoError:
-        return view
-    more = again.inliers.sum() > view.inliers.sum() and judged.inliers.sum() >= 0.98 * view.inliers.sum()
-    # Guided matches depend on the focal length they were found with: they cannot decide one that the others left open.
-    same = [c.source for c in (again.rig.cam1, again.rig.cam2)] == [c.source for c in (view.rig.cam1, view.rig.cam2)]
-    return replace(again, inliers=judged.inliers) if more and same else view
 
 
 def _pose_options(rig: Rig, config: Config) -> dict[str, Any]:

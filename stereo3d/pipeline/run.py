@@ -41,7 +41,7 @@ from .cameras import cameras_of, refuse_same_pixels
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
-from .pose import MatchedPose, find_matches, guided_pose, pose_with_fallback
+from .pose import MatchedPose, find_matches, pose_with_fallback
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
@@ -183,8 +183,8 @@ def prepare(
     with clock("pose", len(matches)):
         found = pose_with_fallback(left, right, features, matches, rig, config)
         matches, rig = found.matches, found.pose.rig
-        view = found.pose.view if rig.posed else guided_pose(left, right, found, config)
-        findings += _pose_findings(left, right, found, view, config)
+        view = found.pose.view
+        findings += _pose_findings(left, right, found, config)
         _stop_at_errors(findings, config)
         _log_pose(view, rig, len(matches))
 
@@ -203,11 +203,11 @@ def prepare(
     return Prepared(left, right, rig, matches, view, findings, pair, d_range)
 
 
-def _pose_findings(left: Photo, right: Photo, found: MatchedPose, refined: TwoView, config: Config) -> list[Finding]:
-    """Findings of the pose and its photos, by the unguided matches; the focal length is that of the refined view."""
+def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config) -> list[Finding]:
+    """Findings of the pose and of its photos."""
     matches, rig, view = found.matches, found.pose.rig, found.pose.view
     return [
-        *diagnose(matches, view, rig, refined=refined),
+        *diagnose(matches, view, rig),
         *input_findings(left, right, rig, exchanged=found.pose.exchanged),
         *photo_findings(
             left,
