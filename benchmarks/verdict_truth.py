@@ -82,22 +82,22 @@ def measure(result, camera, depth, pose) -> Errors:
     R, t = result.view.R, result.view.t
     told = tuple(pose_errors(R, t, *pose).values()) if pose is not None and np.any(pose[1]) else None
     focal = result.view.rig.cam1.focal / camera.focal
+    stretch = min(stretch, 99.0)  # no infinity in the JSON
     return Errors(float(np.median(off)), float(np.mean(off > 0.05)), stretch, axes, relief, focal, told)
 
 
 def slope(z, xy, z_true) -> float:
     """c of z = a x + b y + c z_true + d, robust, relative errors; NaN where its standard error is above MIN_RELIEF.
 
-    a and b take up a turn of the whole model.
+    a and b take up a turn of the whole model. The weights begin with those of z = z_true.
     """
     A = np.c_[xy, z_true, np.ones(len(z))] / z_true[:, None]
-    b, w = z / z_true, np.ones(len(z))
-    fit = sigma = None
+    b, fit = z / z_true, np.array([0.0, 0, 1, 0])
     for _ in range(10):
-        fit = np.linalg.lstsq(A * w[:, None], b * w, rcond=None)[0]
         r = b - A @ fit
         sigma = max(1.4826 * float(np.median(np.abs(r))), 1e-6)
         w = np.clip(1 - (r / (4 * sigma)) ** 2, 0, None)  # Tukey's biweight, as square roots
+        fit = np.linalg.lstsq(A * w[:, None], b * w, rcond=None)[0]
     try:
         covariance = np.linalg.inv((A * w[:, None]).T @ (A * w[:, None]))
     except np.linalg.LinAlgError:

@@ -26,6 +26,7 @@ REASONS = {
     "large_baseline": "the two views differ so much that a lot is hidden in one of them",
     "moving_objects": "something seems to have moved between the photos",
     "many_outliers": "most matches are wrong",
+    "calibration_off": "the photos do not fit the cameras' calibration or lens",
     "rows_off": "the rows of the rectified pictures are misaligned",
     "blur": "the photos are blurred",
     "noise": "the photos are noisy, so their measurements are uncertain",
@@ -36,6 +37,10 @@ REASONS = {
 }
 MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
 USABLE_SIGMA = 0.06  # median relative depth uncertainty above which the shape says little
+
+
+# What these cost is the uncertainty of the depth alone: where that is small they are no doubt.
+ROUGH = ("small_baseline", "forward_motion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +60,15 @@ class Evidence:
         return self.findings[code].numbers[name] if code in self.findings else 0.0
 
     @property
+    def doubts(self) -> set[str]:
+        """Codes of the warnings and errors that make the shape less reliable."""
+        certain = self.sigma <= RELIABLE_SIGMA
+        return {code for code in self.findings if not (certain and code in ROUGH)}
+
+    @property
     def shaky(self) -> int:
         """Number of causes of rough depth: both together, or one with a guessed focal length, ruin the depth."""
-        return self.any_of("flat_scene") + self.any_of("small_baseline")
+        return len({"flat_scene", "small_baseline"} & self.doubts)
 
 
 WORDS = {
@@ -76,7 +87,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
     ("poor", lambda e: e.shaky > 1),
     ("poor", lambda e: not e.sigma <= USABLE_SIGMA),
-    ("fair", lambda e: len(e.findings) > 0 or e.sigma > RELIABLE_SIGMA),
+    ("fair", lambda e: len(e.doubts) > 0 or e.sigma > RELIABLE_SIGMA),
     ("good", lambda e: True),
 )
 
@@ -102,7 +113,8 @@ def judge(
     Returns
     -------
     verdict : str
-        "good": no warning; "fair": a warning; "poor": the shape itself may be wrong; "none": an error.
+        "good": no warning that makes the shape less reliable; "fair": such a warning; "poor": the shape itself may be
+        wrong; "none": an error.
     summary : str
         A sentence with the main reason, then the figures.
     """
@@ -111,11 +123,12 @@ def judge(
     verdict = next(verdict for verdict, holds in RULES if holds(evidence))
     by_weight = sorted(
         dict.fromkeys(code for code in [*REASONS, *found] if code in found),
-        key=lambda code: found[code].severity != "error",
+        key=lambda code: (found[code].severity != "error", code not in evidence.doubts),
     )
-    text = WORDS[verdict]
-    if by_weight:
+    text, rest = WORDS[verdict], by_weight
+    if by_weight and verdict != "good":
         text += f": {REASONS.get(by_weight[0], found[by_weight[0]].message.rstrip('.'))}"
+        rest = by_weight[1:]
     if "focal_unknown" in found:
         factor = evidence.number("focal_unknown", "stretch")
         stretch = f"depth may be stretched or squeezed by a factor of about {factor:g}"
@@ -125,4 +138,4 @@ def judge(
         f"{text}. {100 * covered:.0f} % of the first photo became surface, relative depth uncertainty "
         f"{100 * relative_sigma:.2g} % (median), {inliers} matches agree; {scale}."
     )
-    return verdict, summary + (f" Mind also: {', '.join(by_weight[1:])}." if len(by_weight) > 1 else "")
+    return verdict, summary + (f" Mind also: {', '.join(rest)}." if rest else "")

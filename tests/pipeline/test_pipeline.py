@@ -504,7 +504,7 @@ def finding(code, severity="warning", **numbers):
         ([], "good", "You can rely on it. "),
         ([finding("focal", "info")], "good", "You can rely on it. "),
         ([finding("low_coverage")], "fair", "Usable, with care: it covers only a part of the photos. "),
-        ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: both photos were taken from nearly"),
+        ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: the photos are blurred. "),
         (
             [finding("focal_unknown", stretch=1.5, motion_deg=1.0)],
             "fair",
@@ -517,7 +517,7 @@ def finding(code, severity="warning", **numbers):
         ([finding("unstable_pose")], "poor", "Do not rely on its shape: the camera motion is uncertain. "),
         ([finding("blur"), finding("pure_rotation", "error")], "none", "Do not believe this shape: the camera only"),
         ([finding("focal_unknown", stretch=1.5, motion_deg=0.0), finding("flat_scene")], "poor", "Do not rely on its "),
-        ([finding("small_baseline"), finding("flat_scene")], "poor", "Do not rely on its shape: both photos show a "),
+        ([finding("small_baseline"), finding("flat_scene")], "fair", "Usable, with care: both photos show a single "),
         ([finding("unheard_of")], "fair", "Usable, with care: unheard_of is so. "),
     ],
 )

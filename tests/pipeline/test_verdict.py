@@ -1,5 +1,6 @@
 """The verdict by its own uncertainty, and rows judged by what they cost."""
 
+from dataclasses import replace
 from typing import cast
 
 import cv2
@@ -8,8 +9,9 @@ import pytest
 
 from stereo3d import diagnosis, synthetic
 from stereo3d.diagnosis.run_findings import row_findings, uncertainty_findings
+from stereo3d.geometry import rotation_from_vector
 from stereo3d.pipeline import Config, prepare
-from stereo3d.records import Photo, RectifiedPair
+from stereo3d.records import Finding, Photo, RectifiedPair
 from stereo3d.records.rectified import RowErrors
 
 
@@ -26,7 +28,7 @@ def test_an_uncertainty_that_is_no_number_is_poor():
 
 def test_rows_are_judged_alike_at_every_size():
     """The same rows, off by more pixels of a larger picture, cost the same depth."""
-    pair = synthetic.render("slanted", pose="rectified", size=(960, 720), supersample=1)
+    pair = synthetic.render("slanted", pose="rectified", baseline=0.2, size=(960, 720), supersample=1)
     y, x = np.mgrid[:720, :960].astype(np.float32)
     rows = y + np.float32(0.8) * np.sin(x * np.float32(2 * np.pi / 80))  # finer than a drift that is corrected
     right = Photo(cv2.remap(src=pair.right.pixels, map1=x, map2=rows, interpolation=cv2.INTER_CUBIC))
@@ -38,11 +40,30 @@ def test_rows_are_judged_alike_at_every_size():
     assert found[960]["rows"].numbers["median_px"] > 0.4 > found[480]["rows"].numbers["median_px"]
 
 
+def test_a_small_baseline_counts_where_depth_is_uncertain():
+    baseline, flat = (Finding(code, "warning", "So it is.", {}, "") for code in ("small_baseline", "flat_scene"))
+    verdict, summary = diagnosis.judge([baseline], 0.5, 0.015, 99, None)
+    assert verdict == "good" and summary.startswith("You can rely on it. ") and "Mind also: small_baseline" in summary
+    assert diagnosis.judge([baseline], 0.5, 0.03, 99, None)[0] == "fair"
+    assert [diagnosis.judge([baseline, flat], 0.5, sigma, 99, None)[0] for sigma in (0.015, 0.03)] == ["fair", "poor"]
+
+
 def test_rows_off_by_a_share_of_the_parallax_are_a_warning():
     y, x = np.indices((9, 9), dtype=np.float32)
     picture, pixels = np.zeros((9, 9, 3), np.uint8), np.stack([x, y], -1)
     rows = cast(RowErrors, {"median_px": 0.4, "most_px": 0.8, "places": 99})
     pair = RectifiedPair(picture, picture, pixels, pixels, rows=rows)
-    assert [f.code for f in row_findings(pair, parallax=60.0)] == ["rows"]
-    [finding] = row_findings(pair, parallax=20.0)
-    assert finding.code == "rows_off" and finding.numbers["parallax_share"] == pytest.approx(0.02)
+    assert [f.code for f in row_findings(pair, parallax=100.0)] == ["rows"]
+    [finding] = row_findings(pair, parallax=40.0)
+    assert finding.code == "rows_off" and finding.numbers["parallax_share"] == pytest.approx(0.01)
+
+
+def test_a_rig_that_was_turned_is_a_warning():
+    """The drift correction aligns the rows again; the error along them stays."""
+    pair = synthetic.render("still_life", size=(320, 240), supersample=1)
+    knock = rotation_from_vector(np.radians([0.3, 0.2, 0]))
+    moved = replace(pair.rig, R=knock @ pair.rig.R, t=knock @ pair.rig.t)
+    right, wrong = ({f.code: f for f in prepare(pair.left, pair.right, rig).findings} for rig in (pair.rig, moved))
+    assert not {"calibration_off", "rows_off"} & set(right)
+    assert "rows_off" not in wrong and wrong["calibration_off"].severity == "warning"
+    assert wrong["calibration_off"].numbers["parallax_share"] > 0.01
