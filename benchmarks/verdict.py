@@ -34,6 +34,7 @@ from stereo3d import diagnosis, synthetic, two_view
 from stereo3d.cameras import camera_for, read_rig
 from stereo3d.diagnosis import photos as photos_module
 from stereo3d.diagnosis import statistics as d
+from stereo3d.diagnosis.copies import copy_findings
 from stereo3d.diagnosis.run_findings import parallax_px, row_findings
 from stereo3d.disparity import compute_disparity
 from stereo3d.errors import StereoError
@@ -151,8 +152,8 @@ def judge(left: Photo, right: Photo, rig: Rig, size: int):
     """(statistics | None, {code: severity}) as the whole run finds them, up to the pose."""
     try:
         matches = match_features(left, right, max_size=size)
-        if d.same_photo(matches, left.size, right.size) is not None:
-            return None, {"same_photo": "error"}
+        if copies := copy_findings(matches, left, right, posed=rig.posed):
+            return None, {f.code: f.severity for f in copies}
         view = estimate_two_view(matches, rig, threshold=1.5 * max(1.0, max(left.size) / size))
     except StereoError as error:
         return None, {error.code: "error"}

@@ -9,8 +9,8 @@ import numpy as np
 from ..cameras.fit import same_shape
 from ..cameras.focal import original_size
 from ..images.content import content_box, crop_to_content
-from ..records import Finding, Matches, Photo, RectifiedPair, Rig, TwoView
-from .statistics import PHOTO_NAMES, median_parallax_angle, same_photo
+from ..records import Finding, Photo, RectifiedPair, Rig, TwoView
+from .statistics import PHOTO_NAMES, median_parallax_angle
 
 MIN_ROW_OFFSET = 0.1  # px, median, at the matching size: aligned rows measure up to that
 # Shares of the parallax. Of rendered pairs with depth right to 2 % the rows are off by .5 % at most; of rigs turned by
@@ -45,22 +45,6 @@ def coverage(
     number = row * shape[1] + column
     count, possible = (np.bincount(n, minlength=shape[0] * shape[1]) for n in (number[known[everywhere]], number))
     return float((count / np.maximum(possible, 1)).mean())
-
-
-def same_photo_findings(matches: Matches, left: Photo, right: Photo) -> list[Finding]:
-    """Return an error where nearly all matches have not moved: the photos are one picture."""
-    motion = same_photo(matches, left.size, right.size)
-    if motion is None:
-        return []
-    return [
-        Finding(
-            "same_photo",
-            "error",
-            f"the two photos are the same picture: 90 % of {len(matches)} matches moved less than {motion:.2f} px.",
-            {"motion_px": motion},
-            "Take the second from a place beside the first.",
-        )
-    ]
 
 
 def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> list[Finding]:

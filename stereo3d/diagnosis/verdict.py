@@ -10,6 +10,8 @@ from .run_findings import RELIABLE_SIGMA
 # The meaning of a finding for the shape, the most important first.
 REASONS = {
     "same_photo": "both photos are the same picture",
+    "crop": "one photo is a part of the other",
+    "zoom": "both photos were taken from one place, with another zoom",
     "no_overlap": "the photos do not seem to show the same thing",
     "pure_rotation": "the camera only turned, so there is no depth to see",
     "flat_scene": "both photos show a single plane, which hardly determines how the camera moved",

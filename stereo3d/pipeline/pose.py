@@ -14,10 +14,12 @@ from ..two_view.estimate import estimate_two_view
 from ..two_view.robust import MIN_INLIERS
 from .cameras import NOT_RECTIFIED, exchange_cameras
 from .config import Config
+from .mirror import refuse_mirrored
 from .scale import scale_view
 
 log = logging.getLogger(__name__)
 FEW_INLIERS = 80  # below this the slower asift features are tried as well
+FEW_SHARE = 0.3  # of the matches; of mirrored photos a few agree by chance
 # The photos are taken in the other order than their calibration only where this many times more matches agree: where
 # the principal points differ, all points can be in front of the cameras in both orders, with depth reversed in one.
 EXCHANGE_SUPPORT = 1.5
@@ -73,7 +75,12 @@ def pose_with_fallback(
 ) -> MatchedPose:
     """Estimate the pose; where few SIFT matches agree, try asift as well and keep it if twice as many agree then.
 
-    asift finds features in simulated oblique views of the photos.
+    asift finds features in simulated oblique views of the photos. Few agree where a photo is mirrored, too.
+
+    Raises
+    ------
+    StereoError
+        Of `estimate_pose`; "mirrored".
     """
     first = failure = None
     try:
@@ -83,6 +90,8 @@ def pose_with_fallback(
             raise
         failure = error
     count = first.inlier_count if first else 0
+    if count < max(FEW_INLIERS, FEW_SHARE * len(matches)):
+        refuse_mirrored(left, right, features, count, rig, config)
     if count < FEW_INLIERS and len(matches) >= MIN_INLIERS and config.detector == "sift" and not rig.posed:
         log.info("%d of %d matches agree: trying again with simulated oblique views (asift)", count, len(matches))
         second = _oblique_pose(left, right, rig, config)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..diagnosis.copies import copy_findings
 from ..diagnosis.pair import diagnose
 from ..diagnosis.photos import photo_findings
 from ..diagnosis.run_findings import (
@@ -16,7 +17,6 @@ from ..diagnosis.run_findings import (
     input_findings,
     parallax_px,
     row_findings,
-    same_photo_findings,
     uncertainty_findings,
 )
 from ..diagnosis.verdict import judge
@@ -175,7 +175,7 @@ def prepare(
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         features, matches = find_matches(left, right, config)
-        findings = same_photo_findings(matches, left, right)
+        findings = copy_findings(matches, left, right, posed=rig.posed)
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))

@@ -1,0 +1,72 @@
+"""A photo that is mirrored, as selfie cameras and slide scanners leave it: no motion of a camera explains the pair."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..diagnosis.copies import copy_findings
+from ..errors import StereoError
+from ..features.detectors import DETECTORS, detect_features
+from ..features.matching import match_features
+from ..records import Camera, Features, Photo, Rig
+from ..two_view.estimate import estimate_two_view
+from .config import Config
+
+MIN_MIRRORED = 40  # matches that agree on one motion once a photo is mirrored
+MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many both ways
+
+
+def refuse_mirrored(
+    left: Photo, right: Photo, features: tuple[Features, Features], agree: int, rig: Rig, config: Config
+) -> None:
+    """Raise StereoError("mirrored") where far more matches agree with the second photo mirrored left to right.
+
+    Descriptors of features do not match their mirror images, so that hardly any match is right in such a pair. The
+    test costs the features of one photo and one matching: for pairs where few matches agree.
+
+    Parameters
+    ----------
+    left, right : Photo
+        The first and the second photo.
+    features : (Features, Features)
+        Theirs; those of the first are used.
+    agree : int
+        Matches that agree on one motion as the photos are.
+    rig : Rig
+        The cameras, before the estimate.
+    config : Config
+        Settings.
+    """
+    flipped = Photo(np.ascontiguousarray(right.pixels[:, ::-1]), right.exif, right.path)
+    cameras = Rig(rig.cam1, _mirrored(rig.cam2))
+    finding = config.arguments("detector", DETECTORS[config.detector])
+    matching = config.arguments("detector", match_features)
+    size = config.feature_size
+    found = detect_features(flipped, method=config.detector, max_size=size, **finding)
+    try:
+        matches = match_features(left, flipped, max_size=size, found=(features[0], found), **matching)
+        threshold = 1.5 * max(1.0, max(left.size) / size)
+        view = estimate_two_view(matches, cameras, seed=config.seed, threshold=threshold)
+    except StereoError:
+        return
+    mirrored = int(view.inliers.sum())
+    if mirrored < max(MIN_MIRRORED, MIRROR_GAIN * agree):
+        return
+    copied = bool(copy_findings(matches, left, flipped))
+    what = "the second photo is a mirrored copy of the first" if copied else "one of the two photos is mirrored"
+    raise StereoError(
+        "mirrored",
+        f"{what}: {mirrored} matches agree once the second is mirrored left to right, {agree} as it is.",
+        "Take the second photo from a place beside the first."
+        if copied
+        else "Mirror the wrong one back; cameras that face their user and slide scanners save mirrored photos.",
+        mirrored=mirrored,
+        inliers=agree,
+    )
+
+
+def _mirrored(camera: Camera) -> Camera:
+    """The camera of the photo mirrored left to right."""
+    K = camera.K.copy()
+    K[0, 2] = camera.size[0] - 1 - K[0, 2]
+    return replace(camera, K=K)
