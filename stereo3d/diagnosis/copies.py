@@ -117,9 +117,8 @@ def _corners(size: tuple[int, int]) -> np.ndarray:
 
 
 def _beyond(z: np.ndarray, size: tuple[int, int]) -> float:
-    return float(
-        max(-0.5 - z.real.min(), z.real.max() - size[0] + 0.5, -0.5 - z.imag.min(), z.imag.max() - size[1] + 0.5)
-    )
+    x, y = np.real(z), np.imag(z)
+    return float(max(-0.5 - x.min(), x.max() - size[0] + 0.5, -0.5 - y.min(), y.max() - size[1] + 0.5))
 
 
 def copy_findings(

@@ -7,21 +7,20 @@ import numpy as np
 from ..geometry.arrays import hom
 from ..geometry.camera import project, undistort
 from ..records import Finding, Matches, Rig, TwoView
-from ..two_view.uncertainty import direction_sigma_deg, rival_motion, weakest_motion_px
+from ..two_view.uncertainty import weakest_motion_px
 from .cameras import CAMERA_THRESHOLDS, CameraThresholds, camera_findings
+from .flatness import FlatnessThresholds, MotionUncertainty, flatness_findings
 from .statistics import (
     coherent_outliers,
     false_alarms,
-    homography_residual,
     median_parallax_angle,
     median_scale,
     photo_unit,
-    turn_residual,
 )
 
 
 @dataclass(frozen=True)
-class PairThresholds:
+class PairThresholds(FlatnessThresholds):
     """Bounds of the findings of a pair, measured by `benchmarks/verdict.py` over good and bad pairs.
 
     Lengths in px are those of a photo of longer side 1600 (`photo_unit`).
@@ -29,17 +28,11 @@ class PairThresholds:
 
     max_log_nfa: float = -10.0  # log10 of the number of false alarms; good pairs lie below -31
     min_matches: int = 40  # inliers; fewer are worth a warning
-    plane_residual: float = 1.5  # px, 90 % residual after the best homography of a plane; good pairs keep 20
-    plane_share: float = 0.95  # of the matches that the homography of a plane explains; good pairs .66
-    near_plane_residual: float = 10.0  # px, as plane_residual, of a scene that is nearly a plane
-    near_plane_share: float = 0.72  # as plane_share, of a scene that is nearly a plane
     # Of rendered scenes 77 % come out at 10 degrees between the rays, 62 % at 18, 43 % at 27, 25 % at 36.
     min_angle: float = 1.0  # degrees between the rays of a point, median
     max_angle: float = 25.0  # degrees, likewise
     min_forward_parallax: float = 10.0  # px, about 5 % of depth; nearer to the epipole there is less
     max_blind_share: float = 0.03  # of the photo around the epipole
-    max_direction_sigma: float = 2.0  # degrees, standard error of the direction of t
-    max_rival_cost: float = 1.3  # cost of another motion over that of the estimate; below it the matches do not decide
     # px by which a motion wrong by 1 degree moves the matches; below it 0.3 px of noise cost degrees
     min_px_per_degree: float = 0.02
     outliers_share: float = 0.5  # share of inliers below which outliers are reported
@@ -82,12 +75,13 @@ def diagnose(
     Returns
     -------
     list of Finding
-        Each code once. Errors: "no_overlap", "pure_rotation", and "flat_scene" where the focal length is a guess or
-        two motions explain the plane.
+        Each code once. Errors: "no_overlap", "pure_rotation", "zoom", and "flat_scene" where the focal length is a
+        guess or two motions explain the plane.
     """
     unit = photo_unit(view.rig)
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
-    flat = [] if rig.posed else _flatness(view, rig, x1, x2, unit, limits)
+    motion = MotionUncertainty(x1, x2, view)
+    flat = [] if rig.posed else flatness_findings(motion, rig, unit, limits)
     findings = [*_overlap(matches, view, limits), *flat]
     unsound = any(f.severity == "error" for f in findings)
     findings += camera_findings(view, rig, x1, x2, unit, not findings, camera_limits)
@@ -95,7 +89,7 @@ def diagnose(
     if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit, limits)
     if not rig.posed:
-        findings += _stability(view, x1, x2, unit, bool(flat), limits)
+        findings += _stability(motion, unit, any(f.severity == "warning" for f in flat), limits)
     findings += _forward(view, x1, x2, unit, limits)
     findings += _outliers(matches, view, unit, limits)
     return findings + _arrangement(view, x1, x2, limits)
@@ -126,46 +120,6 @@ def _overlap(matches: Matches, view: TwoView, limits: PairThresholds) -> list[Fi
             )
         ]
     return []
-
-
-def _flatness(
-    view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, unit: float, limits: PairThresholds
-) -> list[Finding]:
-    """Do these matches determine the pose? Those of one homography do not: a turn on the spot, or one plane."""
-    parallax, share = homography_residual(x1, x2, unit)
-    numbers = {"parallax_px": parallax / unit, "homography_share": share}
-    explained = f"one homography explains {100 * share:.0f} % of the matches to {parallax:.1f} px"
-    strictly = parallax < limits.plane_residual * unit and share > limits.plane_share
-    if strictly:
-        # a lens fitted to a motion that does not exist hides the turn: test the cameras as given, too
-        tested = [(*turn_residual(x1, x2, cameras), cameras.cam1.focal) for cameras in (view.rig, rig)]
-        turn, factor, focal = min(tested)
-        numbers["turn_px"] = turn / unit
-        if turn < limits.plane_residual * unit:
-            return [
-                Finding(
-                    "pure_rotation",
-                    "error",
-                    f"no parallax: {explained}, and it is that of a camera that turned on the spot (to {turn:.1f} px).",
-                    {**numbers, "focal_factor": factor * (focal / view.rig.cam1.focal)},
-                    "Step sideways between the photos by about a tenth of the distance.",
-                )
-            ]
-    elif parallax > limits.near_plane_residual * unit or share < limits.near_plane_share:
-        return []
-    advice = "Include things at several depths, or step further sideways."
-    severity, why = "warning", "the camera motion is uncertain"
-    if strictly and {view.rig.cam1.source, view.rig.cam2.source} & {"prior", "estimated"}:
-        severity, why = "error", "without a known focal length the camera motion is undetermined"
-        advice = "Include things at several depths, or give the focal length (--focal-35mm)."
-    else:
-        # two motions explain one plane (Longuet-Higgins 1986), unless one of them puts points behind a camera
-        rival, cost = rival_motion(x1, x2, view)
-        if rival is not None and cost < limits.max_rival_cost:
-            severity, why = "error", f"so does another camera motion, {rival:.0f} degrees off"
-            numbers["rival_deg"] = rival
-    begin = "the scene is one plane" if strictly else "the scene is nearly one plane"
-    return [Finding("flat_scene", severity, f"{begin}: {explained}; {why}.", numbers, advice)]
 
 
 def _baseline(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, limits: PairThresholds) -> list[Finding]:
@@ -226,12 +180,10 @@ def _forward(view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, limits:
     ]
 
 
-def _stability(
-    view: TwoView, x1: np.ndarray, x2: np.ndarray, unit: float, flat: bool, limits: PairThresholds
-) -> list[Finding]:
-    """How well do the matches determine the motion? flat: `_flatness` has compared other motions already."""
+def _stability(motion: MotionUncertainty, unit: float, flat: bool, limits: PairThresholds) -> list[Finding]:
+    """How well do the matches determine the motion? flat: `flatness_findings` has compared other motions already."""
     findings = []
-    sigma = direction_sigma_deg(x1, x2, view)
+    sigma = motion.sigma_deg
     if sigma > limits.max_direction_sigma:
         findings.append(
             Finding(
@@ -242,7 +194,7 @@ def _stability(
                 "More overlap, more parallax, or a known focal length (--focal-35mm).",
             )
         )
-    rival, cost = (None, np.inf) if flat else rival_motion(x1, x2, view)
+    rival, cost = (None, np.inf) if flat else motion.rival
     if rival is not None and cost < limits.max_rival_cost:
         findings.append(
             Finding(
@@ -255,7 +207,7 @@ def _stability(
             )
         )
     elif (
-        (seen := weakest_motion_px(x1, x2, view) / unit) < limits.min_px_per_degree
+        (seen := weakest_motion_px(motion.x1, motion.x2, motion.view) / unit) < limits.min_px_per_degree
         and not flat
         and (sigma <= limits.max_direction_sigma)
     ):

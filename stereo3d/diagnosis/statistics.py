@@ -151,7 +151,7 @@ def turn_residual(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> tuple[float, floa
     y1, y2 = y1[known], y2[known]
 
     def residual(log_factor: float) -> float:
-        return _turn_error(y1, y2, np.exp(log_factor), rig.cam2.focal)
+        return _turn_error(y1 / np.exp(log_factor), y2 / np.exp(log_factor), np.exp(log_factor) * rig.cam2.focal)
 
     ladder = np.linspace(np.log(FOCAL_FACTORS[0]), np.log(FOCAL_FACTORS[1]), 13)
     k = int(np.argmin([residual(a) for a in ladder]))
@@ -160,15 +160,56 @@ def turn_residual(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> tuple[float, floa
     return float(best.fun), float(np.exp(best.x))
 
 
-def _turn_error(y1: np.ndarray, y2: np.ndarray, factor: float, focal2: float) -> float:
-    """90 % quantile (px) of what the best rotation leaves, both focal lengths multiplied by `factor`."""
-    d1, d2 = (hom(y / factor) for y in (y1, y2))
+def magnification(x1: np.ndarray, x2: np.ndarray) -> float:
+    """Pixels of photo 2 in one of photo 1: the ratio of the median distances from the median place of x1, x2 (N, 2)."""
+    spread1, spread2 = (np.median(np.linalg.norm(x - np.median(x, axis=0), axis=1)) for x in (x1, x2))
+    return float(max(spread2, 1e-9) / max(spread1, 1e-9))
+
+
+def zoom_residual(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> tuple[float, float, float]:
+    """Measure what a turn with a zoom leaves, as `turn_residual` does, with the best factor of either focal length.
+
+    Parameters
+    ----------
+    x1, x2, rig
+        As in `turn_residual`.
+
+    Returns
+    -------
+    residual, factor, zoom : float
+        px of photo 2, the factor of the first focal length, within `FOCAL_FACTORS`, and the second focal length over
+        the first, in px.
+    """
+    from scipy.optimize import minimize
+
+    y1, y2 = undistort(x1, rig.cam1.K, rig.cam1.dist), undistort(x2, rig.cam2.K, rig.cam2.dist)
+    known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
+    y1, y2 = y1[known], y2[known]
+    if len(y1) < 2:
+        return float("inf"), 1.0, 1.0
+    ratio = float(np.log(magnification(y1, y2)))
+    low, high = np.log(FOCAL_FACTORS)
+
+    def residual(p: np.ndarray) -> float:
+        a = np.clip(p[0], low, high)
+        return _turn_error(y1 / np.exp(a), y2 / np.exp(a + p[1]), np.exp(a + p[1]) * rig.cam2.focal)
+
+    starts = [np.array([a, ratio]) for a in np.linspace(low, high, 7)]
+    options = {"xatol": 1e-3, "fatol": 1e-3}
+    best = minimize(residual, min(starts, key=residual), method="Nelder-Mead", options=options)
+    factor = float(np.exp(np.clip(best.x[0], low, high)))
+    return float(best.fun), factor, float(np.exp(best.x[1])) * rig.cam2.focal / rig.cam1.focal
+
+
+def _turn_error(y1: np.ndarray, y2: np.ndarray, focal2: float) -> float:
+    """90 % quantile (px) of what the best rotation leaves of normalised coordinates y1, y2 (N, 2)."""
+    d1, d2 = (hom(y) for y in (y1, y2))
     d1, d2 = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
     keep, error = np.ones(len(d1), bool), np.full(len(d1), np.inf)
     for _ in range(TURN_ROUNDS):
         p = d1 @ enforce_rotation(d2[keep].T @ d1[keep]).T
         ahead = np.where(p[:, 2] > 0.05, p[:, 2], np.nan)
-        error = np.linalg.norm(factor * p[:, :2] / ahead[:, None] - y2, axis=1)
+        error = np.linalg.norm(p[:, :2] / ahead[:, None] - y2, axis=1)
         error = np.nan_to_num(focal2 * error, nan=1e6)
         keep = error <= TURN_OUTLIER * np.median(error)
     return float(np.quantile(error, 0.9))

@@ -38,7 +38,7 @@ def refuse_mirrored(
         Settings.
     """
     flipped = Photo(np.ascontiguousarray(right.pixels[:, ::-1]), right.exif, right.path)
-    cameras = Rig(rig.cam1, _mirrored(rig.cam2))
+    cameras = Rig(rig.cam1, mirrored_camera(rig.cam2))
     finding = config.arguments("detector", DETECTORS[config.detector])
     matching = config.arguments("detector", match_features)
     size = config.feature_size
@@ -65,7 +65,7 @@ def refuse_mirrored(
     )
 
 
-def _mirrored(camera: Camera) -> Camera:
+def mirrored_camera(camera: Camera) -> Camera:
     """The camera of the photo mirrored left to right."""
     K = camera.K.copy()
     K[0, 2] = camera.size[0] - 1 - K[0, 2]
