@@ -41,8 +41,8 @@ MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
 USABLE_SIGMA = 0.06  # median relative depth uncertainty above which the shape says little
 
 
-# What these cost is the uncertainty of the depth alone: where that is small they are no doubt.
-ROUGH = ("small_baseline", "forward_motion")
+# What these cost is measured: the uncertainty of the depth, and the coverage. Where both are good they are no doubt.
+MEASURED = ("small_baseline", "large_baseline", "forward_motion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,8 @@ class Evidence:
     @property
     def doubts(self) -> set[str]:
         """Codes of the warnings and errors that make the shape less reliable."""
-        certain = self.sigma <= RELIABLE_SIGMA
-        return {code for code in self.findings if not (certain and code in ROUGH)}
+        certain = self.sigma <= RELIABLE_SIGMA and not self.any_of("low_coverage")
+        return {code for code in self.findings if not (certain and code in MEASURED)}
 
     @property
     def shaky(self) -> int:

@@ -40,12 +40,22 @@ def test_rows_are_judged_alike_at_every_size():
     assert found[960]["rows"].numbers["median_px"] > 0.4 > found[480]["rows"].numbers["median_px"]
 
 
-def test_a_small_baseline_counts_where_depth_is_uncertain():
-    baseline, flat = (Finding(code, "warning", "So it is.", {}, "") for code in ("small_baseline", "flat_scene"))
-    verdict, summary = diagnosis.judge([baseline], 0.5, 0.015, 99, None)
-    assert verdict == "good" and summary.startswith("You can rely on it. ") and "Mind also: small_baseline" in summary
-    assert diagnosis.judge([baseline], 0.5, 0.03, 99, None)[0] == "fair"
-    assert [diagnosis.judge([baseline, flat], 0.5, sigma, 99, None)[0] for sigma in (0.015, 0.03)] == ["fair", "poor"]
+def warnings(*codes):
+    return [Finding(code, "warning", "So it is.", {}, "") for code in codes]
+
+
+@pytest.mark.parametrize("code", ["small_baseline", "large_baseline", "forward_motion"])
+def test_what_is_measured_counts_by_its_measure(code):
+    verdict, summary = diagnosis.judge(warnings(code), 0.5, 0.015, 99, None)
+    assert verdict == "good" and summary.startswith("You can rely on it. ") and f"Mind also: {code}." in summary
+    assert diagnosis.judge(warnings(code), 0.5, 0.03, 99, None)[0] == "fair"
+    verdict, summary = diagnosis.judge(warnings(code, "blur"), 0.5, 0.015, 99, None)
+    assert verdict == "fair" and summary.startswith("Usable, with care: the photos are blurred. ")
+
+
+def test_a_small_baseline_before_a_plane_is_poor_where_depth_is_uncertain():
+    found = warnings("small_baseline", "flat_scene")
+    assert [diagnosis.judge(found, 0.5, sigma, 99, None)[0] for sigma in (0.015, 0.03)] == ["fair", "poor"]
 
 
 def test_rows_off_by_a_share_of_the_parallax_are_a_warning():
@@ -53,9 +63,9 @@ def test_rows_off_by_a_share_of_the_parallax_are_a_warning():
     picture, pixels = np.zeros((9, 9, 3), np.uint8), np.stack([x, y], -1)
     rows = cast(RowErrors, {"median_px": 0.4, "most_px": 0.8, "places": 99})
     pair = RectifiedPair(picture, picture, pixels, pixels, rows=rows)
-    assert [f.code for f in row_findings(pair, parallax=100.0)] == ["rows"]
-    [finding] = row_findings(pair, parallax=40.0)
-    assert finding.code == "rows_off" and finding.numbers["parallax_share"] == pytest.approx(0.01)
+    assert [f.code for f in row_findings(pair, parallax=60.0)] == ["rows"]
+    [finding] = row_findings(pair, parallax=20.0)
+    assert finding.code == "rows_off" and finding.numbers["parallax_share"] == pytest.approx(0.02)
 
 
 def test_a_rig_that_was_turned_is_a_warning():
@@ -66,4 +76,4 @@ def test_a_rig_that_was_turned_is_a_warning():
     right, wrong = ({f.code: f for f in prepare(pair.left, pair.right, rig).findings} for rig in (pair.rig, moved))
     assert not {"calibration_off", "rows_off"} & set(right)
     assert "rows_off" not in wrong and wrong["calibration_off"].severity == "warning"
-    assert wrong["calibration_off"].numbers["parallax_share"] > 0.01
+    assert wrong["calibration_off"].numbers["parallax_share"] > 0.03
