@@ -26,6 +26,7 @@ _HOME = {
             "Photo",
             "RectifiedPair",
             "Rig",
+            "RigError",
             "TwoView",
         ),
         "images": ("read_photo",),

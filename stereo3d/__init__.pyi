@@ -13,7 +13,19 @@ from .io import WRITERS, write_mesh, write_points
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .output.html import write_report, write_view
 from .pipeline import Config, Result, reconstruct
-from .records import Camera, DisparityMap, Features, Finding, Matches, Mesh, Photo, RectifiedPair, Rig, TwoView
+from .records import (
+    Camera,
+    DisparityMap,
+    Features,
+    Finding,
+    Matches,
+    Mesh,
+    Photo,
+    RectifiedPair,
+    Rig,
+    RigError,
+    TwoView,
+)
 from .rectification import disparity_range, rectify
 from .triangulation import triangulate
 from .two_view import eight_point, estimate_two_view, five_point, seven_point
@@ -37,6 +49,7 @@ __all__ = [
     "RectifiedPair",
     "Result",
     "Rig",
+    "RigError",
     "StereoError",
     "TwoView",
     "WRITERS",

@@ -49,7 +49,17 @@ class PhotosFirst(click.Group):
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
     "Files": ("output", "report", "preview", "points", "save_stages", "json_file"),
-    "Cameras and scale": ("calib", "rectified", "focal", "focal_35mm", "fov", "baseline", "known_distance", "unit"),
+    "Cameras and scale": (
+        "calib",
+        "rig_error",
+        "rectified",
+        "focal",
+        "focal_35mm",
+        "fov",
+        "baseline",
+        "known_distance",
+        "unit",
+    ),
     "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "options", "seed", "force"),
     "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
     "Messages": ("verbose", "quiet", "progress"),
@@ -145,6 +155,11 @@ def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str
 
 CAMERA_OPTIONS = (
     click.option("--calib", type=FILE, help="Read the cameras from a file of any common format."),
+    click.option(
+        "--rig-error",
+        type=click.Choice(["exact", "nominal"]),
+        help="Take the calibrated cameras and pose as exact (default), or refine them from the photos.",
+    ),
     click.option("--rectified", is_flag=True, help="Take the photos as a rectified pair."),
     click.option("--focal", type=float, metavar="PX", help="Set the focal length, in pixels of the photo."),
     click.option("--focal-35mm", type=float, metavar="MM", help="Set the focal length, 35 mm equivalent."),

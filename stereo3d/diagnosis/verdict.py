@@ -21,6 +21,8 @@ REASONS = {
     "focal_implausible": "the focal length does not look right",
     "focal_unknown": "the focal length is a guess",
     "cropped": "a photo was cropped, so its focal length and principal point are uncertain",
+    "rig_moved": "the rig is far from its nominal numbers",
+    "nominal_depth": "the rig is known nominally, so depth may be stretched",
     "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
     "uncertain_depth": "its depth is uncertain",
     "low_coverage": "it covers only a part of the photos",

@@ -14,7 +14,7 @@ from ..errors import StereoError
 from ..geometry.camera import scale_K
 from ..geometry.rotations import rotation_angle_deg
 from ..records import Camera, Photo, Rig
-from .config import Config
+from .config import RIG_ERRORS, Config
 
 MAX_MISALIGNMENT_DEG = 1.0  # degrees; calibrated rectified pairs deviate by hundredths (KITTI: 0.3 in the baseline)
 NOT_RECTIFIED = "Leave --rectified out: `stereo3d LEFT RIGHT` rectifies the photos."
@@ -41,7 +41,7 @@ def cameras_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Ri
     rig = _known_cameras(left, right, rig, config)
     if config.rectified:
         rig = _rectified_cameras(rig, left.size, right.size)
-    return _scaled_cameras(rig, config)
+    return _with_error(_scaled_cameras(rig, config), config)
 
 
 def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
@@ -99,6 +99,19 @@ def _scaled_cameras(rig: Rig, config: Config) -> Rig:
         return rig
     rig = replace(rig, unit=config.unit or "units")
     return rig if rig.t is None else replace(rig, t=rig.t * config.baseline / np.linalg.norm(rig.t))
+
+
+def _with_error(rig: Rig, config: Config) -> Rig:
+    """The rig with the errors of config.rig_error."""
+    if config.rig_error is None:
+        return rig
+    if not rig.posed:
+        raise StereoError(
+            "bad_option",
+            f"rig-error {config.rig_error} needs cameras whose relative pose is known.",
+            "Give --calib with R and T, or --rectified; leave --rig-error out where the pose is to be estimated.",
+        )
+    return replace(rig, error=RIG_ERRORS[config.rig_error])
 
 
 def _in_unit(rig: Rig, unit: str) -> Rig:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from ..options import (
     choose,
     options_of,
 )
+from ..records import RigError
 from ..rectification.maps import disparity_range
 from ..rectification.rectify import rectify
 from ..two_view.estimate import estimate_two_view
@@ -42,6 +43,7 @@ BOUNDS = {  # lowest and highest value of the numeric settings
     "max_memory": (0.01, 1e6),  # GiB
     "faces": (0, 1e9),
 }
+RIG_ERRORS = {"exact": RigError(), "nominal": RigError.nominal()}
 WHOLE_NUMBERS = ("max_size", "seed", "faces")
 MAX_FEATURE_SIZE = 2400  # px; more improves no pose (12 megapixels: rows to 0.04 px), and SIFT would take gigabytes
 # Parameters of the stages' functions that the run itself sets from Config or from earlier stages: not options of -O.
@@ -68,6 +70,9 @@ class Config:
         The photos are a rectified pair.
     calib : path, optional
         Calibration file of the cameras.
+    rig_error : {"exact", "nominal"}, optional
+        How well the calibrated cameras and their pose are known: all numbers stay, or are refined from the matches
+        (`RigError.nominal`). By default as the rig states, exact for calibration files.
     focal, focal_35mm, fov : float, optional
         Focal length of both photos in px, in mm (35 mm equivalent) or as horizontal field of view in degrees; at most
         one of them.
@@ -99,6 +104,7 @@ class Config:
     seed: int = 0
     rectified: bool = False
     calib: str | Path | None = None
+    rig_error: Literal["exact", "nominal"] | None = None
     focal: float | None = None
     focal_35mm: float | None = None
     fov: float | None = None
@@ -114,6 +120,12 @@ class Config:
         if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
             raise StereoError(
                 "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."
+            )
+        if self.rig_error not in (None, *RIG_ERRORS):
+            raise StereoError(
+                "bad_option",
+                f"rig-error cannot be {self.rig_error!r}.",
+                f"It is {' or '.join(RIG_ERRORS)}.",
             )
         for name, (low, high) in BOUNDS.items():
             _check_number(name, getattr(self, name), low, high)

@@ -170,7 +170,7 @@ def _wrong_pose(agree: int, free: int, count: int, config: Config) -> StereoErro
     return StereoError(
         "calibration_mismatch",
         f"{agree} of {count} matches fit the given pose, {free} fit another one.",
-        "The calibration is of another rig, or the cameras have moved since: take R and T out of it, and the pose will "
-        "be estimated.",
+        "The calibration is of another rig, or the cameras have moved since: --rig-error nominal refines it where they "
+        "moved by a degree; or take R and T out of it, and the pose will be estimated.",
         **numbers,
     )

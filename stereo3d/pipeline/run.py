@@ -9,6 +9,7 @@ import numpy as np
 from ..diagnosis.copies import copy_findings
 from ..diagnosis.pair import diagnose
 from ..diagnosis.photos import photo_findings
+from ..diagnosis.rig import rig_findings
 from ..diagnosis.run_findings import (
     coverage,
     coverage_findings,
@@ -208,6 +209,7 @@ def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config
     matches, rig, view = found.matches, found.pose.rig, found.pose.view
     return [
         *diagnose(matches, view, rig),
+        *rig_findings(matches, view, rig),
         *input_findings(left, right, rig, exchanged=found.pose.exchanged),
         *photo_findings(
             left,
@@ -241,7 +243,9 @@ def _log_cameras(left: Photo, right: Photo, rig: Rig) -> None:
 def _log_pose(view: TwoView, rig: Rig, matches: int) -> None:
     log.info(
         "pose %s: %d of %d matches agree, turned by %.3g degrees, direction %s",
-        "from the calibration" if rig.posed else "estimated from the matches",
+        ("from the calibration" if rig.error.exact else "refined from the matches")
+        if rig.posed
+        else "estimated from the matches",
         view.inliers.sum(),
         matches,
         rotation_angle_deg(view.R),

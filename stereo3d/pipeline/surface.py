@@ -10,6 +10,7 @@ from ..mesh.build import build_mesh
 from ..mesh.texture import texture_mesh
 from ..records import Finding, Matches, Mesh, Photo, Rig, RightViewPoints, TwoView
 from ..triangulation.points import along_the_ray
+from ..two_view.nominal_depth import nominal_sigma
 from ..two_view.uncertainty import pose_covariance
 from .config import Config
 
@@ -54,14 +55,16 @@ def add_pose_sigma(X: np.ndarray, sigma: np.ndarray, matches: Matches, view: Two
     sigma : (N,) float
         Their standard deviation along the ray without the pose's part.
     rig : Rig
-        The cameras before the estimate; where it holds the pose, sigma is returned as it is.
+        The cameras before the estimate; where it holds the exact pose, sigma is returned as it is.
 
     Returns
     -------
     (N,) float
     """
-    if rig.posed:
-        return sigma
     inliers = matches[view.inliers]
+    if rig.posed and rig.error.exact:
+        return sigma
+    if rig.posed:
+        return np.hypot(sigma, nominal_sigma(X, inliers.x1, inliers.x2, view)).astype(sigma.dtype)
     covariance = pose_covariance(inliers.x1, inliers.x2, view)
     return np.hypot(sigma, along_the_ray(X, view, *covariance)).astype(sigma.dtype)

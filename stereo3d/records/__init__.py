@@ -14,7 +14,7 @@ Conventions
 - confidence (H,W) f32 in [0,1]; sigma (H,W) f32; points (H,W,3) f64 in the frame of camera 1, units of t.
 """
 
-from .camera import Camera, Rig
+from .camera import Camera, Rig, RigError
 from .checks import MAX_ROTATION_ERROR
 from .finding import Finding
 from .mesh import Mesh, TexturedPart
@@ -35,6 +35,7 @@ __all__ = [
     "Photo",
     "RectifiedPair",
     "Rig",
+    "RigError",
     "RightViewPixels",
     "RightViewPoints",
     "RowErrors",

@@ -1,4 +1,4 @@
-"""Camera and Rig: intrinsics, lens distortion, relative pose."""
+"""Camera, Rig and RigError: intrinsics, lens distortion, relative pose, and how well they are known."""
 
 from dataclasses import dataclass, field
 
@@ -68,6 +68,52 @@ class Camera(Record):
         return float(np.sqrt(self.K[0, 0] * self.K[1, 1]))
 
 
+@dataclass(frozen=True)
+class RigError:
+    """Standard deviations of the numbers of a rig, before any match is seen; 0: exact.
+
+    The length of the baseline is taken as exact in any case: no match shows it.
+
+    Attributes
+    ----------
+    rotation_deg : float
+        Degrees, of R about each of its three axes.
+    direction_deg : float
+        Degrees, of the direction of t along each of two axes.
+    focal : float
+        Of the focal length of each camera, relative.
+    centre : float
+        Of each principal point, along x and y, as a share of the longer side.
+    distortion : float
+        Of k1 of each camera.
+    """
+
+    rotation_deg: float = 0.0
+    direction_deg: float = 0.0
+    focal: float = 0.0
+    centre: float = 0.0
+    distortion: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < np.inf:
+                raise ValueError(f"RigError.{name} must be a finite number of at least 0, got {value!r}")
+
+    @classmethod
+    def nominal(cls) -> "RigError":
+        """Return the errors of a rig known by its design, or that took a knock.
+
+        A mount or a headset that bends: a degree. Focal lengths follow focus and temperature by 2 %; a principal point
+        is known twice as well as that of a camera never calibrated; k1 of lenses of one design differs by 0.02.
+        """
+        return cls(rotation_deg=1.0, direction_deg=1.0, focal=0.02, centre=0.005, distortion=0.02)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing of the rig may move."""
+        return not any(vars(self).values())
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Rig(Record):
     """Two cameras and, where known, their relative pose X2 = R X1 + t.
@@ -80,6 +126,9 @@ class Rig(Record):
         In `unit`; 0 is a pure rotation, which gives no depth.
     unit : str, optional
         "m", "mm", ...; None: up to scale, |t| = 1.
+    error : RigError
+        How well cameras and pose are known; of a rig whose pose is not known it says nothing. By default exact: all
+        numbers stay. `RigError.nominal()`: they are refined from the matches.
     """
 
     cam1: Camera
@@ -87,6 +136,7 @@ class Rig(Record):
     R: np.ndarray | None = None
     t: np.ndarray | None = None
     unit: str | None = None
+    error: RigError = RigError()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         check_pose(self)

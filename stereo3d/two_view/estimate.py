@@ -12,6 +12,7 @@ from ..geometry.two_view import fundamental_from_pose, sampson, triangulate_poin
 from ..options import Range, check_options, options_of
 from ..records import Matches, Rig, TwoView
 from .lens import MIN_MATCHES_FOR_LENS, LensFit, fit_lens, free_lens_model, guessed_focal, prior_focal_sigma
+from .nominal import refine_rig
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
 from .robust import MIN_INLIERS, pose_candidates
 from .solvers import plausible_depth
@@ -36,7 +37,8 @@ def estimate_two_view(
     matches : Matches
         Photo pixels. Those that are not finite are no inliers.
     rig : Rig
-        The cameras. Where it knows R and t, these are taken and only the inliers classified.
+        The cameras. Where it knows R and t, these are taken, refined where they are nominal (`Rig.error`), and the
+        inliers classified.
     threshold : float
         px, Sampson distance of an inlier.
     confidence : float
@@ -66,7 +68,7 @@ def estimate_two_view(
             matches=len(matches),
         )
     if rig.posed:
-        return _classify(matches, rig, threshold)
+        return _classify(matches, rig if rig.error.exact else refine_rig(matches, rig, threshold=threshold), threshold)
     fit = _pose_and_lens(matches, rig, threshold, confidence, seed)
     rig = fit.rig
     x1, x2, index, focals = centred_pixels(matches.x1, matches.x2, rig)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..records import Camera, Rig
+from .held_out import supported_lens
 from .refine import LENS, LensModel, RobustLoss, adjust, fit_views, pose_alone, sampson_jacobian
 from .robust import MIN_INLIERS, ransac_essential
 from .solvers import plausible_depth, pose_from_essential
@@ -161,7 +162,7 @@ def fit_lens(
     focals: np.ndarray,
     threshold: float,
 ) -> LensFit:
-    """Fit pose and lens together to all matches.
+    """Fit pose and lens together to all matches, distortion only where held-out matches confirm it.
 
     Parameters
     ----------
@@ -180,6 +181,7 @@ def fit_lens(
     f1, f2 = focals * np.exp((lens_model.basis @ p)[[0, LENS]])
     ahead = plausible_depth(R, t, x1 / f1, x2 / f2, 2 * threshold / f1)
     x1, x2 = x1[ahead], x2[ahead]
+    lens_model, p = supported_lens(R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT)
     R1, t1, p, sigma, agree = fit_views(
         R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT
     )
