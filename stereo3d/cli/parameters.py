@@ -154,14 +154,14 @@ def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str
 
 
 CAMERA_OPTIONS = (
-    click.option("--calib", type=FILE, help="Read the cameras from a file of any common format."),
+    click.option("--calib", type=FILE, help="Read the cameras from a calibration file."),
     click.option(
         "--rig-error",
         type=click.Choice(["exact", "nominal"]),
-        help="Take the calibrated cameras and pose as exact (default), or refine them from the photos.",
+        help="Set how well the calibration is known.",
     ),
     click.option("--rectified", is_flag=True, help="Take the photos as a rectified pair."),
-    click.option("--focal", type=float, metavar="PX", help="Set the focal length, in pixels of the photo."),
+    click.option("--focal", type=float, metavar="PX", help="Set the focal length, in px of the photo."),
     click.option("--focal-35mm", type=float, metavar="MM", help="Set the focal length, 35 mm equivalent."),
     click.option("--fov", type=float, metavar="DEG", help="Set the horizontal field of view."),
     click.option("--baseline", type=float, metavar="N", help="Set the distance between the cameras."),
