@@ -87,7 +87,7 @@ def supported_lens(
     *,
     threshold: float,
     max_independent: int,
-) -> tuple[LensModel, np.ndarray]:
+) -> tuple[LensModel, np.ndarray, float]:
     """Return the lens model and p, of a small baseline without distortion that held-out matches do not confirm.
 
     With a small baseline (`SMALL_BASELINE_DEG`), distortion of both photos explains parallax: it bends the shape, and
@@ -102,22 +102,29 @@ def supported_lens(
     -------
     lens_model, p : LensModel, (q,) float64
         As given, or without the columns of k1 and k2.
+    strain : float
+        Mean of (p / prior sigma)^2 of the fit with distortion where that is left out, else 0: far above 1 where the
+        pictures are bent as by no lens, which pulls at the focal length as well.
     """
     kept = ~np.any(lens_model.basis[_DISTORTION], axis=0)
     plain = LensModel(lens_model.focals, lens_model.basis[:, kept], lens_model.prior_sigma[kept])
     if kept.all() or _median_angle_deg(R, x1, x2, lens_model, p) >= SMALL_BASELINE_DEG:
-        return lens_model, p
+        return lens_model, p, 0.0
+
+    def views(model: LensModel, start: np.ndarray, used: np.ndarray | slice) -> tuple:
+        return fit_views(R, t, start, x1[used], x2[used], model, threshold=threshold, max_independent=max_independent)
 
     def fit(model: LensModel, start: np.ndarray, used: np.ndarray) -> np.ndarray:
-        R1, t1, p1, *_ = fit_views(
-            R, t, start, x1[used], x2[used], model, threshold=threshold, max_independent=max_independent
-        )
+        R1, t1, p1, *_ = views(model, start, used)
         return sampson_residuals(R1[None], t1[None], p1[None], x1, x2, model)[0]
 
     gain, error = held_out_gain(
         lambda used: fit(plain, p[kept], used), lambda used: fit(lens_model, p, used), x1, threshold
     )
-    return (lens_model, p) if gain > MIN_GAIN * error else (plain, p[kept])
+    if gain > MIN_GAIN * error:
+        return lens_model, p, 0.0
+    bent = views(lens_model, p, slice(None))[2]
+    return plain, p[kept], float(np.mean((bent / lens_model.prior_sigma) ** 2))
 
 
 def _median_angle_deg(R: np.ndarray, x1: np.ndarray, x2: np.ndarray, lens_model: LensModel, p: np.ndarray) -> float:

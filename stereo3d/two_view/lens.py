@@ -181,7 +181,9 @@ def fit_lens(
     f1, f2 = focals * np.exp((lens_model.basis @ p)[[0, LENS]])
     ahead = plausible_depth(R, t, x1 / f1, x2 / f2, 2 * threshold / f1)
     x1, x2 = x1[ahead], x2[ahead]
-    lens_model, p = supported_lens(R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT)
+    lens_model, p, strain = supported_lens(
+        R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT
+    )
     R1, t1, p, sigma, agree = fit_views(
         R, t, p, x1, x2, lens_model, threshold=threshold, max_independent=MAX_INDEPENDENT
     )
@@ -190,7 +192,7 @@ def fit_lens(
     z = lens_model.basis @ p
     variance = lens_variance(R1, t1, z, x1[agree], x2[agree], free_lens_model(rig, focals, full=True), sigma)
     # a lens farther from what is usual than it should be: something else pulls at it, and at the focal (Birge's ratio)
-    variance *= max(1.0, float(np.mean((p / lens_model.prior_sigma) ** 2)))
+    variance *= max(1.0, strain, float(np.mean((p / lens_model.prior_sigma) ** 2)))
     error = float(np.sqrt(variance[[0, LENS]].max()))
     log.info(
         "lens: focals x %.4g, %.4g, standard error %.2g, centre %.3g %.3g px, k1 %.3g, noise %.2g px",
