@@ -30,6 +30,8 @@ CODES = {
     "zoom": EXIT_PAIR,
     "mirrored": EXIT_PAIR,
     "few_features": EXIT_PAIR,
+    "blank": EXIT_PAIR,
+    "low_contrast": EXIT_PAIR,
     "few_matches": EXIT_PAIR,
     "no_overlap": EXIT_PAIR,
     "pure_rotation": EXIT_PAIR,

@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 
 from ..images.content import crop_to_content
-from ..images.reduce import reduced_grey
+from ..images.reduce import LOW_RANGE, reduced_grey
 from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Finding, Matches, Photo
+from .contrast import low_contrast_finding
 from .statistics import PHOTO_NAMES
 
 
@@ -24,7 +25,9 @@ class PhotoThresholds:
     # px, of one photo alone, root of the difference of squares: twice the error at 1, five times at 1.4
     max_blur_difference: float = 1.0
     max_clipped: float = 0.25  # share of a photo that is black or white: 1.1 times at .16, 1.5 at .35, 3 at .6
-    min_grey_range: float = 40  # grey levels from the darkest to the lightest hundredth: 1.4 times at 55, twice at 18
+    min_grey_range: float = (
+        LOW_RANGE  # grey levels from the darkest to the lightest hundredth: 1.4 times at 55, twice at 18
+    )
     max_noise: float = 5.0  # grey levels, of cameras that are known; real photos have less than 1
     max_noise_unknown_focal: float = 2.0  # grey levels, where the pair itself has to determine the focal length
     max_repeated: float = 0.7  # share of places with a twin nearby: folded laundry has .88, ordinary photos 0 to .6
@@ -44,7 +47,7 @@ def photo_findings(
     max_size: Annotated[int, Range(16, 32000)] = MAX_SIZE,
     focal_sought: bool = False,
 ) -> list[Finding]:
-    """Judge the photos themselves, without letterbox bars: blur, noise, exposure, repeated texture.
+    """Judge the photos themselves, without letterbox bars: blur, noise, exposure, contrast, repeated texture.
 
     Parameters
     ----------
@@ -73,7 +76,10 @@ def photo_findings(
     (left, corner1), (right, corner2) = crop_to_content(left), crop_to_content(right)
     greys = [reduced_grey(photo, max_size)[0] for photo in (left, right)]
     scales = [min(1.0, max_size / max(photo.size)) for photo in (left, right)]
-    findings = [*_blur(greys, limits), *_noise(greys, focal_sought, limits), *_exposure((left, right), greys, limits)]
+    findings = [*_blur(greys, limits), *_noise(greys, focal_sought, limits), *_exposure((left, right), limits)]
+    low_contrast = low_contrast_finding(greys, limits.min_grey_range)
+    if low_contrast and not any(f.code == "bad_exposure" for f in findings):
+        findings.append(low_contrast)
     if len(matches) >= limits.min_matches:
         x1, x2 = (matches.x1 - corner1 + 0.5) * scales[0] - 0.5, (matches.x2 - corner2 + 0.5) * scales[1] - 0.5
         findings += [*_different_exposure(greys, x1, x2, limits), *_repeated_texture(greys[0], x1, limits)]
@@ -122,7 +128,7 @@ def _noise(greys: Sequence[np.ndarray], focal_sought: bool, limits: PhotoThresho
     ]
 
 
-def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray], limits: PhotoThresholds) -> list[Finding]:
+def _exposure(photos: Sequence[Photo], limits: PhotoThresholds) -> list[Finding]:
     clipped = [clipped_share(photo) for photo in photos]
     worse = int(clipped[1] > clipped[0])
     if clipped[worse] > limits.max_clipped:
@@ -133,19 +139,6 @@ def _exposure(photos: Sequence[Photo], greys: Sequence[np.ndarray], limits: Phot
                 f"{100 * clipped[worse]:.0f} % of the {PHOTO_NAMES[worse]} photo is black or white without detail.",
                 {"clipped_share": clipped[worse]},
                 "Expose for the thing itself.",
-            )
-        ]
-    ranges = [float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99]))) for grey in greys]
-    if min(ranges) < limits.min_grey_range:
-        worse = int(ranges[1] < ranges[0])
-        return [
-            Finding(
-                "bad_exposure",
-                "warning",
-                f"the {PHOTO_NAMES[worse]} photo has hardly any contrast: {ranges[worse]:.0f} grey "
-                "levels of 255 between its dark and its light.",
-                {"grey_range": ranges[worse]},
-                "More light, or a longer exposure.",
             )
         ]
     return []

@@ -35,6 +35,7 @@ REASONS = {
     "blur": "the photos are blurred",
     "noise": "the photos are noisy, so their measurements are uncertain",
     "bad_exposure": "much of a photo is black or white",
+    "low_contrast": "a photo has little contrast",
     "different_scale": "the photos were taken from very different distances",
     "calibration_exchanged": "the photos were named in the other order than the calibration",
     "mesher_fallback": "Open3D is missing, so a simpler mesh was made",

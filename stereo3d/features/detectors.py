@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..images.content import crop_to_content
-from ..images.reduce import reduced_grey
+from ..images.reduce import reduced_grey, stretch_contrast
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Photo
 
@@ -173,6 +173,8 @@ def detect_features(
 ) -> Features:
     """Detect features on the photo, without letterbox bars, reduced to the longer side `max_size` px.
 
+    The contrast of a photo with hardly any is stretched (`stretch_contrast`).
+
     Parameters
     ----------
     photo : Photo
@@ -198,7 +200,7 @@ def detect_features(
     max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]
     content, corner = crop_to_content(photo)
     grey, scale = reduced_grey(content, max_size)
-    x, descriptors, frames = detector(grey, **options)
+    x, descriptors, frames = detector(stretch_contrast(grey), **options)
     return Features((x + 0.5) / scale - 0.5 + corner, descriptors, frames / scale.mean())
 
 

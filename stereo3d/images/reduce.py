@@ -4,6 +4,8 @@ import numpy as np
 
 from ..records import Photo
 
+LOW_RANGE = 40  # grey levels from the darkest to the lightest hundredth: below it features are lost
+STRETCHED_RANGE = 120  # grey levels, of an ordinary photo
 BLUR_SIGMA = 0.7  # px: bilinear interpolation of an unblurred picture has a gradient that jumps from pixel to pixel
 
 
@@ -56,3 +58,28 @@ def smooth(grey: np.ndarray) -> np.ndarray:
     import cv2
 
     return cv2.GaussianBlur(grey.astype(np.float32), ksize=(0, 0), sigmaX=BLUR_SIGMA)
+
+
+def grey_range(grey: np.ndarray) -> float:
+    """Return the grey levels from the darkest to the lightest hundredth of a picture (H, W) uint8."""
+    return float(np.ptp(np.quantile(grey[::3, ::3], [0.01, 0.99])))
+
+
+def stretch_contrast(grey: np.ndarray) -> np.ndarray:
+    """128 + (grey - median) STRETCHED_RANGE / range where the range is below `LOW_RANGE`, else the picture itself.
+
+    Detectors have thresholds in grey levels, and a photo taken in fog has its detail below them.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8
+
+    Returns
+    -------
+    (H, W) uint8
+    """
+    levels = grey_range(grey)
+    if not 0 < levels < LOW_RANGE:
+        return grey
+    table = 128 + (np.arange(256) - np.median(grey)) * (STRETCHED_RANGE / levels)
+    return np.clip(np.rint(table), 0, 255).astype(np.uint8)[grey]

@@ -14,7 +14,7 @@ from ..two_view.estimate import estimate_two_view
 from ..two_view.robust import MIN_INLIERS
 from .cameras import NOT_RECTIFIED, exchange_cameras
 from .config import Config
-from .mirror import refuse_mirrored
+from .refusals import refuse_mirrored
 from .scale import scale_view
 
 log = logging.getLogger(__name__)

@@ -43,6 +43,7 @@ from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
 from .pose import MatchedPose, find_matches, pose_with_fallback
+from .refusals import featureless_photos_named
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
@@ -175,14 +176,16 @@ def prepare(
         _log_cameras(left, right, rig)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
-        features, matches = find_matches(left, right, config)
+        with featureless_photos_named(left, right):
+            features, matches = find_matches(left, right, config)
         findings = copy_findings(matches, left, right, posed=rig.posed)
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
 
     with clock("pose", len(matches)):
-        found = pose_with_fallback(left, right, features, matches, rig, config)
+        with featureless_photos_named(left, right):
+            found = pose_with_fallback(left, right, features, matches, rig, config)
         matches, rig = found.matches, found.pose.rig
         view = found.pose.view
         findings += _pose_findings(left, right, found, config)

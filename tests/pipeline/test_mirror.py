@@ -5,7 +5,7 @@ import pytest
 
 from stereo3d import synthetic
 from stereo3d.errors import EXIT_PAIR, StereoError
-from stereo3d.pipeline import Config, mirror, prepare
+from stereo3d.pipeline import Config, prepare, refusals
 from stereo3d.records import Camera, Photo
 
 
@@ -47,5 +47,5 @@ def test_a_good_pair_is_not_mirrored_to_try(pair, monkeypatch):
 
 def test_the_camera_of_a_mirrored_photo():
     K = np.array([[300.0, 0, 100], [0, 300, 110], [0, 0, 1]])
-    flipped = mirror.mirrored_camera(Camera(K, (320, 240)))
+    flipped = refusals.mirrored_camera(Camera(K, (320, 240)))
     assert flipped.K[:2, 2].tolist() == [219, 110] and flipped.focal == 300

@@ -703,13 +703,13 @@ def test_the_same_photo_twice(still_life):
         reconstruct(photo, again)
     assert caught.value.code in ("same_photo", "pure_rotation")
     smaller = Photo(cv2.resize(photo.pixels, dsize=(360, 270), interpolation=cv2.INTER_AREA))
-    refused("pure_rotation", photo, smaller)
-    refused("pure_rotation", photo, Photo(np.ascontiguousarray(np.rot90(photo.pixels))))
+    refused("same_photo", photo, smaller)
+    refused("same_photo", photo, Photo(np.ascontiguousarray(np.rot90(photo.pixels))))
 
 
 def test_blank_photos():
     blank = [Photo(np.full((240, 320, 3), level, np.uint8)) for level in (90, 120)]
-    assert refused("few_features", *blank).numbers["features"] == 0
+    assert refused("blank", *blank).numbers["features"] == 0
 
 
 def test_noise_matches_nothing():

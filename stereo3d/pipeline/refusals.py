@@ -1,9 +1,12 @@
-"""A photo that is mirrored, as selfie cameras and slide scanners leave it: no motion of a camera explains the pair."""
+"""Refusals by name of photos that cannot match: mirrored ones, blank ones, those of little contrast."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
+from ..diagnosis.contrast import featureless_findings
 from ..diagnosis.copies import copy_findings
 from ..errors import StereoError
 from ..features.detectors import DETECTORS, detect_features
@@ -14,6 +17,28 @@ from .config import Config
 
 MIN_MIRRORED = 40  # matches that agree on one motion once a photo is mirrored
 MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many both ways
+
+
+UNMATCHED = ("few_features", "few_matches", "no_overlap")  # errors that a photo without texture causes
+
+
+@contextmanager
+def featureless_photos_named(left: Photo, right: Photo) -> Iterator[None]:
+    """Replace the error of photos that do not match by "blank" or "low_contrast" where one shows too little.
+
+    Raises
+    ------
+    StereoError
+        "blank", "low_contrast", or what was raised inside.
+    """
+    try:
+        yield
+    except StereoError as error:
+        findings = featureless_findings(left, right) if error.code in UNMATCHED else []
+        for finding in findings:
+            numbers = {**error.numbers, **finding.numbers}
+            raise StereoError(finding.code, f"{finding.message} {error.message}", finding.advice, **numbers) from error
+        raise
 
 
 def refuse_mirrored(
