@@ -1,6 +1,7 @@
 """Relative pose against truth, every estimator on the very same matches.
 
     python benchmarks/pose.py [--data DIR] [--max-size 1600] [--seeds 3] [--draws 10] [--motions sideways ...]
+    python benchmarks/pose.py --focal-errors 150 [--first 0] [--rendered 40]     (the table of `focal_pairs.py` alone)
 
 Estimators: `estimate_two_view`; OpenCV's findEssentialMat with USAC_MAGSAC and with plain RANSAC, each followed by
 recoverPose; PoseLib and pycolmap where they can be imported. All get one threshold, 1.5 px at matching size, and
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from focal_pairs import focal_errors
 
 from stereo3d.cameras import camera_for, read_rig
 from stereo3d.errors import StereoError
@@ -317,7 +319,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=3, help="runs on each real pair")
     parser.add_argument("--draws", type=int, default=10, help="synthetic pairs of each motion")
     parser.add_argument("--motions", nargs="*", default=[m for m in MOTIONS if m != "rotation"], choices=list(MOTIONS))
+    parser.add_argument("--focal-errors", type=int, default=0, help="random pairs, each with nothing known and EXIF")
+    parser.add_argument("--first", type=int, default=0, help="of them")
+    parser.add_argument("--rendered", type=int, default=0, help="rendered pairs, for --focal-errors")
     arguments = parser.parse_args()
+    if arguments.focal_errors or arguments.rendered:
+        focal_errors(arguments.focal_errors, arguments.first, arguments.rendered)
+        return
     if poselib is None:
         print("PoseLib is not installed: left out.")
     warm_up()

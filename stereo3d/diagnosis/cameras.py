@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..records import Camera, Finding, Rig, TwoView
-from ..two_view.uncertainty import PRIOR_FACTOR, FreedParameter, focal_tilt, freed_parameters
+from ..two_view.uncertainty import FreedParameter, focal_tilt, freed_parameters
 from .statistics import PHOTO_NAMES
 
 MAX_FOCAL_TILT = 5.0  # degrees; the verdict's rule and the finding's sentence share it
+# Factors by which depth may be stretched, to 90 %, of a good and of a fair shape: what one would see in the model.
+MAX_STRETCH = {"good": 1.1, "fair": 1.3}
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class CameraThresholds:
 
     # Degrees by which a wrong guess of the focal length turns the motion; more is worth a sentence.
     max_focal_tilt: float = MAX_FOCAL_TILT
+    max_stretch: float = MAX_STRETCH["good"]  # factor; more is a warning
     # Relative difference of the focal lengths below which one lens took both photos (EXIF is known to 4 %); the
     # one-lens test is invalid for two lenses.
     one_lens: float = 0.05
@@ -59,8 +62,12 @@ def camera_findings(
         Bounds of the findings.
     """
     camera = view.rig.cam1
-    guess = camera.source == "prior" and not rig.posed and testable
-    findings = [focal_finding(view, focal_tilt(x1, x2, view) if guess else 0.0, limits)]
+    tilt = 0.0
+    if testable and not rig.posed and camera.source == "prior":
+        tilt = focal_tilt(x1, x2, view)
+    elif testable and not rig.posed and max_stretch(view) > limits.max_stretch:
+        tilt = focal_tilt(x1, x2, view, 1 + (view.focal_sigma or 0))
+    findings = [focal_finding(view, tilt, limits)]
     odd = _odd_field(camera, limits) or _odd_field(view.rig.cam2, limits)
     if odd:
         findings.append(
@@ -81,26 +88,32 @@ def camera_findings(
 
 
 def focal_finding(view: TwoView, tilt: float, limits: CameraThresholds = CAMERA_THRESHOLDS) -> Finding:
-    """State the focal length of the first camera and how it is known.
+    """State a focal length, how it is known, and by how much it may stretch depth: the guessed one, else the first.
 
     Parameters
     ----------
     view : TwoView
         The estimate.
     tilt : float
-        Degrees by which the motion may be wrong where the focal length is a guess (`focal_tilt`).
+        Degrees by which the motion may be wrong where the focal length is uncertain (`focal_tilt`).
     limits : CameraThresholds
         Bounds of the findings.
 
     Returns
     -------
     Finding
-        "focal", or "focal_unknown" where it is a guess.
+        "focal"; "focal_unknown" where it is a guess; "focal_ambiguous" where another one explains the matches as well.
+        A warning where depth may be stretched by more than `limits.max_stretch`. With a probability of 90 % its stretch
+        lies between the numbers stretch_low and stretch_high; "stretch" is the larger factor.
     """
-    camera = view.rig.cam1
+    cameras = view.rig.cam1, view.rig.cam2
+    camera = next((c for c in cameras if c.source == "prior"), cameras[0])
     numbers = {"focal1_px": camera.focal, "focal2_px": view.rig.cam2.focal}
     if view.focal_sigma is not None:
         numbers["focal_sigma"] = view.focal_sigma
+    low, high = stretch_interval(view)
+    stretch = max_stretch(view)
+    numbers |= {"stretch_low": low, "stretch_high": high, "stretch": stretch}
     source = {
         "given": "given",
         "calibration": "from the calibration",
@@ -111,17 +124,36 @@ def focal_finding(view: TwoView, tilt: float, limits: CameraThresholds = CAMERA_
     message = f"focal length {camera.focal:.0f} px, {source}"
     if camera.source_detail:
         message += f" ({camera.source_detail})"
-    if camera.source != "prior":
-        return Finding("focal", "info", message + ".", numbers)
-    return Finding(
-        "focal_unknown",
-        "warning",
-        f"{message}: the pair does not determine it, so depth may be stretched or squeezed by "
-        f"a factor of about {PRIOR_FACTOR:g}"
-        + (f", and the camera motion be {tilt:.0f} degrees off." if tilt > limits.max_focal_tilt else "."),
-        {**numbers, "stretch": PRIOR_FACTOR, "motion_deg": tilt},
-        "Give --focal-35mm (phones: 24 to 28) or a calibration.",
-    )
+    consequence = f"depth may be stretched by a factor of {low:.2f} to {high:.2f} against width and height"
+    turned = f", and the camera motion be {tilt:.0f} degrees off" if tilt > limits.max_focal_tilt else ""
+    advice = "Give --focal-35mm (phones: 24 to 28) or a calibration."
+    unknown = camera.source == "prior"
+    if unknown or stretch > limits.max_stretch:
+        numbers["motion_deg"] = tilt
+    if view.focal_rivals:
+        rival = camera.focal * view.focal_rivals[0]
+        numbers["rival_px"] = rival
+        message += f"; {rival:.0f} px explains the matches about as well: {consequence}{turned}."
+        return Finding("focal_ambiguous", "warning", message, numbers, advice)
+    if unknown:
+        message += f": the pair does not determine it, so {consequence}{turned}."
+        return Finding("focal_unknown", "warning", message, numbers, advice)
+    if stretch > limits.max_stretch:
+        return Finding("focal", "warning", f"{message}: {consequence}{turned}.", numbers, advice)
+    return Finding("focal", "info", message + ".", numbers)
+
+
+def max_stretch(view: TwoView) -> float:
+    """Return the larger factor of `stretch_interval`."""
+    low, high = stretch_interval(view)
+    return max(high, 1 / low)
+
+
+def stretch_interval(view: TwoView) -> tuple[float, float]:
+    """Return the factors between which depth is stretched, with a probability of 90 %: f / f_true, (1, 1) if known."""
+    if view.focal_range is None:
+        return 1.0, 1.0
+    return 1 / view.focal_range[1], 1 / view.focal_range[0]
 
 
 def _odd_field(camera: Camera, limits: CameraThresholds) -> tuple[float, float] | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..records import Finding
-from .cameras import MAX_FOCAL_TILT
+from .cameras import MAX_FOCAL_TILT, MAX_STRETCH
 from .run_findings import RELIABLE_SIGMA
 
 # The meaning of a finding for the shape, the most important first.
@@ -20,6 +20,8 @@ REASONS = {
     "few_matches": "too few matches",
     "focal_implausible": "the focal length does not look right",
     "focal_unknown": "the focal length is a guess",
+    "focal_ambiguous": "two focal lengths explain the photos",
+    "focal": "the focal length is uncertain",
     "cropped": "a photo was cropped, so its focal length and principal point are uncertain",
     "rig_moved": "the rig is far from its nominal numbers",
     "nominal_depth": "the rig is known nominally, so depth may be stretched",
@@ -40,6 +42,7 @@ REASONS = {
     "calibration_exchanged": "the photos were named in the other order than the calibration",
     "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
 }
+FOCAL_CODES = ("focal", "focal_unknown", "focal_ambiguous")
 MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
 USABLE_SIGMA = 0.06  # median relative depth uncertainty above which the shape says little
 
@@ -71,6 +74,11 @@ class Evidence:
         return {code for code in self.findings if not (certain and code in MEASURED)}
 
     @property
+    def stretch(self) -> float:
+        """Factor by which an uncertain focal length may stretch depth."""
+        return max(self.number(code, "stretch") for code in FOCAL_CODES)
+
+    @property
     def shaky(self) -> int:
         """Number of causes of rough depth: both together, or one with a guessed focal length, ruin the depth."""
         return len({"flat_scene", "small_baseline"} & self.doubts)
@@ -89,6 +97,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches")),
     ("poor", lambda e: e.any_of("focal_unknown") and e.shaky > 0),
     ("poor", lambda e: e.number("focal_unknown", "motion_deg") > MAX_FOCAL_TILT),  # the guess turns the motion
+    ("poor", lambda e: e.stretch > MAX_STRETCH["fair"]),
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
     ("poor", lambda e: e.shaky > 1),
     ("poor", lambda e: not e.sigma <= USABLE_SIGMA),
@@ -134,10 +143,10 @@ def judge(
     if by_weight and verdict != "good":
         text += f": {REASONS.get(by_weight[0], found[by_weight[0]].message.rstrip('.'))}"
         rest = by_weight[1:]
-    if "focal_unknown" in found:
-        factor = evidence.number("focal_unknown", "stretch")
-        stretch = f"depth may be stretched or squeezed by a factor of about {factor:g}"
-        text += f", so {stretch}" if by_weight[0] == "focal_unknown" else f", and {stretch} (the focal is a guess)"
+    for code in (c for c in FOCAL_CODES if c in found):
+        stretch = f"depth may be stretched or squeezed by a factor of about {evidence.stretch:.2g}"
+        why = " (the focal is a guess)" if code == "focal_unknown" else ""
+        text += f", so {stretch}" if by_weight[0] == code else f", and {stretch}{why}"
     scale = f"metric, in {unit}" if unit else "up to scale, unit = baseline (from camera to camera)"
     summary = (
         f"{text}. {100 * covered:.0f} % of the first photo became surface, relative depth uncertainty "

@@ -91,6 +91,10 @@ class TwoView(Record):
     focal_sigma : float, optional
         Relative standard error of the focal lengths, prior knowledge included; None where they are given. Depth is
         stretched against width and height by about the same share.
+    focal_range : (float, float), optional
+        Factors of the focal lengths between which the true ones lie, with a probability of 90 %.
+    focal_rivals : tuple of float
+        Factors of other focal lengths that explain the matches about as well.
     """
 
     F: np.ndarray
@@ -99,6 +103,8 @@ class TwoView(Record):
     inliers: np.ndarray
     rig: Rig
     focal_sigma: float | None = None
+    focal_range: tuple[float, float] | None = None
+    focal_rivals: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_pose(self)

@@ -11,7 +11,9 @@ from ..geometry.camera import ideal_pixels, undistort
 from ..geometry.two_view import fundamental_from_pose, sampson, triangulate_points
 from ..options import Range, check_options, options_of
 from ..records import Matches, Rig, TwoView
-from .lens import MIN_MATCHES_FOR_LENS, LensFit, fit_lens, free_lens_model, guessed_focal, prior_focal_sigma
+from .focal_ladder import FINALISTS, climb_ladder, lowest
+from .lens import LensState, free_lens_model
+from .lens_fit import MIN_MATCHES_FOR_LENS, LensFit, as_it_was, fit_lens
 from .nominal import refine_rig
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
 from .robust import MIN_INLIERS, pose_candidates
@@ -89,7 +91,7 @@ def estimate_two_view(
     inliers = np.zeros(len(matches), bool)
     inliers[index[good]] = True
     F = fundamental_from_pose(rig.cam1.K, rig.cam2.K, R, t)
-    return TwoView(F, R, t, inliers, replace(rig, R=R, t=t), fit.focal_sigma)
+    return TwoView(F, R, t, inliers, replace(rig, R=R, t=t), fit.focal_sigma, fit.focal_range, fit.rivals)
 
 
 def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: float, seed: int) -> LensFit:
@@ -97,14 +99,14 @@ def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: flo
     x1, x2, _, focals = centred_pixels(matches.x1, matches.x2, rig)
     guessed = "prior" in (rig.cam1.source, rig.cam2.source)
     free = free_lens_model(rig, focals).basis.shape[1]  # 0: a given distortion fixes the lens, even of a guessed focal
-    sigma = prior_focal_sigma(rig) if guessed and not free else None
+    fit = None
     if guessed and free:
-        start = guessed_focal(x1, x2, rig, focals, threshold=threshold, seed=seed)
-        if start is not None:
-            fit = fit_lens(*start, x1, x2, rig, focals, threshold)
+        tried = climb_ladder(x1, x2, rig, focals, threshold=threshold, seed=seed)
+        if tried:
+            states = [state for _, state in tried]
+            fit = fit_lens(lowest(tried, FINALISTS), states, x1, x2, rig, focals, threshold)
             if fit.accepted:
                 return fit
-            sigma = fit.focal_sigma
     found = pose_candidates(x1, x2, focals, threshold=threshold, confidence=confidence, seed=seed)
     R, t, count = np.eye(3), np.zeros(3), 0
     if found is not None:
@@ -120,8 +122,8 @@ def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: flo
             matches=len(matches),
         )
     if free and not guessed and count >= MIN_MATCHES_FOR_LENS:
-        return fit_lens(R, t, np.zeros(free), x1, x2, rig, focals, threshold)
-    return LensFit(R, t, rig, sigma, False)
+        return fit_lens([LensState(R, t, np.zeros(free))], [], x1, x2, rig, focals, threshold)
+    return replace(fit or as_it_was(R, t, rig), R=R, t=t)
 
 
 def _classify(matches: Matches, rig: Rig, threshold: float) -> TwoView:

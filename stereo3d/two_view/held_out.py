@@ -1,6 +1,7 @@
 """Cross-validation by regions: whether a further parameter explains matches that it was not fitted to."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -86,7 +87,6 @@ def supported_lens(
     lens_model: LensModel,
     *,
     threshold: float,
-    max_independent: int,
 ) -> tuple[LensModel, np.ndarray, float]:
     """Return the lens model and p, of a small baseline without distortion that held-out matches do not confirm.
 
@@ -95,7 +95,7 @@ def supported_lens(
 
     Parameters
     ----------
-    R, t, p, x1, x2, lens_model, threshold, max_independent
+    R, t, p, x1, x2, lens_model, threshold
         As in `fit_views`.
 
     Returns
@@ -107,12 +107,12 @@ def supported_lens(
         pictures are bent as by no lens, which pulls at the focal length as well.
     """
     kept = ~np.any(lens_model.basis[_DISTORTION], axis=0)
-    plain = LensModel(lens_model.focals, lens_model.basis[:, kept], lens_model.prior_sigma[kept])
+    plain = replace(lens_model, basis=lens_model.basis[:, kept], prior_sigma=lens_model.prior_sigma[kept])
     if kept.all() or _median_angle_deg(R, x1, x2, lens_model, p) >= SMALL_BASELINE_DEG:
         return lens_model, p, 0.0
 
     def views(model: LensModel, start: np.ndarray, used: np.ndarray | slice) -> tuple:
-        return fit_views(R, t, start, x1[used], x2[used], model, threshold=threshold, max_independent=max_independent)
+        return fit_views(R, t, start, x1[used], x2[used], model, threshold=threshold)
 
     def fit(model: LensModel, start: np.ndarray, used: np.ndarray) -> np.ndarray:
         R1, t1, p1, *_ = views(model, start, used)

@@ -1,6 +1,6 @@
 """Refine a pose and a lens model by Sampson distances."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -200,7 +200,6 @@ def fit_views(
     lens_model: LensModel,
     *,
     threshold: float,
-    max_independent: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, np.ndarray]:
     """`adjust` one pose to all matches, the noise measured anew each round.
 
@@ -212,9 +211,6 @@ def fit_views(
         As in `sampson_residuals`.
     threshold : float
         px; the loss is cut at four times the noise, but not beyond 1.3 thresholds.
-    max_independent : int, optional
-        The lens prior is weighed as if at most so many matches were independent: errors of neighbours are alike, and
-        no lens is exactly of the model.
 
     Returns
     -------
@@ -226,9 +222,7 @@ def fit_views(
         a, b = (x1, x2) if k >= FIT_ROUNDS - 2 else (x1[::stride], x2[::stride])
         r = sampson_residuals(R, t, p, a, b, lens_model)[0]
         sigma = noise_of(r, threshold)
-        weight = max(1.0, float((np.abs(r) < threshold).sum()) / max_independent) if max_independent else 1.0
-        weighed = replace(lens_model, prior_weight=weight)
-        R, t, p, _ = adjust(R, t, p, a, b, weighed, loss=RobustLoss.of_noise(sigma, threshold))
+        R, t, p, _ = adjust(R, t, p, a, b, lens_model, loss=RobustLoss.of_noise(sigma, threshold))
     agree = np.abs(sampson_residuals(R, t, p, x1, x2, lens_model)[0]) < min(4 * sigma, threshold)
     return R[0], t[0], p[0], sigma, agree
 

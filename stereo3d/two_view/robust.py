@@ -43,17 +43,31 @@ def plane_poses(y1: np.ndarray, y2: np.ndarray, focal: float, *, threshold: floa
     ----------
     Chum, Werner and Matas, Two-view geometry estimation unaffected by a dominant plane (DEGENSAC), 2005.
     """
+    H = dominant_plane(y1, y2, threshold=threshold / focal, seed=seed)
+    return [] if H is None else decompose_homography(H)
+
+
+def dominant_plane(x1: np.ndarray, x2: np.ndarray, *, threshold: float, seed: int = 0) -> np.ndarray | None:
+    """Return the homography (3, 3) of the plane that holds most matches, None where it holds less than a third.
+
+    Parameters
+    ----------
+    x1, x2 : (N, 2) float64
+        Inliers.
+    threshold : float
+        In units of x, error of an inlier; twice of it for the plane.
+    seed : int
+        Of the samples.
+    """
     problem = RobustProblem(
-        len(y1),
+        len(x1),
         4,
-        lambda s: fit_homography(y1[s], y2[s]),
-        lambda H, which: focal * homography_errors(H, y1[which], y2[which]),
-        lambda H, agree: fit_homography(y1[agree], y2[agree]),
+        lambda s: fit_homography(x1[s], x2[s]),
+        lambda H, which: homography_errors(H, x1[which], x2[which]),
+        lambda H, agree: fit_homography(x1[agree], x2[agree]),
     )
     estimate = ransac(problem, threshold=2 * threshold, confidence=0.99, max_samples=128, seed=seed)
-    if estimate is None or estimate.inliers.mean() < PLANE_SHARE:
-        return []
-    return decompose_homography(estimate.model)
+    return None if estimate is None or estimate.inliers.mean() < PLANE_SHARE else estimate.model
 
 
 def ransac_fundamental(

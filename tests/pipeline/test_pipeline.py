@@ -506,11 +506,14 @@ def finding(code, severity="warning", **numbers):
         ([finding("low_coverage")], "fair", "Usable, with care: it covers only a part of the photos. "),
         ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: the photos are blurred. "),
         (
-            [finding("focal_unknown", stretch=1.5, motion_deg=1.0)],
+            [finding("focal_unknown", stretch=1.25, motion_deg=1.0)],
             "fair",
             "Usable, with care: the focal length is a "
-            "guess, so depth may be stretched or squeezed by a factor of about 1.5. ",
+            "guess, so depth may be stretched or squeezed by a factor of about 1.2. ",
         ),
+        ([finding("focal", stretch=1.2)], "fair", "Usable, with care: the focal length is uncertain, so depth may "),
+        ([finding("focal_unknown", stretch=1.5, motion_deg=1.0)], "poor", "Do not rely on its shape: the focal "),
+        ([finding("focal_ambiguous", stretch=2.0)], "poor", "Do not rely on its shape: two focal lengths explain "),
         ([finding("focal_unknown", stretch=1.5, motion_deg=9.0)], "poor", "Do not rely on its shape: the focal "),
         ([finding("cropped", one=0.0)], "fair", "Usable, with care: a photo was cropped"),
         ([finding("cropped", one=1.0)], "poor", "Do not rely on its shape: a photo was cropped"),
@@ -926,11 +929,11 @@ def test_a_guessed_focal_says_what_it_does_to_depth(shared_data):
     """lawn without its rig: the guess is 33 % wrong, the views are parallel, the motion comes out degrees off."""
     folder = shared_data / "photos" / "lawn"
     result = reconstruct(folder / "lawn_L.png", folder / "lawn_R.png", config=replace(QUICK, max_size=800))
-    [finding] = [f for f in result.findings if f.code == "focal_unknown"]
+    [finding] = [f for f in result.findings if f.code in ("focal", "focal_unknown", "focal_ambiguous")]
     true = read_rig(folder / "rig.json").cam1.focal
     ratio = result.view.rig.cam1.focal / true
-    assert max(ratio, 1 / ratio) < finding.numbers["stretch"]
-    assert result.verdict != "good" and "stretched or squeezed by a factor of about 1.5" in result.summary
+    assert finding.numbers["stretch_low"] < ratio < finding.numbers["stretch_high"]
+    assert result.verdict == "poor" and "stretched or squeezed by a factor of about" in result.summary
     sideways = read_rig(folder / "rig.json").t
     off = np.degrees(np.arccos(result.view.t @ sideways / np.linalg.norm(sideways)))
     assert off < 3 * max(finding.numbers["motion_deg"], 1)
