@@ -37,6 +37,7 @@ CODES = {
     "pure_rotation": EXIT_PAIR,
     "flat_scene": EXIT_PAIR,
     "forward_motion": EXIT_PAIR,
+    "window": EXIT_PAIR,
     "no_disparity": EXIT_PAIR,
     "empty_mesh": EXIT_PAIR,
     "unwritable": EXIT_OUTPUT,

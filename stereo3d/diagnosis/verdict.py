@@ -15,6 +15,8 @@ REASONS = {
     "no_overlap": "the photos do not seem to show the same thing",
     "pure_rotation": "the camera only turned, so there is no depth to see",
     "flat_scene": "both photos show a single plane, which hardly determines how the camera moved",
+    "window": "the principal points of the photos differ, so where infinity lies is a bound",
+    "behind_camera": "many matches meet behind a camera",
     "critical_surface": "other camera motions explain the photos as well",
     "unstable_pose": "the camera motion is uncertain",
     "few_matches": "too few matches",

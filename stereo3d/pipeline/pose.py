@@ -12,6 +12,7 @@ from ..features.matching import match_features
 from ..records import Features, Matches, Photo, Rig, TwoView
 from ..two_view.estimate import estimate_two_view
 from ..two_view.robust import MIN_INLIERS
+from ..two_view.window import on_lines
 from .cameras import NOT_RECTIFIED, exchange_cameras
 from .config import Config
 from .refusals import refuse_mirrored
@@ -112,7 +113,8 @@ def _oblique_pose(left: Photo, right: Photo, rig: Rig, config: Config) -> Matche
         return None
 
 
-def _pose_options(rig: Rig, config: Config) -> dict[str, Any]:
+def pose_options(rig: Rig, config: Config) -> dict[str, Any]:
+    """Return threshold and other options of `estimate_two_view`; the threshold grows with the photo."""
     return {"threshold": 1.5 * max(1.0, max(rig.cam1.size) / config.feature_size), **config.of("pose")}
 
 
@@ -125,7 +127,7 @@ def estimate_pose(matches: Matches, rig: Rig, config: Config) -> Pose:
         Of `estimate_two_view`; "calibration_mismatch" or "no_overlap" where another pose fits far better than a given
         one.
     """
-    options = _pose_options(rig, config)
+    options = pose_options(rig, config)
     orders = [(rig, False), (exchange_cameras(rig), True)] if rig.posed else [(rig, False)]
     poses: list[Pose] = []
     failures: list[StereoError] = []
@@ -138,6 +140,8 @@ def estimate_pose(matches: Matches, rig: Rig, config: Config) -> Pose:
         raise failures[0]
     best = max(poses, key=lambda pose: pose.inlier_count / (EXCHANGE_SUPPORT if pose.exchanged else 1), default=None)
     agree = best.inlier_count if best else failures[0].numbers["inliers"]
+    if best and config.rectified and config.calib is None:  # of unknown principal points: in front or behind
+        agree = int(on_lines(matches, best.view, options["threshold"])[0].sum())
     if rig.posed and agree < 0.5 * len(matches):
         free = _free_inliers(matches, rig, config.seed, options)
         if free > 2 * agree:

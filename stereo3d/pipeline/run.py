@@ -47,6 +47,7 @@ from .refusals import featureless_photos_named
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
+from .window import settle_window
 
 log = logging.getLogger(__name__)
 STAGES = ("photos", "features", "pose", "rectify", "disparity", "points", "mesh")
@@ -172,7 +173,9 @@ def prepare(
         left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
         if not config.force:
             refuse_same_pixels(left, right)
+        known = {"given", "calibration"} if rig is not None else {"calibration"}  # --focal knows no principal point
         rig = cameras_of(left, right, rig, config)
+        measured = bool({rig.cam1.source, rig.cam2.source} & known)
         _log_cameras(left, right, rig)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
@@ -186,6 +189,8 @@ def prepare(
     with clock("pose", len(matches)):
         with featureless_photos_named(left, right):
             found = pose_with_fallback(left, right, features, matches, rig, config)
+        found, window_findings = settle_window(left, right, found, config, measured=measured)
+        findings += window_findings
         matches, rig = found.matches, found.pose.rig
         view = found.pose.view
         findings += _pose_findings(left, right, found, config)

@@ -148,7 +148,12 @@ def worse_source(rig: Rig) -> str:
 def one_lens(rig: Rig) -> bool:
     """Whether both cameras are equal, so that their parameters are estimated as one lens."""
     a, b = rig.cam1, rig.cam2
-    return a.size == b.size and a.source == b.source and np.array_equal(a.K, b.K) and np.array_equal(a.dist, b.dist)
+    return (
+        a.size == b.size
+        and a.source == b.source
+        and np.array_equal(a.K[:, :2], b.K[:, :2])
+        and np.array_equal(a.dist, b.dist)
+    )
 
 
 def hold_focal(lens_model: LensModel, u: float) -> LensModel:
