@@ -19,15 +19,17 @@ from .config import Config
 from .pose import MatchedPose, Pose, estimate_pose, pose_options
 
 log = logging.getLogger(__name__)
-# Natural logarithms of odds. Photos with different principal points are rare (5 %), models of a lens never exact
-# (half of what the costs say, and at most 10), and z of hidden strips is 5.5 +- 2.7 over 26 pairs with known order:
+# Natural logarithms of odds. Photos with different principal points are rare (3 %), models of a lens never exact
+# (half of what the costs say, and at most 4), and z of hidden strips is 5.5 +- 2.7 over 26 pairs with known order:
 # 1.5 a unit of z.
-WINDOW_ODDS = 3.0
+WINDOW_ODDS = 3.5
 COST_WEIGHT = 0.5
-MAX_COST_ODDS = 10.0
+MAX_COST_ODDS = 4.0
+CERTAIN_ODDS = 10.0  # beyond this no hidden strips are sought
 STRIP_ODDS = 1.5
 DECIDED = 2.0  # odds of 7 to 1
 ASTRAY = 0.9  # share of matches that agree; with less, half of them may be behind and the pose astray
+MIN_PLACES = 12  # of hidden strips; z of fewer is no normal variable
 STRIP_SIZE = 640  # px, longer side at which hidden strips are sought
 
 
@@ -73,7 +75,7 @@ def settle_window(
     odds, z = _reversed_odds((left, right), start, config, profile, simple=simple)
     if simple and odds < DECIDED:
         doubtful = WindowEstimate(np.zeros(2), 0.0, behind, odds, z)
-        doubts = [undecided_finding(doubtful, severity="warning")] if odds > 0 else []
+        doubts = [undecided_finding(doubtful, severity="warning")] if odds > 0 and z is not None else []
         return found, [*doubts, *behind_findings(matches, view, threshold)]
     order = 1 - given if odds > 0 else given
     shift, sigma = profile.shift(order)
@@ -122,12 +124,10 @@ def _reversed_odds(
     cost, other = profile.least_cost(given), profile.least_cost(1 - given)
     if not np.isfinite(other):
         return -np.inf, None
-    odds = MAX_COST_ODDS
-    if np.isfinite(cost):
-        odds = float(np.clip(COST_WEIGHT * (cost - other), -MAX_COST_ODDS, MAX_COST_ODDS))
-    odds -= WINDOW_ODDS * simple
-    if odds <= -MAX_COST_ODDS:
+    odds = COST_WEIGHT * (cost - other)
+    if odds < -CERTAIN_ODDS:
         return odds, None
+    odds = float(np.clip(odds, -MAX_COST_ODDS, MAX_COST_ODDS)) - WINDOW_ODDS * simple
     z = _strips_for_order(photos, found, config)
     return odds - STRIP_ODDS * (z or 0.0), z
 
@@ -147,6 +147,8 @@ def _strips_for_order(photos: tuple[Photo, Photo], found: MatchedPose, config: C
     maps = compute_disparities(pair, d_range, method="sgm", max_memory=config.memory_limit)
     z, cells = depth_order(pair, maps)
     log.info("hidden strips at %d places: z = %.1f for larger disparities being nearer", cells, z)
+    if cells < MIN_PLACES:
+        return None
     return -z if pair.swapped else z
 
 

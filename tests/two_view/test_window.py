@@ -13,7 +13,7 @@ SIZE, F = (640, 480), 600.0
 
 
 def shot(shift, turn=(0, 0, 0), n=400, noise=0.1, seed=0, direction=(1, 0, 0)):
-    """Matches of points 4 to 7 baselines away by two cameras whose principal points differ by `shift` px, and the truth."""
+    """Matches of points 4 to 7 baselines away, principal points that differ by `shift` px; the true rig."""
     rng = np.random.default_rng(seed)
     shift = np.asarray(shift, dtype=float)
     cams = []
