@@ -45,6 +45,7 @@ REASONS = {
     "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
 }
 FOCAL_CODES = ("focal", "focal_unknown", "focal_ambiguous")
+MAX_WINDOW_STRETCH = 1.6  # of the depth range, between +- 2 standard errors: 1.3 from the middle
 MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
 USABLE_SIGMA = 0.06  # median relative depth uncertainty above which the shape says little
 
@@ -101,6 +102,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("poor", lambda e: e.number("focal_unknown", "motion_deg") > MAX_FOCAL_TILT),  # the guess turns the motion
     ("poor", lambda e: e.stretch > MAX_STRETCH["fair"]),
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
+    ("poor", lambda e: e.number("window", "stretch") > MAX_WINDOW_STRETCH),  # or its depth may be reversed
     ("poor", lambda e: e.shaky > 1),
     ("poor", lambda e: not e.sigma <= USABLE_SIGMA),
     ("fair", lambda e: len(e.doubts) > 0 or e.sigma > RELIABLE_SIGMA),

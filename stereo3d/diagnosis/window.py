@@ -11,7 +11,8 @@ from ..records import Finding, Matches, Rig, TwoView
 from ..two_view.window import on_lines, shift_principal_points
 
 MAX_BEHIND = 0.05  # share of the matches on their epipolar lines; wrong ones are 0 to .4 % of 22 shared pairs
-MAX_STRETCH = 1.1  # factor on the depth range by which a shift is uncertain; more is a warning
+MAX_STRETCH = 1.2  # factor on the depth range between shifts of +- 2 standard errors; more is a warning
+UNBOUNDED = 99.0  # the stretch where far matches may be at infinity
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
         The shift.
     """
     low, high = depth_ratios(matches, view, window)
-    certain = np.isfinite(high) and high <= MAX_STRETCH**2 * low
+    certain = np.isfinite(high) and high <= MAX_STRETCH * low
     length = float(np.linalg.norm(window.shift))
     across = "sideways" if abs(window.shift[0]) >= abs(window.shift[1]) else "up or down"
     cause = (
@@ -103,7 +104,8 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
             "sigma_px": window.sigma,
             "behind_share": window.behind,
             "log_odds": window.log_odds,
-            "depth_ratio_low": low,
+            "stretch": min(high / low, UNBOUNDED) if np.isfinite(high) else UNBOUNDED,
+            "depth_ratio_low": low if np.isfinite(low) else 0.0,
             "depth_ratio_high": high if np.isfinite(high) else 0.0,
         },
         "Give the photos as the camera took them, without a shifted stereo window, or their calibration with doffs.",
@@ -132,7 +134,7 @@ def undecided_finding(window: WindowEstimate, *, severity: str) -> Finding:
         "window",
         severity,
         message,
-        {"behind_share": window.behind, "log_odds": window.log_odds},
+        {"behind_share": window.behind, "log_odds": window.log_odds, "stretch": UNBOUNDED},
         "Give the photos as the camera took them, without a shifted stereo window, or their calibration with doffs.",
     )
 
