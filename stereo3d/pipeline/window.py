@@ -76,6 +76,7 @@ def settle_window(
     if simple and odds < DECIDED:
         doubtful = WindowEstimate(np.zeros(2), 0.0, behind, odds, z)
         doubts = [undecided_finding(doubtful, severity="warning")] if odds > 0 and z is not None else []
+        found = _with_more_matches(found, view, front)
         return found, [*doubts, *behind_findings(matches, view, threshold)]
     order = 1 - given if odds > 0 else given
     shift, sigma = profile.shift(order)
@@ -114,6 +115,17 @@ def _start(found: MatchedPose, threshold: float, seed: int) -> TwoView:
     lines = pose_by_lines(found.matches, rig, threshold=threshold, seed=seed)
     on, _ = on_lines(found.matches, view, threshold)
     return lines if lines is not None and lines.inliers.sum() > on.sum() / ASTRAY else view
+
+
+def _with_more_matches(found: MatchedPose, view: TwoView, front: np.ndarray) -> MatchedPose:
+    """The pose by epipolar lines instead, where far more matches are in front of its cameras."""
+    before = found.pose.view
+    if view is before or front.sum() <= before.inliers.sum() / ASTRAY:
+        return found
+    t = view.t * np.linalg.norm(before.t)
+    unit = before.rig.unit
+    after = replace(before, F=view.F, R=view.R, t=t, inliers=front, rig=replace(view.rig, R=view.R, t=t, unit=unit))
+    return replace(found, pose=replace(found.pose, view=after))
 
 
 def _reversed_odds(

@@ -149,3 +149,16 @@ def test_a_window_that_nothing_decides_is_refused_by_name():
     with pytest.raises(StereoError) as caught:
         reconstruct(Photo(left), Photo(right), config=replace(QUICK, rectified=True))
     assert caught.value.code == "window" and "near" in caught.value.message
+
+
+def test_a_pose_led_astray_by_matches_behind_is_replaced(matched):
+    """The far half at or behind infinity can lead the estimate to another motion that keeps half of the matches."""
+    pair, matches = matched["parallel"]
+    rig = cameras_of(pair.left, pair.right, None, QUICK)
+    pose = estimate_pose(matches, rig, QUICK)
+    t = np.array([0.1, 0.95, 0.28]) / np.linalg.norm([0.1, 0.95, 0.28])
+    half = np.arange(len(matches)) % 2 == 0
+    astray = replace(pose, view=replace(pose.view, R=np.eye(3), t=t, inliers=half))
+    found, findings = settle_window(pair.left, pair.right, MatchedPose(None, matches, astray), QUICK, measured=False)
+    assert not findings
+    assert found.pose.view.inliers.mean() > 0.95 and found.pose.view.t[0] < -0.99
