@@ -13,7 +13,7 @@ from ..records import Finding, Photo, TwoView
 from ..rectification.maps import disparity_range
 from ..rectification.rectify import rectify
 from ..two_view.estimate import estimate_two_view
-from ..two_view.window import WindowProfile, on_lines, pose_by_lines, shift_principal_points, window_profile
+from ..two_view.window import FRONT_LOSS, WindowProfile, on_lines, pose_by_lines, shift_principal_points, window_profile
 from .cameras import exchange_cameras
 from .config import Config
 from .pose import MatchedPose, Pose, estimate_pose, pose_options
@@ -27,6 +27,8 @@ COST_WEIGHT = 0.5
 MAX_COST_ODDS = 4.0
 CERTAIN_ODDS = 10.0  # beyond this no hidden strips are sought
 STRIP_ODDS = 1.5
+DOUBTED = 1.0  # odds of 3 to 1
+MIN_FAR_SIDE = 0.10  # share of matches behind that a shift may bring in front; a repeated pattern can be less
 DECIDED = 2.0  # odds of 7 to 1
 ASTRAY = 0.9  # share of matches that agree; with less, half of them may be behind and the pose astray
 MIN_PLACES = 12  # of hidden strips; z of fewer is no normal variable
@@ -68,17 +70,19 @@ def settle_window(
     on, front = on_lines(matches, view, threshold)
     behind = 1 - float(front.sum()) / max(int(on.sum()), 1)
     given = profile.order(view)
-    if behind > MAX_BEHIND and profile.front.max() < 1 - MAX_BEHIND:
+    if behind > MAX_BEHIND and profile.front.max() < 1 - FRONT_LOSS:
         return found, behind_findings(matches, view, threshold)  # no shift explains them
     simple = behind <= MAX_BEHIND or bool(profile.feasible(given)[len(profile.shifts) // 2])
     start = replace(found, pose=replace(found.pose, view=view))
     odds, z = _reversed_odds((left, right), start, config, profile, simple=simple)
     if simple and odds < DECIDED:
         doubtful = WindowEstimate(np.zeros(2), 0.0, behind, odds, z)
-        doubts = [undecided_finding(doubtful, severity="warning")] if odds > 0 and z is not None else []
+        doubts = [undecided_finding(doubtful, severity="warning")] if odds > DOUBTED and z is not None else []
         found = _with_more_matches(found, view, front)
         return found, [*doubts, *behind_findings(matches, view, threshold)]
     order = 1 - given if odds > 0 else given
+    if order == given and behind < MIN_FAR_SIDE:
+        return found, behind_findings(matches, view, threshold)
     shift, sigma = profile.shift(order)
     window = WindowEstimate(shift * profile.axis, sigma, behind, abs(odds), z)
     pose = _shifted_pose(found, config, profile, order, window) if abs(odds) >= DECIDED else None
