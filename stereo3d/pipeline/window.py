@@ -28,6 +28,7 @@ MAX_COST_ODDS = 4.0
 CERTAIN_ODDS = 10.0  # beyond this no hidden strips are sought
 STRIP_ODDS = 1.5
 DOUBTED = 1.0  # odds of 3 to 1
+MIN_Z = 3.0  # of the strips, against the order that needs no shift: repeated patterns in the costs decide nothing alone
 MIN_FAR_SIDE = 0.10  # share of matches behind that a shift may bring in front; a repeated pattern can be less
 DECIDED = 2.0  # odds of 7 to 1
 ASTRAY = 0.9  # share of matches that agree; with less, half of them may be behind and the pose astray
@@ -75,7 +76,7 @@ def settle_window(
     simple = behind <= MAX_BEHIND or bool(profile.feasible(given)[len(profile.shifts) // 2])
     start = replace(found, pose=replace(found.pose, view=view))
     odds, z = _reversed_odds((left, right), start, config, profile, simple=simple)
-    if simple and odds < DECIDED:
+    if simple and (odds < DECIDED or z is None or -z < MIN_Z):
         doubtful = WindowEstimate(np.zeros(2), 0.0, behind, odds, z)
         doubts = [undecided_finding(doubtful, severity="warning")] if odds > DOUBTED and z is not None else []
         found = _with_more_matches(found, view, front)
