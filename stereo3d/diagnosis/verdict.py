@@ -29,6 +29,7 @@ REASONS = {
     "nominal_depth": "the rig is known nominally, so depth may be stretched",
     "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
     "uncertain_depth": "its depth is uncertain",
+    "repeated": "much of it is repeated structure, whose matches are not unique",
     "low_coverage": "it covers only a part of the photos",
     "forward_motion": "the camera moved forward, so depth is uncertain about the middle of that motion",
     "large_baseline": "the two views differ so much that a lot is hidden in one of them",

@@ -46,6 +46,7 @@ from .pose import MatchedPose, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
+from .support import drop_unsupported
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
 from .window import settle_window
 
@@ -90,6 +91,7 @@ def reconstruct(
 
     with clock("disparity", matching_work(pair, prepared.d_range, config.matcher), config.matcher):
         fused, right_pixels = match_pair(pair, prepared.d_range, config)
+        fused, right_pixels, unsupported = _without_unsupported(fused, right_pixels, prepared)
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
         cloud = _triangulate(fused, right_pixels, prepared, config)
@@ -104,6 +106,7 @@ def reconstruct(
     findings = [
         *face_findings(len(mesh.faces), config.faces),
         *prepared.findings,
+        *unsupported,
         *cloud.findings,
         *fallback,
         *coverage_findings(cloud.coverage),
@@ -261,7 +264,16 @@ def _log_pose(view: TwoView, rig: Rig, matches: int) -> None:
     )
 
 
-# The second half: points and their uncertainty.
+# The second half: supported surfaces, points and their uncertainty.
+
+
+def _without_unsupported(
+    fused: DisparityMap, right_pixels: RightViewPixels, prepared: Prepared
+) -> tuple[DisparityMap, RightViewPixels, list[Finding]]:
+    """Both outputs of `match_pair` without repeated and floating surfaces, by the inliers of the pose; findings."""
+    inliers = prepared.matches[prepared.view.inliers]
+    inlier_x = inliers.x1, inliers.x2
+    return drop_unsupported(fused, right_pixels, prepared.pair, prepared.view, inlier_x, prepared.d_range)
 
 
 @dataclass(frozen=True, eq=False)
