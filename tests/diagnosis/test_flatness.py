@@ -57,15 +57,18 @@ PORCHES = [(0.75, 0.05), (0.8, 0.1), (0.85, 0.06), (0.9, 0.15), (0.95, 0.2)]
 
 
 @pytest.mark.parametrize(("on_wall", "relief"), PORCHES)
-@pytest.mark.parametrize(("source", "degrees"), [("given", 0.5), ("exif", 1.0)])
-def test_a_porch_whose_motion_is_known_is_no_flat_scene(on_wall, relief, source, degrees):
-    """One homography explains most of it, and yet its pose is right to half a degree: nothing to warn of."""
+@pytest.mark.parametrize(("source", "error"), [("given", "pose_deg"), ("exif", "direction_deg")])
+def test_a_porch_whose_motion_is_known_is_no_flat_scene(on_wall, relief, source, error):
+    """One homography explains most of it, and yet the motion is right to half a degree: nothing to warn of.
+
+    With the focal length of EXIF the direction is; the rotation shares in the error of lens and principal point.
+    """
     matches, true = porch(round(1000 * on_wall), on_wall=on_wall, relief=relief)
     rig = unposed(true, source, 1.0 if source == "given" else 1.015)
     view = estimate_two_view(matches, rig)
     _, share = homography_residual(matches.x1[view.inliers], matches.x2[view.inliers])
     assert share > SHARE
-    assert max(pose_errors(view.R, view.t, true.R, true.t).values()) < degrees
+    assert pose_errors(view.R, view.t, true.R, true.t)[error] < 0.5
     finding = flat_finding(matches, view, rig)
     assert finding is None or finding.severity == "info"
 
