@@ -98,7 +98,7 @@ def flatness_findings(motion: MotionUncertainty, rig: Rig, unit: float, limits: 
     uncertain = not sigma <= limits.max_direction_sigma
     numbers["direction_sigma_deg"] = min(sigma, 180.0)
     advice = "Include things at several depths, or step further sideways."
-    if strictly and "prior" in sources:
+    if strictly and ("prior" in sources or ("estimated" in sources and uncertain)):
         severity, why = "error", "without a known focal length the camera motion is undetermined"
         advice = "Include things at several depths, or give the focal length (--focal-35mm)."
     elif rival is not None and cost < limits.max_rival_cost:
