@@ -5,6 +5,7 @@ import numpy as np
 from .paints import albedo, in_units, inlined, kernel
 from .tables import (
     AXES,
+    BACKGROUND,
     BOUND,
     BOX,
     CENTRE,
@@ -371,6 +372,17 @@ def _lighting(solids, groups, light, paint, point, normal, direction, samples):
     return direct, sky, shine
 
 
+@inlined
+def _background(paint, solid, viewers, direction, rgb):
+    """Write the colour of the background in a direction; `solid` is read by no paint of a background."""
+    x, y, z = direction
+    length = np.sqrt(x * x + y * y + z * z)
+    foot = 0.0
+    for v in range(viewers.shape[0]):
+        foot = max(foot, 1.0 / viewers[v, 3])
+    albedo(paint, solid, (x / length, y / length, z / length), foot, rgb)
+
+
 @kernel
 def shade(solids, groups, paints, light, viewers, origin, rays, samples, out):  # noqa: PLR0913 - innermost kernel
     """Write the mean radiance of each pixel's S sub-rays.
@@ -404,6 +416,9 @@ def shade(solids, groups, paints, light, viewers, origin, rays, samples, out):  
             d = rays[i, k, 0], rays[i, k, 1], rays[i, k, 2]
             t, row = _nearest_hit(solids, groups, o, d, NEAREST, np.inf, False)
             if row < 0:
+                if light[BACKGROUND] >= 0.0:
+                    _background(paints[int(light[BACKGROUND])], solids[0], viewers, d, rgb)
+                    red, green, blue = red + rgb[0], green + rgb[1], blue + rgb[2]
                 continue
             solid = solids[row]
             x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]

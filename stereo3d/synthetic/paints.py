@@ -16,6 +16,7 @@ from .tables import (
     MOTTLED,
     SEED,
     SIZE,
+    SKY,
     WALL,
     WEAVE,
     WOOD,
@@ -311,6 +312,25 @@ def _checks(args, q):
     return (1.0 if dark else 0.0), 0.0, 0.0, 1.0
 
 
+@kernel
+def _sky(args, seed, q, foot):
+    """Haze towards the horizon, a layer of clouds, the glow about the sun, in direction q (unit, y down).
+
+    args: elevation's sine within which the haze falls to 1/e, cell of the clouds (in heights of their layer), their
+    share, azimuth and elevation of the sun, exponent of its glow.
+    """
+    up = max(0.0, -q[1])
+    haze = np.exp(-up / args[0])
+    far = 1.0 / (up + 0.12)  # to the layer of clouds, which the earth's curvature ends
+    clouds = 0.0
+    if args[2] > 0.0:
+        v = _fractal((q[0] * far, 0.3, q[2] * far), args[1], 0.55, foot * far * far, seed)
+        clouds = args[2] * _smoothstep(-0.45, 0.75, v)
+    sx, sy, sz = np.sin(args[3]) * np.cos(args[4]), -np.sin(args[4]), np.cos(args[3]) * np.cos(args[4])
+    glow = max(0.0, q[0] * sx + q[1] * sy + q[2] * sz) ** args[5] if args[5] > 0.0 else 0.0
+    return haze, clouds, glow, 1.0
+
+
 @inlined
 def _shares(paint, solid, q, foot):
     """The shares of colours 1, 2, 3 and the brightness of a paint at q."""
@@ -335,6 +355,8 @@ def _shares(paint, solid, q, foot):
         return _dots(args, seed, q, foot)
     if kind == CHECKS:
         return _checks(args, q)
+    if kind == SKY:
+        return _sky(args, seed, q, foot)
     return 0.0, 0.0, 0.0, 1.0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..geometry.rotations import rotation_from_vector
 from .tables import (
     AXES,
+    BACKGROUND,
     BOUND,
     BOX,
     CENTRE,
@@ -85,6 +86,8 @@ class Scene:
         m, m, and the radiance at the target.
     sky : (strength, reach)
         Radiance, and m within which surfaces occlude it; 0: none do.
+    background : tuple, optional
+        Paint of kind SKY, infinitely far away, behind all solids; without it, black.
     film : bool
         False: plain sRGB. True: paler, and with a shoulder, so that highlights do not clip.
     """
@@ -98,6 +101,7 @@ class Scene:
     lamp: tuple = ((-1.2, -1.6, -0.6), 0.1, 0.75)
     sky: tuple = (0.4, 0.0)
     film: bool = False
+    background: Paint | None = None
 
 
 def pack_light(scene: Scene) -> np.ndarray:
@@ -105,13 +109,14 @@ def pack_light(scene: Scene) -> np.ndarray:
     light = np.zeros(16)
     light[LAMP : LAMP + 3], light[LAMP_RADIUS], light[LAMP_STRENGTH] = scene.lamp
     light[SKY_STRENGTH], light[SKY_REACH] = scene.sky
+    light[BACKGROUND] = -1 if scene.background is None else _scene_paints(scene).index(scene.background)
     light[LAMP_DISTANCE] = np.linalg.norm(np.subtract(scene.lamp[0], scene.target))
     return light
 
 
 def pack_tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The kernels' tables: solids (N,32), groups (G,6), paints (P,32)."""
-    paints = list(dict.fromkeys(solid.paint for group in scene.groups for solid in group))
+    paints = _scene_paints(scene)
     solids, groups = [], []
     for group in scene.groups:
         centres = np.array([solid.centre for solid in group], dtype=float)
@@ -132,6 +137,12 @@ def pack_tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for row, values in zip(table, paints, strict=True):
         row[: len(values)] = values
     return np.array(solids), np.array(groups), table
+
+
+def _scene_paints(scene: Scene) -> list[Paint]:
+    """The distinct paints of the solids and the background, by rows of the table."""
+    background = () if scene.background is None else (scene.background,)
+    return list(dict.fromkeys([*(solid.paint for group in scene.groups for solid in group), *background]))
 
 
 def _bounding_radius(solid: Solid) -> float:

@@ -43,6 +43,7 @@ COVER = 7
 WEAVE = 8
 DOTS = 9
 CHECKS = 10
+SKY = 11  # of the background alone: a function of the direction
 # Entries of `light`.
 LAMP = 0  # 3 entries, m: centre of the lamp's disc
 LAMP_RADIUS = 3  # m
@@ -50,3 +51,4 @@ LAMP_STRENGTH = 4  # radiance of a white surface at LAMP_DISTANCE that faces the
 SKY_STRENGTH = 5  # radiance of a white surface under the open sky
 SKY_REACH = 6  # m: how far away a surface still occludes the sky; 0: no occlusion
 LAMP_DISTANCE = 7  # m
+BACKGROUND = 8  # row of `paints` that rays without a hit see, -1: black
