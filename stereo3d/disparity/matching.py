@@ -236,6 +236,8 @@ def _match_views(
 
     if "seen" in inspect.signature(matcher).parameters:
         options["seen"] = inside1, inside2
+    if "infinity" in inspect.signature(matcher).parameters and pair.infinity is not None:
+        options["infinity"] = np.float32(-pair.infinity if pair.swapped else pair.infinity)
     found, d_left, d_right = _both_maps(matcher, left, right, first, last, options)
     textured = (textured_rows(left, inside1) & textured_rows(right, inside2))[:, None]
     supported1, supported2 = (True if s is None else s for s in found.supported)

@@ -4,7 +4,8 @@ A matcher takes left, right (H,W,3) u8 RGB, rectified, and the whole numbers lo 
 with d in lo .. hi, the nearer point having the larger d. Its options are keyword-only, with plain defaults. It returns
 the left map (H,W) f32, NaN unknown, or a `Found`. `compute_disparities` adds what a matcher leaves out: the right map,
 by matching the mirrored pair, confidences, and the filling of a dense map. An option `threads` receives the number of
-threads, an option `seen` the masks (H,W) bool of the pixels that lie inside both photos.
+threads, an option `seen` the masks (H,W) bool of the pixels that lie inside both photos, an option `infinity` the
+disparity of what is infinitely far away, where it is known.
 
 This module imports nothing heavy: the command line reads the names and the options from here.
 """
@@ -12,6 +13,7 @@ This module imports nothing heavy: the command line reads the names and the opti
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -83,6 +85,7 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     limit: Annotated[float, Range(1, 34)] = 14.0,
     threads: int = 1,
     seen: tuple | None = None,
+    infinity: np.float32 | None = None,
 ) -> Found:
     """All pixels of both pictures choose their planes jointly; each view determines what the other can see.
 
@@ -96,7 +99,9 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     Sources: see `energy` and `segments` in `planes`.
     """
     options = {"slope": slope, "jump": jump, "contrast": contrast, "fall": fall, "limit": limit}
-    return match_planes(BUDGETS["planes"], left, right, lo, hi, threads=threads, seen=seen, **options)
+    return match_planes(
+        BUDGETS["planes"], left, right, lo, hi, threads=threads, seen=seen, infinity=infinity, **options
+    )
 
 
 _with_options_of_planes = functools.wraps(planes, assigned=("__annotations__",), updated=())
@@ -133,16 +138,18 @@ def match_planes(
     *,
     threads: int = 1,
     seen: tuple | None = None,
+    infinity: np.float32 | None = None,
     **options: float,
 ) -> Found:
     """Match by planes within a budget of work; options: slope, jump, contrast, fall, limit, defaults as in `planes`."""
     from .planes import matcher
 
     energy, start_jumps = plane_energy(lo, hi, **options)
+    energy = replace(energy, infinity=infinity)
     one, two = matcher.match(left, right, seen or (None, None), energy, start_jumps, budget, threads)
-    margins, supported = (
-        (a, None if b is None else flip_copy(b)) for a, b in ((one.margin, two.margin), (one.supported, two.supported))
-    )
+    margins = one.margin, None if two.margin is None else flip_copy(two.margin)
+    surfaces = [v.supported if v.supported is None or v.sky is None else v.supported & ~v.sky for v in (one, two)]
+    supported = surfaces[0], None if surfaces[1] is None else flip_copy(surfaces[1])
     return Found(one.d, flip_copy(two.d), margins, PLANES_ODDS, supported, complete=True, excess=PLANES_EXCESS)
 
 

@@ -174,7 +174,9 @@ def _views(flip):
     pair, truth = _synthetic_pair()
     energy, _ = methods.plane_energy(*RANGE)
     views = [
-        replace(view, d=truth.copy(), a=np.zeros_like(truth), b=np.zeros_like(truth), supported=view.seen)
+        replace(
+            view, d=truth.copy(), a=np.zeros_like(truth), b=np.zeros_like(truth), supported=view.seen, sky=~view.seen
+        )
         for view in initial_views(pair.left, pair.right, (None, None), truth.shape, 1, flip)
     ]
 

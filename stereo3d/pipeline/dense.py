@@ -88,11 +88,16 @@ def rectified_pair(
     if d_range is not None:  # nearer things have the larger |d|: its sign shows on which side the first photo is
         t = np.array([-1.0 if sum(d_range) >= 0 else 1.0, 0, 0])
         view = TwoView(np.zeros((3, 3)), np.eye(3), t, np.zeros(0, bool), replace(rig, t=t))
-        return rectify(left, right, view, max_size=max(left.size)), d_range
+        return _trusted_infinity(rectify(left, right, view, max_size=max(left.size)), config), d_range
     matches = match_features(left, right, method=config.detector, **config.of("detector"))
     view = estimate_pose(matches, rig, config).view
-    pair = rectify(left, right, view, max_size=max(left.size))
+    pair = _trusted_infinity(rectify(left, right, view, max_size=max(left.size)), config)
     return pair, search_range(pair, matches.x1[view.inliers], matches.x2[view.inliers], config)
+
+
+def _trusted_infinity(pair: RectifiedPair, config: Config) -> RectifiedPair:
+    """The pair without its disparity of infinity unless a calibration states it: cropped pairs shift it."""
+    return pair if config.calib is not None else replace(pair, infinity=None)
 
 
 def rectify_within_memory(

@@ -42,6 +42,8 @@ class RectifiedPair(Record):
         Vertical misalignment of corresponding rows.
     drift : Drift
         Correction of `map2` by a slow drift of the matches.
+    infinity : float, optional
+        px, the disparity of what is infinitely far away; None where the pose does not determine it.
     """
 
     left: np.ndarray
@@ -52,6 +54,7 @@ class RectifiedPair(Record):
     swapped: bool = False
     rows: RowErrors = field(default_factory=lambda: cast(RowErrors, {}))
     drift: Drift = field(default_factory=lambda: cast(Drift, {}))
+    infinity: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):

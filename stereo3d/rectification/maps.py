@@ -7,17 +7,19 @@ from typing import Annotated, cast
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.arrays import all_channels
-from ..geometry.camera import distort
+from ..geometry.arrays import all_channels, hom
+from ..geometry.camera import distort, project, undistort
 from ..images.content import content_box, crop_to_content
 from ..images.reduce import smooth, to_grey
 from ..options import Range, check_options, options_of
-from ..records import Camera, Photo, RectifiedPair, RowErrors
+from ..records import Camera, Photo, RectifiedPair, RowErrors, TwoView
 from .canvas import photo_outline
 
 PATCH_OFFSET = 8.0  # px from a match to the patch that measures its row: the pose was not fitted there
 MIN_PATCHES = 30  # fewer fitted patches do not measure the rows
 MAX_REMAP = 32000  # px: cv2.remap takes no side of 32768 or more
+INFINITY_GRID = 24  # pixels per side whose rays are followed to infinity
+MAX_INFINITY_RANGE = 2.0  # px, of the disparities of infinity over the pair: a bent map moves them
 STRIP_ROWS = 32  # canvas rows mapped at a time: their arrays stay in the processor's cache
 
 
@@ -142,6 +144,38 @@ def rectified_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> 
             apart = u2[:, 1] - u1[:, 1]
             u2[:, 1] -= rows * np.where(np.abs(apart) > rows - 8, np.sign(apart), 0)
     return u1, u2
+
+
+def infinity_disparity(pair: RectifiedPair, view: TwoView) -> float | None:
+    """d = x_left - x_right, px, of what is infinitely far away: X_2 ~ R X_1.
+
+    Parameters
+    ----------
+    pair : RectifiedPair
+        The rectified photos.
+    view : TwoView
+        Cameras and pose.
+
+    Returns
+    -------
+    float or None
+        The median over a grid of pixels; None where it varies over the pair by more than MAX_INFINITY_RANGE.
+    """
+    height, width = pair.map1.shape[:2]
+    places = [np.linspace(0, n - 1, INFINITY_GRID).round().astype(int) for n in (height, width)]
+    x1 = pair.map1[np.ix_(*places)].reshape(-1, 2).astype(float)
+    x1 = x1[np.isfinite(x1).all(1)]
+    cam1, cam2 = view.rig.cam1, view.rig.cam2
+    X2 = hom(undistort(x1, cam1.K, cam1.dist)) @ view.R.T
+    x2 = np.full_like(x1, np.nan)
+    ahead = X2[:, 2] > 0
+    x2[ahead] = project(X2[ahead], cam2.K, dist=cam2.dist)
+    u1, u2 = rectified_positions(pair, x1, x2)
+    d = u1[:, 0] - u2[:, 0]
+    d = d[np.isfinite(d)]
+    if not len(d) or np.ptp(np.quantile(d, [0.05, 0.95])) > MAX_INFINITY_RANGE:
+        return None
+    return float(np.median(d))
 
 
 def photo_map(

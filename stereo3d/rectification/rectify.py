@@ -12,7 +12,7 @@ from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Photo, RectifiedPair, Rig, TwoView
 from .canvas import Canvas, Inliers, Rotations, photo_outline
 from .drift import fit_drift
-from .maps import photo_map, resample, row_errors, without_bars
+from .maps import infinity_disparity, photo_map, resample, row_errors, without_bars
 from .planar import MAX_STRETCH, epipole_too_near, max_stretch, planar_canvas
 from .polar import polar_canvas
 
@@ -87,12 +87,22 @@ def rectify(
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
     if kind != "polar" and _is_rectified(view):
         pair = _identity(left, right, view, scale)
-        return pair if inlier_x is None else replace(pair, rows=row_errors(pair, *inlier_x))
+        pair = pair if inlier_x is None else replace(pair, rows=row_errors(pair, *inlier_x))
+    else:
+        pair = _turned_pair((left, right), view, kind, straighten, scale, inlier_x)
+    return replace(pair, infinity=infinity_disparity(pair, view))
+
+
+def _turned_pair(
+    photos: tuple[Photo, Photo], view: TwoView, kind: str, straighten: bool, scale: float, inlier_x: Inliers | None
+) -> RectifiedPair:
+    """The photos resampled as seen by cameras turned into one orientation."""
+    left, right = photos
     rotations, swapped = _orientation(view)
     budget = MAX_PIXELS * scale**2 * max(left.size[0] * left.size[1], right.size[0] * right.size[1])
     canvas = _choose_canvas(view, rotations, swapped, kind, scale, budget, inlier_x)
     bend, drift = (None, {}) if inlier_x is None or not straighten else fit_drift(view, inlier_x, scale)
-    pair = replace(_resample_pair((left, right), view.rig, rotations, canvas, bend), swapped=swapped, drift=drift)
+    pair = replace(_resample_pair(photos, view.rig, rotations, canvas, bend), swapped=swapped, drift=drift)
     if inlier_x is None:
         return pair
     pair = replace(pair, rows=row_errors(pair, *inlier_x))

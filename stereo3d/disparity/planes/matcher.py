@@ -28,6 +28,7 @@ from .candidates import (
 )
 from .energy import NEAREST, NEIGHBOURS, SEEN, CrossView, enlarge_labels
 from .pyramid import STRIP_OVERLAP, Budget, pyramid_shapes, strip_rows
+from .sky import enlarge_sky
 from .support import supported_pixels
 from .views import (
     MAX_DIFFERENCE,
@@ -160,9 +161,11 @@ def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: Vi
         return choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy)
 
     assert small.supported is not None
+    assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
+    sky = enlarge_sky(view.picture, view.seen, small.sky)
     chosen = choose_in_strips(view, choose, in_place=False)
-    return replace(view, supported=supported, **chosen._asdict())
+    return replace(view, supported=supported, sky=sky, **chosen._asdict())
 
 
 def shift_planes(

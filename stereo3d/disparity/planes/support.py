@@ -1,4 +1,4 @@
-"""Which pixels have enough texture, by window or by segment, to support their disparity."""
+"""Which pixels have enough texture, by window or by segment, to support their disparity; which are sky."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -8,7 +8,8 @@ import numpy as np
 from .. import costs
 from ..rows import flip_copy
 from .energy import SEEN, UNSEEN, CostLimits, CrossView, match_costs
-from .views import WINDOW, Energy, Segmentation, ViewState
+from .sky import find_sky
+from .views import MAX_DIFFERENCE, WINDOW, Energy, Segmentation, ViewState
 
 
 @dataclass(frozen=True)
@@ -60,31 +61,81 @@ class Moments(NamedTuple):
 def supported_pixels(
     view: ViewState, other: ViewState, energy: Energy, thresholds: SupportThresholds = SUPPORT
 ) -> ViewState:
-    """Step: mark where shifting the disparity by +-3 px raises the matching cost significantly.
+    """Step: mark where shifting the disparity by +-3 px, or to infinity, raises the matching cost significantly.
 
     The mean cost change over a window about the pixel, or over a segment that contains it, must be significant:
     mean > 2.5 standard deviations / sqrt(pixels / 35). A segment as large as the window overrules the window: texture
-    next to it, as a roof next to the sky, does not support its disparity.
+    next to it, as a roof next to the sky, does not support its disparity. Faint gradients, clouds and the blocks of
+    JPEG give a sky some disparity, which then is no better than that of infinity. What lies within 3 px of infinity
+    need not differ from it. The sky (`find_sky`) is marked beside it.
     """
-    moments = shift_moments(view, other, energy, thresholds.shift)
+    d = view.d
+    evidence = [_evidence(view, shift_moments(view, other, energy, thresholds.shift), thresholds)]
+    far = np.zeros(d.shape, bool)
+    if energy.infinity is not None:
+        distance = np.abs(d - np.float32(energy.infinity))
+        supported, surface, empty = _evidence(view, infinity_moments(view, other, energy.infinity), thresholds)
+        near = distance < thresholds.shift
+        evidence.append(Evidence(supported | near, surface | near, empty))
+        far = distance < MAX_DIFFERENCE
+    supported = np.logical_and.reduce([e.supported for e in evidence])
+    empty = (np.logical_or.reduce([e.empty for e in evidence]) & ~supported) | far
+    surface = np.logical_and.reduce([e.surface for e in evidence]) & ~far
+    sky = find_sky(view.picture, view.seen, empty, surface)
+    return replace(view, supported=supported, sky=sky)
+
+
+class Evidence(NamedTuple):
+    """What a cost change says of each pixel, all (H,W) bool.
+
+    supported: the change is significant about the pixel. surface: it is in a segment that decides. empty: in such a
+    segment, and in all that contain the pixel, it is not.
+    """
+
+    supported: np.ndarray
+    surface: np.ndarray
+    empty: np.ndarray
+
+
+def _evidence(view: ViewState, moments: Moments, thresholds: SupportThresholds) -> Evidence:
     by_window = window_significance(moments, thresholds) > thresholds.significance
-    by_segment = np.zeros_like(by_window)
+    by_segment, surface, empty = (np.zeros_like(by_window) for _ in range(3))
     for segmentation in view.segmentations:
         significant, conclusive = segment_significance(segmentation, moments, thresholds)
         by_segment |= significant[segmentation.labels]
         by_window &= (~conclusive | significant)[segmentation.labels]
-    return replace(view, supported=by_segment | by_window)
+        surface |= (significant & conclusive)[segmentation.labels]
+        empty |= (conclusive & ~significant)[segmentation.labels]
+    return Evidence(by_segment | by_window, surface, empty & ~by_segment)
 
 
 def shift_moments(view: ViewState, other: ViewState, energy: Energy, shift: float) -> Moments:
     """Return the moments of cost(d +- shift) - cost(d), the mean of both sides, in bits."""
-    d = np.stack([view.d, view.d + np.float32(shift), view.d - np.float32(shift)], -1)
+    range_ = energy.lo - shift, energy.hi + shift
+    cost = _costs(view, other, (view.d, view.d + np.float32(shift), view.d - np.float32(shift)), range_)
+    return _moments(view, (cost[..., 1] + cost[..., 2]) / 2 - cost[..., 0])
+
+
+def infinity_moments(view: ViewState, other: ViewState, infinity: float) -> Moments:
+    """Return the moments of cost(infinity) - cost(d), in bits."""
+    width = view.d.shape[1]
+    cost = _costs(view, other, (view.d, np.full_like(view.d, infinity)), (-width, width))
+    return _moments(view, cost[..., 1] - cost[..., 0])
+
+
+def _costs(view: ViewState, other: ViewState, disparities: tuple, d_range: tuple[float, float]) -> np.ndarray:
+    """Matching costs (H,W,n), bits, of the disparities (H,W) each; NaN where the other picture has no match."""
+    d = np.stack(disparities, -1)
     cost = np.empty_like(d)
     state = np.where(flip_copy(other.seen), np.uint8(SEEN), np.uint8(UNSEEN))
     unlimited, outside = np.float32(64), np.float32(np.nan)
-    limits = CostLimits(np.float32(energy.lo - shift), np.float32(energy.hi + shift), unlimited, outside, unlimited)
+    limits = CostLimits(np.float32(d_range[0]), np.float32(d_range[1]), unlimited, outside, unlimited)
     match_costs(view.census, view.other_census, CrossView(view.d, state), limits, d, 0, len(d), cost)
-    change = (cost[..., 1] + cost[..., 2]) / 2 - cost[..., 0]
+    return cost
+
+
+def _moments(view: ViewState, change: np.ndarray) -> Moments:
+    """Moments of a cost change (H,W)."""
     known = np.isfinite(change) & view.seen
     change = np.where(known, change, np.float32(0))
     return Moments(known.astype(np.float32), (change != 0).astype(np.float32), change, change**2)

@@ -59,6 +59,8 @@ class ViewState:
         Planes by the pictures, of all segmentations but the finest.
     supported : (H, W) bool or None
         See `supported_pixels`.
+    sky : (H, W) bool or None
+        See `sky.find_sky`.
     cross_view : CrossView or None
         The other view before this one's planes are overwritten.
     """
@@ -74,6 +76,7 @@ class ViewState:
     segmentations: tuple[Segmentation, ...] = ()
     segment_planes: tuple[np.ndarray, ...] = ()
     supported: np.ndarray | None = None
+    sky: np.ndarray | None = None
     cross_view: CrossView | None = None
 
 
@@ -91,6 +94,8 @@ class Energy:
         Bits, largest penalty of two neighbours by their intensity step.
     limit, hidden, against : float
         Bits, as in `energy.match_costs`.
+    infinity : float or None
+        px, disparity of what is infinitely far away; None: unknown.
     """
 
     lo: int
@@ -100,10 +105,12 @@ class Energy:
     limit: float
     hidden: float
     against: float
+    infinity: float | None = None
 
     def scaled(self, share: float) -> "Energy":
         """Return the same energy for pictures of `share` times the width."""
-        return replace(self, lo=math.floor(self.lo * share), hi=math.ceil(self.hi * share))
+        infinity = None if self.infinity is None else self.infinity * share
+        return replace(self, lo=math.floor(self.lo * share), hi=math.ceil(self.hi * share), infinity=infinity)
 
     @property
     def limits(self) -> CostLimits:
