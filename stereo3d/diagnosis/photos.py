@@ -263,8 +263,9 @@ def noise_level(grey: np.ndarray, *, block: int = 32) -> float:
 
 
 def clipped_share(photo: Photo) -> float:
-    """Share of the pixels whose channels are all below 4 or all above 251, of some 400 rows and columns."""
-    pixels = photo.pixels[:: max(1, photo.size[1] // 400), :: max(1, photo.size[0] // 400)]
+    """Share of the known pixels whose channels are all below 4 or all above 251, of some 400 rows and columns."""
+    sample = np.s_[:: max(1, photo.size[1] // 400), :: max(1, photo.size[0] // 400)]
+    pixels = photo.pixels[sample] if photo.mask is None else photo.pixels[photo.mask][:: max(1, photo.mask.size >> 17)]
     return float(((pixels < 4).all(-1) | (pixels > 251).all(-1)).mean())
 
 

@@ -60,7 +60,7 @@ def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> l
                 "Name the photos in the order of the calibration.",
             )
         )
-    findings += letterbox_findings(left, right)
+    findings += [*letterbox_findings(left, right), *unknown_findings(left, right)]
     if left.size != right.size:
         findings.append(
             Finding(
@@ -88,6 +88,23 @@ def letterbox_findings(left: Photo, right: Photo) -> list[Finding]:
             f"{which} bars of one colour at the border, which are left out: the picture has {x1 - x0} x {y1 - y0} px, "
             f"from ({x0}, {y0}) on.",
             {"boxes": [list(box) for box in boxes]},
+        )
+    ]
+
+
+def unknown_findings(left: Photo, right: Photo) -> list[Finding]:
+    """Return a note where pixels of a photo are transparent or a black border."""
+    contents = [crop_to_content(photo)[0] for photo in (left, right)]
+    shares = [0.0 if photo.mask is None else float(1 - photo.mask.mean()) for photo in contents]
+    if not any(shares):
+        return []
+    return [
+        Finding(
+            "unknown_pixels",
+            "info",
+            f"{100 * shares[0]:.1f} % of the first photo and {100 * shares[1]:.1f} % of the second photo are "
+            "transparent or a black border, which are left out.",
+            {"share1": shares[0], "share2": shares[1]},
         )
     ]
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey, stretch_contrast
+from ..images.unknown import MIN_DISTANCE, away_from_unknown
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Photo
 
@@ -201,7 +202,10 @@ def detect_features(
     content, corner = crop_to_content(photo)
     grey, scale = reduced_grey(content, max_size)
     x, descriptors, frames = detector(stretch_contrast(grey), **options)
-    return Features((x + 0.5) / scale - 0.5 + corner, descriptors, frames / scale.mean())
+    x, frames = (x + 0.5) / scale - 0.5, frames / scale.mean()
+    radius = np.maximum(np.linalg.norm(frames, axis=(1, 2)) / np.sqrt(8), MIN_DISTANCE / scale.mean())
+    kept = away_from_unknown(content, x, radius)
+    return Features(x[kept] + corner, descriptors[kept], frames[kept])
 
 
 def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: int) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Pictures: reading photo files, letterbox bars, grey and reduced pictures, least-squares patch fitting."""
+"""Pictures: reading photo files, letterbox bars, unknown pixels, grey and reduced ones, least-squares patch fitting."""
 
 from .content import content_box
 from .read import read_photo
 from .reduce import reduced_grey, smooth, to_grey
+from .unknown import mark_borders, scene_pixels
 
-__all__ = ["content_box", "read_photo", "reduced_grey", "smooth", "to_grey"]
+__all__ = ["content_box", "mark_borders", "read_photo", "reduced_grey", "scene_pixels", "smooth", "to_grey"]

@@ -1,6 +1,6 @@
 """The part of a picture that shows something: without letterbox bars."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,7 +63,8 @@ def crop_to_content(photo: Photo) -> tuple[Photo, np.ndarray]:
     x0, y0, x1, y1 = content_box(photo.pixels)
     if (x1 - x0, y1 - y0) == photo.size:
         return photo, np.zeros(2)
-    return Photo(photo.pixels[y0:y1, x0:x1], photo.exif, photo.path), np.array([x0, y0], float)
+    mask = None if photo.mask is None else photo.mask[y0:y1, x0:x1]
+    return replace(photo, pixels=photo.pixels[y0:y1, x0:x1], mask=mask), np.array([x0, y0], float)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import ExifFacts, Photo
+from .unknown import fill_nearest, opaque_pixels
 
 log = logging.getLogger(__name__)
 MIN_SIDE = 32  # px: a descriptor with its margin, or a matching window with a disparity range, needs more
@@ -83,7 +84,8 @@ def read_photo(path: str | os.PathLike) -> Photo:
       as 12-bit data, and lose 4 bits instead.
     - Numbers of 32 bits (TIFF): white is 1, 255 or 65535 for floats, 255 or 65535 for integers, the smallest that the
       picture does not exceed, or else its maximum; NaN and negative values are black.
-    - Transparent pixels are blended with white; where the whole picture is transparent, transparency is ignored.
+    - Pixels less than half opaque are unknown: `mask` is False there, and they take the colour of the nearest known
+      one. The others keep their colour. Where the whole picture is transparent, transparency is ignored.
     - Of several frames or pages the first is read (of a HEIF file the primary one).
 
     Parameters
@@ -93,7 +95,8 @@ def read_photo(path: str | os.PathLike) -> Photo:
     Returns
     -------
     Photo
-        pixels (H, W, 3) uint8; exif as in `ExifFacts`, each entry only where the file states it.
+        pixels (H, W, 3) uint8; exif as in `ExifFacts`, each entry only where the file states it; mask where pixels
+        are transparent.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def read_photo(path: str | os.PathLike) -> Photo:
             try:
                 image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
                 _check_size(path, *image.size)
-                pixels, exif = _decode(image, path)
+                pixels, exif, mask = _decode(image, path)
             finally:
                 Image.MAX_IMAGE_PIXELS = kept
     except StereoError:
@@ -128,7 +131,7 @@ def read_photo(path: str | os.PathLike) -> Photo:
         raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise _unreadable(path, head, str(error)) from error
-    return Photo(pixels, cast(ExifFacts, exif), path)
+    return Photo(pixels, cast(ExifFacts, exif), path, mask)
 
 
 def _check_file(path: Path) -> bytes:
@@ -231,9 +234,9 @@ def _register_heif() -> None:
         pillow_heif.register_heif_opener()
 
 
-def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict]:
-    """Return upright RGB pixels and the EXIF facts of an opened Pillow image."""
-    from PIL import Image, ImageOps
+def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict, np.ndarray | None]:
+    """Return upright RGB pixels, the EXIF facts and the mask of an opened Pillow image."""
+    from PIL import ImageOps
 
     tags = image.getexif()  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
     facts = _facts(tags)
@@ -255,12 +258,14 @@ def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict]:
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
     wide = image.mode[0] in "IF"
+    mask = None
     if image.has_transparency_data and not wide:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[1] > 0:
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        mask = opaque_pixels(np.asarray(image.getchannel("A")))
     pixels = _wide_to_u8(np.asarray(image)) if wide else np.asarray(image.convert("RGB"))
-    return np.ascontiguousarray(pixels), facts
+    if mask is not None:
+        pixels = fill_nearest(pixels, mask)
+    return np.ascontiguousarray(pixels), facts, mask
 
 
 def _wide_to_u8(value: np.ndarray) -> np.ndarray:

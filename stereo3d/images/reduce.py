@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..records import Photo
+from .unknown import scene_pixels
 
 LOW_RANGE = 40  # grey levels from the darkest to the lightest hundredth: below it features are lost
 STRETCHED_RANGE = 120  # grey levels, of an ordinary photo
@@ -45,7 +46,7 @@ def reduced_grey(photo: Photo, max_size: int) -> tuple[np.ndarray, np.ndarray]:
     """
     import cv2
 
-    grey = to_grey(photo.pixels)
+    grey = to_grey(scene_pixels(photo))
     share = min(1.0, max_size / max(photo.size))
     size = tuple(max(1, round(n * share)) for n in photo.size)
     if share < 1:

@@ -10,6 +10,7 @@ from ..disparity.matching import compute_disparities, fill_unknown, matching_byt
 from ..disparity.search_range import widen_range
 from ..disparity.steep import add_steep_planes, find_steep_planes
 from ..features.matching import match_features
+from ..images.unknown import mark_borders
 from ..records import DisparityMap, Finding, Photo, RectifiedPair, RightViewPixels, TwoView
 from ..rectification.maps import disparity_range
 from ..rectification.rectify import rectify
@@ -84,6 +85,7 @@ def rectified_pair(
     """
     config = replace(config or Config(), rectified=True)
     refuse_same_pixels(left, right)
+    left, right = mark_borders(left), mark_borders(right)
     rig = cameras_of(left, right, None, config)
     if d_range is not None:  # nearer things have the larger |d|: its sign shows on which side the first photo is
         t = np.array([-1.0 if sum(d_range) >= 0 else 1.0, 0, 0])

@@ -26,6 +26,7 @@ from ..errors import StereoError
 from ..geometry.rotations import rotation_angle_deg
 from ..images.content import crop_to_content
 from ..images.read import read_photo
+from ..images.unknown import mark_borders
 from ..records import (
     DisparityMap,
     Finding,
@@ -173,7 +174,7 @@ def prepare(
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
     config, clock = config or Config(), clock or Clock()
     with clock("photos"):
-        left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (left, right))
+        left, right = (mark_borders(p if isinstance(p, Photo) else read_photo(p)) for p in (left, right))
         if not config.force:
             refuse_same_pixels(left, right)
         known = {"given", "calibration"} if rig is not None else {"calibration"}  # --focal knows no principal point
@@ -311,6 +312,8 @@ def _triangulate(fused: DisparityMap, right_pixels: RightViewPixels, prepared: P
         )
     content, corner = crop_to_content(prepared.left)
     covered = coverage(pair, known, content.size, corner)
+    if content.mask is not None:
+        covered = min(1.0, covered / float(content.mask.mean()))
     if config.known_distance is not None:
         unit = config.unit or "units"
         factor, finding = known_scale(points, sigma, pair, view, config.known_distance, unit)

@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from ..errors import StereoError
-from .checks import Record
+from .checks import Record, check_array
 
 
 class ExifFacts(TypedDict, total=False):
@@ -38,11 +38,14 @@ class Photo(Record):
         What the header states.
     path : Path, optional
         The file.
+    mask : (H, W) bool, optional
+        Pixels that show the scene; the others are transparent, or a border. None: all do.
     """
 
     pixels: np.ndarray
     exif: ExifFacts = field(default_factory=ExifFacts)
     path: Path | None = None
+    mask: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         pixels = np.asarray(self.pixels)
@@ -55,6 +58,8 @@ class Photo(Record):
                 "pixels[..., :3]. Numbers of 0 to 1: np.rint(255 * pixels).astype(np.uint8).",
                 shape=pixels.shape,
             )
+        if self.mask is not None:
+            check_array(self, "mask", pixels.shape[:2], "b")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from ..geometry.arrays import all_channels, hom
 from ..geometry.camera import distort, project, undistort
 from ..images.content import content_box, crop_to_content
 from ..images.reduce import smooth, to_grey
+from ..images.unknown import scene_pixels
 from ..options import Range, check_options, options_of
 from ..records import Camera, Photo, RectifiedPair, RowErrors, TwoView
 from .canvas import photo_outline
@@ -215,12 +216,26 @@ def photo_map(
 
 
 def without_bars(xy: np.ndarray, photo: Photo) -> np.ndarray:
-    """The map xy (H,W,2) with NaN where it shows a letterbox bar of the photo."""
+    """The map xy (H,W,2) with NaN where it shows a letterbox bar of the photo, or a pixel that its mask leaves out."""
+    xy = _without_masked(xy, photo)
     x0, y0, x1, y1 = content_box(photo.pixels)
     if (x1 - x0, y1 - y0) == photo.size:
         return xy
     inside = all_channels((xy >= np.array([x0, y0]) - 0.5) & (xy <= np.array([x1, y1]) - 0.5))
     return np.where(inside[..., None], xy, np.float32(np.nan))
+
+
+def _without_masked(xy: np.ndarray, photo: Photo) -> np.ndarray:
+    """The map xy (H,W,2) with NaN where a pixel next to it is outside the photo's mask."""
+    import cv2
+
+    if photo.mask is None:
+        return xy
+    inner = cv2.erode(photo.mask.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
+    known = all_channels(np.isfinite(xy))
+    column, row = np.rint(xy[known]).astype(int).T
+    known[known] = inner[row.clip(0, photo.size[1] - 1), column.clip(0, photo.size[0] - 1)]
+    return np.where(known[..., None], xy, np.float32(np.nan))
 
 
 def resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
@@ -234,7 +249,7 @@ def resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
     steps = np.linalg.norm(np.diff(middle, axis=0), axis=1)
     steps = steps[np.isfinite(steps)]
     step = float(np.median(steps)) if len(steps) else 1.0
-    pixels, grid = photo.pixels, np.nan_to_num(xy, nan=-1e4)
+    pixels, grid = scene_pixels(photo), np.nan_to_num(xy, nan=-1e4)
     if step > 1.5 or max(photo.size) >= MAX_REMAP:
         width, height = (max(1, round(n / max(step, max(photo.size) / MAX_REMAP))) for n in photo.size)
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 
 from ..errors import StereoError
+from ..images.unknown import scene_pixels
 from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Photo, RectifiedPair, Rig, TwoView
 from .canvas import Canvas, Inliers, Rotations, photo_outline
@@ -192,7 +193,7 @@ def _identity(left: Photo, right: Photo, view: TwoView, scale: float) -> Rectifi
     x = (np.arange(width, dtype=np.float32) + 0.5) / sx - 0.5
     y = (np.arange(height, dtype=np.float32) + 0.5) / sy - 0.5
     xy = np.stack(np.meshgrid(x, y), -1).astype(np.float32)
-    first, second = left.pixels, right.pixels
+    first, second = scene_pixels(left), scene_pixels(right)
     if (width, height) != left.size:
         first, second = (
             cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) for pixels in (first, second)

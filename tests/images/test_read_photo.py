@@ -182,22 +182,27 @@ def test_colours_in_floats_are_not_called_damaged(tmp_path, scene):
     assert caught.value.code == "photo_unreadable" and "8 or 16 bits" in caught.value.advice
 
 
-def test_transparency_is_laid_on_white(tmp_path, scene):
+def test_transparent_pixels_are_unknown(tmp_path, scene):
+    """Less than half opaque: no colour of their own, but that of the nearest pixel that has one."""
     alpha = np.full((H, W), 255, np.uint8)
     alpha[:, :30] = 0
     alpha[:, 30:40] = 51  # a fifth
-    want = scene.astype(float)
-    want[:, :30] = 255
-    want[:, 30:40] = 0.2 * scene[:, 30:40] + 0.8 * 255
+    alpha[:, 40:50] = 200
+    known = alpha >= 128
+    want = scene.copy()
+    want[:, :40] = scene[:, 40:41]
     for name in ("a.png", "a.tif", "a.webp"):
         lossless = {"lossless": True, "exact": True} if name == "a.webp" else {}
         photo = read_photo(save(np.dstack([scene, alpha]), tmp_path / name, **lossless))
-        np.testing.assert_allclose(photo.pixels, want, atol=1)
-    two = read_photo(save(np.dstack([scene[..., 0], alpha]), tmp_path / "la.png")).pixels
-    np.testing.assert_allclose(two, grey3(want[..., 0]), atol=1)
+        np.testing.assert_array_equal(photo.pixels, want)
+        np.testing.assert_array_equal(photo.mask, known)
+    two = read_photo(save(np.dstack([scene[..., 0], alpha]), tmp_path / "la.png"))
+    np.testing.assert_array_equal(two.pixels, grey3(want[..., 0]))
+    np.testing.assert_array_equal(two.mask, known)
     keyed = Image.fromarray(scene[..., 0])  # one grey level declared transparent
-    pixels = read_photo(save(keyed, tmp_path / "key.png", transparency=int(scene[0, 5, 0]))).pixels
-    assert np.all(pixels[:, 5] == 255) and pixels[0, 6, 0] == scene[0, 6, 0]
+    photo = read_photo(save(keyed, tmp_path / "key.png", transparency=int(scene[0, 5, 0])))
+    np.testing.assert_array_equal(photo.mask, scene[..., 0] != scene[0, 5, 0])
+    assert read_photo(save(scene, tmp_path / "opaque.png")).mask is None
 
 
 def test_a_wholly_transparent_picture_keeps_its_colours(tmp_path, scene):
