@@ -77,7 +77,7 @@ def black_border(pixels: np.ndarray) -> np.ndarray | None:
 
 
 def _ringing(pixels: np.ndarray, border: np.ndarray) -> np.ndarray:
-    """Dark pixels (H,W) uint8 that adjoin a border, within RINGING px of it or, as in a wedge, of the picture's side."""
+    """Dark pixels (H,W) uint8 that adjoin a border, within RINGING px of it or, as in a wedge, of a side."""
     import cv2
 
     near = cv2.dilate(border, kernel=np.ones((2 * RINGING + 1,) * 2, np.uint8))

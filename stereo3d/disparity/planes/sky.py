@@ -23,8 +23,8 @@ class SkyThresholds:
         Share of that window that is sky, at least.
     deviations : float
         Standard deviations of the sky in the window, which a pixel may differ from its mean.
-    noise : float
-        Grey levels, likewise, in a sky without noise: JPEG.
+    least, most : float
+        Grey levels, bounds of that difference: JPEG changes a sky without noise, clouds on blue differ from all.
     rounds : int
         By how many windows the sky is followed between branches.
     edge : int
@@ -39,8 +39,9 @@ class SkyThresholds:
     window: int = 31
     present: float = 0.1
     deviations: float = 3.0
-    noise: float = 5.0
-    rounds: int = 4
+    least: float = 5.0
+    most: float = 30.0
+    rounds: int = 6
     edge: int = 2
     closeness: float = 2.0
 
@@ -84,9 +85,8 @@ def find_sky(
         share, mean = _mean_colour(colours, sky, side)
         square = _mean_colour(colours**2, sky, side)[1]
         variance = np.maximum(square - mean**2, 0).sum(-1)
-        near = ((colours - mean) ** 2).sum(-1) <= np.maximum(
-            thresholds.deviations**2 * variance, np.float32(thresholds.noise**2)
-        )
+        allowance = np.clip(thresholds.deviations**2 * variance, thresholds.least**2, thresholds.most**2)
+        near = ((colours - mean) ** 2).sum(-1) <= allowance
         more = allowed & near & (share > thresholds.present) & ~sky
         if not more.any():
             break

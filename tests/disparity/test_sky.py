@@ -1,0 +1,139 @@
+"""The sky: matches no better than infinity, lies at the photo's border, and is followed by its colour."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from stereo3d.disparity import compute_disparity, methods
+from stereo3d.disparity.planes import segments, views
+from stereo3d.disparity.planes import sky as sky_module
+from stereo3d.disparity.planes import support as support_module
+from stereo3d.disparity.rows import flip_copy
+from stereo3d.records import RectifiedPair
+
+H, W = 160, 240
+
+
+def gradient():
+    """A sky that brightens downwards, with the noise of a camera."""
+    y = np.linspace(0, 12, H)[:, None, None]
+    noise = np.random.default_rng(2).normal(0, 1.5, (H, W, 3))
+    return np.array([150, 180, 215]) + y + noise
+
+
+@pytest.fixture(scope="module")
+def branches():
+    """A picture, and its true sky: open above, in gaps of 6 px between dark branches of 4 px, above ground.
+
+    Each branch has a soft edge, as from a lens.
+    """
+    dark = np.zeros((H, W))
+    for x in range(60, 180, 10):
+        dark[50:, x : x + 4] = 1
+    dark[100:] = 1
+    rng = np.random.default_rng(3)
+    ground = rng.uniform(20, 90, (H, W, 1)) * np.ones(3)
+    cover = cv2.GaussianBlur(dark, ksize=(0, 0), sigmaX=0.6)[..., None]
+    picture = np.clip(np.rint((1 - cover) * gradient() + cover * ground), 0, 255).astype(np.uint8)
+    return picture, dark == 0
+
+
+def test_the_sky_is_followed_between_branches(branches):
+    picture, truth = branches
+    seen = np.ones((H, W), bool)
+    empty = np.zeros((H, W), bool)
+    empty[:45] = True  # the windows farther down contain branches or ground
+    empty[60:100, :50] = True
+    surface = np.zeros((H, W), bool)
+    surface[115:] = True
+    sky = sky_module.find_sky(picture, seen, empty, surface)
+    gaps = truth.copy()
+    gaps[:50], gaps[85:], gaps[:, :60], gaps[:, 180:] = False, False, False, False
+    assert sky[:50].all() and sky[gaps].mean() > 0.97
+    middles = np.zeros((H, W), bool)
+    for x in range(60, 180, 10):
+        middles[60:, x + 1 : x + 3] = True
+    assert not sky[middles].any() and not sky[112:].any(), "branches and ground are no sky"
+    assert not sky_module.find_sky(picture, seen, empty, np.ones((H, W), bool))[52:].any(), "nor is a known surface"
+
+
+def test_an_empty_area_in_the_middle_is_no_sky():
+    """A white wall between textured things, and one that only a corner of 2 px joins to the border."""
+    picture = np.random.default_rng(0).integers(0, 200, (H, W, 3)).astype(np.uint8)
+    picture[40:100, 60:180] = 230
+    empty = np.zeros((H, W), bool)
+    empty[40:100, 60:180] = True
+    seen, none = np.ones((H, W), bool), np.zeros((H, W), bool)
+    assert not sky_module.find_sky(picture, seen, empty, none).any()
+    touching = empty.copy()
+    touching[40:42, :60], picture[40:42, :60] = True, 230
+    assert not sky_module.find_sky(picture, seen, touching, none).any()
+    touching[40:100, :60], picture[40:100, :60] = True, 230
+    assert sky_module.find_sky(picture, seen, touching, none)[45:95, 60:175].all()
+
+
+def test_a_dark_roof_beside_the_sky_is_no_sky():
+    """Two empty areas, one of which alone touches the border, and between them a step of colour."""
+    picture = np.clip(np.rint(gradient()), 0, 255).astype(np.uint8)
+    picture[80:140, 60:180] = 40
+    empty = np.ones((H, W), bool)
+    sky = sky_module.find_sky(picture, np.ones((H, W), bool), empty, np.zeros((H, W), bool))
+    assert sky[:78].all() and not sky[82:138, 62:178].any()
+
+
+def test_the_edge_is_found_again_at_full_size(branches):
+    picture, truth = branches
+    small = cv2.resize(truth.astype(np.float32), (W // 2, H // 2), interpolation=cv2.INTER_AREA) > 0.5
+    sky = sky_module.enlarge_sky(picture, np.ones((H, W), bool), small)
+    inner = cv2.erode(truth.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
+    outer = cv2.dilate(truth.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0
+    assert sky[:45].all() and sky[inner].mean() > 0.97 and not sky[~outer].any()
+    assert not sky_module.enlarge_sky(picture, np.ones((H, W), bool), np.zeros_like(small)).any()
+
+
+@pytest.mark.parametrize("infinity, supported", [(None, True), (-10, False), (-14, True)])
+def test_what_matches_at_infinity_too_is_no_surface(infinity, supported):
+    """Random census codes that agree at disparity 6 and equally well at -10."""
+    rng = np.random.default_rng(0)
+    black = np.zeros((200, 320, 3), np.uint8)
+    view, other = views.initial_views(black, black, (None, None), (200, 320), 1, flip_copy)
+    labels = np.zeros((200, 320), np.int32)
+    whole = views.Segmentation(labels, 1, segments.segment_pixels(labels, 1))
+    period = rng.integers(0, 2**34, (200, 16)).astype(np.uint64)
+    codes = np.tile(period, 20)  # repeats every 16 px
+    noise = (rng.random((200, 320, 34)) < 0.2) @ (1 << np.arange(34, dtype=np.uint64))
+    view = replace(
+        view,
+        d=np.full((200, 320), 6, np.float32),
+        segmentations=(whole,),
+        census=np.roll(codes, 6, axis=1) ^ noise,
+        other_census=codes,
+    )
+    energy, _ = methods.plane_energy(-20, 20)
+    found = support_module.supported_pixels(view, other, replace(energy, infinity=infinity)).supported
+    assert found[20:-20, 40:-40].mean() == supported
+
+
+def test_a_sky_with_the_pattern_of_the_sensor_is_not_kept():
+    """Above textured ground at 8 px a faint pattern that both cameras add to the sky: it matches, at 0 px."""
+    rng = np.random.default_rng(1)
+    ground = cv2.GaussianBlur(rng.uniform(0, 255, (H, W + 8)), ksize=(0, 0), sigmaX=1.2)
+    ground = np.clip(128 + 3 * (ground - 128), 0, 255)
+    pattern = cv2.GaussianBlur(rng.normal(0, 1, (H, W)), ksize=(0, 0), sigmaX=1.5)
+    pattern *= 1.0 / pattern.std()
+    pictures = []
+    for first in (0, 8):  # left(x) = right(x - 8)
+        sky = gradient().mean(-1) + pattern + rng.normal(0, 1.0, (H, W))
+        picture = np.where(np.arange(H)[:, None] < 90, sky, ground[:, first : first + W])
+        pictures.append(np.repeat(np.clip(np.rint(picture), 0, 255).astype(np.uint8)[..., None], 3, -1))
+    x = np.stack(np.meshgrid(np.arange(W), np.arange(H)), -1).astype(np.float32)
+    pair = RectifiedPair(*pictures, x, x)
+    kept = {}
+    for infinity in (None, -20.0, 0.0):
+        d, _ = compute_disparity(replace(pair, infinity=infinity), (-24, 24), method="planes_fast")
+        kept[infinity] = np.isfinite(d)
+        assert np.mean(np.abs(d[100:, 30:-12] - 8) < 0.5) > 0.95
+    assert kept[None][:80].mean() > 0.5, "without infinity the pattern counts as texture"
+    assert kept[0.0][:80].mean() < 0.01
