@@ -69,5 +69,9 @@ def reduce_pair(pair: RectifiedPair) -> tuple[RectifiedPair, tuple[float, float]
     size = max(2, round(width * share)), max(2, round(height * share))
     left, right = (cv2.resize(src=p, dsize=size, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right))
     map1, map2 = (cv2.resize(src=m, dsize=size, interpolation=cv2.INTER_NEAREST) for m in (pair.map1, pair.map2))
-    small = RectifiedPair(left, right, map1, map2, pair.kind, pair.swapped)
-    return small, (size[0] / width, size[1] / height)
+    scale = size[0] / width, size[1] / height
+    epipoles = pair.epipole_columns
+    if epipoles is not None:
+        epipoles = tuple((x + 0.5) * scale[0] - 0.5 for x in epipoles)
+    small = RectifiedPair(left, right, map1, map2, pair.kind, pair.swapped, epipole_columns=epipoles)
+    return small, scale

@@ -96,7 +96,7 @@ def find_steep_planes(
         return []
     small, scale = reduce_pair(pair)
     height, width = small.left.shape[:2]
-    lost = _unmatched(pair, known, (width, height))
+    lost = unmatched_pixels(pair, known, (width, height))
     half = height // 2
     found = []
     sign_below = -1 if pair.swapped else 1  # of the slope of a ground: nearer points have the larger d, or the smaller
@@ -194,7 +194,7 @@ def move_rows(array: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     return out
 
 
-def _unmatched(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def unmatched_pixels(pair: RectifiedPair, known: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return where most pixels lie inside the photo and have no disparity, at `size` (W, H): (H,W) bool."""
     import cv2
 

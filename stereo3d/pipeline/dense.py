@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import resources
 from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
+from ..disparity.expansion import match_growing
 from ..disparity.search_range import widen_range
 from ..disparity.steep import add_steep_planes, find_steep_planes
 from ..features.matching import match_features
@@ -53,6 +54,9 @@ def match_pair(
     if dense:
         left, right = (_without_filled(found) for found in dense_maps)
         maps = left, right
+    maps, growths = match_growing(maps, pair, **config.arguments("range", match_growing), **options)
+    if growths:
+        log.info("matched again for surfaces that grow by %s", ", ".join(f"{g:.2g}" for g in growths))
     known = np.isfinite(maps[0].disparity)
     planes = find_steep_planes(pair, known, d_range, **config.arguments("range", find_steep_planes))
     for plane in planes:

@@ -44,6 +44,9 @@ class RectifiedPair(Record):
         Correction of `map2` by a slow drift of the matches.
     infinity : float, optional
         px, the disparity of what is infinitely far away; None where the pose does not determine it.
+    epipole_columns : (float, float), optional
+        px: column of the left and of the right picture at which the epipole lies, inside or outside; of the kind
+        "polar" only.
     """
 
     left: np.ndarray
@@ -55,6 +58,7 @@ class RectifiedPair(Record):
     rows: RowErrors = field(default_factory=lambda: cast(RowErrors, {}))
     drift: Drift = field(default_factory=lambda: cast(Drift, {}))
     infinity: float | None = None
+    epipole_columns: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):

@@ -32,12 +32,15 @@ class Canvas:
     rays : two callables
         For either photo a function of row numbers (h,1) that gives the three components, (h,1) or (w,) or (h,w), of
         the pixels' directions in the common orientation.
+    epipole_columns : (float, float), optional
+        Column of the epipole in either picture, kind "polar" only.
     """
 
     kind: str
     size: tuple[int, int]
     density: float
     rays: tuple[Callable, Callable]
+    epipole_columns: tuple[float, float] | None = None
 
 
 def photo_outline(camera: Camera, rect_from_cam: np.ndarray, steps: int = 33) -> np.ndarray | None:

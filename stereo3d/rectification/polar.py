@@ -71,7 +71,12 @@ def polar_canvas(
         _polar_rays(left_columns[0], size, columns, (count, a)),
         _polar_rays(right_columns[0], size, columns, (count, a)),
     )
-    return Canvas("polar", size, float(1 / narrower), rays)
+    starts = left_columns[0], right_columns[0]
+    # of the two epipoles, at u = 0 and u = -pi, the one nearer to the pictures
+    epipole = 0.0 if sum(starts) / 2 + (size[0] - 1) / columns / 2 > -np.pi / 2 else -np.pi
+    return Canvas(
+        "polar", size, float(1 / narrower), rays, (columns * (epipole - starts[0]), columns * (epipole - starts[1]))
+    )
 
 
 def _columns_of_arc(X: np.ndarray, full: bool, arc: Interval, rect_from_cam: np.ndarray) -> Interval:

@@ -147,7 +147,7 @@ def _resample_pair(
     map2 = without_bars(photo_map(rig.cam2, rotations[1], canvas.rays[1], canvas.size, bend), photos[1])
     with ThreadPoolExecutor(2) as pool:
         left, right = pool.map(resample, photos, (map1, map2))
-    return RectifiedPair(left, right, map1, map2, kind=canvas.kind)
+    return RectifiedPair(left, right, map1, map2, kind=canvas.kind, epipole_columns=canvas.epipole_columns)
 
 
 def _keep_better_rows(bent: RectifiedPair, straight: RectifiedPair, inlier_x: Inliers) -> RectifiedPair:

@@ -56,5 +56,8 @@ POSES: dict[str, Callable[[float, float], Pose]] = {
     "converging": _converging,  # two and a half baselines apart, both looking at the subject
     "turned": _turned,  # camera 2 held upright
     "forward": lambda b, z: _from_centre(rotation_deg(0.5, -0.4, 0.8), (0.15 * b, 0.08 * b, 2 * b)),  # epipole inside
+    # epipole near the right border, and just beyond it, of photos of 35 mm equivalent focal length
+    "forward_border": lambda b, z: _from_centre(rotation_deg(0.6, 0.4, 0.5), (0.88 * b, 0.06 * b, 2 * b)),
+    "forward_beyond": lambda b, z: _from_centre(rotation_deg(-0.5, 0.6, -0.7), (1.1 * b, -0.1 * b, 2 * b)),
     "rotation": lambda b, z: _from_centre(rotation_deg(1.5, -5, 2), (0, 0, 0)),  # the camera turns on the spot
 }

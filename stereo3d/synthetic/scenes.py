@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
+from .corridors import corridor, garden_path, street
 from .scene import BRICK, EARTH, FOREST, SLATE, UPRIGHT, WIDE, Group, Scene, Vector, make_solid, mottled, paint
 from .still_life import still_life
 from .tables import BOX, CHECKS, ELLIPSOID, FRUSTUM, PLAIN, RECTANGLE
@@ -133,6 +134,9 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "vertical": vertical,
     "swapped": swapped,
     "forward": forward,
+    "corridor": corridor,
+    "street": street,
+    "garden_path": garden_path,
     "plane": plane,
     "rotation": rotation,
     "chessboard": chessboard,
