@@ -204,6 +204,21 @@ def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
     return compact(replace(mesh, faces=faces)), dropped, lost
 
 
+def without_steep_fill(mesh: Mesh, max_angle: float = 80.0) -> Mesh:
+    """The mesh without faces in filled holes that are steeper than max_angle, degrees from normal to line of sight.
+
+    Near the epipole of a pair that moved ahead they join the two sides of an outline.
+    """
+    if mesh.sigma is None or not np.isnan(mesh.sigma).any():
+        return mesh
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    normals, rays = np.cross(b - a, c - a), a + b + c
+    along = np.abs((normals * rays).sum(1))
+    steep = along < np.cos(np.radians(max_angle)) * norms(normals) * norms(rays)
+    kept = ~(steep & np.isnan(mesh.sigma[mesh.faces]).any(1))
+    return compact(replace(mesh, faces=mesh.faces[kept])) if kept.any() else mesh
+
+
 def compact(mesh: Mesh) -> Mesh:
     """The mesh without vertices that no face uses, in the same order."""
     used, faces = used_vertices(mesh.faces, len(mesh.vertices))

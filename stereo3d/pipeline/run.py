@@ -99,7 +99,7 @@ def reconstruct(
         points, sigma, view = cloud.points, cloud.sigma, cloud.view
 
     with clock("mesh", cloud.count, config.mesher):
-        mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config)
+        mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
         mesh = texture_and_sigma(mesh, left, right, matches, view, rig)
     clock.progress("done", 0, "")
 

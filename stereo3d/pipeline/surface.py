@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
-from ..mesh.build import build_mesh
+from ..mesh.build import build_mesh, without_steep_fill
 from ..mesh.texture import texture_mesh
 from ..records import Finding, Matches, Mesh, Photo, Rig, RightViewPoints, TwoView
 from ..triangulation.points import along_the_ray
@@ -18,9 +18,19 @@ log = logging.getLogger(__name__)
 
 
 def mesh_with_fallback(
+    points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config, *, forward: bool = False
+) -> tuple[Mesh, list[Finding]]:
+    """Return the mesh of config.mesher, or of "grid" with a finding where the mesher's library is missing.
+
+    forward: the camera moved ahead, so holes are not filled by steep faces.
+    """
+    mesh, findings = _mesh_of_points(points, sigma, between, config)
+    return (without_steep_fill(mesh) if forward else mesh), findings
+
+
+def _mesh_of_points(
     points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config
 ) -> tuple[Mesh, list[Finding]]:
-    """Return the mesh of config.mesher, or of "grid" with a finding where the mesher's library is missing."""
     settings = {"sigma": sigma, "between": between, "faces": config.faces, "close": config.close}
     try:
         return build_mesh(points, method=config.mesher, **settings, **config.of("mesher")), []

@@ -24,7 +24,7 @@ LINO = "6d7a70 55605a 8b978b 9c8a6e"
 ASPHALT = "6a6a6c 4f5052 86868a 9a948a"
 LEAVES = "4f7038 2c4a22 8aa352 b5a25a"
 FOCAL_35MM = 35.0  # mm: the epipoles of the forward poses lie where their names say
-SKY_DISTANCE = 500.0  # m: moves by less than a pixel
+SKY_DISTANCE = 5000.0  # m: moves by less than a pixel
 
 
 def corridor() -> Scene:
@@ -57,7 +57,7 @@ def street() -> Scene:
     road = mottled(ASPHALT, 0.5, seed=1, grain=0.6)
     groups: list[Group] = [
         (make_solid(RECTANGLE, (0, 1.5, 60), (60, 90, 1), road, axes=((1, 0, 0), (0, 0, 1), (0, -1, 0))),),
-        (make_solid(RECTANGLE, (0, 0, SKY_DISTANCE), (4e3, 4e3, 1), paint(PLAIN, "b8cbe0")),),
+        (make_solid(RECTANGLE, (0, 0, SKY_DISTANCE), (4e4, 4e4, 1), paint(PLAIN, "b8cbe0")),),
         _box((0, -4, 64), (30, 5.5, 4), mottled(BRICK, 2.5, seed=2)),
     ]
     rng = np.random.default_rng(5)

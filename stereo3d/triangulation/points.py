@@ -11,12 +11,16 @@ from ..geometry.rotations import rotation_from_vector
 from ..geometry.two_view import essential_from_pose, intersect_rays
 from ..options import Range, check_options, options_of
 from ..records import Camera, DisparityMap, RectifiedPair, RightViewPixels, RightViewPoints, TwoView
+from .shards import shards
 
 STRIP_ROWS = 32  # rows triangulated at a time: their arrays stay in the processor's cache
 DISPARITY_STEP = 0.05  # px: step of the finite difference dz/dd
 MAX_BEYOND = 128  # px past the second picture that surfaces are continued: a matcher supports half of that at most
 CHUNK_POINTS = 100_000  # points processed at a time by `along_the_ray`: bounds its memory
 MAX_RELATIVE_SIGMA = 0.05  # of the distance: points of larger standard deviation are discarded
+# The same where the camera moved ahead. There the parallax falls to nothing within one picture, and steps of noise near
+# the epipole look like surfaces along the line of sight (`python benchmarks/forward.py`).
+MAX_RELATIVE_SIGMA_POLAR = 0.02
 # px: standard deviation of a match where its own sigma is not known: 1.4826 median |error| of the matches that `sgm`
 # keeps, mean over 17 real pairs with truth. The default matcher, `planes`, states its own sigma for each pixel, which
 # `point_map` uses instead; for a map of `planes` without one this value was not measured.
@@ -95,7 +99,8 @@ def triangulate(
 def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
     """Triangulate a matched map with its own sigma, and up to MAX_BEYOND px past the second picture.
 
-    Points whose sigma exceeds MAX_RELATIVE_SIGMA of their distance, as near the epipole, are discarded.
+    Points whose sigma exceeds MAX_RELATIVE_SIGMA of their distance, as near the epipole, are discarded; of a polar pair
+    those above MAX_RELATIVE_SIGMA_POLAR and `shards`.
 
     Parameters
     ----------
@@ -115,8 +120,11 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     """
     match_sigma = fused.sigma * row_spread(pair)
     points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=match_sigma, beyond=MAX_BEYOND)
-    uncertain = ~(sigma <= MAX_RELATIVE_SIGMA * norms(points))
+    uncertain = ~(sigma <= _max_relative_sigma(pair) * norms(points))
     points[uncertain], sigma[uncertain] = np.nan, np.nan
+    if pair.kind == "polar":
+        torn = shards(points)
+        points[torn], sigma[torn] = np.nan, np.nan
     return points, sigma
 
 
@@ -135,7 +143,7 @@ def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: Two
     Returns
     -------
     RightViewPoints
-        The points whose sigma is at most MAX_RELATIVE_SIGMA of their distance.
+        The points whose sigma is at most MAX_RELATIVE_SIGMA of their distance (MAX_RELATIVE_SIGMA_POLAR).
     """
     x, row, disparity, match_sigma = between.x, between.row, between.disparity, between.sigma
     known = np.isfinite(x) & np.isfinite(disparity)
@@ -143,8 +151,12 @@ def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: Two
     match_sigma = np.asarray(match_sigma, dtype=float) * row_spread(pair)[row, x.astype(int)]
     points, sigma = _intersect((row, x, x - disparity, match_sigma), pair.map1, pair.map2, view)
     after = row * pair.map1.shape[1] + x.astype(np.int64)
-    kept = sigma <= MAX_RELATIVE_SIGMA * norms(points)
+    kept = sigma <= _max_relative_sigma(pair) * norms(points)
     return RightViewPoints(points[kept], sigma[kept], after[kept], -view.R.T @ view.t)
+
+
+def _max_relative_sigma(pair: RectifiedPair) -> float:
+    return MAX_RELATIVE_SIGMA_POLAR if pair.kind == "polar" else MAX_RELATIVE_SIGMA
 
 
 def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents: np.ndarray) -> np.ndarray:
