@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from .. import resources
-from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
 from ..disparity.expansion import match_growing
+from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
 from ..disparity.search_range import widen_range
 from ..disparity.steep import add_steep_planes, find_steep_planes
 from ..features.matching import match_features

@@ -37,7 +37,12 @@ def corridor() -> Scene:
         coat = mottled((FOREST, BRICK, SLATE)[i % 3], 0.3, seed=i + 5)
         groups.append(_box((side * 1.18, 0.3, z), (0.05, 1.05, 0.45), coat))
     for i, (x, z, width, height, depth) in enumerate(
-        [(0.9, 3.1, 0.3, 0.35, 0.35), (-0.92, 5.1, 0.28, 0.9, 0.4), (0.95, 6.3, 0.25, 0.6, 0.3), (-0.85, 8.4, 0.3, 0.3, 0.3)]
+        [
+            (0.9, 3.1, 0.3, 0.35, 0.35),
+            (-0.92, 5.1, 0.28, 0.9, 0.4),
+            (0.95, 6.3, 0.25, 0.6, 0.3),
+            (-0.85, 8.4, 0.3, 0.3, 0.3),
+        ]
     ):
         coat = mottled((EARTH, SLATE, BRICK, EARTH)[i], 0.15, seed=i + 12)
         groups.append(_box((x, 1.35 - height, z), (width, height, depth), coat, turn=(0, 7 * i - 9, 0)))

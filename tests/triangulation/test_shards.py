@@ -25,7 +25,9 @@ def test_the_two_sides_of_an_outline_are_not_joined():
 def test_a_ground_at_a_grazing_angle_stays():
     X = rays()
     below = np.arange(H) > H / 2 + 10
-    ground = np.where((below & (np.arange(H) < H / 2 + 50))[:, None, None], X * (0.5 / np.maximum(X[..., 1:2], 1e-3)), np.nan)
+    ground = np.where(
+        (below & (np.arange(H) < H / 2 + 50))[:, None, None], X * (0.5 / np.maximum(X[..., 1:2], 1e-3)), np.nan
+    )
     assert np.isfinite(ground[..., 2]).sum() > 20 * W
     assert shards(ground).mean() < 0.01
 
