@@ -27,6 +27,7 @@ REASONS = {
     "cropped": "a photo was cropped, so its focal length and principal point are uncertain",
     "rig_moved": "the rig is far from its nominal numbers",
     "nominal_depth": "the rig is known nominally, so depth may be stretched",
+    "bent_pictures": "the pictures are bent, so the camera motion is uncertain",
     "small_baseline": "both photos were taken from nearly the same place, so depth is rough",
     "uncertain_depth": "its depth is uncertain",
     "repeated": "much of it is repeated structure, whose matches are not unique",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..diagnosis.bend import bend_findings
 from ..diagnosis.copies import copy_findings
 from ..diagnosis.pair import diagnose
 from ..diagnosis.photos import photo_findings
@@ -222,6 +223,7 @@ def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config
     return [
         *diagnose(matches, view, rig),
         *rig_findings(matches, view, rig),
+        *bend_findings(matches, view, rig),
         *input_findings(left, right, rig, exchanged=found.pose.exchanged),
         *photo_findings(
             left,

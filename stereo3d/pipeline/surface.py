@@ -10,6 +10,7 @@ from ..mesh.build import build_mesh, without_steep_fill
 from ..mesh.texture import texture_mesh
 from ..records import Finding, Matches, Mesh, Photo, Rig, RightViewPoints, TwoView
 from ..triangulation.points import along_the_ray
+from ..two_view.bend import bend_covariance
 from ..two_view.nominal_depth import nominal_sigma
 from ..two_view.uncertainty import pose_covariance
 from .config import Config
@@ -76,5 +77,6 @@ def add_pose_sigma(X: np.ndarray, sigma: np.ndarray, matches: Matches, view: Two
         return sigma
     if rig.posed:
         return np.hypot(sigma, nominal_sigma(X, inliers.x1, inliers.x2, view)).astype(sigma.dtype)
-    covariance = pose_covariance(inliers.x1, inliers.x2, view)
-    return np.hypot(sigma, along_the_ray(X, view, *covariance)).astype(sigma.dtype)
+    covariance, tangents = pose_covariance(inliers.x1, inliers.x2, view)
+    covariance = covariance + bend_covariance(inliers.x1, inliers.x2, view)[0]
+    return np.hypot(sigma, along_the_ray(X, view, covariance, tangents)).astype(sigma.dtype)

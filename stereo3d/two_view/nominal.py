@@ -9,11 +9,11 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.camera import distort, lens_coefficients, undistort
 from ..geometry.least_squares import Schedule, State, minimise
-from ..geometry.robust import huber_fit
 from ..geometry.rotations import rotation_from_vector, rotation_vector
 from ..geometry.two_view import essential_from_pose, sampson
 from ..records import Camera, Matches, Rig
-from .held_out import MIN_GAIN, held_out_gain, held_out_residuals
+from .bend import smooth_error
+from .held_out import MIN_GAIN, held_out_gain
 from .lens import MAX_INDEPENDENT
 from .refine import RobustLoss, noise_of, soft_truncated, within_reach
 
@@ -24,11 +24,6 @@ PARAMETERS = POSE + 2 * LENS
 K1 = [POSE + 3, POSE + LENS + 3]
 MAX_SIGMAS = 5.0  # standard deviations a priori; a number that moves farther is of another rig
 CENTRES = [POSE + 1, POSE + 2, POSE + LENS + 1, POSE + LENS + 2]
-# Pictures are bent where a smooth correction leaves at most this share of the residuals of matches in regions that took
-# no part in it: the rule by which `rectification.drift` keeps its correction.
-BENT_SHARE = 0.8
-BENT_CELLS = 8  # regions a side, as there
-MIN_BENT_MATCHES = 400  # as there: forty for each coefficient
 ROUNDS = 3  # at the threshold itself, after wider ones
 SCHEDULE = Schedule(damping=1e-3, factor=10, max_steps=6, tolerance=1e-4)
 STEP = 1e-6  # of the central differences, rad or normalised image coordinates
@@ -301,16 +296,10 @@ def _explains_held_out(
 
 
 def _is_bent(problem: Refinement, p: np.ndarray, threshold: float) -> bool:
-    """Whether a smooth error of the pictures is left: a cubic polynomial confirmed in regions that took no part."""
+    """Whether a smooth error of the pictures is left (`smooth_error`)."""
     r = problem.residuals(p)
     near = np.abs(r) < 2 * threshold
-    r, x = r[near], problem.x1[near] - (np.array(problem.rig.cam1.size) - 1) / 2
-    if len(r) < MIN_BENT_MATCHES:
-        return False
-    a, b = (x / np.abs(x).max()).T
-    B = np.stack([a**i * b**j for i in range(4) for j in range(4 - i)], -1)
-    after = held_out_residuals(lambda used: r - B @ huber_fit(B[used], r[used]), x, BENT_CELLS)
-    return bool(np.median(np.abs(after)) < BENT_SHARE * np.median(np.abs(r)))
+    return smooth_error(r[near], problem.x1[near] - (np.array(problem.rig.cam1.size) - 1) / 2) > 0
 
 
 def _infinity_shift(rig: Rig, p: np.ndarray) -> np.ndarray:

@@ -7,8 +7,10 @@ import pytest
 
 from stereo3d import geometry as g
 from stereo3d import two_view
+from stereo3d.diagnosis.bend import bend_findings
+from stereo3d.geometry.rotations import rotation_vector
 from stereo3d.records import Camera, Matches, Rig
-from stereo3d.two_view import held_out
+from stereo3d.two_view import bend, held_out
 
 SIZE = (1600, 1200)
 
@@ -54,6 +56,25 @@ def test_distortion_that_explains_parallax_is_left_out(seed):
     view = two_view.estimate_two_view(matches, exif(rig))
     assert not np.any(view.rig.cam1.dist)
     assert g.rotation_angle_deg(view.R @ rig.R.T) < 0.05
+
+
+def test_bent_pictures_leave_the_motion_uncertain():
+    """The error of a bent pair is within its deviations; a pair that is not bent has no such uncertainty."""
+    matches, rig = pair(0.2, bend=3.0)
+    view = two_view.estimate_two_view(matches, replace(rig, R=None, t=None))
+    x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
+    covariance, tangents, error = bend.bend_covariance(x1, x2, view)
+    assert 0.1 < error < 2
+    away = np.array([*rotation_vector(rig.R @ view.R.T), *(tangents @ (rig.t / np.linalg.norm(rig.t)))])
+    assert np.all(np.abs(away) < 3 * np.sqrt(np.diag(covariance)))
+    assert np.abs(away).max() > 3 * np.sqrt(np.diag(two_view.pose_covariance(x1, x2, view)[0])).min()
+    [finding] = bend_findings(matches, view, Rig(rig.cam1, rig.cam2))
+    assert finding.severity == "warning" and finding.numbers["depth_sigma"] > 0.02
+    straight, rig = pair(0.2)
+    view = two_view.estimate_two_view(straight, replace(rig, R=None, t=None))
+    x1, x2 = straight.x1[view.inliers], straight.x2[view.inliers]
+    assert bend.bend_covariance(x1, x2, view)[2] == 0 and not bend.bend_covariance(x1, x2, view)[0].any()
+    assert bend_findings(straight, view, Rig(rig.cam1, rig.cam2)) == []
 
 
 def test_chance_gains_nothing_and_a_pattern_does():
