@@ -358,12 +358,48 @@ def test_view_shows_a_mesh_of_a_file(browser, result, tmp_path):
     assert browser.run("return document.querySelector('.trust').textContent").strip().endswith("unit: m.")
 
 
+PAYLOAD = "<img src=x onerror='window.pwned=1'><b style='color:red' onmouseover='window.pwned=1'>m</b>"
+
+
+def test_no_text_of_a_file_becomes_markup_or_runs(browser, result, tmp_path):
+    """Names, units, EXIF, calibration, findings, options: each holds a script that the page must show as text."""
+    exif = {"make": PAYLOAD, "model": PAYLOAD}
+    left = replace(result.left, path=Path(PAYLOAD.replace("/", " ")), exif=exif)
+    cameras = [replace(c, source_detail=PAYLOAD) for c in (result.view.rig.cam1, result.view.rig.cam2)]
+    rig = replace(result.view.rig, cam1=cameras[0], cam2=cameras[1], unit=PAYLOAD)
+    finding = Finding("odd", "warning", PAYLOAD, {"number": 1.0}, PAYLOAD)
+    hostile = replace(
+        result,
+        left=left,
+        rig=replace(rig, R=None, t=None),
+        view=replace(result.view, rig=rig),
+        findings=[*result.findings, finding],
+        summary=PAYLOAD,
+        config=replace(result.config, unit=PAYLOAD, baseline=1.0),
+    )
+    path = write_report(tmp_path / "hostile.html", hostile, files=[PAYLOAD])
+    browser.open(path.as_uri())
+    browser.run("""
+        const v = window.stereo3d.viewer, [w, h] = [v.canvas.clientWidth, v.canvas.clientHeight];
+        document.querySelector('#model .measure').click();
+        v.click(w / 2 - 20, h / 2);
+        v.click(w / 2 + 20, h / 2);
+        for (const b of document.querySelectorAll('[data-choose]')) b.click();
+        const over = new MouseEvent('mouseover', { bubbles: true });
+        for (const e of document.querySelectorAll('b, span, i, text')) e.dispatchEvent(over);""")
+    assert browser.run("return document.querySelectorAll('#model svg text').length") == 1  # a distance, in that unit
+    assert browser.run("return document.querySelectorAll('[onerror], [onmouseover], [src=x]').length") == 0
+    assert browser.run("return typeof window.pwned") == "undefined"
+    assert browser.console() == []  # nor had the content policy anything to forbid
+
+
 # ---------------------------------------------------------------------------------------------- what goes into it
 
 
 def test_the_page_asks_for_nothing_and_says_all(report, result):
     text = report.read_text(encoding="utf-8")
     assert "connect-src" not in page.POLICY and page.POLICY.startswith("default-src 'none'") and page.POLICY in text
+    assert "unsafe" not in re.search('Content-Security-Policy" content="([^"]*)"', text)[1]
     words = re.sub(r'<script type="text/plain".*?</script>', "", text, flags=re.S)
     assert not re.search(
         r"""(?:src|href)\s*=\s*["']?(?!data:)\w|@import|url\(""", re.sub(r"<script>.*?</script>", "", words, flags=re.S)

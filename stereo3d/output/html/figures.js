@@ -251,11 +251,24 @@ function legend(element, lut, above, below = [], names = ["", ""]) {
     const c = Math.min(255, k * 16);
     stops.push(`rgb(${lut[3 * c]},${lut[3 * c + 1]},${lut[3 * c + 2]}) ${100 * k / 16}%`);
   }
-  const marks = (rows, kind) => rows.map(([p, words]) =>
-    `<span style="left:${100 * p}%;transform:translateX(${p < 0.04 ? 0 : p > 0.96 ? -100 : -50}%)">${words}</span>`).join("");
-  const row = (rows, kind, name) => (rows.length ? `<div class="marks ${kind}"><b>${name}</b><div>${marks(rows)}</div></div>` : "");
-  element.innerHTML = row(above, "above", names[0]) + `<div class="bar" style="background:linear-gradient(90deg,${stops.join()})"></div>`
-    + row(below, "below", names[1]);
+  const marks = (rows) => rows.map(([p, words]) => {
+    const mark = made("span", { textContent: words });
+    mark.style.left = `${100 * p}%`;
+    mark.style.transform = `translateX(${p < 0.04 ? 0 : p > 0.96 ? -100 : -50}%)`;
+    return mark;
+  });
+  const row = (rows, kind, name) => (rows.length
+    ? [made("div", { className: `marks ${kind}` }, made("b", { textContent: name }), made("div", {}, ...marks(rows)))] : []);
+  const bar = made("div", { className: "bar" });
+  bar.style.background = `linear-gradient(90deg,${stops.join()})`;
+  element.replaceChildren(...row(above, "above", names[0]), bar, ...row(below, "below", names[1]));
+}
+
+// A new element with these properties and children. Text goes in as text, never as HTML.
+function made(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
 }
 
 // Text for the pixel under the pointer of a map: describe(i, j) -> text.
@@ -282,8 +295,10 @@ function choice(element, chosen) {
   }
 }
 
-// The buttons of every page: copy, light or dark.
+// What every page has: bars and colours, which the content policy allows no style attribute to set; copy; light or dark.
 function showPage() {
+  $$("[data-background]").forEach((e) => { e.style.background = e.dataset.background; });
+  $$("[data-width]").forEach((e) => { e.style.width = e.dataset.width; });
   $$("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
     const text = $(button.dataset.copy).textContent;
     try { await navigator.clipboard.writeText(text); button.textContent = "copied"; } catch {

@@ -1,6 +1,7 @@
 """The page itself: arrays and pictures packed into one HTML file, and the templates filled in."""
 
 import base64
+import hashlib
 import json
 import os
 import zlib
@@ -17,7 +18,8 @@ from .scene import Part
 
 PICTURE_BYTES = {"texture": 1_600_000, "photo": 600_000, "rectified": 450_000}  # bytes, the largest size of each
 PICTURE_SIDE = {"texture": 2048, "photo": 1280, "rectified": 1100}  # px, the longer side
-POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+# Content security policy; `html` adds the page's own scripts and style.
+POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:"
 
 
 class Page:
@@ -164,25 +166,34 @@ class Page:
         scripts : tuple of str
             Files of this folder, run after viewer.js and figures.js.
         policy : str
-            Content security policy.
+            Content security policy of all but the page's own scripts and style, which their hashes allow: a script or
+            a style that data smuggled in does not run.
         """
         facts = {**facts, "arrays": self.arrays, "sigma_scale": self.sigma_scale}
         data = {**self.data, "facts": json.dumps(facts, allow_nan=False).replace("<", "\\u003c")}
         blocks = "\n".join(f'<script type="text/plain" id="data-{name}">{text}</script>' for name, text in data.items())
-        code = "\n".join(f"<script>{asset(name)}</script>" for name in ("viewer.js", "figures.js", *scripts))
+        code = [asset(name) for name in ("viewer.js", "figures.js", *scripts)]
+        style = asset("page.css")
+        policy = f"{policy}; style-src {_hashes([style])}; script-src {_hashes(code)}"
         return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="generator" content="stereo3d"><meta name="color-scheme" content="light dark">
 <title>{escape(printable(title))}</title><link rel="icon" href="data:,">
-<style>{asset("page.css")}</style></head>
+<style>{style}</style></head>
 <body>{body}
 <noscript><p class="cannot">The pictures of this page are drawn by JavaScript, which is switched off.</p></noscript>
 {blocks}
-{code}
+{"".join(f"<script>{script}</script>" for script in code)}
 </body></html>
 """
+
+
+def _hashes(texts: list[str]) -> str:
+    """The sources of a content security policy that allow exactly these inline scripts or styles."""
+    digests = (hashlib.sha256(text.encode("utf-8")).digest() for text in texts)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def _level(values: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
             "lack a lens distortion or a rolling shutter; the next step corrects this."
         )
     swatches = [
-        f'<li><i style="background:{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(reason)} '
+        f'<li><i data-background="{"#b9b9b9" if colour is None else f"rgb{colour}"}"></i>{text(reason)} '
         f"<b>{figures.percent(float((kinds == k).mean()))}</b></li>"
         for k, (reason, colour) in enumerate(figures.REASONS)
     ]
@@ -157,7 +157,7 @@ def appendix(
     ]
     longest = max(s["seconds"] for s in result.stages) or 1
     timings = [
-        f'<tr><th>{text(s["name"])}</th><td class="time"><i style="width:{100 * s["seconds"] / longest:.1f}%"></i></td>'
+        f'<tr><th>{text(s["name"])}</th><td class="time"><i data-width="{100 * s["seconds"] / longest:.1f}%"></i></td>'
         f"<td>{s['seconds']:.2f} s</td><td>{s['peak_mb'] / 1000:.2f} GB</td></tr>"
         for s in result.stages
     ]

@@ -570,14 +570,20 @@ class Viewer {
     const svg = this.overlay;
     if (!svg) return;
     const places = this.points.map((p) => this.project(p.X)), found = this.distance();
-    const parts = [];
+    const parts = [], draw = (tag, attributes, text = "") => {
+      const element = document.createElementNS(svg.namespaceURI, tag);
+      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+      element.textContent = text;
+      parts.push(element);
+    };
     if (places.length === 2 && places[0] && places[1]) {
       const [[x1, y1], [x2, y2]] = places;
-      parts.push(`<line class="halo" x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/><line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/>`);
-      parts.push(`<text x="${(x1 + x2) / 2}" y="${(y1 + y2) / 2 - 10}">${Viewer.words(found, this.unit)}</text>`);
+      draw("line", { class: "halo", x1, y1, x2, y2 });
+      draw("line", { x1, y1, x2, y2 });
+      draw("text", { x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 10 }, Viewer.words(found, this.unit));
     }
-    for (const p of places) if (p) parts.push(`<circle cx="${p[0]}" cy="${p[1]}" r="5"/>`);
-    svg.innerHTML = parts.join("");
+    for (const p of places) if (p) draw("circle", { cx: p[0], cy: p[1], r: 5 });
+    svg.replaceChildren(...parts);
   }
 
   static words(found, unit) {
