@@ -663,7 +663,7 @@ BAD_ROS = {
     "three": ("---\n".join([ros(K1, D1)] * 3), "3 cameras of ROS"),
     "singular": (ros(K1, D1, P=np.ones((3, 4))), "singular projection_matrix"),
     "rotation": (ros(K1, D1, R=2 * np.eye(3)), "no rotation"),
-    "broken": (ros(K1, D1) + "a: [1, 2\n", "FileStorage"),
+    "broken": (ros(K1, D1) + "a: [1, 2\n", "not readable as YAML"),
 }
 
 
@@ -786,16 +786,19 @@ BAD = {
     "kitti words": ("P2: a b\nP3: c d\n", "P2"),
     "kitti singular": ("P2: " + "1 " * 12 + "\nP3: " + "1 " * 12 + "\n", "singular"),
     "kitti zero baseline": (kitti(*[np.c_[K1, [1, 2, 3]]] * 2), "zero baseline"),
-    "yaml broken": ("%YAML:1.0\n---\nM1: [1, 2", "FileStorage"),
+    "yaml broken": ("%YAML:1.0\n---\nM1: [1, 2", "not readable as YAML"),
     "yaml empty": ("%YAML:1.0\n---\n", "camera matrix"),
     "yaml header": ("%YAML:1.0", "camera matrix"),
     "yaml short matrix": (
         "%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n   data: [ 1., 2. ]\n",
         "2 numbers in M1, where 3 x 3",
     ),
-    "yaml without key": ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n  \n: 3- 7., 0.\n   dt: d\n", "FileStorage"),
-    "yaml first line": ("%YAML 1.0atrix\n---\nM1: 3\n", "FileStorage"),
-    "xml broken": ("<?xml version='1.0'?><opencv_storage><a>", "FileStorage"),
+    "yaml without key": (
+        "%YAML:1.0\n---\nM1: !!opencv-matrix\n   rows: 3\n  \n: 3- 7., 0.\n   dt: d\n",
+        "no camera matrix|not readable",
+    ),
+    "yaml first line": ("%YAML 1.0atrix\n---\nM1: 3\n", "no camera matrix"),
+    "xml broken": ("<?xml version='1.0'?><opencv_storage><a>", "not readable as XML"),
     "xml of something": ("<?xml version='1.0'?><svg/>", "no known form"),
     "cameras one": (json.dumps({"cameras": {"left": {"K": K1.tolist()}}}), "holds 1 cameras"),
     "cameras list": (json.dumps({"cameras": {"left": 1, "right": 2}}), "cameras"),
@@ -823,6 +826,42 @@ def test_bad_calibrations(tmp_path, name):
         read_rig(path, (SIZE, SIZE))
     assert caught.value.code == "bad_calibration" and caught.value.advice
     assert str(path) in caught.value.message and caught.value.exit_code == 4
+
+
+DEEP = 20_000
+HOSTILE = {
+    "deep flow lists": "%YAML:1.0\n---\nM1: " + "[" * DEEP + "]" * DEEP,
+    "deep flow maps": "%YAML:1.0\n---\nM1: " + "{a: " * DEEP + "1" + "}" * DEEP,
+    "deep block maps": "%YAML:1.0\n---\n" + "".join(" " * k + "a:\n" for k in range(700)),
+    "deep ROS": "distortion_model: plumb_bob\nD: " + "[" * DEEP,
+    "deep XML": "<opencv_storage>" + "<a>" * DEEP + "</a>" * DEEP + "</opencv_storage>",
+    "binary": "<?xml version='1.0'?><opencv_storage><a>!!binary |\n" + "A" * 50,
+    "binary YAML": "%YAML:1.0\n---\nM1: !!binary |\n  " + "A" * 50,
+    "aliases": "%YAML:1.0\n---\na: &a [1, 1]\nb: &b [*a, *a]\nc: &c [*b, *b]\n",
+    "entities": "<!DOCTYPE a [<!ENTITY b 'bbbb'><!ENTITY c '&b;&b;'>]><opencv_storage><a>&c;</a></opencv_storage>",
+    "entries": "%YAML:1.0\n---\nM1: [" + "1," * 200_000 + "1]",
+    "entries XML": "<opencv_storage>" + "<a/>" * 200_000 + "</opencv_storage>",
+    "new lines": "\n" * 100_000 + "x",
+    "blanks": "P2:" + " " * 100_000 + "x" + " " * 100_000 + "y\n",
+    "JSON": "{" + '"K": [' * DEEP,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_calibrations_are_refused(tmp_path, name):
+    """OpenCV's parser crashed on deep nesting and never ended on base 64; blanks took the square of their number."""
+    with pytest.raises(StereoError) as caught:
+        read_rig(write(tmp_path / "calib.any", HOSTILE[name]))
+    assert caught.value.code == "bad_calibration"
+
+
+def test_a_matrix_of_several_channels_does_not_matter(tmp_path):
+    """OpenCV's calibration sample writes its image points as a matrix of two channels."""
+    form = "%s: !!opencv-matrix\n   rows: %d\n   cols: 3\n   dt: %s\n   data: [ %s ]\n"
+    points = form % ("image_points", 2, '"2f"', "1,2,3,4,5,6,7,8,9,10,11,12")
+    K = form % ("camera_matrix", 3, "d", "7e2, 0, .32e3, 0, 700, 240., 0, 0, 1")
+    rig = read_rig(write(tmp_path / "out.yml", "%YAML:1.0\n---\n" + K + points))
+    np.testing.assert_array_equal(rig.cam1.K, [[700, 0, 320], [0, 700, 240], [0, 0, 1]])
 
 
 def test_missing_calibration(tmp_path):

@@ -29,6 +29,16 @@ def number_array(value: Any, name: str) -> np.ndarray:
     return array
 
 
+def named_lines(text: str, separator: str) -> dict[str, str]:
+    """Return name -> value of the lines "name separator value"; the last of equal names counts."""
+    entries = {}
+    for line in text.splitlines():
+        name, found, value = line.partition(separator)
+        if found and name.strip().isidentifier():
+            entries[name.strip()] = value.strip()
+    return entries
+
+
 def matrix(value: Any, shape: tuple[int, int], name: str) -> np.ndarray:
     """Return a value of a file as a finite float64 array of that shape, from any nesting of the numbers."""
     array = number_array(value, name)

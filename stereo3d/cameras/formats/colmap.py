@@ -18,12 +18,24 @@ _COLMAP_MODELS = {
     "OPENCV": "fx fy cx cy k1 k2 p1 p2",
     "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
 }
-_COLMAP_CAMERA = r"(?m)^[ \t]*\d+[ \t]+([A-Z][A-Z_0-9]+)[ \t]+\d+[ \t]+\d+([ \t]+\S+)*[ \t]*$"
+
+
+_HEAD = 100_000  # characters in which the first camera or image is
 
 
 def fits_colmap(text: str) -> bool:
     """Return whether a line has the form of COLMAP's cameras.txt or images.txt."""
-    return re.search(_COLMAP_CAMERA, text) is not None or any(map(image_fields, text[:100_000].splitlines()))
+    return any(is_camera(line) or image_fields(line) for line in text[:_HEAD].splitlines())
+
+
+def is_camera(line: str) -> bool:
+    """Return whether a line has the form of cameras.txt: CAMERA_ID MODEL WIDTH HEIGHT PARAMS."""
+    fields = line.split(None, 4)
+    return (
+        len(fields) >= 4
+        and all(fields[i].isdecimal() and fields[i].isascii() for i in (0, 2, 3))
+        and re.fullmatch(r"[A-Z][A-Z_0-9]+", fields[1]) is not None
+    )
 
 
 def image_fields(line: str) -> list[str] | None:
@@ -72,7 +84,7 @@ def read_colmap(text: str, names: tuple[str, str] | None = None) -> Rig:
             continue
         if image := image_fields(line):
             images[image[9]] = image
-        elif re.match(_COLMAP_CAMERA, line):
+        elif is_camera(line):
             number, model, *values = line.split()
             if number in cameras:
                 raise bad(f"has the camera {number} twice")

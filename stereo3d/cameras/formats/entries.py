@@ -9,9 +9,12 @@ from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed
 
 
 def stored_matrix(value: dict, key: str) -> np.ndarray:
-    """Return a matrix that is stored as {"rows", "cols", "data"}; key: its name, for messages."""
+    """Return a matrix that is stored as {"rows", "cols", "dt", "data"}, its channels side by side; key: its name."""
     data = number_array(value["data"], key)
     rows, cols = value.get("rows"), value.get("cols")
+    channels = re.match(r"\d{1,3}", str(value.get("dt", "")))
+    if channels and isinstance(cols, int | float):
+        cols *= int(channels[0])
     if isinstance(rows, int | float) and isinstance(cols, int | float):
         if not (0 <= rows < 1e6 and 0 <= cols < 1e6) or rows % 1 or cols % 1 or data.size != rows * cols:
             raise bad(f"has {data.size} numbers in {key}, where {rows:g} x {cols:g} are stated by rows and cols")

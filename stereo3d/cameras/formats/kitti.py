@@ -5,12 +5,12 @@ import re
 import numpy as np
 
 from ...records import Rig
-from .check import bad, checked_camera, matrix, posed, relative
+from .check import bad, checked_camera, matrix, named_lines, posed, relative
 
 
 def fits_kitti(text: str) -> bool:
     """Return whether a line starts with P0: to P3: or P_rect_00: to P_rect_03:."""
-    return re.search(r"(?m)^\s*P(_rect_0)?[0-3]:", text) is not None
+    return re.search(r"(?m)^[ \t]*P(_rect_0)?[0-3]:", text) is not None
 
 
 def read_kitti(text: str, names: tuple[str, str] | None = None) -> Rig:
@@ -19,7 +19,7 @@ def read_kitti(text: str, names: tuple[str, str] | None = None) -> Rig:
     The colour pair (2, 3) is used where the file has both, else the grey pair (0, 1). S_rect_0i gives the size.
     `names` is not used.
     """
-    entries = dict(re.findall(r"(?m)^\s*(\w+):\s*(.*?)\s*$", text))
+    entries = named_lines(text, ":")
 
     def numbers(key: str) -> list[float]:
         try:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from ...records import Rig
-from .check import bad, checked_camera
+from .check import bad, checked_camera, named_lines
 
 
 def fits_middlebury(text: str) -> bool:
     """Return whether a line starts with cam0= or cam1=."""
-    return re.search(r"(?m)^\s*cam[01]\s*=", text) is not None
+    return re.search(r"(?m)^[ \t]*cam[01][ \t]*=", text) is not None
 
 
 def read_middlebury(text: str, names: tuple[str, str] | None = None) -> Rig:
@@ -21,7 +21,7 @@ def read_middlebury(text: str, names: tuple[str, str] | None = None) -> Rig:
     The pair is rectified: t = (-baseline, 0, 0), and the two camera matrices contain doffs = cx1 - cx0. `names` is not
     used.
     """
-    entries = dict(re.findall(r"(?m)^\s*(\w+)\s*=\s*(.*?)\s*$", text))
+    entries = named_lines(text, "=")
 
     def numbers(key: str) -> list[float]:
         if key not in entries:

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...records import Camera, Rig
 from .check import bad, checked_camera, matrix, number_array, posed, rotation
-from .opencv import open_storage
+from .markup import load_yaml
+from .opencv import stored_entries
 
 
 def fits_ros(text: str) -> bool:
@@ -26,9 +27,8 @@ def read_ros(text: str, names: tuple[str, str] | None = None) -> Rig:
     ----------
     ROS, sensor_msgs/CameraInfo. ROS Enhancement Proposal 104.
     """
-    documents = [d for d in re.split(r"(?m)^---.*$", text) if re.sub(r"(?m)^\s*#.*$", "", d).strip()]
-    infos = [_yaml(document) for document in documents]
-    if len(infos) == 1 and "left" in infos[0] and "right" in infos[0]:
+    infos = [stored_entries(d) if isinstance(d, dict) else d for d in load_yaml(text) if d is not None]
+    if len(infos) == 1 and isinstance(infos[0], dict) and "left" in infos[0] and "right" in infos[0]:
         infos = [infos[0]["left"], infos[0]["right"]]
     if len(infos) > 2 or not all(isinstance(info, dict) for info in infos):
         raise bad(f"holds {len(infos)} cameras of ROS", "Give one, or a left and a right one.")
@@ -71,9 +71,3 @@ def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray 
             raise bad(f"has a singular projection_matrix for the {which} camera")
         b = np.linalg.solve(P[:, :3], P[:, 3])
     return checked_camera(K, size, dist, f"camera_matrix of the {which} camera"), R, b
-
-
-def _yaml(text: str) -> dict:
-    """Return a YAML document as ROS writes it (maps, lists of numbers, plain values), by OpenCV's parser."""
-    # OpenCV's parser needs the dashes of a list indented deeper than its key
-    return open_storage("%YAML:1.0\n---\n" + re.sub(r"(?m)^( *)- ", r"\1  - ", text.strip("\n")) + "\n")
