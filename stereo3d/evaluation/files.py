@@ -1,11 +1,14 @@
 """JSON and pictures of a truth folder."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import StereoError
+from ..io.json_files import load_json
+from ..io.pictures import TEXTURE_FORMATS
+
+MAX_JSON_BYTES = 4_000_000  # bytes; truth folders hold kilobytes of JSON
 
 
 def read_json(path: Path) -> dict:
@@ -13,7 +16,10 @@ def read_json(path: Path) -> dict:
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"{size} bytes, {MAX_JSON_BYTES} at most")
+        facts = load_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise StereoError("file_unreadable", f"{path}: not readable JSON ({error}).", "Check the file.") from error
     if not isinstance(facts, dict):
@@ -28,7 +34,7 @@ def read_picture(path: Path) -> np.ndarray:
     if not path.is_file():
         raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=TEXTURE_FORMATS) as picture:
             return np.array(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise StereoError("file_unreadable", f"{path}: not a readable picture ({error}).", "Check the file.") from error

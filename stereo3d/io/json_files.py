@@ -1,6 +1,7 @@
 """JSON files of plain values."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,26 @@ def write_json(path: str | Path, value: dict[str, Any]) -> Path:
         text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     return Path(path)
+
+
+def load_json(text: str) -> Any:
+    """Return the value of a JSON text whose numbers are all finite float64; ValueError where it is not."""
+    try:
+        return json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no finite number")
+    return number
+
+
+def _integer(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import Mesh
+from .pictures import MAX_TEXTURE_PIXELS, TEXTURE_FORMATS
 from .style import AXES, AXES_DESCRIPTIONS
 
 HEAD_BYTES = 4096  # our writers state axes and unit within these
@@ -310,10 +311,18 @@ def _read_texture(folder: Path, stated: bytes) -> np.ndarray | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError):  # the shape is worth showing without it
+        with Image.open(path, formats=TEXTURE_FORMATS) as picture:
+            return _texture_pixels(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # worth showing without it
         return None
+
+
+def _texture_pixels(picture: Any) -> np.ndarray | None:
+    """The pixels of an opened picture, None where it has no format of a texture or is too large."""
+    known = picture.format in (None, *TEXTURE_FORMATS)  # None: made in memory
+    if not known or picture.width * picture.height > MAX_TEXTURE_PIXELS:
+        return None
+    return np.array(picture.convert("RGB"))
 
 
 def _read_by_trimesh(path: Path) -> _Content:
@@ -356,5 +365,5 @@ def _texture_of(part: Any) -> np.ndarray | None:
     for name in ("image", "baseColorTexture"):
         image = getattr(material, name, None)
         if image is not None:
-            return np.array(image.convert("RGB"))
+            return _texture_pixels(image)
     return None

@@ -546,6 +546,17 @@ def test_equal_seeds_give_equal_scores(mesh, depth):
     assert score(noisy, depth, seed=4) != score(noisy, depth, seed=5)
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e999", "NaN", "-Infinity", "[" * 20_000])
+@pytest.mark.parametrize("key", ["K", "size", "R", "t", "dist"])
+def test_truth_cameras_with_numbers_that_are_none(tmp_path, key, number):
+    view = {"K": [[1, 0, 1], [0, 1, 1], [0, 0, 1]], "size": [4, 3], "R": [], "t": [], "dist": []}
+    text = json.dumps({"left": {**view, key: ["@"]}}).replace('"@"', number)
+    (tmp_path / "cameras.json").write_text(text)
+    with pytest.raises(StereoError) as caught:
+        pose.read_truth_camera(tmp_path / "cameras.json", "left")
+    assert caught.value.code == "file_unreadable"
+
+
 @pytest.mark.real_data
 def test_fountain_truth_as_a_mesh(shared_data):
     from stereo3d.io import read_map

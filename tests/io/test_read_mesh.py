@@ -177,6 +177,17 @@ def test_a_texture_that_is_missing_or_broken_leaves_the_shape(tmp_path):
         assert part.mesh.texture is None and len(part.mesh.faces) == 2
 
 
+def test_a_texture_that_would_run_a_program_stays_shut(tmp_path):
+    """Pillow hands EPS to Ghostscript."""
+    from PIL import Image
+
+    Image.new("RGB", (4, 3), (255, 0, 0)).save(tmp_path / "e.png", format="EPS")
+    (tmp_path / "a.obj").write_text(SQUARE)
+    (tmp_path / "a.mtl").write_text("newmtl m\nmap_Kd e.png\n")
+    ((part,), _) = read_textured_mesh(tmp_path / "a.obj")
+    assert part.mesh.texture is None and len(part.mesh.faces) == 2
+
+
 @pytest.mark.parametrize("suffix", [".obj", ".glb"])
 def test_two_photos_are_two_parts(tmp_path, suffix):
     mesh = sheet()
