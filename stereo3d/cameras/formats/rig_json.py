@@ -1,12 +1,12 @@
 """JSON files of a rig, cameras.json, and a camera matrix as plain text."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...io.json_files import load_json
 from ...records import Camera, Rig
 from .check import bad, checked_camera, matrix, posed, relative, rotation
 from .entries import length_unit, rig_of_entries, stored_matrix
@@ -14,8 +14,8 @@ from .entries import length_unit, rig_of_entries, stored_matrix
 
 def _json(text: str) -> Any:
     try:
-        return load_json(text)
-    except ValueError as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise bad(f"is not readable JSON ({error})") from error
 
 
