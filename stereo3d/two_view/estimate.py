@@ -12,7 +12,7 @@ from ..geometry.two_view import fundamental_from_pose, sampson, triangulate_poin
 from ..options import Range, check_options, options_of
 from ..records import Matches, Rig, TwoView
 from .focal_ladder import FINALISTS, climb_ladder, lowest
-from .lens import LensState, free_lens_model
+from .lens import LensState, free_lens_model, prior_focal_error
 from .lens_fit import MIN_MATCHES_FOR_LENS, LensFit, as_it_was, fit_lens
 from .nominal import refine_rig
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
@@ -147,7 +147,7 @@ def _classify(matches: Matches, rig: Rig, threshold: float) -> TwoView:
             inliers=int(inliers.sum()),
             matches=len(x1),
         )
-    return TwoView(F, rig.R, rig.t, inliers, rig)
+    return TwoView(F, rig.R, rig.t, inliers, rig, *prior_focal_error(rig))
 
 
 def sparse_points(matches: Matches, view: TwoView) -> np.ndarray:

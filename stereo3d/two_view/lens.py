@@ -140,6 +140,13 @@ def prior_focal_sigma(rig: Rig) -> float:
     return max(FOCAL_PRIOR_SIGMA.get(camera.source, 0.0) for camera in (rig.cam1, rig.cam2))
 
 
+def prior_focal_error(rig: Rig) -> tuple[float | None, tuple[float, float] | None]:
+    """Relative standard error and interval (`prior_interval`) of the focal lengths before any match; None: known."""
+    if not {rig.cam1.source, rig.cam2.source} & set(FOCAL_PRIOR_SIGMA):
+        return None, None
+    return prior_focal_sigma(rig), prior_interval(worse_source(rig))
+
+
 def worse_source(rig: Rig) -> str:
     """The source of the focal length that is known worse, "prior" before "exif"."""
     return "prior" if "prior" in (rig.cam1.source, rig.cam2.source) else "exif"

@@ -40,6 +40,16 @@ def test_rows_are_judged_alike_at_every_size():
     assert found[960]["rows"].numbers["median_px"] > 0.4 > found[480]["rows"].numbers["median_px"]
 
 
+def test_a_guessed_focal_length_of_a_rectified_pair_stretches_depth():
+    """The pose of a rectified pair is given, so no match determines the focal length."""
+    pair = synthetic.render("slanted", pose="rectified", baseline=0.2, size=(480, 360), supersample=1)
+    for known, level in (({}, "poor"), ({"focal_35mm": 30.0}, "good")):
+        prepared = prepare(pair.left, pair.right, None, Config(rectified=True, **known))
+        low, high = prepared.view.focal_range or (1.0, 1.0)
+        assert (low < pair.rig.cam1.focal / prepared.view.rig.cam1.focal < high) == (level == "poor")
+        assert diagnosis.judge(prepared.findings, 0.5, 0.001, 99, None)[0] == level
+
+
 def warnings(*codes):
     return [Finding(code, "warning", "So it is.", {}, "") for code in codes]
 
