@@ -141,11 +141,12 @@ def _synthetic_pair(height: int = 96, width: int = 128) -> tuple[RectifiedPair, 
 
 
 def _points_to_mesh(mesher: str) -> None:
-    """Run the stages after matching: fusion, points, mesh, textures, file."""
+    """Run the stages after matching: fusion, unsupported surfaces, points, mesh, textures, file."""
     from ..disparity.fusion import fuse
     from ..io.write_mesh import write_mesh
     from ..mesh.build import build_mesh
     from ..mesh.texture import texture_mesh
+    from ..pipeline.support import drop_unsupported
     from ..triangulation.points import point_map, triangulate_between
 
     pair, truth = _synthetic_pair()
@@ -159,6 +160,9 @@ def _points_to_mesh(mesher: str) -> None:
     rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0, 0]))
     view = TwoView(np.zeros((3, 3)), np.eye(3), np.array([-1.0, 0, 0]), np.zeros(0, bool), rig)
     fused, between = fuse(left, right)
+    x1 = np.stack(np.meshgrid(np.arange(24.0, width - 8, 8), np.arange(8.0, height - 8, 8)), -1).reshape(-1, 2)
+    x2 = x1 - np.column_stack([truth[x1[:, 1].astype(int), x1[:, 0].astype(int)], np.zeros(len(x1))])
+    drop_unsupported(fused, between, pair, view, (x1, x2), RANGE)
     points, sigma = point_map(fused, pair, view)
     mesh = build_mesh(points, sigma=sigma, between=triangulate_between(between, pair, view), method=mesher)
     mesh = texture_mesh(mesh, Photo(pair.left), camera, second=Photo(pair.right), view=view)

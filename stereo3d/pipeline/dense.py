@@ -127,6 +127,8 @@ def rectify_within_memory(
             break
         share = (allowed / needed) ** (1 / 2.5)  # memory grows with the square to the cube of the size
         size = max(MIN_MATCHING_SIZE, int(min(size, max(left.size)) * min(0.9, share)))
+    if config.rectified:
+        pair = _trusted_infinity(pair, config)
     if size == config.max_size:
         return pair, d_range, []
     message = (

@@ -485,13 +485,14 @@ def test_a_matcher_of_a_few_lines(monkeypatch, slanted_pair):
 
 
 def test_options_are_plain_and_documented():
-    """The command line reads them from the signatures."""
+    """The command line reads them from the signatures; two are no options but what `compute_disparities` knows."""
+    internal = "seen", "infinity"
     for name, matcher in MATCHERS.items():
         parameters = list(inspect.signature(matcher).parameters.values())
         assert [p.name for p in parameters[:4]] == ["left", "right", "lo", "hi"]
         for p in parameters[4:]:
-            assert p.kind is p.KEYWORD_ONLY and (type(p.default) in (int, float, str, bool) or p.name == "seen")
-            assert p.name in ("threads", "seen") or re.search(rf"\b{p.name}\b[^.]*:", matcher.__doc__), (name, p.name)
+            assert p.kind is p.KEYWORD_ONLY and (type(p.default) in (int, float, str, bool) or p.name in internal)
+            assert p.name in ("threads", *internal) or re.search(rf"\b{p.name}\b[^.]*:", matcher.__doc__), (name, p.name)
 
 
 @pytest.mark.parametrize(
