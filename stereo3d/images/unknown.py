@@ -83,7 +83,8 @@ def _ringing(pixels: np.ndarray, border: np.ndarray) -> np.ndarray:
     near = cv2.dilate(border, kernel=np.ones((2 * RINGING + 1,) * 2, np.uint8))
     near[:RINGING], near[-RINGING:], near[:, :RINGING], near[:, -RINGING:] = 1, 1, 1, 1
     grey = cv2.cvtColor(pixels, code=cv2.COLOR_RGB2GRAY)  # colours, which JPEG halves, ring by more
-    count, labels = cv2.connectedComponents(near & (grey <= EDGE_LEVELS), connectivity=4)
+    dark = ((near > 0) & (grey <= EDGE_LEVELS)).astype(np.uint8)
+    count, labels = cv2.connectedComponents(image=dark, connectivity=4)
     joined = np.bincount(labels[border > 0], minlength=count) > 0
     joined[0] = False
     return joined[labels].astype(np.uint8)
@@ -104,6 +105,7 @@ def fill_nearest(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     _, labels = cv2.distanceTransformWithLabels(
         (~mask).astype(np.uint8), distanceType=cv2.DIST_L2, maskSize=5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    labels = np.asarray(labels, dtype=np.int64)
     place = np.zeros(int(labels.max()) + 1, np.int64)
     known = np.flatnonzero(mask)
     place[labels.ravel()[known]] = known
