@@ -87,7 +87,7 @@ def _ringing(pixels: np.ndarray, border: np.ndarray) -> np.ndarray:
     count, labels = cv2.connectedComponents(image=dark, connectivity=4)
     joined = np.bincount(labels[border > 0], minlength=count) > 0
     joined[0] = False
-    return joined[labels].astype(np.uint8)
+    return joined[np.asarray(labels, dtype=np.int64)].astype(np.uint8)
 
 
 def scene_pixels(photo: Photo) -> np.ndarray:
