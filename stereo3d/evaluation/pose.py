@@ -133,7 +133,7 @@ def read_truth_camera(path: str | os.PathLike, view: str) -> tuple[Camera, np.nd
         t = np.array(entry.get("t", np.zeros(3)), dtype=float).ravel()
         width, height = (int(n) for n in entry["size"])
         dist = np.array(entry.get("dist", []), dtype=float).ravel()
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise StereoError(
             "bad_calibration",
             f"{path}, view {view}: {type(error).__name__} {error}.",

@@ -19,9 +19,12 @@ def write_json(path: str | Path, value: dict[str, Any]) -> Path:
 
 
 def load_json(text: str) -> Any:
-    """Return the value of a JSON text whose numbers are all finite float64; ValueError where it is not."""
+    """Return the value of a JSON text; ValueError for text that is none, and for digits beyond float64.
+
+    NaN and Infinity, which Python writes, are read as such.
+    """
     try:
-        return json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+        return json.loads(text, parse_int=_integer, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
