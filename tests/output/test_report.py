@@ -387,7 +387,7 @@ def test_no_text_of_a_file_becomes_markup_or_runs(browser, result, tmp_path):
         for (const b of document.querySelectorAll('[data-choose]')) b.click();
         const over = new MouseEvent('mouseover', { bubbles: true });
         for (const e of document.querySelectorAll('b, span, i, text')) e.dispatchEvent(over);""")
-    assert browser.run("return document.querySelectorAll('#model svg text').length") == 1  # a distance, in that unit
+    browser.wait("return document.querySelectorAll('#model svg text').length === 1", 20)  # a distance, in that unit
     assert browser.run("return document.querySelectorAll('[onerror], [onmouseover], [src=x]').length") == 0
     assert browser.run("return typeof window.pwned") == "undefined"
     assert browser.console() == []  # nor had the content policy anything to forbid
