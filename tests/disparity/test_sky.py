@@ -6,12 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
+from stereo3d import synthetic
 from stereo3d.disparity import compute_disparity, methods
 from stereo3d.disparity.planes import segments, views
 from stereo3d.disparity.planes import sky as sky_module
 from stereo3d.disparity.planes import support as support_module
 from stereo3d.disparity.rows import flip_copy
 from stereo3d.records import RectifiedPair
+from stereo3d.rectification import disparity_range, rectify
+from stereo3d.synthetic.matches import exact_matches
+from stereo3d.two_view import estimate_two_view
 
 H, W = 160, 240
 
@@ -137,3 +141,17 @@ def test_a_sky_with_the_pattern_of_the_sensor_is_not_kept():
         assert np.mean(np.abs(d[100:, 30:-12] - 8) < 0.5) > 0.95
     assert kept[None][:80].mean() > 0.5, "without infinity the pattern counts as texture"
     assert kept[0.0][:80].mean() < 0.01
+
+
+@pytest.mark.parametrize("scene", ["slanted", "bars"])
+def test_infinity_outside_the_other_picture_takes_no_surface(scene):
+    """Cameras that converge on a scene have infinity far outside the search range, beside the other picture."""
+    pair = synthetic.render(scene, pose="converging", size=(400, 300), supersample=2)
+    matches = exact_matches(pair, 400)
+    view = estimate_two_view(matches, pair.rig)
+    rectified = rectify(pair.left, pair.right, view, inlier_x=(matches.x1, matches.x2))
+    assert rectified.infinity is not None
+    d_range = disparity_range(rectified, matches.x1, matches.x2)
+    without = replace(rectified, infinity=None)
+    found, free = (np.isfinite(compute_disparity(p, d_range)[0]).mean() for p in (rectified, without))
+    assert found > 0.98 * free

@@ -67,16 +67,18 @@ def supported_pixels(
     mean > 2.5 standard deviations / sqrt(pixels / 35). A segment as large as the window overrules the window: texture
     next to it, as a roof next to the sky, does not support its disparity. Faint gradients, clouds and the blocks of
     JPEG give a sky some disparity, which then is no better than that of infinity. What lies within 3 px of infinity
-    need not differ from it. The sky (`find_sky`) is marked beside it.
+    need not differ from it, and where infinity lies outside the other picture its cost is unknown: no rival, unless
+    the rest of the segment is no better than infinity. The sky (`find_sky`) is marked beside it.
     """
     d = view.d
     evidence = [_evidence(view, shift_moments(view, other, energy, thresholds.shift), thresholds)]
     far = np.zeros(d.shape, bool)
     if energy.infinity is not None:
         distance = np.abs(d - np.float32(energy.infinity))
-        supported, surface, empty = _evidence(view, infinity_moments(view, other, energy.infinity), thresholds)
-        near = distance < thresholds.shift
-        evidence.append(Evidence(supported | near, surface | near, empty))
+        moments = infinity_moments(view, other, energy.infinity)
+        supported, surface, empty = _evidence(view, moments, thresholds)
+        exempt = (distance < thresholds.shift) | ((moments.known == 0) & ~empty)
+        evidence.append(Evidence(supported | exempt, surface | exempt, empty))
         far = distance < MAX_DIFFERENCE
     supported = np.logical_and.reduce([e.supported for e in evidence])
     empty = (np.logical_or.reduce([e.empty for e in evidence]) & ~supported) | far
