@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .surfaces import UNKNOWN, surface_labels
+
 NO_COST = np.int64(2**62)  # of a right pixel that no left one faces
 
 
@@ -246,29 +248,17 @@ def small_components(disparity, step, pixels):
     pixels : int
         Of the smallest component that is not marked.
     """
+    labels, count = surface_labels(disparity, step)
     height, width = disparity.shape
+    sizes = np.zeros(count, np.int64)
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] != UNKNOWN:
+                sizes[labels[y, x]] += 1
     small = np.zeros((height, width), np.bool_)
-    seen = np.zeros((height, width), np.bool_)
-    queue = np.empty(height * width, np.int32)  # y width + x
-    for y0 in range(height):
-        for x0 in range(width):
-            if seen[y0, x0] or not np.isfinite(disparity[y0, x0]):
-                continue
-            seen[y0, x0] = True
-            queue[0] = y0 * width + x0
-            done, filled = 0, 1
-            while done < filled:
-                y, x = divmod(np.int64(queue[done]), width)
-                done += 1
-                for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                    if 0 <= v < height and 0 <= u < width and not seen[v, u]:
-                        if abs(disparity[v, u] - disparity[y, x]) <= step:  # False for NaN
-                            seen[v, u] = True
-                            queue[filled] = v * width + u
-                            filled += 1
-            if filled < pixels:
-                for i in range(filled):
-                    small[divmod(np.int64(queue[i]), width)] = True
+    for y in range(height):
+        for x in range(width):
+            small[y, x] = labels[y, x] != UNKNOWN and sizes[labels[y, x]] < pixels
     return small
 
 

@@ -17,8 +17,6 @@ from .config import Config
 
 MIN_MIRRORED = 40  # matches that agree on one motion once a photo is mirrored
 MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many both ways
-
-
 UNMATCHED = ("few_features", "few_matches", "no_overlap")  # errors that a photo without texture causes
 
 
@@ -37,7 +35,8 @@ def featureless_photos_named(left: Photo, right: Photo) -> Iterator[None]:
         findings = featureless_findings(left, right) if error.code in UNMATCHED else []
         for finding in findings:
             numbers = {**error.numbers, **finding.numbers}
-            raise StereoError(finding.code, f"{finding.message} {error.message}", finding.advice, **numbers) from error
+            also = error.message[:1].upper() + error.message[1:]
+            raise StereoError(finding.code, f"{finding.message} {also}", finding.advice, **numbers) from error
         raise
 
 
@@ -62,7 +61,8 @@ def refuse_mirrored(
     config : Config
         Settings.
     """
-    flipped = Photo(np.ascontiguousarray(right.pixels[:, ::-1]), right.exif, right.path)
+    mask = None if right.mask is None else np.ascontiguousarray(right.mask[:, ::-1])
+    flipped = Photo(np.ascontiguousarray(right.pixels[:, ::-1]), right.exif, right.path, mask)
     cameras = Rig(rig.cam1, mirrored_camera(rig.cam2))
     finding = config.arguments("detector", DETECTORS[config.detector])
     matching = config.arguments("detector", match_features)

@@ -5,7 +5,8 @@ import numpy as np
 from ..geometry.robust import huber_fit
 from ..records import TwoView
 from .held_out import held_out_residuals
-from .refine import centred_pixels, pose_alone, sampson_jacobian
+from .refine import centred_pixels
+from .uncertainty import residuals_at_estimate
 
 # Pictures are bent where a smooth correction leaves at most this share of the residuals of matches in regions that took
 # no part in it: the rule by which `rectification.drift` keeps its correction.
@@ -58,10 +59,8 @@ def bend_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.n
     covariance, tangents, error : (5, 5), (2, 3) float64, float
         As `pose_covariance` returns them, and E (`smooth_error`), px; zeros where the pictures are not bent.
     """
-    x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
-    t = view.t / np.linalg.norm(view.t)
-    r, J, tangents = sampson_jacobian(view.R, t, np.zeros(0), x1, x2, pose_alone(focals))
-    error = smooth_error(r, x1)
+    r, J, tangents = residuals_at_estimate(x1, x2, view)
+    error = smooth_error(r, centred_pixels(x1, x2, view.rig)[0])
     if error == 0:
         return np.zeros((5, 5)), tangents, 0.0
     return error**2 * len(J) * np.linalg.pinv(J.T @ J), tangents, error

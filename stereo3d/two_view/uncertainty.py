@@ -50,7 +50,7 @@ def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.n
     """
     from scipy.spatial import KDTree
 
-    r, J, tangents = _at_the_estimate(x1, x2, view)
+    r, J, tangents = residuals_at_estimate(x1, x2, view)
     noise = _noise_sigma(r)
     clipped = np.clip(r, -3 * noise, 3 * noise)
     k = min(REGIONS + 1, len(r))
@@ -70,7 +70,7 @@ def direction_sigma_deg(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     x1, x2, view
         As in `pose_covariance`.
     """
-    r, J, _ = _at_the_estimate(x1, x2, view)
+    r, J, _ = residuals_at_estimate(x1, x2, view)
     covariance = _noise_sigma(r) ** 2 * np.linalg.pinv(J.T @ J)
     return float(np.degrees(np.sqrt(max(np.trace(covariance[3:, 3:]), 0))))
 
@@ -90,12 +90,23 @@ def weakest_motion_px(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     ----------
     Horn, Relative orientation, 1990. Maybank, Theory of reconstruction from image motion, 1993.
     """
-    _, J, _ = _at_the_estimate(x1, x2, view)
+    _, J, _ = residuals_at_estimate(x1, x2, view)
     return float(np.linalg.svd(J, compute_uv=False)[-1] / np.sqrt(len(J)) * np.pi / 180)
 
 
-def _at_the_estimate(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sampson residuals (n,), px, their Jacobian (n, 5) and the tangents (2, 3) of the direction of t."""
+def residuals_at_estimate(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return Sampson residuals r, their Jacobian J by rotation and direction of t, and the tangents of that direction.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+
+    Returns
+    -------
+    r, J, tangents : (n,), (n, 5), (2, 3) float64
+        px; px a rad; unit vectors.
+    """
     x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
     return sampson_jacobian(view.R, _direction(view), np.zeros(0), x1, x2, pose_alone(focals))
 
