@@ -8,7 +8,7 @@ from .disparity import MATCHERS, compute_disparities, compute_disparity
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
 from .geometry import absolute_orientation, relative_orientation, triangulate_points
-from .images import read_photo
+from .images import read_pair, read_photo
 from .io import WRITERS, write_mesh, write_points
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .output.html import write_report, write_view
@@ -21,6 +21,7 @@ from .records import (
     Matches,
     Mesh,
     Photo,
+    PhotoPair,
     RectifiedPair,
     Rig,
     RigError,
@@ -46,6 +47,7 @@ __all__ = [
     "Matches",
     "Mesh",
     "Photo",
+    "PhotoPair",
     "RectifiedPair",
     "Result",
     "Rig",
@@ -69,6 +71,7 @@ __all__ = [
     "fit_rig",
     "five_point",
     "match_features",
+    "read_pair",
     "read_photo",
     "read_rig",
     "reconstruct",
