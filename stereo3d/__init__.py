@@ -29,11 +29,13 @@ _HOME = {
             "Rig",
             "RigError",
             "TwoView",
+            "WideLens",
         ),
         "images": ("read_pair", "read_photo"),
         "cameras": (
             "camera_for",
             "fit_rig",
+            "pinhole_view",
             "read_rig",
             "write_camera",
             "write_rig",

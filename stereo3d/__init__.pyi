@@ -1,7 +1,7 @@
 """Names that `import stereo3d` offers, for type checkers and editors; `__init__.py` loads them on first use."""
 
 # A test keeps this list equal to `_HOME` of `__init__.py`.
-from .cameras import camera_for, fit_rig, read_rig, write_camera, write_rig
+from .cameras import camera_for, fit_rig, pinhole_view, read_rig, write_camera, write_rig
 from .cameras.chessboard import Board, calibrate_camera, calibrate_rig, find_corners
 from .diagnosis import diagnose
 from .disparity import MATCHERS, compute_disparities, compute_disparity
@@ -26,6 +26,7 @@ from .records import (
     Rig,
     RigError,
     TwoView,
+    WideLens,
 )
 from .rectification import disparity_range, rectify
 from .triangulation import triangulate
@@ -54,6 +55,7 @@ __all__ = [
     "RigError",
     "StereoError",
     "TwoView",
+    "WideLens",
     "WRITERS",
     "absolute_orientation",
     "build_mesh",
@@ -71,6 +73,7 @@ __all__ = [
     "fit_rig",
     "five_point",
     "match_features",
+    "pinhole_view",
     "read_pair",
     "read_photo",
     "read_rig",

@@ -38,7 +38,7 @@ from ..records import (
     TwoView,
 )
 from ..triangulation.points import point_map, triangulate_between
-from .cameras import cameras_of, refuse_same_pixels
+from .cameras import cameras_of, pinhole_views, refuse_same_pixels
 from .choose import RankedPair, first_that_works
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
@@ -201,13 +201,14 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
         refuse_same_pixels(left, right)
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
     rig = cameras_of(left, right, source.rig, config)
+    left, right, rig, wide_findings = pinhole_views(left, right, rig)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
     _log_cameras(left, right, rig)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config)
-        findings = [*source.findings, *copy_findings(matches, left, right, posed=rig.posed)]
+        findings = [*source.findings, *wide_findings, *copy_findings(matches, left, right, posed=rig.posed)]
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))

@@ -14,7 +14,7 @@ Conventions
 - confidence (H,W) f32 in [0,1]; sigma (H,W) f32; points (H,W,3) f64 in the frame of camera 1, units of t.
 """
 
-from .camera import Camera, Rig, RigError
+from .camera import Camera, Rig, RigError, WideLens
 from .checks import MAX_ROTATION_ERROR
 from .finding import Finding
 from .mesh import Mesh, TexturedPart
@@ -42,4 +42,5 @@ __all__ = [
     "RowErrors",
     "TexturedPart",
     "TwoView",
+    "WideLens",
 ]

@@ -5,12 +5,40 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..geometry.camera import lens_coefficients
+from ..geometry.wide_lenses import LENSES
 from .checks import Record, check_baseline, check_pose, checked_numbers, listed, wrong
+
+
+@dataclass(frozen=True)
+class WideLens:
+    """A lens that maps directions, not the picture plane: x = K m(X), m as `geometry.wide_lenses` states it.
+
+    Attributes
+    ----------
+    model : str
+        "fisheye" (Kannala-Brandt: k1 k2 k3 k4), "double_sphere" (xi, alpha), "eucm" (alpha, beta) or
+        "equirectangular".
+    coefficients : tuple of float
+    """
+
+    model: str
+    coefficients: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.model not in LENSES:
+            raise ValueError(f"there is no lens model {self.model!r}; there are {', '.join(LENSES)}")
+        wanted = LENSES[self.model].coefficients
+        if len(self.coefficients) != wanted or not np.isfinite(self.coefficients).all():
+            raise wrong(
+                f"the coefficients of a lens of model {self.model} are {listed(np.array(self.coefficients))}; it has "
+                f"{wanted} finite numbers",
+                "Check the calibration.",
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Camera(Record):
-    """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z).
+    """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z); or a wide-angle one.
 
     Attributes
     ----------
@@ -25,6 +53,9 @@ class Camera(Record):
         Where K comes from: "given", "calibration", "exif", "estimated" or "prior".
     source_detail : str
         The same as text.
+    lens : WideLens, optional
+        In the place of `dist`, which is empty then. Runs resample its photos as a pinhole camera's
+        (`cameras.pinhole_view`); the stages after that take pinhole cameras only.
     """
 
     K: np.ndarray
@@ -32,6 +63,7 @@ class Camera(Record):
     dist: np.ndarray = field(default_factory=lambda: np.zeros(0))
     source: str = "given"
     source_detail: str = ""
+    lens: WideLens | None = None
 
     def __post_init__(self) -> None:
         K = checked_numbers(self, "K", (3, 3), "a camera matrix is [fx 0 cx; 0 fy cy; 0 0 1]")
@@ -61,6 +93,8 @@ class Camera(Record):
             ) from error
         if len(dist) == 14:
             object.__setattr__(self, "dist", dist[:12])
+        if self.lens is not None and np.any(dist):
+            raise ValueError("a camera has a wide lens or distortion coefficients, not both")
 
     @property
     def focal(self) -> float:
@@ -162,6 +196,15 @@ class Rig(Record):
     def posed(self) -> bool:
         """Whether R and t are known."""
         return self.R is not None and self.t is not None
+
+    def check_pinhole(self) -> None:
+        """Raise StereoError("bad_calibration") where a camera has a wide-angle lens."""
+        for camera, which in ((self.cam1, "first"), (self.cam2, "second")):
+            if camera.lens is not None:
+                raise wrong(
+                    f"the {which} camera has a {camera.lens.model} lens, and this stage takes pinhole cameras",
+                    "Resample its photo: stereo3d.pinhole_view(photo, camera).",
+                )
 
     def check_baseline(self) -> None:
         """Raise StereoError("bad_calibration") where t is known and 0: no point has a depth then."""
