@@ -16,7 +16,7 @@ from ..records import Camera, Features, Photo, Rig
 from ..two_view.estimate import estimate_two_view
 from .config import Config
 
-MAX_DISC_ERROR = 0.03  # of the disc: dark things at its rim look like the black about it
+MAX_DISC_ERROR = 0.06  # of the disc: dark things at its rim look like the black about it
 MIN_MIRRORED = 40  # matches that agree on one motion once a photo is mirrored
 MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many both ways
 UNMATCHED = ("few_features", "few_matches", "no_overlap")  # errors that a photo without texture causes
