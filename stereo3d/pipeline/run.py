@@ -44,12 +44,14 @@ from .cameras import cameras_of, refuse_same_pixels
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
+from .metric import metric_pose
 from .pose import MatchedPose, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .support import drop_unsupported
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
+from .target_scale import targets_of
 from .window import settle_window
 
 log = logging.getLogger(__name__)
@@ -182,6 +184,7 @@ def prepare(
         rig = cameras_of(left, right, rig, config)
         measured = bool({rig.cam1.source, rig.cam2.source} & known)
         _log_cameras(left, right, rig)
+        targets = targets_of(left, right, config)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
@@ -196,6 +199,8 @@ def prepare(
             found = pose_with_fallback(left, right, features, matches, rig, config)
         found, window_findings = settle_window(left, right, found, config, measured=measured)
         findings += window_findings
+        found, scale_findings = metric_pose(found, targets, config)
+        findings += scale_findings
         matches, rig = found.matches, found.pose.rig
         view = found.pose.view
         findings += _pose_findings(left, right, found, config)
