@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..cameras.targets import Marker
+from ..cameras.targets.sheet import black_rectangles
 from .scene import Group, Vector, make_solid, paint, rotation_deg
 from .tables import PLAIN, RECTANGLE
 
@@ -23,15 +24,12 @@ def marker_card(marker: Marker, centre: Vector, *, turn: Vector = (0, 0, 0), mar
     margin : float
         Cells of white around the marker.
     """
-    black, cell = marker.black, marker.size / marker.cells
+    cell = marker.size / marker.cells
     paper, ink = paint(PLAIN, "eeece6"), paint(PLAIN, "1c1c1e")
     half = marker.size / 2 + margin * cell
     solids = [make_solid(RECTANGLE, centre, (half, half, 1), paper, turn=turn)]
     R = rotation_deg(*turn)
-    for row, line in enumerate(black):
-        edges = np.flatnonzero(np.diff(np.pad(line.astype(int), 1)))
-        for first, end in edges.reshape(-1, 2):
-            middle = np.array([(first + end) / 2, row + 0.5]) * cell - marker.size / 2
-            at = np.asarray(centre) + R @ [*middle, -LIFT]
-            solids.append(make_solid(RECTANGLE, at, ((end - first) * cell / 2, cell / 2, 1), ink, turn=turn))
+    for left, top, width, height in black_rectangles(marker, -marker.size / 2, -marker.size / 2, marker.size):
+        at = np.asarray(centre) + R @ [left + width / 2, top + height / 2, -LIFT]
+        solids.append(make_solid(RECTANGLE, at, (width / 2, height / 2, 1), ink, turn=turn))
     return tuple(solids)
