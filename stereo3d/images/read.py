@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import ExifFacts, Photo
+from .position import GPS_IFD, read_position
 from .unknown import fill_nearest, opaque_pixels
 
 log = logging.getLogger(__name__)
@@ -255,6 +256,8 @@ def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict, np.ndarray | None
     facts["orientation"] = orientation
     if (down := _gravity(tags, image.info, orientation)) is not None:
         facts["gravity"] = down
+    if (position := read_position(tags.get_ifd(GPS_IFD), _xmp(image.info))) is not None:
+        facts["position"] = position
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
     wide = image.mode[0] in "IF"
@@ -317,15 +320,17 @@ def _gravity(tags: Any, info: dict, orientation: int) -> tuple[float, float, flo
             return turned[0] / length, turned[1] / length, z / length
     pitch = _number(details.get(0x9405))
     if pitch is None:
-        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-        entry = re.search(
-            r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
-            xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp),
-        )
+        entry = re.search(r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""", _xmp(info))
         pitch = float(entry[1]) if entry and entry[1].count(".") < 2 and entry[1].strip("+-.") else None
     if pitch is None or not -90 <= pitch <= 90:
         return None
     return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
+
+
+def _xmp(info: dict) -> str:
+    """The XMP packet of an opened picture, "" where it has none."""
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+    return xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
 
 
 def _apple_acceleration(note: object) -> tuple[float, ...] | None:

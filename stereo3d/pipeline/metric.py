@@ -5,23 +5,28 @@ import logging
 import numpy as np
 
 from ..cameras.targets import SeenTarget
-from ..records import Finding
+from ..records import Finding, Photo
 from .config import Config
 from .pose import MatchedPose
+from .positions import position_scale
 from .surface import add_pose_sigma
-from .target_scale import checked_scale, combined_scale, target_centres, target_scales
+from .target_scale import TargetScale, checked_scale, combined_scale, target_centres, target_scales
 
 log = logging.getLogger(__name__)
 
 
-def metric_pose(found: MatchedPose, targets: list[SeenTarget], config: Config) -> tuple[MatchedPose, list[Finding]]:
-    """Return the pose with the scale of the targets, and findings.
+def metric_pose(
+    found: MatchedPose, photos: tuple[Photo, Photo], targets: list[SeenTarget], config: Config
+) -> tuple[MatchedPose, list[Finding]]:
+    """Return the pose with the scale of the targets, else with that of the photos' positions, and findings.
 
-    A calibration that has a scale keeps it, and the targets check it.
+    A calibration that has a scale keeps it, and the targets check it. Positions count only where nothing else gives
+    the scale.
 
     Parameters
     ----------
     found : MatchedPose
+    photos : (Photo, Photo)
     targets : list of SeenTarget
         As `targets_of` finds them.
     config : Config
@@ -31,10 +36,30 @@ def metric_pose(found: MatchedPose, targets: list[SeenTarget], config: Config) -
     StereoError
         "no_marker" where the targets do not fit the pose.
     """
-    view = found.pose.view
-    if not targets:
+    metric = found.pose.view.rig.unit is not None
+    if targets:
+        scales = _scales(found, targets)
+        if metric:
+            return found, checked_scale(scales)
+        unit = config.unit or "m"
+        factor, findings = combined_scale(scales, unit, _length(found))
+        return found.scaled(factor, unit), findings
+    if metric or config.known_distance is not None:
         return found, []
-    sigmas = None
+    placed = position_scale(*photos)
+    if placed is None:
+        return found, []
+    length, finding = placed
+    return found.scaled(length / _length(found), "m"), [finding]
+
+
+def _length(found: MatchedPose) -> float:
+    return float(np.linalg.norm(found.pose.view.t))
+
+
+def _scales(found: MatchedPose, targets: list[SeenTarget]) -> list[TargetScale]:
+    """What each target says, its distance's uncertainty by the pose included where there are several."""
+    view, sigmas = found.pose.view, None
     if len(targets) > 1:
         X = target_centres(targets, view)
         pose_sigma = add_pose_sigma(X, np.zeros(len(X)), found.matches, view, found.pose.rig)
@@ -42,14 +67,10 @@ def metric_pose(found: MatchedPose, targets: list[SeenTarget], config: Config) -
     scales = target_scales(targets, view, sigmas)
     for scale in scales:
         log.info(
-            "%s: factor %.5g +- %.2g %%, corners off by %.2g px",
+            "%s: baseline %.5g +- %.2g %%, corners off by %.2g px",
             scale.name,
-            scale.factor,
+            scale.factor * np.linalg.norm(view.t),
             100 * scale.sigma,
             scale.residual,
         )
-    if view.rig.unit is not None:
-        return found, checked_scale(scales)
-    unit = config.unit or "m"
-    factor, findings = combined_scale(scales, unit)
-    return found.scaled(factor, unit), findings
+    return scales

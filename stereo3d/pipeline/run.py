@@ -199,7 +199,7 @@ def prepare(
             found = pose_with_fallback(left, right, features, matches, rig, config)
         found, window_findings = settle_window(left, right, found, config, measured=measured)
         findings += window_findings
-        found, scale_findings = metric_pose(found, targets, config)
+        found, scale_findings = metric_pose(found, (left, right), targets, config)
         findings += scale_findings
         matches, rig = found.matches, found.pose.rig
         view = found.pose.view

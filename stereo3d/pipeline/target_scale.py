@@ -87,10 +87,10 @@ def target_centres(targets: list[SeenTarget], view: TwoView) -> np.ndarray:
     )
 
 
-def combined_scale(scales: list[TargetScale], unit: str) -> tuple[float, list[Finding]]:
+def combined_scale(scales: list[TargetScale], unit: str, length: float = 1.0) -> tuple[float, list[Finding]]:
     """Return the factor from the unit of t to `unit`, and findings: the scale with its error, and contradictions.
 
-    The factor is the mean weighted by 1 / sigma^2.
+    The factor is the mean weighted by 1 / sigma^2. length: |t|, for the message.
 
     Raises
     ------
@@ -115,9 +115,9 @@ def combined_scale(scales: list[TargetScale], unit: str) -> tuple[float, list[Fi
     found = Finding(
         "marker_scale",
         "warning" if poor else "info",
-        f"the baseline is {factor:.4g} {unit} +- {100 * error:.2g} %, by {names} "
+        f"the baseline is {factor * length:.4g} {unit} +- {100 * error:.2g} %, by {names} "
         f"(corners off by {max(s.residual for s in scales):.2g} px).",
-        {"baseline": factor, "relative_error": error, **_numbers(scales)},
+        {"baseline": factor * length, "relative_error": error, **_numbers(scales)},
         "Use a larger marker, put it nearer, or use several." if poor else "",
     )
     return factor, [found, *_contradictions(scales)]

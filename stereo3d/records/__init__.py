@@ -18,7 +18,7 @@ from .camera import Camera, Rig, RigError
 from .checks import MAX_ROTATION_ERROR
 from .finding import Finding
 from .mesh import Mesh, TexturedPart
-from .photo import ExifFacts, Photo
+from .photo import ExifFacts, Photo, Position
 from .rectified import DisparityMap, Drift, RectifiedPair, RightViewPixels, RightViewPoints, RowErrors
 from .two_view import Features, Matches, TwoView
 
@@ -33,6 +33,7 @@ __all__ = [
     "Matches",
     "Mesh",
     "Photo",
+    "Position",
     "RectifiedPair",
     "Rig",
     "RigError",
