@@ -44,6 +44,7 @@ from .cameras import cameras_of, refuse_same_pixels
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
+from .gravity import find_gravity
 from .metric import metric_pose
 from .pose import MatchedPose, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named
@@ -138,6 +139,7 @@ def reconstruct(
         verdict=verdict,
         summary=summary,
         between=cloud.between,
+        gravity=prepared.gravity,
     )
 
 
@@ -154,6 +156,8 @@ class Prepared:
         The cameras as given, before the estimate; `view.rig` holds the refined ones.
     d_range : (lo, hi)
         px.
+    gravity : (3,) float64, optional
+        Its direction in the frame of camera 1.
     """
 
     left: Photo
@@ -164,6 +168,7 @@ class Prepared:
     findings: list[Finding]
     pair: RectifiedPair
     d_range: tuple[float, float]
+    gravity: np.ndarray | None = None
 
 
 def prepare(
@@ -206,6 +211,8 @@ def prepare(
         findings += _pose_findings(left, right, found, config)
         _stop_at_errors(findings, config)
         _log_pose(view, rig, len(matches))
+        gravity, gravity_findings = find_gravity(left, right, view, seed=config.seed)
+        findings += gravity_findings
 
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
@@ -219,7 +226,7 @@ def prepare(
             *d_range,
             needed / 1e9,
         )
-    return Prepared(left, right, rig, matches, view, findings, pair, d_range)
+    return Prepared(left, right, rig, matches, view, findings, pair, d_range, gravity)
 
 
 def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config) -> list[Finding]:
