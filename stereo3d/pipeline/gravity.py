@@ -52,7 +52,7 @@ class GravityThresholds:
 
 
 @dataclass(frozen=True, eq=False)
-class _Verticals:
+class Verticals:
     """The edges of a photo that meet: direction in its camera's frame, normals and weights of the edges."""
 
     direction: np.ndarray
@@ -93,7 +93,7 @@ def find_gravity(
     limits = limits or GravityThresholds()
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(
-            lambda pair: _verticals(*pair, seed, limits), ((left, view.rig.cam1), (right, view.rig.cam2))
+            lambda pair: vertical_edges(*pair, seed, limits), ((left, view.rig.cam1), (right, view.rig.cam2))
         )
     if first is None or second is None:
         return None, []
@@ -128,8 +128,8 @@ def _pitch_and_roll(down: np.ndarray) -> tuple[float, float]:
     return float(pitch), float(np.degrees(np.arctan2(down[0], down[1])))
 
 
-def _verticals(photo: Photo, camera: Camera, seed: int, limits: GravityThresholds) -> _Verticals | None:
-    """The vertical edges of a photo; None where they are not sure."""
+def vertical_edges(photo: Photo, camera: Camera, seed: int, limits: GravityThresholds) -> Verticals | None:
+    """Return the edges of a photo that are vertical in space; None where they are not sure."""
     ends = line_segments(photo)
     along = ends[:, 1] - ends[:, 0]
     steep = np.abs(along[:, 0]) < np.tan(np.radians(limits.steepness)) * np.abs(along[:, 1])
@@ -163,9 +163,7 @@ def _verticals(photo: Photo, camera: Camera, seed: int, limits: GravityThreshold
         and abs(pitch) <= limits.pitch
         and abs(roll) <= limits.roll
     )
-    return (
-        _Verticals(direction, edge_normals(rays[meets]), lengths[meets] ** 2 / max(photo.size) ** 2) if sure else None
-    )
+    return Verticals(direction, edge_normals(rays[meets]), lengths[meets] ** 2 / max(photo.size) ** 2) if sure else None
 
 
 def edge_sigmas(lengths: np.ndarray, photo: Photo) -> np.ndarray:

@@ -53,6 +53,7 @@ from .scale import known_scale, scale_points, scale_view
 from .support import drop_unsupported
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
 from .target_scale import targets_of
+from .upright import turned_photos
 from .window import settle_window
 
 log = logging.getLogger(__name__)
@@ -183,6 +184,7 @@ def prepare(
     config, clock = config or Config(), clock or Clock()
     with clock("photos"):
         left, right = (mark_borders(p if isinstance(p, Photo) else read_photo(p)) for p in (left, right))
+        left, right, findings = turned_photos(left, right, config)
         if not config.force:
             refuse_same_pixels(left, right)
         known = {"given", "calibration"} if rig is not None else {"calibration"}  # --focal knows no principal point
@@ -194,7 +196,7 @@ def prepare(
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config)
-        findings = copy_findings(matches, left, right, posed=rig.posed)
+        findings += copy_findings(matches, left, right, posed=rig.posed)
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
