@@ -109,9 +109,9 @@ def find_gravity(
         Finding(
             "gravity",
             "info",
-            f"{len(first.normals)} and {len(second.normals)} edges are vertical, to {apart:.1g} degrees between the "
-            f"photos: camera 1 looks {'up' if pitch < 0 else 'down'} by {abs(pitch):.1f} degrees, rolled by "
-            f"{abs(roll):.1f}; the model stands upright by them.",
+            f"camera 1 looks {'up' if pitch < 0 else 'down'} by {abs(pitch):.1f} degrees and is rolled by "
+            f"{abs(roll):.1f}, by {len(first.normals)} and {len(second.normals)} vertical edges of the photos, which "
+            f"agree to {apart:.1f} degrees: the model stands upright.",
             {
                 "pitch_deg": -pitch,
                 "roll_deg": roll,

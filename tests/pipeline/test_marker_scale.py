@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
+from stereo3d.cameras.dictionaries import marker_dictionary
 from stereo3d.cameras.targets import find_targets, parse_board, parse_marker
 from stereo3d.errors import StereoError
+from stereo3d.geometry.rotations import rotation_from_vector
 from stereo3d.geometry.two_view import fundamental_from_pose
 from stereo3d.output.html.report import command_line
 from stereo3d.pipeline.config import Config
 from stereo3d.pipeline.run import prepare
 from stereo3d.pipeline.target_scale import checked_scale, combined_scale, target_scales
-from stereo3d.records import TwoView
+from stereo3d.records import Camera, Photo, Rig, TwoView
 from stereo3d.synthetic import renderer, scenes
 from stereo3d.synthetic.markers import marker_card
 
@@ -155,6 +158,28 @@ def test_a_chessboard_gives_the_baseline(board_pair, turned):
     assert codes(findings) == ["marker_scale"] and findings[0].numbers["relative_error"] < 0.002
     with pytest.raises(StereoError, match="neither photo shows the chessboard 7x5"):
         find_targets(board_pair.left, board_pair.right, board=parse_board("7x5:0.025"))
+
+
+def test_a_charuco_board_gives_the_baseline():
+    """Two pictures of the board's plane by their homographies, the second turned on its side; 14 cm between them."""
+    board = parse_board("7x5:0.03:0.022:4X4_50")
+    drawn = cv2.aruco.CharucoBoard((7, 5), 0.03, 0.022, marker_dictionary("4X4_50"))
+    texture = cv2.GaussianBlur(drawn.generateImage((1400, 1000)), (0, 0), 2)  # 200 px a square
+    K = np.array([[900.0, 0, 479.5], [0, 900, 359.5], [0, 0, 1]])
+    camera = Camera(K, (960, 720))
+    R1, X1 = rotation_from_vector(np.radians([25, -15, 5])), np.array([-0.1, -0.06, 0.55])
+    R, t = rotation_from_vector(np.radians([3, -8, 60])), np.array([0.1, -0.07, 0.07])
+    photos = []
+    for Rk, Xk in ((R1, X1), (R @ R1, R @ X1 + t)):
+        H = K @ np.column_stack([Rk[:, 0], Rk[:, 1], Xk]) @ np.diag([0.03 / 200, 0.03 / 200, 1])
+        H = H @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # pixel centres of the texture
+        grey = cv2.warpPerspective(texture, H, (960, 720), flags=cv2.INTER_LINEAR, borderValue=255)
+        photos.append(Photo(np.repeat(grey[..., None], 3, 2)))
+    (target,) = find_targets(*photos, board=board)
+    factor, findings = combined_scale(target_scales([target], unscaled(Rig(camera, camera, R, t, "m"))), "m")
+    assert factor == pytest.approx(np.linalg.norm(t), rel=0.003) and codes(findings) == ["marker_scale"]
+    with pytest.raises(StereoError, match="the second photo does not show the charuco 7x5"):
+        find_targets(photos[0], Photo(np.full((720, 960, 3), 200, np.uint8)), board=board)
 
 
 def test_names_of_markers_and_boards():
