@@ -1,6 +1,7 @@
 """Metric scale from the positions that the files of both photos state."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,14 +82,14 @@ def _heights(first: Position, second: Position) -> tuple[float, float, float]:
     Of drones without RTK the difference is that of the heights over the start, which air pressure gives.
     """
     sigmas = [(p.sigma or PLAIN_SIGMA)[2] for p in (first, second)]
-    by_satellites = float(np.hypot(*sigmas))
+    by_satellites = math.hypot(*sigmas)
     heights = first.altitude, second.altitude
     relative = first.relative_altitude, second.relative_altitude
-    by_pressure = float(np.hypot(RELATIVE_ALTITUDE_SIGMA, RELATIVE_ALTITUDE_SIGMA))
+    by_pressure = math.hypot(RELATIVE_ALTITUDE_SIGMA, RELATIVE_ALTITUDE_SIGMA)
     if relative[0] is not None and relative[1] is not None and (None in heights or by_pressure < by_satellites):
         base = heights[0] if heights[0] is not None else relative[0]
         return base, base + relative[1] - relative[0], by_pressure
     if heights[0] is None or heights[1] is None:
         base = heights[0] if heights[0] is not None else heights[1] or 0.0
-        return base, base, float(np.hypot(*(2 * [PLAIN_SIGMA[2]])))
+        return base, base, math.hypot(PLAIN_SIGMA[2], PLAIN_SIGMA[2])
     return heights[0], heights[1], by_satellites

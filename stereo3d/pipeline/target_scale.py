@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 MAX_ERROR = 0.5  # relative standard error of the scale above which it says nothing
 POOR_ERROR = 0.02  # relative standard error above which it is a warning
 DISAGREEMENT = 3.0  # standard deviations
-# Relative, of every target: lens, print, a sheet that is not quite flat. Five pairs of OpenCV's chessboard photos scatter
-# by 0.13 % about the calibration of their rig, where the noise of the corners explains 0.03 %.
+# Relative, of every target: lens, print, a sheet that is not quite flat. Five pairs of OpenCV's chessboard photos
+# scatter by 0.13 % about the calibration of their rig, where the noise of the corners explains 0.03 %.
 MODEL_ERROR = 0.0015
 TOLERANCE = 0.005  # relative: targets that agree to this are no reason for a warning, whatever their sigma
 
