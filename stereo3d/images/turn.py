@@ -31,11 +31,13 @@ def turn_photo(photo: Photo, degrees: int) -> Photo:
     exif = dict(photo.exif)
     orientation = photo.exif.get("orientation", 1)
     exif.setdefault("size_stored", photo.size[::-1] if orientation >= 5 else photo.size)
+    gravity = photo.exif.get("gravity")
     for _ in range(turns):
         orientation = _NEXT[orientation]
-        if "gravity" in photo.exif:
-            x, y, z = cast(ExifFacts, exif)["gravity"]
-            exif["gravity"] = (-y, x, z)
+        if gravity is not None:
+            gravity = -gravity[1], gravity[0], gravity[2]
+    if gravity is not None:
+        exif["gravity"] = gravity
     exif["orientation"] = orientation
     mask = None if photo.mask is None else np.ascontiguousarray(np.rot90(photo.mask, -turns))
     return Photo(np.ascontiguousarray(np.rot90(photo.pixels, -turns)), cast(ExifFacts, exif), photo.path, mask)

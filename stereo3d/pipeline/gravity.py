@@ -92,9 +92,9 @@ def find_gravity(
         return view.R.T @ np.array(other), []
     limits = limits or GravityThresholds()
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(
-            lambda pair: vertical_edges(*pair, seed, limits), ((left, view.rig.cam1), (right, view.rig.cam2))
-        )
+        taken = (left, view.rig.cam1), (right, view.rig.cam2)
+        waiting = [pool.submit(vertical_edges, photo, camera, seed, limits) for photo, camera in taken]
+        first, second = waiting[0].result(), waiting[1].result()
     if first is None or second is None:
         return None, []
     apart = angle_deg(first.direction, view.R.T @ second.direction)

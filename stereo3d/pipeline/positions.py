@@ -42,8 +42,8 @@ def position_baseline(first: Position, second: Position) -> PositionBaseline:
     )
     axes = east_north_up(first.latitude, first.longitude)
     length = float(np.linalg.norm(apart))
-    variance = sum(np.square(p.sigma or PLAIN_SIGMA) for p in (first, second))
-    variance = np.array([*variance[:2], up_sigma**2])
+    east, north, _ = np.square(first.sigma or PLAIN_SIGMA) + np.square(second.sigma or PLAIN_SIGMA)
+    variance = np.array([east, north, up_sigma**2])
     along = axes @ apart / length if length > 0 else np.ones(3)
     both = {first.source, second.source}
     return PositionBaseline(length, float(np.sqrt(along**2 @ variance)), both.pop() if len(both) == 1 else "GPS")

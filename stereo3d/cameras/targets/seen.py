@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,8 +85,8 @@ def parse_board(text: object) -> Board:
     columns, rows = int(size[1]), int(size[2])
     if len(rest) == 1:
         return Board("chessboard", columns, rows, lengths[0])
-    named = {"dictionary": rest[2]} if len(rest) == 3 else {}
-    return Board("charuco", columns, rows, lengths[0], lengths[1], **named)
+    board = Board("charuco", columns, rows, lengths[0], lengths[1])
+    return replace(board, dictionary=rest[2]) if len(rest) == 3 else board
 
 
 def find_targets(
@@ -156,7 +156,7 @@ def _seen_marker(marker: Marker, left: Photo, right: Photo, seen: list[dict[int,
     corners = [ids[marker.id][0] for ids in seen]
     edges = [square_edges(p.pixels, x, marker.cells) for p, x in zip((left, right), corners, strict=True)]
     if edges[0] is None or edges[1] is None:
-        return SeenTarget(marker.name, marker.corners, *corners, sigma=DETECTED_SIGMA, bias=EDGE_BIAS)
+        return SeenTarget(marker.name, marker.corners, corners[0], corners[1], sigma=DETECTED_SIGMA, bias=EDGE_BIAS)
     return SeenTarget(marker.name, marker.corners, edges[0], edges[1], edges=True, bias=EDGE_BIAS)
 
 
@@ -172,7 +172,7 @@ def _seen_board(board: Board, greys: tuple[np.ndarray, np.ndarray]) -> SeenTarge
             f"{where} the {name}.",
             f"{BOTH_PHOTOS}, check its columns and rows, or leave --board out.",
         )
-    (ids1, x1), (ids2, x2) = seen
+    (ids1, x1), (ids2, x2) = seen[0], seen[1]
     ids, at1, at2 = np.intersect1d(ids1, ids2, return_indices=True)
     if len(ids) < 4 or np.linalg.matrix_rank(board.points[ids, :2] - board.points[ids, :2].mean(0)) < 2:
         raise StereoError(
