@@ -191,5 +191,3 @@ def test_positions_make_a_pose_metric_where_nothing_else_does(rtk_photos):
     given = prepare(left, right, config=Config(focal=focal, baseline=3.0, unit="cm"))
     assert np.linalg.norm(given.view.t) == pytest.approx(3.0) and given.view.rig.unit == "cm"
     assert "position_scale" not in [f.code for f in given.findings]
-    known = Config(focal=focal, known_distance=((1, 1), (9, 9), 1.0))
-    assert prepare(left, right, config=known).view.rig.unit is None

@@ -64,7 +64,7 @@ def corridor():
 def street():
     """A street through a lens that distorts, looking up by 15 degrees."""
     scene = plastered(pitched(scenes.street(), 15))
-    return renderer.render(scene, size=SIZE, pose="handheld", dist=(-0.15, 0.04), supersample=2), down_in(scene)
+    return renderer.render(scene, size=SIZE, pose="handheld", dist=(-0.15, 0.04), supersample=1), down_in(scene)
 
 
 def down_in(scene):
