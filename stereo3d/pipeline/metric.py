@@ -1,10 +1,13 @@
 """The scale of a run from what the photos or their files show: markers, boards, positions."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
+from ..cameras.formats.check import UNSTATED_UNIT
 from ..cameras.targets import SeenTarget
+from ..cameras.targets.sheet import MM_PER_UNIT
 from ..records import Finding, Photo
 from .config import Config
 from .pose import MatchedPose
@@ -20,8 +23,8 @@ def metric_pose(
 ) -> tuple[MatchedPose, list[Finding]]:
     """Return the pose with the scale of the targets, else with that of the photos' positions, and findings.
 
-    A calibration that has a scale keeps it, and the targets check it. Positions count only where nothing else gives
-    the scale.
+    A calibration in a named unit keeps its scale, and the targets check it. Positions count only where nothing else
+    gives the scale.
 
     Parameters
     ----------
@@ -36,15 +39,15 @@ def metric_pose(
     StereoError
         "no_marker" where the targets do not fit the pose.
     """
-    metric = found.pose.view.rig.unit is not None
+    known = found.pose.view.rig.unit
     if targets:
-        scales = _scales(found, targets)
-        if metric:
-            return found, checked_scale(scales)
-        unit = config.unit or "m"
+        scales, unit = _scales(found, targets), config.unit or "m"
+        if known not in (None, UNSTATED_UNIT):
+            ratio = MM_PER_UNIT[unit] / MM_PER_UNIT[known] if {unit, known} <= MM_PER_UNIT.keys() else 1.0
+            return found, checked_scale([replace(scale, factor=scale.factor * ratio) for scale in scales])
         factor, findings = combined_scale(scales, unit, _length(found))
         return found.scaled(factor, unit), findings
-    if metric or config.known_distance is not None:
+    if known is not None or config.known_distance is not None:
         return found, []
     placed = position_scale(*photos)
     if placed is None:

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from stereo3d.cameras.dictionaries import marker_dictionary
+from stereo3d.cameras.formats.check import UNSTATED_UNIT
 from stereo3d.cameras.targets import find_targets, parse_board, parse_marker
 from stereo3d.errors import StereoError
 from stereo3d.geometry.rotations import rotation_from_vector
 from stereo3d.geometry.two_view import fundamental_from_pose
 from stereo3d.output.html.report import command_line
 from stereo3d.pipeline.config import Config
+from stereo3d.pipeline.metric import metric_pose
+from stereo3d.pipeline.pose import MatchedPose, Pose
 from stereo3d.pipeline.run import prepare
-from stereo3d.pipeline.target_scale import checked_scale, combined_scale, target_scales
+from stereo3d.pipeline.target_scale import checked_scale, combined_scale, target_scales, targets_of
 from stereo3d.records import Camera, Photo, Rig, TwoView
 from stereo3d.synthetic import renderer, scenes
 from stereo3d.synthetic.markers import marker_card
@@ -97,6 +100,29 @@ def test_markers_check_a_calibration_that_has_a_scale(marked_pair):
     prepared = prepare(pair.left, pair.right, rig, Config(markers=NAMES[:1]))
     assert "scale_disagrees" in codes(prepared.findings)
     assert np.linalg.norm(prepared.view.t) == pytest.approx(1.04 * BASELINE, rel=1e-12)
+
+
+@pytest.mark.parametrize("size, unit, known", [("0.2", None, "mm"), ("20", "cm", "m"), ("200", "mm", "mm")])
+def test_a_marker_checks_a_calibration_in_another_unit(marked_pair, size, unit, known):
+    pair, per_m = marked_pair, {"m": 1, "mm": 1000}[known]
+    rig = replace(pair.rig, t=pair.rig.t * per_m, unit=known)
+    found = MatchedPose((), (), Pose(replace(unscaled(rig), t=rig.t, rig=rig), rig))  # pyright: ignore
+    config = Config(markers=[f"4X4_50:3:{size}"], unit=unit)
+    targets = targets_of(pair.left, pair.right, config)
+    same, findings = metric_pose(found, (pair.left, pair.right), targets, config)
+    assert same is found and [(f.code, f.severity) for f in findings] == [("marker_scale", "info")]
+    assert findings[0].numbers["factor"] == pytest.approx(1, abs=0.005)
+
+
+def test_a_marker_gives_the_unit_that_a_calibration_does_not_state(marked_pair):
+    """A calibration in squares of a board, say: t is 3.7 of them."""
+    pair = marked_pair
+    rig = replace(pair.rig, t=3.7 * pair.rig.t / BASELINE, unit=UNSTATED_UNIT)
+    found = MatchedPose((), (), Pose(replace(unscaled(rig), t=rig.t, rig=rig), rig))  # pyright: ignore
+    config = Config(markers=NAMES[:1])
+    scaled, (finding,) = metric_pose(found, (pair.left, pair.right), targets_of(pair.left, pair.right, config), config)
+    assert scaled.pose.view.rig.unit == "m" and finding.numbers["baseline"] == pytest.approx(BASELINE, rel=0.005)
+    assert np.linalg.norm(scaled.pose.view.t) == pytest.approx(BASELINE, rel=0.005)
 
 
 def test_markers_that_contradict_each_other_are_named(marked_pair):
