@@ -46,7 +46,7 @@ from .dense import match_pair, rectify_within_memory
 from .gravity import find_gravity
 from .metric import metric_pose
 from .pose import MatchedPose, find_matches, pose_with_fallback
-from .refusals import featureless_photos_named
+from .refusals import featureless_photos_named, refuse_other_projections
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .sources import Collection, PhotoSource, Source, chosen_finding, open_source, ranking_lines, use_source
@@ -209,6 +209,7 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
         refuse_same_pixels(left, right)
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
     rig = cameras_of(left, right, source.rig, config)
+    refuse_other_projections(left, right, rig, config)
     left, right, rig, wide_findings = pinhole_views(left, right, rig)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
     _log_cameras(left, right, rig)
