@@ -14,8 +14,9 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import ExifFacts, Photo
-from .exif import facts_of, gravity_of, orientation_of, projection_of
+from .exif import facts_of, gravity_of, orientation_of, projection_of, xmp_text
 from .heif import container_orientation, heif_items
+from .position import GPS_IFD, read_position
 from .raw import RAW_SUFFIXES, read_raw
 from .unknown import fill_nearest, opaque_pixels
 from .wide import colour_of_16_bits, has_16_bit_colour, to_8_bits
@@ -273,6 +274,8 @@ def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
     facts["orientation"] = orientation
     if (down := gravity_of(tags, image.info, orientation)) is not None:
         facts["gravity"] = down
+    if (position := read_position(tags.get_ifd(GPS_IFD), xmp_text(image.info))) is not None:
+        facts["position"] = position
     if (projection := projection_of(tags, image.info)) is not None:
         facts["projection"] = projection
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size

@@ -179,7 +179,7 @@ def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:
     own = (config.focal, config.focal_35mm, config.fov, config.calib)
     if rig is None and all(value is None for value in own):
         rig = pair.rig
-    scaled = config.baseline is not None or config.known_distance is not None
+    scaled = any((config.baseline, config.known_distance, config.markers, config.board))
     if pair.baseline and not scaled and config.calib is None and rig is None:
         config = replace(config, baseline=pair.baseline, unit=pair.unit)
     return Source(photos[0], photos[1], rig, config, findings)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ...errors import StereoError
 from ...images.read import read_photo
 from ...images.reduce import to_grey
 from ...records import Photo
+from ..dictionaries import dictionary_name, marker_dictionary
 from ..fit import turn_matrix
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Board:
                 "Give --marker, in the unit of --square and less than it.",
             )
         if self.kind == "charuco":
-            _dictionary(self.dictionary)
+            dictionary_name(self.dictionary)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -282,7 +283,7 @@ def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarra
     import cv2
 
     assert board.marker is not None  # Board refuses a ChArUco board without it
-    squares, dictionary = (board.columns, board.rows), _dictionary(board.dictionary)
+    squares, dictionary = (board.columns, board.rows), marker_dictionary(board.dictionary)
     drawn = cv2.aruco.CharucoBoard(squares, board.square, board.marker, dictionary)
     drawn.setLegacyPattern(board.legacy)
     x, ids, _, _ = cv2.aruco.CharucoDetector(drawn).detectBoard(image=grey)
@@ -296,16 +297,6 @@ def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarra
     grid[ids] = np.asarray(x, dtype=float).reshape(-1, 2)
     grid = _refined(grey, grid.reshape(rows, columns, 2), MARKER_GAP * (1 - board.marker / board.square) / 2)
     return ids, grid.reshape(-1, 2)[ids]
-
-
-def _dictionary(name: str) -> Any:
-    import cv2
-
-    known = [key.removeprefix("DICT_") for key in dir(cv2.aruco) if key.startswith("DICT_")]
-    if name.upper() not in (key.upper() for key in known):
-        raise StereoError("bad_option", f"there is no dictionary {name!r}.", f"There are: {', '.join(known)}.")
-    key = next(key for key in known if key.upper() == name.upper())
-    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, "DICT_" + key))
 
 
 # Kind of board -> detector: grey (H,W) uint8, board -> ids (N,), x (N,2) px; None where the board is not found.
