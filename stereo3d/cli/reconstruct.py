@@ -14,7 +14,8 @@ from ..errors import StereoError
 from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_SIZE, QUALITIES
 from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
 from .parameters import CAMERA_OPTIONS, EPILOG, FILE, MATCHING_OPTIONS, MESHER, QUALITY, Grouped, cli, with_options
-from .process import memory_meter, owns_process, run_at_once
+from .process import memory_meter, run_at_once
+from .signals import owns_process
 
 if TYPE_CHECKING:
     from ..pipeline.config import Config
@@ -128,19 +129,20 @@ def reconstruct(left: Path, right: Path, **given: Any) -> None:
     targets = outputs.targets(style.texture)
     check_names([left, right, given["calib"]], [*targets, (outputs.json_file, "--json")])
     with failure_as_json(outputs.json_file):
-        from ..io.atomic import try_writing
+        from ..io.atomic import reserving
         from ..pipeline import run
         from ..pipeline.config import Config
         from .terminal import Watch, print_summary
 
         _check_outputs(outputs, style)
-        for path, _ in targets:
-            if path is not None:
-                try_writing(path)
         if quality is not None:
             given["matcher"] = _matcher_of(quality)
         config = Config(options=parse_options(options), **given)
-        with Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show:
+        written = [path for path, _ in [*targets, (outputs.json_file, "")] if path is not None]
+        with (
+            reserving(written),
+            Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show,
+        ):
             meter = memory_meter()
             result = run_at_once(
                 lambda: run.reconstruct(left, right, config=config, progress=show, meter=meter),
