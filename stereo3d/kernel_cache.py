@@ -56,8 +56,8 @@ def abandon() -> None:
 # ------------------------------------------------------------------------------------------------------------ folders
 
 
-def cache_folders(source: str) -> list[Path]:
-    """Return the folders that may hold the kernels of a source file, the preferred one first.
+def cache_folders(source: str) -> Iterator[Path]:
+    """Yield the folders that may hold the kernels of a source file, the preferred one first.
 
     They are below NUMBA_CACHE_DIR; beside the source; below the user's cache folder (XDG_CACHE_HOME, else ~/.cache);
     below the system's folder for temporary files, private to the user. An unknown home folder leaves its one out.
@@ -65,13 +65,13 @@ def cache_folders(source: str) -> list[Path]:
     name = InTreeCacheLocator.get_suitable_cache_subpath(source)
     given = os.path.expanduser(numba.config.CACHE_DIR or "")
     user = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    places = [
-        Path(given).absolute() / name if given and not given.startswith("~") else None,
-        Path(source).absolute().parent / "__pycache__",
-        Path(user) / "numba" / name if os.path.isabs(user) else None,
-        Path(base) / name if (base := _private_base()) else None,
-    ]
-    return [place for place in places if place is not None]
+    if given and not given.startswith("~"):
+        yield Path(given).absolute() / name
+    yield Path(source).absolute().parent / "__pycache__"
+    if os.path.isabs(user):
+        yield Path(user) / "numba" / name
+    if base := _private_base():
+        yield Path(base) / name
 
 
 @functools.cache
@@ -110,6 +110,16 @@ def is_writable(folder: Path) -> bool:
 def writable_folder(source: str) -> Path | None:
     """Return the folder into which the kernels of a source file are written; None where none can be."""
     return next((folder for folder in cache_folders(source) if is_writable(folder)), None)
+
+
+@functools.cache
+def _folders_to_read(source: str) -> tuple[Path, ...]:
+    folders = []
+    for folder in cache_folders(source):
+        folders.append(folder)
+        if is_writable(folder):
+            break
+    return tuple(folders)
 
 
 @functools.cache
@@ -193,7 +203,7 @@ class _Locator(InTreeCacheLocator):
     def __init__(self, py_func: Any, py_file: str) -> None:
         super().__init__(py_func, py_file)
         folder = writable_folder(py_file)
-        self._cache_path = None if folder is None else str(folder)
+        self._cache_path = "" if folder is None else str(folder)
 
     def ensure_cache_path(self) -> None:
         """Leave the check to `KernelCache`."""
@@ -212,10 +222,8 @@ class KernelCache(caching.FunctionCache):
         super().__init__(py_func)
         stamp, base = self._impl.locator.get_source_stamp(), self._impl.filename_base
         source = py_func.__code__.co_filename
-        self._cache_file = CacheFile(Path(self._cache_path or os.devnull), base, stamp)
-        folders = cache_folders(source)
-        first = next((k for k, folder in enumerate(folders) if is_writable(folder)), len(folders))
-        self._files = [CacheFile(folder, base, stamp) for folder in folders[: first + 1]]
+        self._cache_file = CacheFile(Path(self._cache_path), base, stamp)
+        self._files = [CacheFile(folder, base, stamp) for folder in _folders_to_read(source)]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled kernel; None where no folder has it."""
@@ -232,7 +240,7 @@ class KernelCache(caching.FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel where a folder can be written."""
-        if self._cache_path is None:
+        if not self._cache_path:
             _say_once(
                 "compiled kernels cannot be kept, so every run compiles them again: no folder for them can be written. "
                 "Set NUMBA_CACHE_DIR to one that can."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 
 import click
 
@@ -30,10 +31,10 @@ def invoke(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing was left half-written.", err=True)
         code = EXIT_INTERRUPTED
-    except SystemExit as ending:
-        if not isinstance(ending.__context__, BrokenPipeError):
+    except SystemExit:  # from click: shell completion is done, or the reader of standard output has left
+        if "_STEREO3D_COMPLETE" in os.environ:
             raise
-        drop_output()  # click ends with 1 where the reader of standard output has left
+        drop_output()
         code = EXIT_OUTPUT
     except Exception as error:
         code = _report_failure(error)

@@ -100,8 +100,10 @@ class Helpers:
 
     def start(self, work: Iterable[list[str]]) -> None:
         """Start one process for each list of parts, as far as there are cores and memory."""
+        from ..kernel_cache import writable_folder
+
         work = list(work)[: room_for_helpers()]
-        if not work:
+        if not work or writable_folder(__file__) is None:  # they leave their kernels on disk
             return
         code = "import json, sys; path, parts = json.loads(sys.argv[1]); sys.path[:] = path; "
         code += "from stereo3d.install.warmup import help_with; help_with(parts)"

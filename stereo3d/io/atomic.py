@@ -252,7 +252,6 @@ class FileSet:
                 (entry,) = self._entries
                 with _refusing(entry.path):
                     os.replace(entry.temporary, entry.target)
-                    sync_folder(entry.target.parent)
             else:
                 self._commit_all()
             self._entries = []
