@@ -9,7 +9,6 @@ import os
 import click
 
 from ..errors import EXIT_OUTPUT, EXIT_USAGE
-from . import calibrate, evaluate, reconstruct, tools  # noqa: F401 - each registers its commands
 from .checks import EXIT_BUG, EXIT_INTERRUPTED, translate_error
 from .parameters import cli
 from .process import drop_output
