@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from stereo3d.cli import main
-from stereo3d.pipeline.clock import resident_memory
+from stereo3d.pipeline.clock import ProcessPeak, resident_memory
 from stereo3d.synthetic import render, write
 
 LIMIT = 1.05  # growth of the resident memory
@@ -36,6 +36,7 @@ def soak(runs: int, size: tuple[int, int] = (320, 240), report=print) -> tuple[l
             start = time.perf_counter()
             code = main([str(folder / "left.png"), str(folder / "right.png"), "-q", *options(folder)])
             assert code == 0, code
+            ProcessPeak().stop()  # gives freed memory back to the system
             memory.append(resident_memory())
             files.append(len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0)
             report(

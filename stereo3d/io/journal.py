@@ -92,20 +92,20 @@ class SetLock:
                 os.close(file)
 
     def claim(self, names: Iterable[str]) -> None:
-        """Write down that these files of the folder are targets."""
+        """Write down that these files of the folder are targets. The text only grows: no reader finds half of it."""
         self.targets.update(names)
-        text = json.dumps({"process": os.getpid(), "targets": sorted(self.targets)}) + "\n"
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text.encode("ascii"), 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, json.dumps({"process": os.getpid(), "targets": sorted(self.targets)}).encode("ascii"))
 
     def release(self, remove: bool = True) -> None:
         """Remove the file and unlock it; without `remove` the set counts as one of a dead process."""
-        if remove:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
+        steps = [lambda: os.unlink(self.path)] if remove else []
         if self._file >= 0:
+            place = len(steps) if fcntl is not None else 0  # Windows does not remove what is open
+            steps.insert(place, lambda: os.close(self._file))
+        for step in steps:
             with contextlib.suppress(OSError):
-                os.close(self._file)
+                step()
         self._file = -1
 
 
@@ -151,7 +151,7 @@ def holder(folder: Path, names: Iterable[str], own_id: str) -> tuple[str, int] |
         try:
             if not _is_locked(file, "LOCK_SH", unknown=False):
                 continue
-            claim = json.loads(os.pread(file, MAX_BYTES, 0))
+            claim = json.loads(os.read(file, MAX_BYTES))
             common = wanted.intersection(claim["targets"])
             if common:
                 return min(common), int(claim["process"])

@@ -10,6 +10,7 @@ import pytest
 from stereo3d import pipeline, synthetic
 from stereo3d.io import read_mesh
 from stereo3d.pipeline import Config
+from stereo3d.synthetic import write
 
 RUN = """
 import pickle, sys
@@ -33,7 +34,7 @@ def folder(tmp_path_factory):
     """A pair on disk and the pickled outcome of its run."""
     folder = tmp_path_factory.mktemp("pair")
     scene = synthetic.render("handheld", size=(320, 240))
-    synthetic.write.write_pair(folder, scene)
+    write.write_pair(folder, scene)
     result = pipeline.reconstruct(scene.left, scene.right, scene.rig, Config(mesher="grid"))
     (folder / "result").write_bytes(pickle.dumps(result))
     return folder

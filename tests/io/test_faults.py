@@ -17,7 +17,7 @@ from stereo3d.install.doctor import unfinished
 from stereo3d.io import atomic, journal, replacing, reserving, together, try_writing
 
 NAMES = "m.obj", "m.mtl", "stages/one.pfm", "elsewhere/r.html"  # in three folders
-CALLS = "open", "replace", "fsync", "unlink", "link", "pwrite", "ftruncate", "write", "chmod"
+CALLS = "open", "replace", "fsync", "unlink", "link", "lseek", "write", "chmod"
 
 
 def write_set(folder: Path, word: str, names=NAMES) -> None:
