@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import caching
+from numba.core import caching, config
 
 log = logging.getLogger(__name__)
 SAVING = threading.RLock()  # held while a file is written: `end_with_parent` waits for it
-InTreeCacheLocator = getattr(caching, "InTreeCacheLocator", None) or caching._InTreeCacheLocator  # 0.60: with "_"
+InTreeCacheLocator = getattr(caching, "InTreeCacheLocator", None) or getattr(caching, "_InTreeCacheLocator")  # noqa: B009 - numba 0.60
 _unfinished: set[str] = set()  # temporary files being written
 
 
@@ -40,7 +40,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     def decorate(function: Callable[..., Any]) -> Any:
         kernel = compiler(function)
         if cache and hasattr(kernel, "enable_caching"):  # with NUMBA_DISABLE_JIT it is the function itself
-            kernel._cache = KernelCache(function)
+            setattr(kernel, "_cache", KernelCache(function))  # noqa: B010 - as `enable_caching` does with numba's own
         return kernel
 
     return decorate
@@ -63,7 +63,7 @@ def cache_folders(source: str) -> Iterator[Path]:
     below the system's folder for temporary files, private to the user. An unknown home folder leaves its one out.
     """
     name = InTreeCacheLocator.get_suitable_cache_subpath(source)
-    given = os.path.expanduser(numba.config.CACHE_DIR or "")
+    given = os.path.expanduser(getattr(config, "CACHE_DIR", "") or "")
     user = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if given and not given.startswith("~"):
         yield Path(given).absolute() / name

@@ -42,7 +42,7 @@ DAMAGE = {
     "junk": lambda content: b"junk" * 100,
     "zeros": lambda content: bytes(len(content)),
     "truncated": lambda content: content[: len(content) // 2],
-    "one bit": lambda content: content[:-7] + bytes([content[-7] ^ 16]) + content[-6:],
+    "one bit": lambda content: content[: (k := len(content) // 2)] + bytes([content[k] ^ 16]) + content[k + 1 :],
     "no checksum": lambda content: content[16:],
     "a pickle": lambda content: kernel_cache._checksum(b"N.") + b"N.",
     "a number": lambda content: kernel_cache._checksum(b"I1\n.") + b"I1\n.",

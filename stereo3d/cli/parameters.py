@@ -29,7 +29,7 @@ class PhotosFirst(click.Group):
     _loaded = False
 
     @property
-    def commands(self) -> MutableMapping[str, click.Command]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def commands(self) -> MutableMapping[str, click.Command]:
         """Return the commands by name."""
         if not self._loaded:
             self._loaded = True
@@ -38,7 +38,9 @@ class PhotosFirst(click.Group):
         return self._commands
 
     @commands.setter
-    def commands(self, value: MutableMapping[str, click.Command]) -> None:
+    def commands(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, value: MutableMapping[str, click.Command]
+    ) -> None:
         self._commands = value
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
