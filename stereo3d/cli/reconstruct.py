@@ -14,8 +14,7 @@ from ..errors import StereoError
 from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_SIZE, QUALITIES
 from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
 from .parameters import CAMERA_OPTIONS, EPILOG, FILE, MATCHING_OPTIONS, MESHER, QUALITY, Grouped, cli, with_options
-from .process import memory_meter, run_at_once
-from .signals import owns_process
+from .process import memory_meter, owns_process, run_at_once
 
 if TYPE_CHECKING:
     from ..pipeline.config import Config

@@ -13,8 +13,7 @@ from ..errors import EXIT_RESOURCES, StereoError
 from ..options import DEFAULT_MATCHER
 from .checks import check_names, check_suffix, parse_options, set_up_logging
 from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, cli, with_options
-from .process import run_at_once, say, until_interrupted
-from .signals import owns_process
+from .process import owns_process, run_at_once, say, until_interrupted
 
 if TYPE_CHECKING:
     from ..install.compiling import Compiling
