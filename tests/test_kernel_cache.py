@@ -162,3 +162,10 @@ def test_the_command_works_without_home_user_and_cache(tmp_path, home):
         done = subprocess.run([sys.executable, "-c", RUN, *args], cwd=tmp_path, env=environment, capture_output=True)
         assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(tmp_path)) == ["d.npy", "pair"]
+
+
+def test_every_kernel_is_kept_in_this_cache():
+    package = Path(kernel_cache.__file__).parent
+    imports = [path.name for path in package.rglob("*.py") if "from numba import njit" in path.read_text("utf-8")]
+    direct = [path.name for path in package.rglob("*.py") if "numba.njit" in path.read_text("utf-8")]
+    assert imports == [] and direct == ["kernel_cache.py"]
