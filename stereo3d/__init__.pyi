@@ -1,14 +1,14 @@
 """Names that `import stereo3d` offers, for type checkers and editors; `__init__.py` loads them on first use."""
 
 # A test keeps this list equal to `_HOME` of `__init__.py`.
-from .cameras import camera_for, fit_rig, read_rig, write_camera, write_rig
+from .cameras import camera_for, fit_rig, pinhole_view, read_rig, write_camera, write_rig
 from .cameras.chessboard import Board, calibrate_camera, calibrate_rig, find_corners
 from .diagnosis import diagnose
 from .disparity import MATCHERS, compute_disparities, compute_disparity
 from .errors import StereoError
 from .features import DETECTORS, detect_features, match_features
 from .geometry import absolute_orientation, relative_orientation, triangulate_points
-from .images import read_photo
+from .images import read_pair, read_photo
 from .io import WRITERS, write_mesh, write_points
 from .mesh import MESHERS, build_mesh, texture_mesh
 from .output.html import write_report, write_view
@@ -21,10 +21,12 @@ from .records import (
     Matches,
     Mesh,
     Photo,
+    PhotoPair,
     RectifiedPair,
     Rig,
     RigError,
     TwoView,
+    WideLens,
 )
 from .rectification import disparity_range, rectify
 from .triangulation import triangulate
@@ -46,12 +48,14 @@ __all__ = [
     "Matches",
     "Mesh",
     "Photo",
+    "PhotoPair",
     "RectifiedPair",
     "Result",
     "Rig",
     "RigError",
     "StereoError",
     "TwoView",
+    "WideLens",
     "WRITERS",
     "absolute_orientation",
     "build_mesh",
@@ -69,6 +73,8 @@ __all__ = [
     "fit_rig",
     "five_point",
     "match_features",
+    "pinhole_view",
+    "read_pair",
     "read_photo",
     "read_rig",
     "reconstruct",

@@ -21,6 +21,7 @@ CODES = {
     "photo_unreadable": EXIT_INPUT,
     "photo_too_small": EXIT_INPUT,
     "photo_too_large": EXIT_INPUT,
+    "one_photo": EXIT_INPUT,
     "size_mismatch": EXIT_INPUT,
     "file_unreadable": EXIT_INPUT,
     "bad_calibration": EXIT_CALIBRATION,

@@ -48,5 +48,7 @@ def write_camera(path: str | os.PathLike, camera: Camera) -> Path:
 
 
 def _entries_of(camera: Camera, side: str) -> dict:
+    if camera.lens is not None:
+        raise ValueError(f"rig JSON has no place for a {camera.lens.model} lens")
     size = {} if tuple(camera.size) == UNKNOWN_SIZE else {"res" + side: [int(s) for s in camera.size]}
     return {**size, "intrinsic" + side: camera.K.tolist(), "distCoeffs" + side: camera.dist.tolist()}

@@ -49,13 +49,13 @@ class PhotosFirst(click.Group):
             lone = len(args) == 1 and not args[0].startswith("-") and not ctx.resilient_parsing
             if lone and not os.path.lexists(args[0]):
                 commands = ", ".join(self.commands)
-                ctx.fail(f"there is no command and no photo {args[0]!r}. Commands: {commands}; or name two photos.")
+                ctx.fail(f"there is no command and no photo {args[0]!r}. Commands: {commands}; or name photos.")
             args = ["reconstruct", *args]
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show both ways to call the program."""
-        formatter.write_usage("stereo3d", "LEFT RIGHT -o OUT.obj [OPTIONS]")
+        formatter.write_usage("stereo3d", "LEFT [RIGHT] -o OUT.obj [OPTIONS]")
         formatter.write_usage("stereo3d", "COMMAND [ARGS]", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -72,6 +72,7 @@ class PhotosFirst(click.Group):
 
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
+    "Photos": ("layout", "mask", "pairs"),
     "Files": ("output", "report", "preview", "points", "save_stages", "json_file"),
     "Cameras and scale": (
         "calib",
@@ -175,6 +176,23 @@ def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str
     return found
 
 
+SOURCE_OPTIONS = (
+    click.option(
+        "--layout",
+        type=click.Choice(["sbs", "sbs-half", "tb", "tb-half"]),
+        help="Set how one picture holds both views: side by side or top and bottom, at full or half size.",
+    ),
+    click.option(
+        "--mask",
+        type=FILE,
+        multiple=True,
+        metavar="PNG",
+        help="Leave out what is black in this picture: of LEFT; a second time: of RIGHT.",
+    ),
+    click.option(
+        "--pairs", type=click.IntRange(1), metavar="N", help="Print the N best pairs of several photos, and stop."
+    ),
+)
 CAMERA_OPTIONS = (
     click.option("--calib", type=FILE, help="Read the cameras from a calibration file."),
     click.option(
@@ -226,6 +244,7 @@ Examples:
   stereo3d left.jpg right.jpg -o model.obj
   stereo3d a.heic b.heic -o model.glb --baseline 0.12 --unit m
   stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
+  stereo3d IMG_0042.HEIC -o model.obj                  # one file with both photos; a folder or a video too
   eval "$(_STEREO3D_COMPLETE=bash_source stereo3d)"    # completion; or zsh_source, fish_source
 
 Exit codes: 0 done, 2 wrong command line, 3 input cannot be read, 4 calibration, 5 the pair cannot be reconstructed,

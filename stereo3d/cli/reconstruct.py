@@ -13,8 +13,20 @@ import click
 from ..errors import StereoError
 from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_SIZE, QUALITIES
 from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
-from .parameters import CAMERA_OPTIONS, EPILOG, FILE, MATCHING_OPTIONS, MESHER, QUALITY, Grouped, cli, with_options
+from .parameters import (
+    CAMERA_OPTIONS,
+    EPILOG,
+    FILE,
+    MATCHING_OPTIONS,
+    MESHER,
+    QUALITY,
+    SOURCE_OPTIONS,
+    Grouped,
+    cli,
+    with_options,
+)
 from .process import memory_meter, owns_process, run_at_once
+from .sources import print_pairs, refuse_standard_input, source_of
 
 if TYPE_CHECKING:
     from ..pipeline.config import Config
@@ -25,18 +37,24 @@ if TYPE_CHECKING:
 class Outputs:
     """The files that `reconstruct` writes."""
 
-    output: Path
+    output: Path | None
     preview: Path | None
     report: Path | None
     points: Path | None
     save_stages: Path | None
     json_file: Path | None
 
+    @property
+    def mesh(self) -> Path:
+        """The file of --output, which is there whenever a mesh is written."""
+        assert self.output is not None
+        return self.output
+
     def targets(self, texture: str) -> list[tuple[Path | None, str]]:
         """Return every file but the JSON, with its name in messages."""
         return [
-            (self.output, "the mesh"),
-            *_companions(self.output, texture),
+            (self.mesh, "the mesh"),
+            *_companions(self.mesh, texture),
             (self.preview, "--preview"),
             (self.report, "--report"),
             (self.points, "--points"),
@@ -64,9 +82,9 @@ class Messages:
 
 
 @cli.command(short_help="Reconstruct a mesh from two photos (all options).", cls=Grouped, epilog=EPILOG)
-@click.argument("left", type=FILE)
-@click.argument("right", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Write the mesh: .obj, .ply, .glb or .stl.")
+@click.argument("photos", type=FILE, nargs=-1, required=True, metavar="LEFT [RIGHT]")
+@click.option("-o", "--output", type=FILE, help="Write the mesh: .obj, .ply, .glb or .stl.")
+@with_options(SOURCE_OPTIONS)
 @with_options(CAMERA_OPTIONS)
 @with_options(MATCHING_OPTIONS)
 @click.option("--quality", type=QUALITY, help="Choose the matcher by its quality: planes_fast, planes or planes_full.")
@@ -119,14 +137,24 @@ class Messages:
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("--progress/--no-progress", default=True, help="Print each stage (default), or not.")
-def reconstruct(left: Path, right: Path, **given: Any) -> None:
-    """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from."""
+def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> None:
+    """Reconstruct a textured mesh from two photos; the first is camera 1, whichever side it was taken from.
+
+    They may be two files, one file that holds both (a spatial photo, MPO, side by side), a folder, several photos or a
+    video, of which the best pair is taken.
+    """
     start = time.perf_counter()
     outputs, style, messages = take_fields(Outputs, given), take_fields(Style, given), take_fields(Messages, given)
     options, quality = given.pop("options"), given.pop("quality")  # what is left are fields of Config
     set_up_logging(messages.verbose, messages.quiet)
+    refuse_standard_input(photos)
+    if pairs is not None:
+        print_pairs(photos, pairs, given)
+        return
+    if outputs.output is None:
+        raise click.UsageError("Missing option '-o' / '--output'")
     targets = outputs.targets(style.texture)
-    check_names([left, right, given["calib"]], [*targets, (outputs.json_file, "--json")])
+    check_names([*photos, given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")])
     with failure_as_json(outputs.json_file):
         from ..io.atomic import reserving
         from ..pipeline import run
@@ -144,9 +172,9 @@ def reconstruct(left: Path, right: Path, **given: Any) -> None:
         ):
             meter = memory_meter()
             result = run_at_once(
-                lambda: run.reconstruct(left, right, config=config, progress=show, meter=meter),
+                lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter),
             )
-            show("write", len(result.mesh.faces), outputs.output.suffix.lower() + (" report" * bool(outputs.report)))
+            show("write", len(result.mesh.faces), outputs.mesh.suffix.lower() + (" report" * bool(outputs.report)))
             files, seconds = _write_outputs(result, outputs, style, start)
     if not messages.quiet:
         print_summary(result, files, seconds)
@@ -157,11 +185,11 @@ def _check_outputs(outputs: Outputs, style: Style) -> None:
     from ..io.style import check_axes
     from ..io.write_mesh import WRITERS
 
-    check_suffix(outputs.output, WRITERS)
+    check_suffix(outputs.mesh, WRITERS)
     check_suffix(outputs.preview, (".png", ".jpg"))
     check_suffix(outputs.report, (".html", ".htm"))
     check_suffix(outputs.points, (".ply",))
-    check_axes(outputs.output, style.axes)
+    check_axes(outputs.mesh, style.axes)
 
 
 def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> tuple[list[Path], float]:
@@ -170,7 +198,7 @@ def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float)
 
     with together():
         files = result.save(
-            outputs.output,
+            outputs.mesh,
             axes=style.axes,
             texture=style.texture,
             quality=style.jpeg_quality,

@@ -60,7 +60,7 @@ def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> l
                 "Name the photos in the order of the calibration.",
             )
         )
-    findings += [*letterbox_findings(left, right), *unknown_findings(left, right)]
+    findings += [*letterbox_findings(left, right), *unknown_findings(left, right), *stretched_findings(left, right)]
     if left.size != right.size:
         findings.append(
             Finding(
@@ -105,6 +105,24 @@ def unknown_findings(left: Photo, right: Photo) -> list[Finding]:
             f"{100 * shares[0]:.1f} % of the first photo and {100 * shares[1]:.1f} % of the second photo are "
             "transparent or a black border, which are left out.",
             {"share1": shares[0], "share2": shares[1]},
+        )
+    ]
+
+
+def stretched_findings(left: Photo, right: Photo) -> list[Finding]:
+    """Return a note where a picture of more than 8 bits uses so few levels that they were stretched."""
+    ranges = [photo.exif.get("stretched") for photo in (left, right)]
+    used = [(k, found) for k, found in enumerate(ranges, 1) if found is not None]
+    if not used:
+        return []
+    texts = [f"{low:g} to {high:g} in the {PHOTO_NAMES[k - 1]} photo" for k, (low, high) in used]
+    return [
+        Finding(
+            "stretched_levels",
+            "info",
+            f"the values {' and '.join(texts)} were stretched to the range of 8 bits: brightness is not that of the "
+            "file.",
+            {f"{name}{k}": value for k, found in used for name, value in zip(("low", "high"), found, strict=True)},
         )
     ]
 

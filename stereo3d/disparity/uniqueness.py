@@ -165,7 +165,7 @@ def rival_ratios(profiles, own_profiles, min_gain):
         for k in range(max(0, span - 1), min(2 * span + 1, span + 2)):
             if profiles[t, k] < winner:
                 winner = profiles[t, k]
-        if not random - winner >= min_gain * random:
+        if not (random > winner and random - winner >= min_gain * random):  # both are 0 where nothing is seen
             continue
         half = 0.5 * (winner + random)
         rival = min(best_rival(profiles[t], half), best_rival(own_profiles[t], half))

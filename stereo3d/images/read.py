@@ -1,12 +1,12 @@
 """Read picture files: upright RGB pixels, and the facts of the camera in EXIF."""
 
+import contextlib
+import io
 import logging
-import math
 import os
-import re
-import struct
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,30 +14,34 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import ExifFacts, Photo
+from .exif import facts_of, gravity_of, orientation_of
+from .heif import container_orientation, heif_items
+from .raw import RAW_SUFFIXES, read_raw
 from .unknown import fill_nearest, opaque_pixels
+from .wide import colour_of_16_bits, has_16_bit_colour, to_8_bits
 
 log = logging.getLogger(__name__)
 MIN_SIDE = 32  # px: a descriptor with its margin, or a matching window with a disparity range, needs more
 MAX_PIXELS = 220_000_000  # px: the largest phone sensors have 200 Mpx; a larger file is a scan, a panorama or an attack
 # Formats that Pillow may open where it is built with them: photographs, and nothing that runs an interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
-# Camera raw files: many are TIFF files whose first frame is a thumbnail, which must not be read as the photo.
-RAW_SUFFIXES = (
-    ".3fr",
-    ".arw",
-    ".cr2",
-    ".cr3",
-    ".dng",
-    ".erf",
-    ".iiq",
-    ".nef",
-    ".nrw",
-    ".orf",
-    ".pef",
-    ".raf",
-    ".rw2",
-    ".srw",
-    ".x3f",
+# Names of files that are photos: what a folder is searched for.
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".bmp",
+    ".heic",
+    ".heif",
+    ".hif",
+    ".avif",
+    ".ppm",
+    ".pgm",
+    ".jp2",
 )
 # (offset, bytes, format): they distinguish a damaged picture from a file of another kind.
 _SIGNATURES = (
@@ -52,23 +56,6 @@ _SIGNATURES = (
     (4, b"ftypavi", "AVIF"),
     (0, b"GIF8", "GIF"),
 )
-_MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneResolutionUnit; 1: none
-# Transformation of a HEIF container -> EXIF orientation: (quarter turns counter-clockwise, then mirrored: None, or
-# the container's axis, 0 = upside down, 1 = left to right) -> 1..8. ISO/IEC 23008-12, boxes irot and imir.
-_HEIF_TURNS = {
-    (0, None): 1,
-    (0, 1): 2,
-    (2, None): 3,
-    (0, 0): 4,
-    (3, 1): 5,
-    (3, None): 6,
-    (3, 0): 7,
-    (1, None): 8,
-    (2, 1): 4,
-    (2, 0): 2,
-    (1, 0): 5,
-    (1, 1): 7,
-}
 _pillow_limit = threading.Lock()  # Pillow's size limit is a global of its module
 
 
@@ -104,19 +91,39 @@ def read_photo(path: str | os.PathLike) -> Photo:
         "file_missing", "photo_unreadable", "photo_too_small", "photo_too_large", "memory".
     """
     path = Path(os.fsdecode(path))
-    head = _check_file(path)
+    if path.suffix.lower() in RAW_SUFFIXES:
+        check_file(path)
+        return read_raw(path)
+    with open_image(path) as image:
+        return decode_photo(image, path)
+
+
+@contextlib.contextmanager
+def open_image(path: Path, data: bytes | None = None) -> Iterator[Any]:
+    """Yield the opened Pillow image of a file, or of the bytes `data` inside it; its size is checked.
+
+    Raises
+    ------
+    StereoError
+        As `read_photo`; errors of decoders inside the block as well.
+    """
+    head = check_file(path)
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
     _register_heif()
     try:
-        with _pillow_limit, warnings.catch_warnings(), open(path, "rb") as file:
+        with (
+            _pillow_limit,
+            warnings.catch_warnings(),
+            open(path, "rb") if data is None else io.BytesIO(data) as file,
+        ):
             warnings.simplefilter("ignore")  # a crooked EXIF entry is no news to the user; limits are checked below
             kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
                 image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
                 _check_size(path, *image.size)
-                pixels, exif, mask = _decode(image, path)
+                yield image
             finally:
                 Image.MAX_IMAGE_PIXELS = kept
     except StereoError:
@@ -131,11 +138,10 @@ def read_photo(path: str | os.PathLike) -> Photo:
         raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise _unreadable(path, head, str(error)) from error
-    return Photo(pixels, cast(ExifFacts, exif), path, mask)
 
 
-def _check_file(path: Path) -> bytes:
-    """Return the first 64 bytes; StereoError where the file is missing, empty, a folder or a camera raw file."""
+def check_file(path: Path) -> bytes:
+    """Return the first 64 bytes; StereoError where the file is missing, empty or a folder."""
     try:
         if path.is_dir():
             raise StereoError("photo_unreadable", f"{path} is a folder, not a photo.", "Name a picture file in it.")
@@ -150,10 +156,6 @@ def _check_file(path: Path) -> bytes:
     if not head:
         raise StereoError(
             "photo_unreadable", f"{path}: the file is empty (0 bytes).", "Copy it again from the camera.", bytes=0
-        )
-    if path.suffix.lower() in RAW_SUFFIXES:
-        raise StereoError(
-            "photo_unreadable", f"{path}: a camera raw file ({path.suffix}).", "Develop it to JPEG, PNG or TIFF first."
         )
     return head
 
@@ -234,174 +236,56 @@ def _register_heif() -> None:
         pillow_heif.register_heif_opener()
 
 
-def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict, np.ndarray | None]:
-    """Return upright RGB pixels, the EXIF facts and the mask of an opened Pillow image."""
-    from PIL import ImageOps
+def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
+    """Return the upright Photo of an opened Pillow image.
 
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        At the frame that is wanted.
+    path : Path
+        Its file.
+    item : int, optional
+        The number of that frame among the items of a HEIF file; by default the primary one.
+    """
+    from PIL import Image, ImageOps
+
+    _check_size(path, *image.size)  # frames of one file differ
     tags = image.getexif()  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
-    facts = _facts(tags)
-    orientation = _orientation(tags.get(0x0112))
+    facts = facts_of(tags)
+    orientation = orientation_of(tags.get(0x0112))
     facts["format"] = "JPEG" if image.format == "MPO" else image.format
     heif_only_exif = 1
     if image.format == "HEIF":  # the plugin sets the tag to 1, and libheif rotates as the container states
-        asked = _orientation(image.info.get("original_orientation"))
-        orientation = _container_turn(path)
+        asked = orientation_of(image.info.get("original_orientation"))
+        items = heif_items(path)
+        orientation = container_orientation(items, items.primary if item is None else item)
         if orientation is None:
             orientation = heif_only_exif = asked
+    wide_colour = has_16_bit_colour(image)
     image.load()
     if heif_only_exif != 1:
         image.getexif()[0x0112] = heif_only_exif
+    if wide_colour and (rescaled := colour_of_16_bits(path, image)) is not None:
+        image, facts["stretched"] = Image.fromarray(rescaled[0]), rescaled[1]
+        image.getexif()[0x0112] = orientation
     image = ImageOps.exif_transpose(image)
     facts["orientation"] = orientation
-    if (down := _gravity(tags, image.info, orientation)) is not None:
+    if (down := gravity_of(tags, image.info, orientation)) is not None:
         facts["gravity"] = down
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
-    wide = image.mode[0] in "IF"
     mask = None
-    if image.has_transparency_data and not wide:
-        image = image.convert("RGBA")
-        mask = opaque_pixels(np.asarray(image.getchannel("A")))
-    pixels = _wide_to_u8(np.asarray(image)) if wide else np.asarray(image.convert("RGB"))
+    if image.mode[0] in "IF":
+        grey, stretched = to_8_bits(np.asarray(image))
+        pixels = np.repeat(grey[..., None], 3, axis=2)
+        if stretched is not None:
+            facts["stretched"] = stretched
+    else:
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            mask = opaque_pixels(np.asarray(image.getchannel("A")))
+        pixels = np.asarray(image.convert("RGB"))
     if mask is not None:
         pixels = fill_nearest(pixels, mask)
-    return np.ascontiguousarray(pixels), facts, mask
-
-
-def _wide_to_u8(value: np.ndarray) -> np.ndarray:
-    """Return grey of 16 or 32 bits or floats (H,W) as (H,W,3) uint8, scaled as `read_photo` documents."""
-    if value.dtype.itemsize == 2:
-        grey = (value >> (8 if value.max() >= 4096 else 4)).astype(np.uint8)
-    else:
-        value = np.nan_to_num(value.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        high = value.max()
-        whites = (1.0, 255.0, 65535.0) if np.any(value % 1) or high <= 1 else (255.0, 65535.0)
-        white = next((w for w in whites if high <= w), high)
-        grey = np.rint(np.clip(value / white, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _facts(tags: Any) -> dict[str, Any]:
-    """Return the entries of `ExifFacts` that EXIF contains and that are valid."""
-    details = tags.get_ifd(0x8769)
-    found = {
-        "make": _text(tags.get(0x010F)),
-        "model": _text(tags.get(0x0110)),
-        "date": _text(details.get(0x9003)) or _text(tags.get(0x0132)),
-        "focal_mm": _number(details.get(0x920A, tags.get(0x920A))),
-        "focal_35mm": _number(details.get(0xA405, tags.get(0xA405))),
-        "plane_resolution": _plane_resolution(details),
-    }
-    width, height = _number(details.get(0xA002)), _number(details.get(0xA003))
-    if width and height and width > 0 and height > 0:
-        found["size_exif"] = (int(width), int(height))
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _gravity(tags: Any, info: dict, orientation: int) -> tuple[float, float, float] | None:
-    """Return the unit vector of gravity in the upright photo's axes (x right, y down, z forward); None: unknown.
-
-    - Apple's maker note, AccelerationVector: gravity in the axes of the phone seen from its screen (x right, y up, z
-      towards the user). The sensor's picture has the phone's top at the left, so (x, y, z) of the stored picture is
-      -(g_y, g_x, g_z); it rotates with the picture.
-    - CameraElevationAngle (EXIF 2.31), GimbalPitchDegree (DJI's XMP): the camera looks up by p without roll, so gravity
-      is (0, cos p, -sin p).
-    """
-    details = tags.get_ifd(0x8769)
-    vector = _apple_acceleration(details.get(0x927C))
-    if vector is not None:
-        x, y, z = -vector[1], -vector[0], -vector[2]
-        turned = {1: (x, y), 3: (-x, -y), 6: (-y, x), 8: (y, -x)}.get(orientation)  # no camera writes mirrored pictures
-        length = math.sqrt(x * x + y * y + z * z)
-        if turned and 0.8 < length < 1.2:  # g; otherwise the phone was accelerating
-            return turned[0] / length, turned[1] / length, z / length
-    pitch = _number(details.get(0x9405))
-    if pitch is None:
-        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-        entry = re.search(
-            r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
-            xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp),
-        )
-        pitch = float(entry[1]) if entry and entry[1].count(".") < 2 and entry[1].strip("+-.") else None
-    if pitch is None or not -90 <= pitch <= 90:
-        return None
-    return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
-
-
-def _apple_acceleration(note: object) -> tuple[float, ...] | None:
-    """Return entry 8 of Apple's maker note, three signed fractions; None where it is missing.
-
-    The note is "Apple iOS", version, "MM", and a big-endian IFD whose offsets count from the start of the note.
-    """
-    if not isinstance(note, bytes) or not note.startswith(b"Apple iOS\0") or note[12:14] != b"MM":
-        return None
-    try:
-        (count,) = struct.unpack_from(">H", note, 14)
-        for k in range(min(count, 200)):
-            tag, kind, number, offset = struct.unpack_from(">HHII", note, 16 + 12 * k)
-            if tag == 8 and kind == 10 and number == 3:
-                fractions = struct.unpack_from(">6i", note, offset)
-                return tuple(fractions[i] / fractions[i + 1] for i in (0, 2, 4))
-    except (struct.error, ZeroDivisionError):
-        return None
-    return None
-
-
-def _plane_resolution(details: Any) -> float | None:
-    """Return focal-plane pixels per mm, the geometric mean of both axes where they agree to 5 % (square pixels)."""
-    x, y = _number(details.get(0xA20E)), _number(details.get(0xA20F))
-    code = _number(details.get(0xA210, 2))  # inches where the file states no unit
-    unit = None if code is None else _MM_PER_PLANE_UNIT.get(int(code)) if code.is_integer() else None
-    if unit is None or not x or x <= 0:
-        return None
-    y = y or x
-    if not 0.95 < y / x < 1.05:
-        return None
-    return math.sqrt(x * y) / unit
-
-
-def _number(value: Any) -> float | None:
-    """Return an EXIF entry as a finite number, else None."""
-    single: Any = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
-    try:
-        number = float(single)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    value = value.replace("\0", " ").strip() if isinstance(value, str) else ""
-    return value or None
-
-
-def _orientation(value: Any) -> int:
-    number = _number(value)
-    return int(number) if number is not None and number in range(1, 9) else 1
-
-
-def _container_turn(path: Path) -> int | None:
-    """Return the EXIF orientation equal to the boxes irot and imir of a HEIF file; None where it has neither.
-
-    They are searched in the `meta` box, assuming that they belong to the primary picture.
-    """
-    with open(path, "rb") as file:
-        while len(header := file.read(8)) == 8:
-            size, kind = int.from_bytes(header[:4], "big"), header[4:]
-            head = 8
-            if size == 1:
-                size, head = int.from_bytes(file.read(8), "big"), 16
-            if kind == b"meta":
-                meta = file.read(max(size - head, 0) if size else -1)
-                turn, mirror = meta.find(b"\0\0\0\x09irot"), meta.find(b"\0\0\0\x09imir")
-                if turn < 0 and mirror < 0:
-                    return None
-                quarter = meta[turn + 8] & 3 if turn >= 0 else 0
-                axis = meta[mirror + 8] & 1 if mirror >= 0 else None
-                return _HEIF_TURNS[quarter, axis]
-            if size < head:
-                break
-            file.seek(size - head, os.SEEK_CUR)
-    return None
+    return Photo(np.ascontiguousarray(pixels), cast(ExifFacts, facts), path, mask)

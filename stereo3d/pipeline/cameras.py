@@ -8,12 +8,13 @@ import numpy as np
 from ..cameras.fit import fit_rig
 from ..cameras.focal import camera_for
 from ..cameras.formats.check import UNSTATED_UNIT
+from ..cameras.pinhole_view import field_of_view_deg, pinhole_view
 from ..cameras.read import read_rig
 from ..diagnosis.run_findings import format_size
 from ..errors import StereoError
 from ..geometry.camera import scale_K
 from ..geometry.rotations import rotation_angle_deg
-from ..records import Camera, Photo, Rig
+from ..records import Camera, Finding, Photo, Rig
 from .config import RIG_ERRORS, Config
 
 MAX_MISALIGNMENT_DEG = 1.0  # degrees; calibrated rectified pairs deviate by hundredths (KITTI: 0.3 in the baseline)
@@ -42,6 +43,29 @@ def cameras_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Ri
     if config.rectified:
         rig = _rectified_cameras(rig, left.size, right.size)
     return _with_error(_scaled_cameras(rig, config), config)
+
+
+def pinhole_views(left: Photo, right: Photo, rig: Rig) -> tuple[Photo, Photo, Rig, list[Finding]]:
+    """Return the photos, the rig and a finding, photos of wide-angle lenses resampled as pinhole cameras'.
+
+    The positions and axes of the cameras stay, so the pose does.
+    """
+    if rig.cam1.lens is None and rig.cam2.lens is None:
+        return left, right, rig, []
+    fields = [field_of_view_deg(camera) for camera in (rig.cam1, rig.cam2)]
+    (left, cam1), (right, cam2) = pinhole_view(left, rig.cam1), pinhole_view(right, rig.cam2)
+    used = [field_of_view_deg(camera) for camera in (cam1, cam2)]
+    lens = rig.cam1.lens or rig.cam2.lens
+    assert lens is not None
+    cut = max(fields) > max(used) + 1
+    finding = Finding(
+        "wide_lens",
+        "info",
+        f"the calibration is of a {lens.model} lens that shows {max(fields):.0f} degrees; "
+        + (f"{max(used):.0f} degrees about its axis are used." if cut else "all of it is used."),
+        {"field_deg": max(fields), "used_deg": max(used)},
+    )
+    return left, right, replace(rig, cam1=cam1, cam2=cam2), [finding]
 
 
 def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:

@@ -1,6 +1,6 @@
 """Config: everything that a user can choose, checked before a pixel is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -15,6 +15,7 @@ from ..disparity.steep import find_steep_planes
 from ..errors import StereoError
 from ..features.detectors import DETECTORS
 from ..features.matching import match_features
+from ..images.layouts import LAYOUTS
 from ..mesh.build import build_mesh
 from ..mesh.meshers import MESHERS
 from ..options import (
@@ -88,6 +89,10 @@ class Config:
         Unit of these lengths, or of a calibration that states none.
     force : bool
         Continue past findings that make the shape worthless.
+    layout : {"sbs", "sbs-half", "tb", "tb-half"}, optional
+        How one picture holds both photos: side by side, or top and bottom; half: squeezed. By default as it is found.
+    mask : sequence of paths
+        Mask pictures of the first photo and, optionally, the second: black is left out.
 
     Raises
     ------
@@ -114,12 +119,22 @@ class Config:
     known_distance: tuple | None = None
     unit: str | None = None
     force: bool = False
+    layout: Literal["sbs", "sbs-half", "tb", "tb-half"] | None = None
+    mask: Sequence[str | Path] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self._checked_options())
         if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
             raise StereoError(
                 "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."
+            )
+        if self.layout is not None and self.layout not in LAYOUTS:
+            raise StereoError("bad_option", f"layout cannot be {self.layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
+        if isinstance(self.mask, str | Path) or len(self.mask) > 2:
+            raise StereoError(
+                "bad_option",
+                f"mask cannot be {self.mask}.",
+                "Give one mask for the first photo, and one for the second.",
             )
         if self.rig_error not in (None, *RIG_ERRORS):
             raise StereoError(

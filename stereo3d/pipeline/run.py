@@ -1,8 +1,8 @@
 """The whole run: `reconstruct`, whose first half is `prepare`, and the steps of both in the order of use."""
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from ..disparity.matching import matching_bytes, matching_work
 from ..errors import StereoError
 from ..geometry.rotations import rotation_angle_deg
 from ..images.content import crop_to_content
-from ..images.read import read_photo
-from ..images.unknown import mark_borders
 from ..records import (
     DisparityMap,
     Finding,
@@ -40,7 +38,8 @@ from ..records import (
     TwoView,
 )
 from ..triangulation.points import point_map, triangulate_between
-from .cameras import cameras_of, refuse_same_pixels
+from .cameras import cameras_of, pinhole_views, refuse_same_pixels
+from .choose import RankedPair, first_that_works
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
@@ -48,6 +47,7 @@ from .pose import MatchedPose, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
+from .sources import Collection, PhotoSource, Source, chosen_finding, open_source, ranking_lines, use_source
 from .support import drop_unsupported
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
 from .window import settle_window
@@ -58,8 +58,8 @@ MAX_SIGMA_SAMPLES = 50_000  # points sampled to estimate the median relative dep
 
 
 def reconstruct(
-    left: str | Path | Photo,
-    right: str | Path | Photo,
+    left: PhotoSource | Sequence[PhotoSource],
+    right: PhotoSource | None = None,
     rig: Rig | None = None,
     config: Config | None = None,
     *,
@@ -71,9 +71,10 @@ def reconstruct(
     Parameters
     ----------
     left, right : path or Photo
-        The first is camera 1, whichever side it was taken from.
+        The first is camera 1, whichever side it was taken from. Without `right`: a file that holds both photos
+        (`read_pair`), a folder of photos, a video, or a list of photos, whose best pair is taken.
     rig : Rig, optional
-        The cameras, and their pose where it is known; else from config.calib, else from the photos' EXIF and the pair.
+        The cameras, and their pose where it is known; else from config.calib, else from the file, EXIF and the pair.
     config : Config, optional
         Settings; the defaults where it is missing.
     progress : callable, optional
@@ -86,10 +87,9 @@ def reconstruct(
     StereoError
         Where the input cannot give a mesh: code, numbers, remedy.
     """
-    config = config or Config()
     clock = Clock(progress, meter)
     prepared = prepare(left, right, rig, config, clock=clock)
-    left, right, rig, matches, pair = prepared.left, prepared.right, prepared.rig, prepared.matches, prepared.pair
+    rig, config, matches, pair = prepared.rig, prepared.config, prepared.matches, prepared.pair
 
     with clock("disparity", matching_work(pair, prepared.d_range, config.matcher), config.matcher):
         fused, right_pixels = match_pair(pair, prepared.d_range, config)
@@ -101,7 +101,7 @@ def reconstruct(
 
     with clock("mesh", cloud.count, config.mesher):
         mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
-        mesh = texture_and_sigma(mesh, left, right, matches, view, rig)
+        mesh = texture_and_sigma(mesh, prepared.left, prepared.right, matches, view, rig)
     clock.progress("done", 0, "")
 
     relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
@@ -117,8 +117,8 @@ def reconstruct(
     verdict, summary = judge(findings, cloud.coverage, relative_sigma, int(view.inliers.sum()), view.rig.unit)
     return Result(
         config=config,
-        left=left,
-        right=right,
+        left=prepared.left,
+        right=prepared.right,
         rig=rig,
         matches=matches,
         view=view,
@@ -152,6 +152,8 @@ class Prepared:
         The cameras as given, before the estimate; `view.rig` holds the refined ones.
     d_range : (lo, hi)
         px.
+    config : Config
+        As given, with what the file of the photos states.
     """
 
     left: Photo
@@ -162,11 +164,12 @@ class Prepared:
     findings: list[Finding]
     pair: RectifiedPair
     d_range: tuple[float, float]
+    config: Config
 
 
 def prepare(
-    left: str | Path | Photo,
-    right: str | Path | Photo,
+    left: PhotoSource | Sequence[PhotoSource],
+    right: PhotoSource | None = None,
     rig: Rig | None = None,
     config: Config | None = None,
     *,
@@ -175,18 +178,37 @@ def prepare(
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
     config, clock = config or Config(), clock or Clock()
     with clock("photos"):
-        left, right = (mark_borders(p if isinstance(p, Photo) else read_photo(p)) for p in (left, right))
-        if not config.force:
-            refuse_same_pixels(left, right)
-        known = {"given", "calibration"} if rig is not None else {"calibration"}  # --focal knows no principal point
-        rig = cameras_of(left, right, rig, config)
-        measured = bool({rig.cam1.source, rig.cam2.source} & known)
-        _log_cameras(left, right, rig)
+        opened = open_source(left, right, config)
+        source = None if isinstance(opened, Collection) else use_source(opened, rig, config)
+    if source is not None:
+        return _prepare_pair(source, clock)
+    assert isinstance(opened, Collection)
+    _log_ranking(opened)
+    begun = len(clock.stages)
+
+    def attempt(chosen: RankedPair) -> Prepared:
+        del clock.stages[begun:]
+        return _prepare_pair(use_source(opened.pair(chosen), rig, config), clock)
+
+    chosen, prepared = first_that_works(opened.ranked, attempt)
+    return replace(prepared, findings=[*prepared.findings, chosen_finding(opened, chosen)])
+
+
+def _prepare_pair(source: Source, clock: Clock) -> Prepared:
+    """Photos, as they will be used, to rectified pair."""
+    left, right, config = source.left, source.right, source.config
+    if not config.force:
+        refuse_same_pixels(left, right)
+    known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
+    rig = cameras_of(left, right, source.rig, config)
+    left, right, rig, wide_findings = pinhole_views(left, right, rig)
+    measured = bool({rig.cam1.source, rig.cam2.source} & known)
+    _log_cameras(left, right, rig)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config)
-        findings = copy_findings(matches, left, right, posed=rig.posed)
+        findings = [*source.findings, *wide_findings, *copy_findings(matches, left, right, posed=rig.posed)]
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
@@ -214,7 +236,7 @@ def prepare(
             *d_range,
             needed / 1e9,
         )
-    return Prepared(left, right, rig, matches, view, findings, pair, d_range)
+    return Prepared(left, right, rig, matches, view, findings, pair, d_range, config)
 
 
 def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config) -> list[Finding]:
@@ -246,6 +268,11 @@ def _stop_at_errors(findings: list[Finding], config: Config) -> None:
 def _pixels(left: Photo, right: Photo, size: int) -> int:
     """Pixels of both photos reduced to this longer side."""
     return sum(round(w * h * min(1.0, size / max(w, h)) ** 2) for w, h in (left.size, right.size))
+
+
+def _log_ranking(collection: Collection) -> None:
+    for line in ranking_lines(collection, 5):
+        log.info("%s", line)
 
 
 def _log_cameras(left: Photo, right: Photo, rig: Rig) -> None:

@@ -14,11 +14,11 @@ Conventions
 - confidence (H,W) f32 in [0,1]; sigma (H,W) f32; points (H,W,3) f64 in the frame of camera 1, units of t.
 """
 
-from .camera import Camera, Rig, RigError
+from .camera import Camera, Rig, RigError, WideLens
 from .checks import MAX_ROTATION_ERROR
 from .finding import Finding
 from .mesh import Mesh, TexturedPart
-from .photo import ExifFacts, Photo
+from .photo import ExifFacts, Photo, PhotoPair
 from .rectified import DisparityMap, Drift, RectifiedPair, RightViewPixels, RightViewPoints, RowErrors
 from .two_view import Features, Matches, TwoView
 
@@ -33,6 +33,7 @@ __all__ = [
     "Matches",
     "Mesh",
     "Photo",
+    "PhotoPair",
     "RectifiedPair",
     "Rig",
     "RigError",
@@ -41,4 +42,5 @@ __all__ = [
     "RowErrors",
     "TexturedPart",
     "TwoView",
+    "WideLens",
 ]

@@ -5,12 +5,40 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..geometry.camera import lens_coefficients
+from ..geometry.wide_lenses import LENSES
 from .checks import Record, check_baseline, check_pose, checked_numbers, listed, wrong
+
+
+@dataclass(frozen=True)
+class WideLens:
+    """A lens that maps directions, not the picture plane: x = K m(X), m as `geometry.wide_lenses` states it.
+
+    Attributes
+    ----------
+    model : str
+        "fisheye" (Kannala-Brandt: k1 k2 k3 k4), "double_sphere" (xi, alpha), "eucm" (alpha, beta) or
+        "equirectangular".
+    coefficients : tuple of float
+    """
+
+    model: str
+    coefficients: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.model not in LENSES:
+            raise ValueError(f"there is no lens model {self.model!r}; there are {', '.join(LENSES)}")
+        wanted = LENSES[self.model].coefficients
+        if len(self.coefficients) != wanted or not np.isfinite(self.coefficients).all():
+            raise wrong(
+                f"the coefficients of a lens of model {self.model} are {listed(np.array(self.coefficients))}; it has "
+                f"{wanted} finite numbers",
+                "Check the calibration.",
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Camera(Record):
-    """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z).
+    """Pinhole camera with OpenCV's lens distortion: x = K distort(X / Z); or a wide-angle one.
 
     Attributes
     ----------
@@ -25,6 +53,9 @@ class Camera(Record):
         Where K comes from: "given", "calibration", "exif", "estimated" or "prior".
     source_detail : str
         The same as text.
+    lens : WideLens, optional
+        In the place of `dist`, which is empty then. Runs resample its photos as a pinhole camera's
+        (`cameras.pinhole_view`); the stages after that take pinhole cameras only.
     """
 
     K: np.ndarray
@@ -32,6 +63,7 @@ class Camera(Record):
     dist: np.ndarray = field(default_factory=lambda: np.zeros(0))
     source: str = "given"
     source_detail: str = ""
+    lens: WideLens | None = None
 
     def __post_init__(self) -> None:
         K = checked_numbers(self, "K", (3, 3), "a camera matrix is [fx 0 cx; 0 fy cy; 0 0 1]")
@@ -61,6 +93,8 @@ class Camera(Record):
             ) from error
         if len(dist) == 14:
             object.__setattr__(self, "dist", dist[:12])
+        if self.lens is not None and np.any(dist):
+            raise ValueError("a camera has a wide lens or distortion coefficients, not both")
 
     @property
     def focal(self) -> float:
@@ -86,6 +120,9 @@ class RigError:
         Of each principal point, along x and y, as a share of the longer side.
     distortion : float
         Of k1 of each camera.
+    infinity_deg : float, optional
+        Degrees, of the direction along the baseline in which camera 2 shows infinity: what rotation and principal
+        points leave together, which devices align far better than each of them. None: it follows from these.
     """
 
     rotation_deg: float = 0.0
@@ -93,10 +130,14 @@ class RigError:
     focal: float = 0.0
     centre: float = 0.0
     distortion: float = 0.0
+    infinity_deg: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value < np.inf:
+            free = name == "infinity_deg"
+            if value is None and free:
+                continue
+            if value is None or not 0 <= value < np.inf or (value == 0 and free):
                 raise ValueError(f"RigError.{name} must be a finite number of at least 0, got {value!r}")
 
     @classmethod
@@ -108,10 +149,20 @@ class RigError:
         """
         return cls(rotation_deg=1.0, direction_deg=1.0, focal=0.02, centre=0.005, distortion=0.02)
 
+    @classmethod
+    def device(cls) -> "RigError":
+        """Return the errors of the pair that a phone or a headset has rectified itself: a spatial photo.
+
+        Its rows are off by .4 to .8 px of 2560 (a Vision Pro's), .03 degrees. It aligns infinity for viewing: twice
+        that. What the warp to one camera leaves of its two lenses looks like a turn of half a degree whose shift the
+        principal points undo.
+        """
+        return cls(rotation_deg=0.5, direction_deg=0.5, focal=0.01, centre=0.005, distortion=0.01, infinity_deg=0.06)
+
     @property
     def exact(self) -> bool:
         """Whether nothing of the rig may move."""
-        return not any(vars(self).values())
+        return not any(value for name, value in vars(self).items() if name != "infinity_deg")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,6 +196,15 @@ class Rig(Record):
     def posed(self) -> bool:
         """Whether R and t are known."""
         return self.R is not None and self.t is not None
+
+    def check_pinhole(self) -> None:
+        """Raise StereoError("bad_calibration") where a camera has a wide-angle lens."""
+        for camera, which in ((self.cam1, "first"), (self.cam2, "second")):
+            if camera.lens is not None:
+                raise wrong(
+                    f"the {which} camera has a {camera.lens.model} lens, and this stage takes pinhole cameras",
+                    "Resample its photo: stereo3d.pinhole_view(photo, camera).",
+                )
 
     def check_baseline(self) -> None:
         """Raise StereoError("bad_calibration") where t is known and 0: no point has a depth then."""

@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from ..errors import StereoError
+from .camera import Rig
 from .checks import Record, check_array
 
 
@@ -24,6 +25,7 @@ class ExifFacts(TypedDict, total=False):
     gravity: tuple[float, float, float]  # unit vector, axes of the photo (x right, y down, z forward)
     orientation: int  # EXIF's 1..8, already applied to the pixels
     size_stored: tuple[int, int]  # (width, height) px before that rotation
+    stretched: tuple[float, float]  # lowest and highest value that became dark and light, of more than 8 bits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,3 +67,28 @@ class Photo(Record):
     def size(self) -> tuple[int, int]:
         """(width, height) in px."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PhotoPair(Record):
+    """Two photos of one source, with what it states about their cameras.
+
+    Attributes
+    ----------
+    left, right : Photo
+        In the order of the source; the first is camera 1.
+    form : str
+        How the source holds them, for people: "a spatial photo", "side by side", ...
+    rig : Rig, optional
+        The cameras and their pose, where the source states them.
+    baseline : float, optional
+        Distance of the cameras in `unit`, where the source states no more than that.
+    unit : str, optional
+    """
+
+    left: Photo
+    right: Photo
+    form: str
+    rig: Rig | None = None
+    baseline: float | None = None
+    unit: str | None = None

@@ -14,6 +14,7 @@ Inliers = tuple[np.ndarray, np.ndarray]  # (x1, x2), (N,2) each: photo pixels of
 Cameras = tuple[Camera, Camera]
 Rotations = tuple[np.ndarray, np.ndarray]  # rect_from_cam1, rect_from_cam2: (3,3) each
 Interval = tuple[float, float]  # first, last
+FOLD_STEPS = 16  # of the bisection: a 65,000th of the distance from the principal point
 MIN_OVERLAP = 16  # canvas px of common rows or columns; also the smallest margin of a range of columns
 
 
@@ -52,11 +53,28 @@ def photo_outline(camera: Camera, rect_from_cam: np.ndarray, steps: int = 33) ->
 
 
 def photo_border(camera: Camera, steps: int) -> np.ndarray:
-    """Pixels (4 steps, 2) all along the photo's border."""
+    """Pixels (4 steps, 2) all along the photo's border; where a lens folds inside the photo, along the fold."""
     s = np.linspace(0, 1, steps)
     low, high = np.zeros(steps), np.ones(steps)
     sides = (s, low), (high, s), (1 - s, high), (low, 1 - s)
-    return np.concatenate([np.stack(side, 1) for side in sides]) * camera.size - 0.5
+    border = np.concatenate([np.stack(side, 1) for side in sides]) * camera.size - 0.5
+    return _within_fold(camera, border)
+
+
+def _within_fold(camera: Camera, x: np.ndarray) -> np.ndarray:
+    """Pixels (N, 2), those that the lens model does not reach moved towards the principal point until it does."""
+    beyond = ~np.isfinite(undistort(x, camera.K, camera.dist)).all(1)
+    if not beyond.any():
+        return x
+    centre, out = camera.K[:2, 2], x.copy()
+    lo, hi = np.zeros(beyond.sum()), np.ones(beyond.sum())
+    for _ in range(FOLD_STEPS):
+        middle = (lo + hi) / 2
+        tried = centre + middle[:, None] * (x[beyond] - centre)
+        reached = np.isfinite(undistort(tried, camera.K, camera.dist)).all(1)
+        lo, hi = np.where(reached, middle, lo), np.where(reached, hi, middle)
+    out[beyond] = centre + lo[:, None] * (x[beyond] - centre)
+    return out
 
 
 def rect_directions(camera: Camera, rect_from_cam: np.ndarray, x: np.ndarray) -> np.ndarray:

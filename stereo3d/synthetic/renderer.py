@@ -9,6 +9,7 @@ import numpy as np
 from ..cameras.focal import DIAGONAL_35MM
 from ..errors import StereoError
 from ..geometry.camera import project, undistort
+from ..geometry.wide_lenses import pixels_from_rays, rays_from_pixels
 from ..options import Range, check_options, options_of
 from ..records import Camera, Photo, Rig
 from .poses import POSES, Pose
@@ -17,6 +18,7 @@ from .scenes import find_scene
 
 # mm, rounded: the scenes were laid out and the shipped demo was rendered with this diagonal; the EXIF has the exact one
 SCENE_DIAGONAL_35MM = round(DIAGONAL_35MM, 2)
+MIN_FORWARD = 0.02  # cosine of the largest angle from the axis that a wide lens is rendered to: 88.9 degrees
 CHUNK_RAYS = 60_000  # rays cast at a time in a thread: bounds the memory
 MAX_THREADS = 8
 
@@ -72,6 +74,7 @@ def render(  # noqa: PLR0913 - the signature is the list of options
     baseline: float | None = None,
     K: np.ndarray | None = None,
     dist: Sequence[float] | np.ndarray = (),
+    camera1: Camera | None = None,
     camera2: Camera | None = None,
     noise: Annotated[float, Range(0)] = 0.0,
     vignetting: Annotated[float, Range(0, 1)] = 0.0,
@@ -97,8 +100,8 @@ def render(  # noqa: PLR0913 - the signature is the list of options
         px, of both cameras; by default the scene's focal length, the principal point in the middle.
     dist : sequence of floats
         Lens distortion of both cameras, in OpenCV's order.
-    camera2 : Camera, optional
-        Another second camera (its size, K, dist).
+    camera1, camera2 : Camera, optional
+        The first camera, in the place of size, K and dist, and another second one; also with wide lenses.
     noise : float
         Grey levels: standard deviation, drawn from `seed`.
     vignetting : float
@@ -128,7 +131,7 @@ def render(  # noqa: PLR0913 - the signature is the list of options
     checked = check_options("render", options_of(render), given)
     noise, vignetting, gain, offset, supersample, samples, seed = checked.values()
     scene = find_scene(scene)
-    rig = _rig(scene, (size[0], size[1]), pose, baseline, K, dist, camera2)
+    rig = _rig(scene, (size[0], size[1]), pose, baseline, K, dist, (camera1, camera2))
     view1, view2 = _views(scene, rig)
     tables = pack_tables(scene)
     viewers = np.array([[*view.C, view.camera.focal] for view in (view1, view2)])
@@ -152,20 +155,21 @@ def _rig(
     baseline: float | None,
     K: np.ndarray | None,
     dist: Sequence[float] | np.ndarray,
-    camera2: Camera | None,
+    cameras: tuple[Camera | None, Camera | None],
 ) -> Rig:
     """The two cameras and their pose, as `render` takes them."""
     pose = scene.pose if pose is None else pose
     if isinstance(pose, str) and pose not in POSES:
         raise StereoError("unknown_method", f"there is no pose {pose!r}.", f"There are: {', '.join(POSES)}.")
     K = _camera_matrix(scene, size) if K is None else np.array(K, dtype=float)
-    cam1 = Camera(K, size, np.ravel(np.asarray(dist, dtype=float)), "given", "synthetic")
+    cam1, cam2 = cameras
+    if cam1 is None:
+        cam1 = Camera(K, size, np.ravel(np.asarray(dist, dtype=float)), "given", "synthetic")
     if isinstance(pose, str):
         distance = float(np.linalg.norm(np.subtract(scene.target, scene.eye)))
         R, t = POSES[pose](scene.baseline if baseline is None else float(baseline), distance)
     else:
         R, t = (np.asarray(v, dtype=float) for v in pose)
-    cam2 = camera2
     if cam2 is None:
         cam2 = cam1
         if isinstance(pose, str) and pose == "turned":
@@ -219,7 +223,8 @@ def _true_disparities(
     """
     assert rig.R is not None and rig.t is not None
     along_x = np.array_equal(rig.R, np.eye(3)) and rig.t[0] != 0 and rig.t[1] == rig.t[2] == 0
-    equal = np.array_equal(rig.cam1.K[1], rig.cam2.K[1]) and not (np.any(rig.cam1.dist) or np.any(rig.cam2.dist))
+    bare = not any(np.any(camera.dist) or camera.lens is not None for camera in (rig.cam1, rig.cam2))
+    equal = np.array_equal(rig.cam1.K[1], rig.cam2.K[1]) and bare
     if not (along_x and equal):
         return None, None
     left = (_pixels(rig.cam1.size)[..., 0] - x2_of_1[..., 0]).astype(np.float32)
@@ -282,7 +287,11 @@ def _pixels(size: tuple[int, int]) -> np.ndarray:
 
 def _rays(camera: Camera, W: np.ndarray, x: np.ndarray | None = None) -> np.ndarray:
     """Scene-frame directions of unit z in the camera, so that t along them is z-depth: x (...,2) px -> (...,3)."""
-    y = undistort(_pixels(camera.size) if x is None else x, camera.K, camera.dist)
+    x = _pixels(camera.size) if x is None else x
+    if camera.lens is not None:
+        X = rays_from_pixels(x, camera.lens.model, camera.K, np.array(camera.lens.coefficients))
+        return np.where(X[..., 2:] > MIN_FORWARD, X / X[..., 2:], np.nan) @ W
+    y = undistort(x, camera.K, camera.dist)
     if not np.all(np.isfinite(y)):
         raise ValueError(f"the distortion {camera.dist} folds inside the picture")
     return np.concatenate([y, np.ones(y.shape[:-1] + (1,))], -1) @ W
@@ -343,7 +352,11 @@ def _visible_from(
     X = view.C + _rays(view.camera, view.W) * depth[..., None]
     with np.errstate(invalid="ignore"):
         Xc = (X - other.C) @ other.W.T
-        x = project(Xc, other.camera.K, dist=other.camera.dist)
+        lens = other.camera.lens
+        if lens is None:
+            x = project(Xc, other.camera.K, dist=other.camera.dist)
+        else:
+            x = pixels_from_rays(Xc, lens.model, other.camera.K, np.array(lens.coefficients))
         inside = (Xc[..., 2] > 0) & np.all((x >= -0.5) & (x <= np.array(other.camera.size) - 0.5), -1)
         if np.any(other.camera.dist):  # far outside the field, the polynomial may fold back into the picture
             inside &= np.hypot(*np.moveaxis(Xc[..., :2] / Xc[..., 2:], -1, 0)) <= _field_radius(other.camera)

@@ -62,6 +62,7 @@ def estimate_two_view(
     given = {"threshold": threshold, "confidence": confidence, "seed": seed}
     threshold, confidence, seed = check_options("pose", options_of(estimate_two_view), given).values()
     rig.check_baseline()
+    rig.check_pinhole()
     if len(matches) < MIN_INLIERS:
         raise StereoError(
             "few_matches",

@@ -36,6 +36,36 @@ def prior_sigmas(rig: Rig) -> np.ndarray:
     return np.array([*[np.radians(e.rotation_deg)] * 3, *[np.radians(e.direction_deg)] * 2, *lenses[0], *lenses[1]])
 
 
+def infinity_sigma(rig: Rig) -> float:
+    """Return the standard deviation in px of where photo 2 shows infinity (`infinity_px`); inf: no prior of its own."""
+    known = rig.error.infinity_deg
+    return np.inf if known is None else float(np.tan(np.radians(known)) * rig.cam2.focal)
+
+
+def infinity_px(rig: Rig, moved: Rig) -> float:
+    """Return by how many px along the baseline the moved rig shows infinity elsewhere in photo 2 than the rig as given.
+
+    Infinity is what photo 1 shows in the middle of its camera as given. A baseline towards the scene has no direction
+    in the picture: 0.
+    """
+    assert rig.R is not None and rig.t is not None and moved.R is not None
+    along = np.asarray(rig.t)[:2] / np.linalg.norm(np.asarray(rig.t))
+    middle = np.array([*rig.cam1.K[:2, 2], 1.0])
+    places = []
+    for which in (rig, moved):
+        far = which.cam2.K @ np.asarray(which.R) @ np.linalg.solve(which.cam1.K, middle)
+        places.append(far[:2] / far[2])
+    return float((places[1] - places[0]) @ along)
+
+
+def _infinity_gradient(rig: Rig, p: np.ndarray) -> np.ndarray:
+    """d(infinity_px)/dp (13,) at p, by central differences."""
+    ends = (
+        (infinity_px(rig, moved_rig(rig, p + s)), infinity_px(rig, moved_rig(rig, p - s))) for s in STEP * np.eye(13)
+    )
+    return np.array([(plus - minus) / (2 * STEP) for plus, minus in ends])
+
+
 def moved_rig(rig: Rig, p: np.ndarray) -> Rig:
     """exp([w]x) R, t + |t| s tangents of the same length, f exp(p), c + p, k1 + p: the rig moved by p (13,)."""
     assert rig.R is not None and rig.t is not None
@@ -81,7 +111,9 @@ def _moved_camera(camera: Camera, p: np.ndarray) -> Camera:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """Cost: sum of rho(r) + weight |p / sigma|^2 / 2. State: p of one start; only `free` parameters move.
+    """Cost: sum of rho(r) + weight (|p / sigma|^2 + (infinity_px / infinity_sigma)^2) / 2.
+
+    State: p of one start; only `free` parameters move.
 
     x1, x2: (N, 2) photo px.  sigma: (13,) a priori.  loss: rho, `soft_truncated`.
     """
@@ -134,6 +166,8 @@ class Refinement:
         """Return the residuals (1, N) and the cost (1,)."""
         r = self.residuals(state[0][0])
         prior = np.sum((state[0][0][self.free] / self.sigma[self.free]) ** 2)
+        if np.isfinite(far := infinity_sigma(self.rig)):
+            prior += (infinity_px(self.rig, moved_rig(self.rig, state[0][0])) / far) ** 2
         cost = soft_truncated(r, self.loss.sigma, self.loss.cut)[0].sum() + 0.5 * self.weight * prior
         return r[None], np.array([cost])
 
@@ -151,7 +185,12 @@ class Refinement:
         A, b = self.information(state[0][0], values[0][0])
         s = self.sigma[self.free]
         A = A[np.ix_(self.free, self.free)] * np.outer(s, s) + self.weight * np.eye(len(s))
-        return A[None], (b[self.free] * s + self.weight * state[0][0][self.free] / s)[None], None
+        b = b[self.free] * s + self.weight * state[0][0][self.free] / s
+        if np.isfinite(far := infinity_sigma(self.rig)):
+            row = _infinity_gradient(self.rig, state[0][0])[self.free] * s / far
+            A += self.weight * np.outer(row, row)
+            b += self.weight * row * infinity_px(self.rig, moved_rig(self.rig, state[0][0])) / far
+        return A[None], b[None], None
 
     def solve(self, A: np.ndarray, b: np.ndarray, damping: np.ndarray) -> np.ndarray:
         """Return -(A + damping diag(A))^-1 b."""
@@ -220,8 +259,9 @@ def refine_rig(matches: Matches, rig: Rig, *, threshold: float) -> Rig:
             p = q
     if _is_bent(problem, p, threshold):
         p = plain.copy()
-        p[CENTRES] += _infinity_shift(rig, p)
-        p = _fit(replace(problem, free=problem.free & ~np.isin(np.arange(PARAMETERS), CENTRES)), p, threshold)
+        if not np.isfinite(infinity_sigma(rig)):  # no prior keeps infinity
+            p[CENTRES] += _infinity_shift(rig, p)
+            p = _fit(replace(problem, free=problem.free & ~np.isin(np.arange(PARAMETERS), CENTRES)), p, threshold)
     moved = float(np.max(np.abs(p[sigma > 0] / sigma[sigma > 0])))
     if moved > MAX_SIGMAS:
         raise _another_rig(moved, int((np.abs(r) < threshold).sum()), len(matches))
@@ -253,6 +293,9 @@ def rig_covariance(x1: np.ndarray, x2: np.ndarray, rig: Rig) -> np.ndarray:
     A, _ = problem.information(np.zeros(PARAMETERS), r)
     s = sigma[free]
     A = A[np.ix_(free, free)] * np.outer(s, s) * min(1.0, MAX_INDEPENDENT / max(len(x1), 1)) + np.eye(len(s))
+    if np.isfinite(far := infinity_sigma(rig)):
+        row = _infinity_gradient(rig, np.zeros(PARAMETERS))[free] * s / far
+        A += np.outer(row, row)
     out = np.zeros((PARAMETERS, PARAMETERS))
     out[np.ix_(free, free)] = np.linalg.inv(A) * np.outer(s, s)
     return out

@@ -153,3 +153,12 @@ def test_surfaces_continue_across_gaps_and_down_steep_ground_but_not_over_jumps(
     assert all(attached[labels[y, 5]] for y in ground)
     short = continuous.attached_surfaces(d, labels, count, anchors, continuous.AttachmentLimits(5))
     assert not short[labels[20, 5]]
+
+
+def test_a_tile_without_any_contrast_has_no_ratio():
+    """Masked and black parts cost nothing anywhere: there is no winner, and nothing to divide by."""
+    profiles, own = np.zeros((2, 9), np.float32), np.zeros((2, 17), np.float32)
+    profiles[1] = [5, 5, 5, 5, 1, 5, 5, 5, 5]
+    own[1] = 5
+    ratios = uniqueness.rival_ratios(profiles, own, 0.1)
+    assert np.isnan(ratios[0]) and ratios[1] == 0

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from stereo3d import synthetic
 from stereo3d.errors import StereoError
 from stereo3d.geometry import fundamental_from_pose, hom, huber_fit, project, rotation_from_vector, undistort
+from stereo3d.geometry.camera import fold_radius
 from stereo3d.records import Camera, Photo, RectifiedPair, Rig, TwoView
 from stereo3d.rectification import disparity_range, rectified_positions, rectify
+from stereo3d.rectification.canvas import photo_border
 from stereo3d.rectification.maps import _invert, photo_map, row_errors
 from stereo3d.synthetic import matches as matches_module
 from stereo3d.synthetic import poses
@@ -712,3 +714,23 @@ def test_a_robust_fit_ignores_wrong_values():
     r[:100] += 0.5
     np.testing.assert_allclose(huber_fit(B, r), clean, atol=0.005)
     assert np.abs(np.linalg.lstsq(B, r, rcond=None)[0] - clean).max() > 0.005
+
+
+@pytest.mark.parametrize("kind", ["planar", "polar"])
+def test_a_lens_that_folds_inside_the_photo_keeps_what_lies_inside_the_fold(handheld_pair, kind):
+    """k1 = -.3 folds at r = 1.054, 69 % of the way to the border of a wide photo."""
+    width, height = handheld_pair.left.size
+    K = np.array([[0.33 * width, 0, (width - 1) / 2], [0, 0.33 * width, (height - 1) / 2], [0, 0, 1]])
+    camera = Camera(K, (width, height), np.array([-0.3, 0, 0, 0]))
+    border = photo_border(camera, 33)
+    y = undistort(border, camera.K, camera.dist)
+    assert np.isfinite(y).all()
+    radius = np.linalg.norm(y, axis=1) / fold_radius(camera.dist)
+    assert radius.max() <= 1 and np.mean(radius > 0.85) > 0.5
+    rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0.02, 0]))
+    pair = rectify(handheld_pair.left, handheld_pair.right, view_of(rig), kind=kind)
+    known = np.isfinite(pair.map1).all(-1)
+    assert known.mean() > 0.3
+    y = undistort(pair.map1[known], camera.K, camera.dist)
+    assert np.isfinite(y).all(1).mean() > 0.95  # beside the fold a pixel has no ray that could be trusted
+    assert np.nanmax(np.linalg.norm(y, axis=-1)) < fold_radius(camera.dist)

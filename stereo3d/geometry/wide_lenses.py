@@ -1,0 +1,204 @@
+"""Wide-angle lenses: pixels and rays of Kannala-Brandt, double-sphere, EUCM and equirectangular cameras.
+
+All of them map directions, so that a ray across or behind the picture plane has a pixel as well. m = (pixel - centre) /
+focal length are the normalised image coordinates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+NEWTON_STEPS = 30
+CONVERGED = 1e-14  # rad, or relative
+MAX_ANGLE = np.pi  # rad from the axis
+
+
+@dataclass(frozen=True)
+class LensFunctions:
+    """The two functions of a wide lens.
+
+    Attributes
+    ----------
+    project : callable
+        X (..., 3), coefficients -> m (..., 2); NaN for directions that the lens does not show.
+    ray : callable
+        m (..., 2), coefficients -> unit directions (..., 3); NaN for places that no direction has.
+    coefficients : int
+        How many numbers the lens has.
+    """
+
+    project: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ray: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    coefficients: int
+
+
+def project_fisheye(X: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """m = theta_d (x, y) / |(x, y)|, theta_d = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8).
+
+    Parameters
+    ----------
+    X : (..., 3) float64
+        Directions or points in the frame of the camera; theta is the angle from its axis.
+    k : (4,) float64
+
+    Returns
+    -------
+    (..., 2) float64
+        NaN beyond the angle at which theta_d stops to grow (`fisheye_limit`).
+
+    References
+    ----------
+    Kannala and Brandt, A generic camera model and calibration method for conventional, wide-angle, and fish-eye lenses,
+    2006. OpenCV's module fisheye.
+    """
+    r = np.hypot(X[..., 0], X[..., 1])
+    theta = np.arctan2(r, X[..., 2])
+    scale = np.where(r > 0, _fisheye_angle(theta, k) / np.where(r > 0, r, 1), 1 / np.where(r > 0, 1, X[..., 2]))
+    shown = (theta < fisheye_limit(k)) & ((r > 0) | (X[..., 2] > 0))
+    return np.where(shown[..., None], X[..., :2] * scale[..., None], np.nan)
+
+
+def fisheye_ray(m: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Return the unit directions (..., 3) of m (..., 2), the inverse of `project_fisheye`: bracketed Newton."""
+    wanted = np.hypot(m[..., 0], m[..., 1])
+    limit = fisheye_limit(k)
+    lo, hi = np.zeros_like(wanted), np.full_like(wanted, limit)
+    theta = np.minimum(wanted, 0.5 * limit)
+    for _ in range(NEWTON_STEPS + 30):
+        error = _fisheye_angle(theta, k) - wanted
+        lo, hi = np.where(error < 0, theta, lo), np.where(error > 0, theta, hi)
+        slope = _fisheye_slope(theta, k)
+        new = theta - error / np.where(np.abs(slope) > 1e-9, slope, np.nan)
+        new = np.where((new >= lo) & (new <= hi), new, 0.5 * (lo + hi))  # bisection where Newton leaves the bracket
+        if np.nanmax(np.abs(new - theta), initial=0) < CONVERGED:
+            break
+        theta = new
+    reached = np.abs(_fisheye_angle(theta, k) - wanted) <= 1e-11
+    sine = np.where(wanted > 0, np.sin(theta) / np.where(wanted > 0, wanted, 1), 1.0)
+    X = np.concatenate([m * sine[..., None], np.cos(theta)[..., None]], axis=-1)
+    return np.where(reached[..., None], X, np.nan)
+
+
+def fisheye_limit(k: np.ndarray) -> float:
+    """Return the angle from the axis, rad, at which theta_d(theta) stops to grow; at most pi."""
+    terms = np.array([9 * k[3], 7 * k[2], 5 * k[1], 3 * k[0], 1.0])  # of the slope, in q = theta^2
+    terms[np.abs(terms) * MAX_ANGLE ** np.array([8, 6, 4, 2, 0]) < 1e-14] = 0
+    q = np.roots(terms)
+    q = np.real(q)[(np.abs(np.imag(q)) < 1e-9 * np.maximum(np.abs(q), 1e-9)) & (np.real(q) > 0)]
+    return float(min(np.sqrt(q.min()), MAX_ANGLE)) if len(q) else MAX_ANGLE
+
+
+def _fisheye_angle(theta: np.ndarray, k: np.ndarray) -> np.ndarray:
+    q = theta * theta
+    return theta * (1 + q * (k[0] + q * (k[1] + q * (k[2] + q * k[3]))))
+
+
+def _fisheye_slope(theta: np.ndarray, k: np.ndarray) -> np.ndarray:
+    q = theta * theta
+    return 1 + q * (3 * k[0] + q * (5 * k[1] + q * (7 * k[2] + q * 9 * k[3])))
+
+
+def project_double_sphere(X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """m = (x, y) / (alpha d2 + (1 - alpha) (xi d1 + z)), d1 = |X|, d2 = |(x, y, xi d1 + z)|.
+
+    Parameters
+    ----------
+    X : (..., 3) float64
+    c : (2,) float64
+        xi, alpha.
+
+    References
+    ----------
+    Usenko, Demmel and Cremers, The double sphere camera model, 2018, equations 40 to 45.
+    """
+    xi, alpha = c
+    d1 = np.linalg.norm(X, axis=-1)
+    shifted = xi * d1 + X[..., 2]
+    d2 = np.sqrt(X[..., 0] ** 2 + X[..., 1] ** 2 + shifted**2)
+    w1 = alpha / (1 - alpha) if alpha <= 0.5 else (1 - alpha) / alpha
+    w2 = (w1 + xi) / np.sqrt(2 * w1 * xi + xi * xi + 1)
+    depth = alpha * d2 + (1 - alpha) * shifted
+    shown = (X[..., 2] > -w2 * d1) & (depth > 0)
+    return np.where(shown[..., None], X[..., :2] / np.where(shown, depth, 1)[..., None], np.nan)
+
+
+def double_sphere_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return the unit directions (..., 3) of m (..., 2), the inverse of `project_double_sphere` (eqs. 46 to 50)."""
+    xi, alpha = c
+    r2 = np.sum(m * m, axis=-1)
+    inside = 1 - (2 * alpha - 1) * r2
+    root = np.sqrt(np.maximum(inside, 0))
+    mz = (1 - alpha * alpha * r2) / (alpha * root + 1 - alpha)
+    scale = (mz * xi + np.sqrt(np.maximum(mz * mz + (1 - xi * xi) * r2, 0))) / (mz * mz + r2)
+    X = np.concatenate([m * scale[..., None], (mz * scale - xi)[..., None]], axis=-1)
+    return np.where((inside >= 0)[..., None], X / np.linalg.norm(X, axis=-1, keepdims=True), np.nan)
+
+
+def project_eucm(X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """m = (x, y) / (alpha d + (1 - alpha) z), d = sqrt(beta (x^2 + y^2) + z^2).
+
+    Parameters
+    ----------
+    X : (..., 3) float64
+    c : (2,) float64
+        alpha, beta.
+
+    References
+    ----------
+    Khomutenko, Garcia and Martinet, An enhanced unified camera model, 2016.
+    """
+    alpha, beta = c
+    x2 = X[..., 0] ** 2 + X[..., 1] ** 2
+    d = np.sqrt(beta * x2 + X[..., 2] ** 2)
+    depth = alpha * d + (1 - alpha) * X[..., 2]
+    w = alpha / (1 - alpha) if alpha <= 0.5 else (1 - alpha) / alpha
+    shown = (X[..., 2] > -w * d) & (depth > 0)
+    return np.where(shown[..., None], X[..., :2] / np.where(shown, depth, 1)[..., None], np.nan)
+
+
+def eucm_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return the unit directions (..., 3) of m (..., 2): the inverse of `project_eucm`."""
+    alpha, beta = c
+    r2 = np.sum(m * m, axis=-1)
+    inside = 1 - (2 * alpha - 1) * beta * r2
+    root = np.sqrt(np.maximum(inside, 0))
+    mz = (1 - beta * alpha * alpha * r2) / (alpha * root + 1 - alpha)
+    X = np.concatenate([m, mz[..., None]], axis=-1)
+    return np.where((inside >= 0)[..., None], X / np.linalg.norm(X, axis=-1, keepdims=True), np.nan)
+
+
+def project_equirectangular(X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """m = (longitude, latitude), rad: atan2(x, z) and asin(y / |X|); y is down."""
+    norm = np.linalg.norm(X, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack([np.arctan2(X[..., 0], X[..., 2]), np.arcsin(np.clip(X[..., 1] / norm, -1, 1))], axis=-1)
+
+
+def equirectangular_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return the unit directions (..., 3) of (longitude, latitude) in rad, (..., 2)."""
+    longitude, latitude = m[..., 0], m[..., 1]
+    c_ = np.cos(latitude)
+    X = np.stack([c_ * np.sin(longitude), np.sin(latitude), c_ * np.cos(longitude)], axis=-1)
+    shown = (np.abs(longitude) <= np.pi + 1e-9) & (np.abs(latitude) <= np.pi / 2 + 1e-9)
+    return np.where(shown[..., None], X, np.nan)
+
+
+LENSES = {
+    "fisheye": LensFunctions(project_fisheye, fisheye_ray, 4),
+    "double_sphere": LensFunctions(project_double_sphere, double_sphere_ray, 2),
+    "eucm": LensFunctions(project_eucm, eucm_ray, 2),
+    "equirectangular": LensFunctions(project_equirectangular, equirectangular_ray, 0),
+}
+
+
+def pixels_from_rays(X: np.ndarray, model: str, K: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """x = K m(X): the pixels (..., 2) of directions X (..., 3); NaN where the lens of `LENSES` shows none."""
+    m = LENSES[model].project(np.asarray(X, dtype=float), np.asarray(coefficients, dtype=float))
+    return m @ K[:2, :2].T + K[:2, 2]
+
+
+def rays_from_pixels(x: np.ndarray, model: str, K: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Return the unit directions (..., 3) of pixels (..., 2), the inverse of `pixels_from_rays`; NaN where none is."""
+    m = (np.asarray(x, dtype=float) - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
+    return LENSES[model].ray(m, np.asarray(coefficients, dtype=float))

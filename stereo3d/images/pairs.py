@@ -1,0 +1,139 @@
+"""Read one file that holds two photos: spatial photos, MPO, side by side, over and under, animations of two frames."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import StereoError
+from ..records import ExifFacts, Photo, PhotoPair
+from .heif import heif_items
+from .jpegs import JpegPicture, pictures_in
+from .layouts import LAYOUTS, layout_of_content, layout_of_name, split_layout
+from .raw import RAW_SUFFIXES
+from .read import check_file, decode_photo, open_image, read_photo
+from .spatial import read_spatial
+
+MAX_FILE = 400_000_000  # bytes that are searched for a second JPEG picture
+MAX_FRAMES = 200  # frames of an animation that are read
+# Model in EXIF -> mm between its two lenses, for files that do not state it: the makers' data sheets.
+BASELINES_MM = {"FinePix REAL 3D W1": 77.0, "FinePix REAL 3D W3": 75.0, "Nintendo 3DS": 35.0}
+ANIMATED = ("GIF", "WEBP", "TIFF", "PNG", "AVIF", "HEIF")
+
+
+def read_pair(path: str | os.PathLike, layout: str | None = None) -> PhotoPair:
+    """Return the two photos that one file holds, in its order, and what it states about their cameras.
+
+    - Spatial photos (HEIC with a stereo group; iPhone 15 Pro and later, Vision Pro): with their rig, nominal, in mm.
+    - MPO, and other files of two JPEG pictures of one size: with the baseline of CIPA DC-007, or of the model.
+    - GIF, WebP, TIFF, PNG, AVIF and HEIF files of two frames.
+    - Side by side and over and under: as `layout` says, else as the file (JPS) or its name says (SBS, left-right, TB,
+      over-under, with half or h for squeezed views), else where the halves show the same scene.
+
+    Parameters
+    ----------
+    path : path
+    layout : {"sbs", "sbs-half", "tb", "tb-half"}, optional
+        How one picture holds the two: side by side, or top and bottom; half: squeezed to half the width or height.
+
+    Raises
+    ------
+    StereoError
+        "one_photo" where the file holds one photo, or more than two; as `read_photo`.
+    """
+    frames = read_frames(path, layout)
+    if isinstance(frames, PhotoPair):
+        return frames
+    path = Path(os.fsdecode(path))
+    if len(frames) == 1:
+        raise StereoError(
+            "one_photo",
+            f"{path} holds one photo of {frames[0].size[0]} x {frames[0].size[1]} px.",
+            "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
+        )
+    raise StereoError(
+        "one_photo", f"{path} holds {len(frames)} photos, not two.", "Save two of them as files, and name these."
+    )
+
+
+def read_frames(path: str | os.PathLike, layout: str | None = None) -> PhotoPair | list[Photo]:
+    """Return the pair that a file holds, as `read_pair`, or the list of its photos where they are not two."""
+    if layout is not None and layout not in LAYOUTS:
+        raise StereoError("bad_option", f"layout cannot be {layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
+    path = Path(os.fsdecode(path))
+    head = check_file(path)
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return [read_photo(path)]
+    if layout is not None:
+        return _split(read_photo(path), layout)
+    stated = None
+    if head[:3] == b"\xff\xd8\xff":
+        pictures = _jpeg_pictures(path)
+        stated = pictures[0].layout if pictures else None
+        views = [p for p in pictures if p.size == pictures[0].size and p.components >= 3]
+        if len(views) > 1 and pictures[0].components >= 3:
+            return _pictures(path, views)
+    elif head[4:8] == b"ftyp":
+        items = heif_items(path)
+        if items.pairs:
+            return read_spatial(path, items)
+    frames = [read_photo(path)] if head[:3] == b"\xff\xd8\xff" else _animation(path)
+    if len(frames) == 2:
+        return PhotoPair(*frames, form=f"two frames of one {frames[0].exif.get('format', 'picture')} file")
+    if len(frames) > 2:
+        return frames
+    layout = stated or layout_of_name(path, frames[0].size) or layout_of_content(frames[0])
+    return frames if layout is None else _split(frames[0], layout)
+
+
+def _jpeg_pictures(path: Path) -> list[JpegPicture]:
+    if path.stat().st_size > MAX_FILE:
+        return []
+    return pictures_in(path.read_bytes())
+
+
+def _pictures(path: Path, views: list[JpegPicture]) -> PhotoPair | list[Photo]:
+    """The JPEG pictures of one size that a file holds."""
+    data = path.read_bytes()
+    photos = []
+    for view in views:
+        with open_image(path, data[view.start : view.end]) as image:
+            photos.append(decode_photo(image, path))
+    if len(photos) != 2:
+        return photos
+    first, second = photos
+    if not second.exif.get("model"):  # the second picture often carries no EXIF of its own
+        facts = cast(ExifFacts, {**first.exif, **second.exif})
+        second = Photo(second.pixels, facts, path, second.mask)
+    baseline = next((view.baseline_mm for view in views if view.baseline_mm), None)
+    if baseline is None:
+        model = first.exif.get("model", "")
+        baseline = next((mm for name, mm in BASELINES_MM.items() if model.startswith(name)), None)
+    return PhotoPair(
+        first, second, "two JPEG pictures in one file (MPO)", baseline=baseline, unit="mm" if baseline else None
+    )
+
+
+def _animation(path: Path) -> list[Photo]:
+    """The frames of one size of an animation, or of a file of several pages."""
+    with open_image(path) as image:
+        count = min(getattr(image, "n_frames", 1), MAX_FRAMES) if image.format in ANIMATED else 1
+        if count == 1:
+            return [decode_photo(image, path)]
+        return _frames(image, path, count)
+
+
+def _frames(image: Any, path: Path, count: int) -> list[Photo]:
+    photos: list[Photo] = []
+    for k in range(count):
+        image.seek(k)
+        if photos and image.size != photos[0].exif.get("size_stored"):
+            continue  # a thumbnail, or another page
+        photos.append(decode_photo(image, path))
+    return photos
+
+
+def _split(photo: Photo, layout: str) -> PhotoPair:
+    left, right = split_layout(photo, layout)
+    side_by_side, squeezed = LAYOUTS[layout]
+    form = ("side by side" if side_by_side else "over and under") + ", squeezed" * squeezed
+    return PhotoPair(left, right, f"one picture, {form}")

@@ -1,0 +1,142 @@
+"""Spatial photos: the stereo pair in a HEIC file of an iPhone or a Vision Pro, and its cameras."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import StereoError
+from ..records import Camera, Photo, PhotoPair, Rig, RigError
+from .heif import HeifItems, camera_position
+from .read import decode_photo, open_image
+
+# Model -> mm between the cameras, where the file does not state it: Apple's numbers.
+BASELINES_MM = {"Apple Vision Pro": 63.76, "iPhone": 19.24}
+MIN_BASELINE_MM, MAX_BASELINE_MM = 1.0, 1000.0  # positions outside are of no camera that writes such files
+MAX_TURN_DEG = 10.0  # between the cameras of a device; another convention of axes gives 90 or 180
+
+
+def read_spatial(path: Path, items: HeifItems) -> PhotoPair:
+    """Return the pair of a HEIF file with an entity group `ster`, its rig that of a device (`RigError.device`), in mm.
+
+    The cameras come from the properties `cmin` and `cmex` of both items (intrinsics, position, rotation); the baseline,
+    where they state none, from XMP (Baseline) or the model; a focal length from XMP (HorizontalFOV).
+
+    Parameters
+    ----------
+    path : Path
+    items : HeifItems
+        With a stereo pair.
+
+    Raises
+    ------
+    StereoError
+        As `read_photo`; "photo_unreadable" where the pair is incomplete.
+    """
+    pair = items.pairs[0]
+    with open_image(path) as image:
+        frames = _frames_of(image, pair, path)
+        photos, infos = [], []
+        for item, frame in zip(pair, frames, strict=True):
+            image.seek(frame)
+            infos.append(dict(image.info))
+            photos.append(decode_photo(image, path, item))
+    left, right = photos
+    form = "a spatial photo"
+    cameras = [_camera(photo, info) for photo, info in zip(photos, infos, strict=True)]
+    baseline, source = _baseline(items, pair, left, infos[0])
+    if cameras[0] is None or cameras[1] is None:
+        return PhotoPair(left, right, form, baseline=baseline, unit="mm" if baseline else None)
+    R = _rotation(infos)
+    centre = _centre(items, pair)
+    if centre is None:
+        centre = np.array([baseline or 1.0, 0, 0])
+    detail = f"; baseline {source}" if baseline else "; baseline unknown"
+    cam1, cam2 = (
+        Camera(c.K, c.size, c.dist, "calibration", c.source_detail + detail) for c in (cameras[0], cameras[1])
+    )
+    rig = Rig(cam1, cam2, R, -R @ centre, "mm" if baseline else None, RigError.device())
+    return PhotoPair(left, right, form, rig)
+
+
+def _frames_of(image: Any, pair: tuple[int, int], path: Path) -> tuple[int, int]:
+    """The numbers of the two frames, as the decoder counts them, of the items of a pair."""
+    for group in image.info.get("entity_groups") or []:
+        if group.get("type") == "ster" and tuple(group.get("entities", ()))[:2] == pair:
+            frames = [k for k in group.get("images", ()) if isinstance(k, int) and 0 <= k < image.n_frames]
+            if len(frames) == 2:
+                return frames[0], frames[1]
+    raise StereoError(
+        "photo_unreadable",
+        f"{path}: a spatial photo whose two pictures cannot be found ({getattr(image, 'n_frames', 1)} in the file).",
+        "Copy it again from the device, as the original and not as a JPEG.",
+    )
+
+
+def _camera(photo: Photo, info: dict) -> Camera | None:
+    """The camera of one picture as stored; None where the file states no focal length."""
+    size = photo.exif.get("size_stored", photo.size)
+    stated = (info.get("heif") or {}).get("camera_intrinsic_matrix")
+    if stated:
+        numbers = [
+            float(stated[name])
+            for name in ("focal_length_x", "focal_length_y", "principal_point_x", "principal_point_y", "skew")
+        ]
+        fx, fy, cx, cy, skew = numbers
+        if np.isfinite(numbers).all() and fx > 0 and fy > 0 and 0 < cx < size[0] and 0 < cy < size[1]:
+            # the container counts from the corner of the picture, here pixel centres are whole numbers
+            K = np.array([[fx, skew, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+            return Camera(K, size, source="calibration", source_detail="spatial photo: camera matrix in the file")
+    fov = _xmp_number(info, "HorizontalFOV")
+    if fov is not None and 1 < fov < 175:
+        f = size[0] / 2 / math.tan(math.radians(fov) / 2)
+        K = np.array([[f, 0, (size[0] - 1) / 2], [0, f, (size[1] - 1) / 2], [0, 0, 1]])
+        return Camera(K, size, source="calibration", source_detail=f"spatial photo: field of view {fov:g} degrees")
+    return None
+
+
+def _centre(items: HeifItems, pair: tuple[int, int]) -> np.ndarray | None:
+    """The centre of the right camera in the frame of the left one, mm; None where the file states no distance."""
+    positions = [camera_position(items, item) for item in pair]
+    if positions[1] is None:
+        return None
+    centre = np.subtract(positions[1], positions[0] or (0.0, 0.0, 0.0))
+    return centre if MIN_BASELINE_MM <= np.linalg.norm(centre) <= MAX_BASELINE_MM else None
+
+
+def _baseline(items: HeifItems, pair: tuple[int, int], photo: Photo, info: dict) -> tuple[float | None, str]:
+    """The distance of the two cameras in mm, and its source as text."""
+    centre = _centre(items, pair)
+    if centre is not None:
+        length = float(np.linalg.norm(centre))
+        return length, f"{length:.4g} mm as the file states it"
+    stated = _xmp_number(info, "Baseline")
+    if stated is not None and MIN_BASELINE_MM <= stated <= MAX_BASELINE_MM:
+        return stated, f"{stated:.4g} mm as its XMP states it"
+    model = photo.exif.get("model", "")
+    for name, length in BASELINES_MM.items():
+        if model.startswith(name):
+            return length, f"{length:.4g} mm of every {name}"
+    return None, ""
+
+
+def _rotation(infos: list[dict]) -> np.ndarray:
+    """R = Rw2^T Rw1 with Rw the rotation from each camera to the world; the identity where it is no small rotation."""
+    turns = []
+    for info in infos:
+        given = np.array((info.get("heif") or {}).get("camera_extrinsic_matrix_rot") or np.eye(3), float)
+        turns.append(given.reshape(3, 3) if given.size == 9 else np.eye(3))
+    R = turns[1].T @ turns[0]
+    proper = np.isfinite(R).all() and np.abs(R @ R.T - np.eye(3)).max() < 1e-3 and np.linalg.det(R) > 0
+    small = proper and (np.trace(R) - 1) / 2 > math.cos(math.radians(MAX_TURN_DEG))
+    return R if small else np.eye(3)
+
+
+def _xmp_number(info: dict, name: str) -> float | None:
+    """A number in XMP, as attribute or element of any namespace; None where it is missing."""
+    xmp = info.get("xmp") or b""
+    text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
+    found = re.search(rf"""[:\s]{name}(?:>|=["'])\s*([-+]?\d{{1,9}}(?:\.\d{{1,12}})?)""", text[:1_000_000])
+    return float(found[1]) if found else None

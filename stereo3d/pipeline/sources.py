@@ -1,0 +1,220 @@
+"""Where the two photos of a run come from: two files, one file that holds both, or the best two of many."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..errors import StereoError
+from ..images.masks import apply_mask
+from ..images.pairs import read_frames
+from ..images.raw import RAW_SUFFIXES
+from ..images.read import SUFFIXES, read_photo
+from ..images.unknown import mark_borders
+from ..images.video import VIDEO_SUFFIXES, VideoFrame, read_frame, sample_frames
+from ..records import Finding, Photo, PhotoPair, Rig
+from .choose import Candidate, RankedPair, candidate_of, rank_pairs
+from .config import Config
+
+PhotoSource = str | Path | Photo
+MAX_PHOTOS = 500  # of a folder
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The photos of a run, as they will be used, with what their file states.
+
+    Attributes
+    ----------
+    rig : Rig, optional
+        The caller's, else the file's.
+    config : Config
+        The caller's, with the baseline that the file states.
+    """
+
+    left: Photo
+    right: Photo
+    rig: Rig | None
+    config: Config
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """More than two photos, of which the pairs are ranked.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the photos, for messages.
+    """
+
+    names: list[str]
+    ranked: list[RankedPair]
+    photos: list[Path] | list[Photo] | list[VideoFrame]
+    path: Path | None = None
+
+    def pair(self, chosen: RankedPair) -> PhotoPair:
+        """Return the two photos of a pair at their full size."""
+        names = self.names[chosen.first], self.names[chosen.second]
+        one, two = self.photos[chosen.first], self.photos[chosen.second]
+        if isinstance(one, VideoFrame) and isinstance(two, VideoFrame) and self.path is not None:
+            left, right = (frame.photo for frame in read_frame(self.path, [one.number, two.number]))
+        else:
+            left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (one, two))  # pyright: ignore[reportArgumentType]
+        return PhotoPair(left, right, f"{names[0]} and {names[1]}")
+
+
+def open_source(
+    left: PhotoSource | Sequence[PhotoSource], right: PhotoSource | None, config: Config
+) -> PhotoPair | Collection:
+    """Return the pair that these sources name, or the ranked collection of more than two photos.
+
+    Parameters
+    ----------
+    left : path, Photo or sequence of them
+        A photo; with no `right` a file that holds both (`read_pair`), a folder of photos, a video, or several photos.
+    right : path or Photo, optional
+    config : Config
+
+    Raises
+    ------
+    StereoError
+        "one_photo" where there are not two photos; as `read_photo`.
+    """
+    if right is not None:
+        if isinstance(left, str | Path | Photo):
+            return PhotoPair(_photo(left), _photo(right), form="")
+        raise ValueError("either a list of photos, or left and right")
+    if isinstance(left, Photo):
+        raise ValueError("a second Photo is needed")
+    if not isinstance(left, str | Path | os.PathLike):
+        return _of_list(left, config)
+    path = Path(os.fsdecode(left))
+    if path.is_dir():
+        return _of_list(photos_in(path), config, folder=True)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        frames = sample_frames(path)
+        names = [f"the frame at {frame.seconds:.2f} s" for frame in frames]
+        return Collection(names, _rank([frame.photo for frame in frames], config), frames, path)
+    found = read_frames(path, config.layout)
+    if isinstance(found, PhotoPair):
+        return found
+    if len(found) == 1:
+        raise StereoError(
+            "one_photo",
+            f"{path} holds one photo of {found[0].size[0]} x {found[0].size[1]} px.",
+            "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
+        )
+    return Collection([f"frame {k + 1}" for k in range(len(found))], _rank(found, config), found, path)
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Return the photos of a folder by name; of a raw file and a picture of one name, the picture.
+
+    Raises
+    ------
+    StereoError
+        "one_photo" where it holds fewer than two, or more than `MAX_PHOTOS`.
+    """
+    known = (*SUFFIXES, *RAW_SUFFIXES)
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in known and p.name[0] != "." and p.is_file())
+    developed = {p.stem.lower() for p in files if p.suffix.lower() not in RAW_SUFFIXES}
+    files = [p for p in files if p.suffix.lower() not in RAW_SUFFIXES or p.stem.lower() not in developed]
+    if not 2 <= len(files) <= MAX_PHOTOS:
+        raise StereoError(
+            "one_photo",
+            f"the folder {folder} holds {len(files)} photos; 2 to {MAX_PHOTOS} can be compared.",
+            "Put the photos of one thing into a folder, or name two files.",
+            photos=len(files),
+        )
+    return files
+
+
+def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = False) -> PhotoPair | Collection:
+    if len(photos) < 2:
+        raise StereoError("one_photo", f"{len(photos)} photo is named, two are needed.", "Name the second photo.")
+    if len(photos) == 2:
+        left, right = map(_photo, photos)
+        return PhotoPair(left, right, f"{_name(photos[0])} and {_name(photos[1])}" if folder else "")
+    if any(isinstance(photo, Photo) for photo in photos):
+        photos = [_photo(photo) for photo in photos]
+    return Collection([_name(photo) for photo in photos], _rank(photos, config), photos)  # pyright: ignore[reportArgumentType]
+
+
+def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
+    candidates: list[Candidate] = [candidate_of(mark_borders(_photo(photo)), config) for photo in photos]
+    return rank_pairs(candidates, seed=config.seed)
+
+
+def _photo(source: PhotoSource) -> Photo:
+    return source if isinstance(source, Photo) else read_photo(source)
+
+
+def _name(source: PhotoSource) -> str:
+    if isinstance(source, Photo):
+        return source.path.name if source.path else "a photo"
+    return Path(os.fsdecode(source)).name
+
+
+def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:
+    """Return the photos with their masks, and what their file states about the cameras where the user says nothing."""
+    photos = [mark_borders(photo) for photo in (pair.left, pair.right)]
+    for k, mask in enumerate(config.mask):
+        photos[k] = apply_mask(photos[k], Path(mask))
+    findings = []
+    if pair.form:
+        known = pair.rig is not None and pair.rig.posed
+        findings.append(
+            Finding(
+                "source",
+                "info",
+                f"the photos come from {pair.form}"
+                + (", with its cameras" if known else "")
+                + (f", {pair.baseline:.4g} {pair.unit} apart" if pair.baseline else "")
+                + ".",
+                {"baseline": pair.baseline} if pair.baseline else {},
+            )
+        )
+    own = (config.focal, config.focal_35mm, config.fov, config.calib)
+    if rig is None and all(value is None for value in own):
+        rig = pair.rig
+    scaled = config.baseline is not None or config.known_distance is not None
+    if pair.baseline and not scaled and config.calib is None and rig is None:
+        config = replace(config, baseline=pair.baseline, unit=pair.unit)
+    return Source(photos[0], photos[1], rig, config, findings)
+
+
+def ranking_lines(collection: Collection, count: int) -> list[str]:
+    """Return the ranking as text, one line for each of the best pairs."""
+    lines = [f"{len(collection.ranked)} pairs of {len(collection.names)} photos compared; the best:"]
+    for place, pair in enumerate(collection.ranked[:count], 1):
+        names = f"{collection.names[pair.first]} and {collection.names[pair.second]}"
+        if pair.score > 0:
+            lines.append(
+                f"{place}. {names}: score {pair.score:.2f}, {pair.inliers} matches agree, rays meet at "
+                f"{pair.angle_deg:.1f} degrees, {100 * pair.overlap:.0f} % overlap, sharpness {pair.sharpness:.2f}"
+            )
+        else:
+            lines.append(f"{place}. {names}: cannot be used, {pair.matches} features match")
+    return lines
+
+
+def chosen_finding(collection: Collection, chosen: RankedPair) -> Finding:
+    """State which pair was chosen of how many, and why."""
+    one, two = collection.names[chosen.first], collection.names[chosen.second]
+    numbers = {
+        "first": one,
+        "second": two,
+        "pairs": len(collection.ranked),
+        "score": chosen.score,
+        "angle_deg": chosen.angle_deg,
+        "overlap": chosen.overlap,
+    }
+    return Finding(
+        "chosen_pair",
+        "info",
+        f"of {len(collection.ranked)} pairs of {len(collection.names)} photos, {one} and {two} were chosen: their rays "
+        f"meet at {chosen.angle_deg:.1f} degrees, and they share {100 * chosen.overlap:.0f} % of the picture.",
+        numbers,
+    )

@@ -1,0 +1,84 @@
+"""Fisheye cameras: rendered with the lens's own rays, reconstructed through their calibration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stereo3d import Camera, Config, Photo, Rig, WideLens, pinhole_view, reconstruct
+from stereo3d.cameras import fit_rig, write_rig
+from stereo3d.errors import StereoError
+from stereo3d.geometry.camera import project
+from stereo3d.geometry.wide_lenses import pixels_from_rays
+from stereo3d.records import Matches
+from stereo3d.synthetic import renderer
+from stereo3d.two_view import estimate_two_view
+
+SIZE = (480, 400)
+K = np.array([[150.0, 0, 241.0], [0, 150.0, 198.0], [0, 0, 1]])  # 150 px a radian: 183 degrees across
+FISHEYE = Camera(K, SIZE, lens=WideLens("fisheye", (0.02, -0.006, 0.001, -0.0001)))
+POSE = np.eye(3), np.array([-0.15, 0.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Slanted planes and the wall behind, by two fisheye cameras 15 cm apart."""
+    rig = Rig(FISHEYE, FISHEYE, *POSE, unit="m")
+    return rig, renderer.render("slanted", camera1=FISHEYE, camera2=FISHEYE, pose=POSE, supersample=2)
+
+
+def test_the_view_shows_each_direction_at_its_pinhole_pixel(pair):
+    rng = np.random.default_rng(0)
+    picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    X = np.column_stack([rng.uniform(-1.2, 1.2, (12, 2)), np.ones(12)])
+    for x in np.rint(pixels_from_rays(X, "fisheye", K, np.array(FISHEYE.lens.coefficients))).astype(int):
+        picture[x[1] - 2 : x[1] + 3, x[0] - 2 : x[0] + 3] = 255
+    view, camera = pinhole_view(Photo(picture), FISHEYE)
+    x = np.rint(project(X, camera.K)).astype(int)
+    assert camera.lens is None and view.size == tuple(camera.size)
+    assert view.pixels[x[:, 1], x[:, 0]].min() > 200
+    assert np.count_nonzero(view.pixels[..., 0] > 100) < 12 * 25 * 30  # nothing else is white
+
+
+def test_a_calibrated_fisheye_pair_is_metric_to_a_hundredth(pair):
+    rig, rendered = pair
+    result = reconstruct(rendered.left, rendered.right, rig, Config(matcher="sgbm", mesher="grid"))
+    assert result.unit == "m"
+    finding = next(f for f in result.findings if f.code == "wide_lens")
+    assert finding.numbers["field_deg"] > 150 and finding.numbers["used_deg"] == pytest.approx(130, abs=2)
+    known = np.isfinite(result.points[..., 2])
+    X = result.points[known]
+    x = np.rint(pixels_from_rays(X, "fisheye", K, np.array(FISHEYE.lens.coefficients))).astype(int)
+    truth = rendered.depth1[x[:, 1], x[:, 0]]
+    ratio = X[:, 2] / truth
+    assert abs(np.nanmedian(ratio) - 1) < 0.01
+    assert np.nanquantile(np.abs(ratio - 1), 0.9) < 0.03
+    angle = np.degrees(np.arctan2(np.hypot(X[:, 0], X[:, 1]), X[:, 2]))
+    assert np.quantile(angle, 0.9) > 50  # far beyond an ordinary lens
+
+
+def test_a_stage_that_takes_pinhole_cameras_refuses_a_fisheye():
+    matches = Matches(np.zeros((20, 2)), np.ones((20, 2)), np.ones(20, np.float32))
+    with pytest.raises(StereoError, match="fisheye lens") as caught:
+        estimate_two_view(matches, Rig(FISHEYE, FISHEYE))
+    assert caught.value.code == "bad_calibration" and "pinhole_view" in caught.value.advice
+
+
+def test_a_fisheye_calibration_follows_the_size_of_the_photo(tmp_path):
+    half = fit_rig(Rig(FISHEYE, FISHEYE), (240, 200), (240, 200)).cam1
+    assert half.lens == FISHEYE.lens
+    X = np.array([[0.7, -0.4, 1.0]])
+    whole = pixels_from_rays(X, "fisheye", K, np.array(FISHEYE.lens.coefficients))
+    scaled = pixels_from_rays(X, "fisheye", half.K, np.array(half.lens.coefficients))
+    assert (scaled + 0.5) * 2 - 0.5 == pytest.approx(whole)
+    with pytest.raises(ValueError, match="no place"):
+        write_rig(tmp_path / "rig.json", Rig(FISHEYE, FISHEYE))
+
+
+def test_a_lens_states_what_it_needs():
+    with pytest.raises(ValueError, match="no lens model"):
+        WideLens("anamorphic")
+    with pytest.raises(StereoError, match="4 finite numbers"):
+        WideLens("fisheye", (0.1, 0.2))
+    with pytest.raises(ValueError, match="not both"):
+        replace(FISHEYE, dist=np.array([0.1, 0, 0, 0]))
