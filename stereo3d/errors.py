@@ -22,6 +22,8 @@ CODES = {
     "photo_too_small": EXIT_INPUT,
     "photo_too_large": EXIT_INPUT,
     "one_photo": EXIT_INPUT,
+    "panorama": EXIT_INPUT,
+    "fisheye": EXIT_INPUT,
     "size_mismatch": EXIT_INPUT,
     "file_unreadable": EXIT_INPUT,
     "bad_calibration": EXIT_CALIBRATION,

@@ -7,6 +7,8 @@ from typing import Any
 
 # Facts that hold for the picture as a whole, and not for a half of it.
 WHOLE_PICTURE_FACTS = ("size_exif", "plane_resolution", "size_stored")
+APPLE_PANORAMA = 6  # EXIF CustomRendered
+MAX_XMP = 1_000_000  # characters; packets have some thousand
 _MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneResolutionUnit; 1: none
 
 
@@ -46,15 +48,25 @@ def gravity_of(tags: Any, info: dict, orientation: int) -> tuple[float, float, f
             return turned[0] / length, turned[1] / length, z / length
     pitch = _number(details.get(0x9405))
     if pitch is None:
-        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-        entry = re.search(
-            r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""",
-            xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp),
-        )
+        entry = re.search(r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""", xmp_text(info))
         pitch = float(entry[1]) if entry and entry[1].count(".") < 2 and entry[1].strip("+-.") else None
     if pitch is None or not -90 <= pitch <= 90:
         return None
     return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
+
+
+def projection_of(tags: Any, info: dict) -> str | None:
+    """Return the projection of a panorama, as XMP (GPano:ProjectionType) or the camera states it; None for a photo."""
+    found = re.search(r"""ProjectionType(?:>|=["'])\s*([A-Za-z]{1,40})""", xmp_text(info))
+    if found:
+        return found[1].lower()
+    return "panorama" if _number(tags.get_ifd(0x8769).get(0xA401)) == APPLE_PANORAMA else None
+
+
+def xmp_text(info: dict) -> str:
+    """Return the XMP packet of an opened picture; empty where it has none."""
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+    return (xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp))[:MAX_XMP]
 
 
 def _apple_acceleration(note: object) -> tuple[float, ...] | None:

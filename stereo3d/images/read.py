@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import ExifFacts, Photo
-from .exif import facts_of, gravity_of, orientation_of
+from .exif import facts_of, gravity_of, orientation_of, projection_of
 from .heif import container_orientation, heif_items
 from .raw import RAW_SUFFIXES, read_raw
 from .unknown import fill_nearest, opaque_pixels
@@ -273,6 +273,8 @@ def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
     facts["orientation"] = orientation
     if (down := gravity_of(tags, image.info, orientation)) is not None:
         facts["gravity"] = down
+    if (projection := projection_of(tags, image.info)) is not None:
+        facts["projection"] = projection
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
     mask = None

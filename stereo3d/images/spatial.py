@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import Camera, Photo, PhotoPair, Rig, RigError
+from .exif import xmp_text
 from .heif import HeifItems, camera_position
 from .read import decode_photo, open_image
 
@@ -136,7 +137,5 @@ def _rotation(infos: list[dict]) -> np.ndarray:
 
 def _xmp_number(info: dict, name: str) -> float | None:
     """A number in XMP, as attribute or element of any namespace; None where it is missing."""
-    xmp = info.get("xmp") or b""
-    text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
-    found = re.search(rf"""[:\s]{name}(?:>|=["'])\s*([-+]?\d{{1,9}}(?:\.\d{{1,12}})?)""", text[:1_000_000])
+    found = re.search(rf"""[:\s]{name}(?:>|=["'])\s*([-+]?\d{{1,9}}(?:\.\d{{1,12}})?)""", xmp_text(info))
     return float(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Refusals by name of photos that cannot match: mirrored ones, blank ones, those of little contrast."""
+"""Refusals by name: photos that cannot match (mirrored, blank, of little contrast), pictures of no pinhole camera."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,61 @@ from ..diagnosis.copies import copy_findings
 from ..errors import StereoError
 from ..features.detectors import DETECTORS, detect_features
 from ..features.matching import match_features
+from ..images.content import crop_to_content
 from ..records import Camera, Features, Photo, Rig
 from ..two_view.estimate import estimate_two_view
 from .config import Config
 
+MAX_DISC_ERROR = 0.06  # of the disc: dark things at its rim look like the black about it
 MIN_MIRRORED = 40  # matches that agree on one motion once a photo is mirrored
 MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many both ways
 UNMATCHED = ("few_features", "few_matches", "no_overlap")  # errors that a photo without texture causes
+
+
+def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config) -> None:
+    """Raise StereoError("panorama" or "fisheye") for pictures that no pinhole camera took; not with config.force.
+
+    A panorama states its projection. A fisheye photo without a calibration is one whose scene fills a disc, or an
+    upright or lying part of one that touches two opposite sides, before black.
+    """
+    if config.force:
+        return
+    for photo, camera, which in ((left, rig.cam1, "first"), (right, rig.cam2, "second")):
+        projection = photo.exif.get("projection")
+        if projection is not None and camera.lens is None:
+            raise StereoError(
+                "panorama",
+                f"the {which} photo is a panorama ({projection}), which no pinhole camera took.",
+                "Cut a view out of each panorama with a panorama viewer (a rectilinear one, 60 to 90 degrees), or use "
+                "the camera's single photos.",
+            )
+        if camera.lens is None and camera.source != "calibration" and (share := disc_share(photo)) is not None:
+            raise StereoError(
+                "fisheye",
+                f"the {which} photo is one of a fisheye lens: its scene fills a disc, "
+                f"{100 * share:.0f} % of the photo, before black.",
+                "Give the calibration of the lens (--calib), or undistort the photos first.",
+                share=share,
+            )
+
+
+def disc_share(photo: Photo) -> float | None:
+    """Return the share of a photo that its scene fills, where that is a disc cut by two sides at most; else None."""
+    content, _ = crop_to_content(photo)
+    if content.mask is None:
+        return None
+    known = content.mask
+    corners = np.array([known[0, 0], known[0, -1], known[-1, 0], known[-1, -1]])
+    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    if corners.any() or not len(rows):
+        return None
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    centre = np.array([columns[0] + columns[-1], rows[0] + rows[-1]]) / 2
+    y, x = np.mgrid[: known.shape[0], : known.shape[1]]
+    disc = np.hypot(x - centre[0], y - centre[1]) <= max(height, width) / 2
+    apart = np.count_nonzero(disc != known) / np.count_nonzero(disc)
+    share = np.count_nonzero(known) / photo.mask.size if photo.mask is not None else 0.0
+    return share if apart < MAX_DISC_ERROR else None
 
 
 @contextmanager

@@ -44,7 +44,7 @@ from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
 from .pose import MatchedPose, find_matches, pose_with_fallback
-from .refusals import featureless_photos_named
+from .refusals import featureless_photos_named, refuse_other_projections
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
 from .sources import Collection, PhotoSource, Source, chosen_finding, open_source, ranking_lines, use_source
@@ -201,6 +201,7 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
         refuse_same_pixels(left, right)
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
     rig = cameras_of(left, right, source.rig, config)
+    refuse_other_projections(left, right, rig, config)
     left, right, rig, wide_findings = pinhole_views(left, right, rig)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
     _log_cameras(left, right, rig)

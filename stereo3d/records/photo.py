@@ -25,6 +25,7 @@ class ExifFacts(TypedDict, total=False):
     gravity: tuple[float, float, float]  # unit vector, axes of the photo (x right, y down, z forward)
     orientation: int  # EXIF's 1..8, already applied to the pixels
     size_stored: tuple[int, int]  # (width, height) px before that rotation
+    projection: str  # of a panorama: "equirectangular", "cylindrical", ... or "panorama"
     stretched: tuple[float, float]  # lowest and highest value that became dark and light, of more than 8 bits
 
 

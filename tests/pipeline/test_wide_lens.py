@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stereo3d import Camera, Config, Photo, Rig, WideLens, pinhole_view, reconstruct
 from stereo3d.cameras import fit_rig, write_rig
 from stereo3d.errors import StereoError
 from stereo3d.geometry.camera import project
 from stereo3d.geometry.wide_lenses import pixels_from_rays
+from stereo3d.pipeline.refusals import disc_share
 from stereo3d.records import Matches
 from stereo3d.synthetic import renderer
 from stereo3d.two_view import estimate_two_view
@@ -82,3 +84,39 @@ def test_a_lens_states_what_it_needs():
         WideLens("fisheye", (0.1, 0.2))
     with pytest.raises(ValueError, match="not both"):
         replace(FISHEYE, dist=np.array([0.1, 0, 0, 0]))
+
+
+def test_a_fisheye_photo_without_calibration_is_refused_by_name(pair):
+    _, rendered = pair
+    y, x = np.mgrid[: SIZE[1], : SIZE[0]]
+    outside = np.hypot(x - 240, y - 200) > 198
+    views = []
+    for photo in (rendered.left, rendered.right):
+        pixels = photo.pixels.copy()
+        pixels[outside] = 0
+        views.append(Photo(pixels))
+    with pytest.raises(StereoError, match="fisheye lens") as caught:
+        reconstruct(*views)
+    assert caught.value.code == "fisheye" and caught.value.exit_code == 3
+
+
+def test_a_dark_vignette_or_a_border_is_no_fisheye(slanted_pair):
+    h, w = slanted_pair.left.pixels.shape[:2]
+    mask = np.ones((h, w), bool)
+    assert disc_share(replace(slanted_pair.left, mask=mask)) is None
+    mask[:20] = mask[:, :30] = False
+    assert disc_share(replace(slanted_pair.left, mask=mask)) is None
+    mask = np.add.outer(np.abs(np.arange(h) - h / 2), np.abs(np.arange(w) - w / 2)) < 0.45 * (h + w) / 2  # a rhombus
+    assert disc_share(replace(slanted_pair.left, mask=mask)) is None
+
+
+def test_a_panorama_is_refused_by_name(tmp_path, slanted_pair):
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" '
+        'GPano:ProjectionType="equirectangular"/></x:xmpmeta>'
+    )
+    for name, photo in (("l.jpg", slanted_pair.left), ("r.jpg", slanted_pair.right)):
+        Image.fromarray(photo.pixels).save(tmp_path / name, xmp=packet.encode())
+    with pytest.raises(StereoError, match="panorama \\(equirectangular\\)") as caught:
+        reconstruct(tmp_path / "l.jpg", tmp_path / "r.jpg")
+    assert caught.value.exit_code == 3
