@@ -45,6 +45,7 @@ CODES = {
     "no_disparity": EXIT_PAIR,
     "empty_mesh": EXIT_PAIR,
     "unwritable": EXIT_OUTPUT,
+    "busy": EXIT_OUTPUT,
     "memory": EXIT_RESOURCES,
     "library_missing": EXIT_RESOURCES,
 }

@@ -58,12 +58,23 @@ def load_open3d() -> ModuleType:
     try:
         import open3d
     except (ImportError, OSError) as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
         raise StereoError(
             "library_missing",
             f"Open3D cannot be loaded: {error}.",
             "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1.",
         ) from error
     return open3d
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C caused an error: the start of a compiled module turns it into an ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def requirements() -> list[Requirement]:

@@ -12,6 +12,14 @@ SMALL = (320, 240)
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """What survives a loss of power cannot be tested here, and waiting for the disk takes 10 ms a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """The command remembers how fast the computer is; not from tests."""
     before = os.environ.get("STEREO3D_CACHE")

@@ -18,7 +18,7 @@ LAYERS = (
     ("__init__",),  # loads its names on first use and imports nothing
     ("errors",),
     ("geometry",),
-    ("records", "options", "resources"),
+    ("records", "options", "resources", "kernel_cache"),
     ("images", "io"),
     ("cameras", "features", "two_view", "rectification", "disparity", "triangulation", "mesh"),
     ("diagnosis", "synthetic", "evaluation"),

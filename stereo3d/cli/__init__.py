@@ -1,7 +1,5 @@
-"""The command line: one module a family of commands."""
+"""The command line: one module a family of commands. Importing it imports none of them: see `entry_point`."""
 
-from . import calibrate, evaluate, marker, reconstruct, tools  # each registers its commands
 from .entry_point import main
-from .parameters import cli
 
-__all__ = ["cli", "calibrate", "evaluate", "main", "marker", "reconstruct", "tools"]
+__all__ = ["main"]

@@ -2,4 +2,5 @@
 
 from .entry_point import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -105,7 +105,8 @@ def failure_as_json(path: Path | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if path is not None:
+        busy = isinstance(error, StereoError) and error.code == "busy"  # the file is another run's
+        if path is not None and not busy:
             from ..io.json_files import write_json
             from ..output.stage_files import failure
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +17,31 @@ from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+FAMILIES = ("calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
+
+
 class PhotosFirst(click.Group):
-    """A group in which `stereo3d LEFT RIGHT`, without a command's name, means `stereo3d reconstruct LEFT RIGHT`."""
+    """A group in which `stereo3d LEFT RIGHT`, without a command's name, means `stereo3d reconstruct LEFT RIGHT`.
+
+    Its commands are loaded when they are first asked for, so that the signals are set up before.
+    """
+
+    _loaded = False
+
+    @property
+    def commands(self) -> MutableMapping[str, click.Command]:
+        """Return the commands by name."""
+        if not self._loaded:
+            self._loaded = True
+            for family in FAMILIES:
+                import_module(f".{family}", __package__)
+        return self._commands
+
+    @commands.setter
+    def commands(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, value: MutableMapping[str, click.Command]
+    ) -> None:
+        self._commands = value
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the command's name in front of two photos."""
@@ -100,8 +124,6 @@ class Method(click.ParamType):
 
     def names(self) -> list[str]:
         """Return the names of the methods."""
-        from importlib import import_module
-
         return list(getattr(import_module(f"stereo3d.{self.module}"), self.table))
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:

@@ -1,25 +1,25 @@
-"""What the program may do to its process, and a caller of `main(args)` may not: signals, counters, warnings."""
+"""What the program may do to its process, and a caller of `main(args)` may not: streams, counters, warnings."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .signals import owns_process
 
 if TYPE_CHECKING:
     from ..pipeline.clock import MemoryMeter
 
-
-class Terminated(BaseException):
-    """SIGTERM: unfinished files are removed, as with Ctrl-C."""
-
-
-def owns_process() -> bool:
-    """Return whether this process runs the program itself, not a caller of `main(args)`."""
-    return signal.getsignal(signal.SIGTERM) is raise_terminated
+Value = TypeVar("Value")
 
 
 def memory_meter() -> MemoryMeter | None:
@@ -29,24 +29,87 @@ def memory_meter() -> MemoryMeter | None:
     return ProcessPeak() if owns_process() else None
 
 
-def run_at_once(function: Callable[[], Any]) -> Any:
-    """Return function(); Ctrl-C ends it at once where the process is ours to end."""
+def run_at_once(function: Callable[[], Value]) -> Value:
+    """Return function(), computed in a thread of its own where the process is ours: Ctrl-C need not wait for it."""
     if not owns_process():
         return function()
-    from .terminal import at_once
+    outcome: dict[str, Any] = {}
 
-    return at_once(function)
+    def work() -> None:
+        try:
+            outcome["value"] = function()
+        except BaseException as error:  # raised again in the waiting thread
+            outcome["error"] = error
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # a wait without a limit cannot be interrupted on every system
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
 
 
-def raise_terminated(*_: object) -> None:
-    """Handle SIGTERM: raise `Terminated`."""
-    raise Terminated
+@contextlib.contextmanager
+def until_interrupted() -> Iterator[None]:
+    """End the block at Ctrl-C, and go on behind it."""
+    before = signal.getsignal(signal.SIGINT)
+    if owns_process() and before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        if owns_process():
+            signal.signal(signal.SIGINT, before)
 
 
 def own_process() -> None:
     """Set up the process as only the program may, not a caller of `main(args)`."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
+    _open_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be text
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(_Messages(2, "wb", closefd=False)),
+        encoding=getattr(sys.stderr, "encoding", "utf-8"),
+        errors="backslashreplace",
+        line_buffering=True,
+    )
     warnings.simplefilter("ignore")  # libraries address theirs to programmers
-    signal.signal(signal.SIGTERM, raise_terminated)
+
+
+def say(text: str, color: bool | None = None) -> None:
+    """Print a line about files that are written: without a reader it is lost, which is no failure."""
+    try:
+        click.echo(text, color=color)
+    except BrokenPipeError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """Send what is left of standard output nowhere, else Python complains when it flushes the rest at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Messages(io.FileIO):
+    """Standard error: a message that cannot be written (full disk, closed pipe) is no failure of the program."""
+
+    def write(self, data: Any, /) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(data)
+        return memoryview(data).nbytes
+
+
+def _open_streams() -> None:
+    """Point closed standard streams at nothing: the next file to be opened would take their place."""
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            file = os.open(os.devnull, flags)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")

@@ -156,19 +156,20 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
     targets = outputs.targets(style.texture)
     check_names([*photos, given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")])
     with failure_as_json(outputs.json_file):
-        from ..io.atomic import try_writing
+        from ..io.atomic import reserving
         from ..pipeline import run
         from ..pipeline.config import Config
         from .terminal import Watch, print_summary
 
         _check_outputs(outputs, style)
-        for path, _ in targets:
-            if path is not None:
-                try_writing(path)
         if quality is not None:
             given["matcher"] = _matcher_of(quality)
         config = Config(options=parse_options(options), **given)
-        with Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show:
+        written = [path for path, _ in [*targets, (outputs.json_file, "")] if path is not None]
+        with (
+            reserving(written),
+            Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show,
+        ):
             meter = memory_meter()
             result = run_at_once(
                 lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter),

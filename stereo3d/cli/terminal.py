@@ -7,18 +7,18 @@ import shutil
 import sys
 import tempfile
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..install.compiling import Compiling, Helpers
 from ..output.html.page import size_words
 from ..pipeline.result import Result
+from .process import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,7 +27,6 @@ MAX_SAMPLES = 5  # latest runs whose speed is kept, for each stage and method
 LONG_STAGE = 4.0  # s; a stage that is expected to take longer is announced where no line moves
 MAX_FINDINGS = 6  # in the summary; --report and --json hold the rest
 MAX_WIDTH = 110  # columns of the summary
-Value = TypeVar("Value")
 VERDICT_COLOURS = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
 
 
@@ -39,9 +38,11 @@ class Speeds:
     """
 
     def __init__(self) -> None:
-        base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self.path = Path(os.environ.get("STEREO3D_CACHE") or Path(base) / "stereo3d") / "speeds.json"
         self.known: dict[str, list[float]] = {}
+        if not self.path.is_absolute() and not os.environ.get("STEREO3D_CACHE"):  # an unknown home folder
+            self.path = Path(os.devnull) / self.path.name
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             known = json.loads(self.path.read_text(encoding="utf-8"))
             self.known = {str(key): [float(v) for v in values if 0 < float(v) < 1e6] for key, values in known.items()}
@@ -61,9 +62,13 @@ class Speeds:
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.path.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as f:
-                json.dump(self.known, f, indent=1)
-            os.replace(name, self.path)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as f:
+                    json.dump(self.known, f, indent=1)
+                os.replace(name, self.path)
+            except BaseException:
+                os.unlink(name)
+                raise
 
 
 class Watch:
@@ -193,25 +198,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def at_once(function: Callable[[], Value]) -> Value:
-    """Return function(), computed in a thread of its own, so that Ctrl-C need not wait for a library's call."""
-    outcome: dict[str, Any] = {}
-
-    def work() -> None:
-        try:
-            outcome["value"] = function()
-        except BaseException as error:  # raised again in the waiting thread
-            outcome["error"] = error
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)  # a wait without a limit cannot be interrupted on every system
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["value"]
-
-
 def summary(result: Result, files: list[Path], seconds: float, width: int | None = None) -> list[str]:
     """Return the outcome in lines: findings, verdict, coverage, uncertainty, unit, time and memory, files.
 
@@ -268,7 +254,7 @@ def _listed(files: list[Path], count: int = 5) -> str:
 
 def print_summary(result: Result, files: list[Path], seconds: float) -> None:
     """Print the summary, on a terminal wrapped and with the verdict in colour."""
-    watched = sys.stdout.isatty()
+    watched = sys.stdout is not None and sys.stdout.isatty()
     colour = watched and not os.environ.get("NO_COLOR")
     for line in summary(
         result, files, seconds, min(shutil.get_terminal_size().columns, MAX_WIDTH) if watched else None
@@ -277,4 +263,4 @@ def print_summary(result: Result, files: list[Path], seconds: float) -> None:
         if colour and colon and head in (*VERDICT_COLOURS, "warning", "error"):
             tone = VERDICT_COLOURS.get(head, "yellow" if head == "warning" else "red")
             line = click.style(head, fg=tone, bold=True) + colon + rest
-        click.echo(line, color=colour)
+        say(line, color=colour)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..errors import EXIT_RESOURCES, StereoError
 from ..options import DEFAULT_MATCHER
 from .checks import check_names, check_suffix, parse_options, set_up_logging
 from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, cli, with_options
-from .process import owns_process, run_at_once
+from .process import owns_process, run_at_once, say, until_interrupted
 
 if TYPE_CHECKING:
     from ..install.compiling import Compiling
@@ -77,7 +76,7 @@ def disparity(
         if colour:
             write_disparity_png(colour, value)
     if not given["quiet"]:
-        click.echo(
+        say(
             f"{output}: {100 * known.mean():.1f} % of the pixels known, {value[known].min():.2f} to "
             f"{value[known].max():.2f} px; searched {found[0]:g} to {found[1]:g} px."
         )
@@ -97,7 +96,7 @@ def view(mesh: Path, output: Path | None, opened: bool) -> None:
     check_suffix(output, (".html", ".htm"))
     try_writing(output)
     write_view(output, mesh)
-    click.echo(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    say(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
     if opened:
         import webbrowser
 
@@ -145,7 +144,7 @@ def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, .
         import webbrowser
 
         webbrowser.open(address)
-    with contextlib.suppress(KeyboardInterrupt), server:
+    with until_interrupted(), server:
         server.serve_forever()
 
 
@@ -204,7 +203,7 @@ def synth(
     with together():
         files = write.write_pair(output, pair)
     for path in files:
-        click.echo(os.fspath(path))
+        say(os.fspath(path))
 
 
 @cli.command(short_help="List every method and its options.")
@@ -233,11 +232,16 @@ def methods() -> None:
 
 
 @cli.command(short_help="Check the installation.")
-def doctor() -> None:
-    """Check libraries, versions and memory, and print the remedy of every fault."""
-    from ..install.doctor import check
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def doctor(folders: tuple[Path, ...]) -> None:
+    """Check libraries, versions and memory, and print the remedy of every fault.
 
-    findings = check()
+    In FOLDERS, by default the working folder, remove what killed runs have left, and put back what they had half
+    replaced.
+    """
+    from ..install.doctor import check, unfinished
+
+    findings = [*check(), *(finding for folder in folders or (Path.cwd(),) for finding in unfinished(folder))]
     marks = {"info": "ok     ", "warning": "warning", "error": "ERROR  "}
     for finding in findings:
         click.echo(f"{marks[finding.severity]} {finding.message} {finding.advice}".rstrip())

@@ -13,8 +13,10 @@ the result depends neither on the order nor on the number of threads.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from ..kernel_cache import njit
 
 BORDER_COST = 30000  # before the first and behind the last k of a path: above any path cost; + P1 fits 16 bits
 MAX_P2 = 6000  # so that 8 paths of at most (cost 62 + P2) stay below 65536

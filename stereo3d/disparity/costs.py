@@ -5,8 +5,10 @@ picture means the nearest column inside, so that a uniform picture stays uniform
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from ..kernel_cache import njit
 
 # rows x columns of the window -> its half height and half width: 62 and 34 bits of a 64-bit code
 CENSUS = {"7x9": (3, 4), "5x7": (2, 3)}

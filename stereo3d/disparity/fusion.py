@@ -10,8 +10,8 @@ pixel, the right picture's pixels lie between two left ones: they become `RightV
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from ..records import DisparityMap, RightViewPixels
 
 MAX_DEVIATIONS = 3.0  # standard deviations between two estimates of one disparity

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .costs import grey
 
 NOISE = 4.0  # grey levels / px: weaker slopes of the picture move a disparity little

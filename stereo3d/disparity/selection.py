@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .surfaces import UNKNOWN, surface_labels
 
 NO_COST = np.int64(2**62)  # of a right pixel that no left one faces

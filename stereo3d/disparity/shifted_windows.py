@@ -1,7 +1,8 @@
 """Windows shifted away from depth edges: the best confirmed window of each pixel."""
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 SHIFT = 2  # px from a pixel to the centres of the other windows that it may take: half the usual radius
 MIN_VOTES = 3  # of nine windows that agree: fewer agree by chance

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 UNKNOWN = -1  # label of a pixel without a disparity
 

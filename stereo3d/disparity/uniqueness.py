@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..geometry.arrays import all_channels
+from ..kernel_cache import njit
 from ..records import RectifiedPair
 from .costs import CENSUS, bits_set, brightness, census
 from .rows import parallel_rows

@@ -10,8 +10,8 @@ Sources: Scharstein and Szeliski 2002 (the costs); Faugeras et al., Real time co
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .costs import bits_set, reverse_row
 from .selection import vertex, winner_row
 

@@ -1,7 +1,8 @@
 """Kernels of matching (numba): the two nearest descriptors both ways in one pass, among all or along epipolar lines."""
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 SAME_PLACE = 1.0  # px: a second neighbour nearer than this to the first is the same point of the picture
 

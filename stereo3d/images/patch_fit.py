@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 MAX_STEPS = 12  # Gauss-Newton steps; good starts converge in 4 to 6
 CONVERGED_PX = 0.005  # px: a shorter step ends the iteration

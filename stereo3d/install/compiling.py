@@ -7,7 +7,6 @@ of later stages into numba's cache, from which the run loads them.
 import contextlib
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -101,8 +100,10 @@ class Helpers:
 
     def start(self, work: Iterable[list[str]]) -> None:
         """Start one process for each list of parts, as far as there are cores and memory."""
+        from ..kernel_cache import writable_folder
+
         work = list(work)[: room_for_helpers()]
-        if not work or not share_cache():
+        if not work or writable_folder(__file__) is None:  # they leave their kernels on disk
             return
         code = "import json, sys; path, parts = json.loads(sys.argv[1]); sys.path[:] = path; "
         code += "from stereo3d.install.warmup import help_with; help_with(parts)"
@@ -152,41 +153,13 @@ def room_for_helpers() -> int:
 
 def end_with_parent() -> None:
     """End this process as soon as its standard input ends, but not in the middle of a file."""
+    from ..kernel_cache import SAVING
 
     def watch() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 1024):
                 pass
-        with _SAVING:
+        with SAVING:
             os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-_SAVING = threading.RLock()
-
-
-def share_cache() -> bool:
-    """Let several processes write numba's cache at the same time; return False where this numba works differently.
-
-    numba takes the first file name that is free in a kernel's index, writes the index and then the file. Two processes
-    with two signatures of one kernel may give both the same name, and a third may find the old file of a new entry.
-    Here the name is random, and an entry is written after its file: at worst an entry is lost and compiled again.
-    """
-    try:
-        from numba.core.caching import IndexDataCacheFile as Files
-    except ImportError:
-        return False
-    needed = ("_load_index", "_save_index", "_save_data", "_data_name")
-    if not all(callable(getattr(Files, name, None)) for name in needed):
-        return False
-    Files.save = save_entry
-    return True
-
-
-def save_entry(self: Any, key: Any, data: Any) -> None:
-    """Replace `IndexDataCacheFile.save`: write the file under a random name, then its entry of the index."""
-    with _SAVING:
-        name = self._load_index().get(key) or self._data_name(random.SystemRandom().getrandbits(48))
-        self._save_data(name, data)
-        self._save_index({**self._load_index(), key: name})

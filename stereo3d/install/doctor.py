@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__, resources
+from ..io.journal import recover
 from ..records import Finding
 
 # Wheels of one family install into the same folder: one of them suffices, two overwrite each other's files.
@@ -54,10 +55,9 @@ _PARTS = {
     "cv2": "import cv2; print(json.dumps({n: hasattr(cv2, n) for n in "
     "('SIFT_create', 'ORB_create', 'StereoSGBM_create')}))",
 }
-# numba reports its cache folder; decorating a function compiles nothing.
 _CACHE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import numba; from stereo3d.io.maps import write_map; "
-    "print(numba.njit(cache=True)(write_map).stats.cache_path)"
+    "import sys; sys.path.insert(0, sys.argv[1]); from stereo3d import kernel_cache; "
+    "print(kernel_cache.writable_folder(kernel_cache.__file__) or '')"
 )
 
 
@@ -254,22 +254,35 @@ def _parts() -> list[Finding]:
 
 
 def _kernel_cache() -> list[Finding]:
-    """Check the folder of numba's cache: NUMBA_CACHE_DIR, else next to the source, else in the home folder."""
+    """Check the folder of compiled kernels: see `kernel_cache.cache_folders`."""
     status, output = _run(_CACHE, str(_home()))
     given = os.environ.get("NUMBA_CACHE_DIR")
-    if status == 0:
-        folder = output.strip().splitlines()[-1]
-        message = f"Compiled kernels are kept in {folder}."
-        numbers = {"folder": folder}
-        if given and not Path(folder).is_relative_to(Path(given).absolute()):
-            message = f"NUMBA_CACHE_DIR={given} cannot be written. {message}"
-            return [Finding("kernel_cache", "warning", message, numbers, f"mkdir -p {shlex.quote(given)}")]
-        return [Finding("kernel_cache", "info", message, numbers)]
-    if "cannot cache function" not in output:  # numba itself is broken: a finding already
+    if status != 0:  # numba itself is broken: a finding already
         return []
-    message = f"numba cannot cache compiled kernels: neither {_home() / 'stereo3d'} nor the home folder is writable."
-    advice = "export NUMBA_CACHE_DIR=/var/tmp/numba-cache"
-    return [Finding("kernel_cache", "error", message, {"folder": None}, advice)]
+    folder = (output.strip().splitlines() or [""])[-1]
+    if not folder:
+        message = (
+            "Compiled kernels cannot be kept, so every run compiles them again: no folder for them can be written."
+        )
+        advice = "export NUMBA_CACHE_DIR=/path/of/a/writable/folder"
+        return [Finding("kernel_cache", "warning", message, {"folder": None}, advice)]
+    message = f"Compiled kernels are kept in {folder}."
+    numbers = {"folder": folder}
+    if given and not Path(folder).is_relative_to(Path(given).expanduser().absolute()):
+        message = f"NUMBA_CACHE_DIR={given} cannot be written. {message}"
+        return [Finding("kernel_cache", "warning", message, numbers, f"mkdir -p {shlex.quote(given)}")]
+    return [Finding("kernel_cache", "info", message, numbers)]
+
+
+def unfinished(folder: Path) -> list[Finding]:
+    """Remove what killed runs left in a folder, and undo what they had half replaced; one Finding if there was any."""
+    count = recover(Path(os.path.realpath(folder)))
+    if not count:
+        return []
+    message = (
+        f"Killed runs had left hidden files in {folder}, which are removed; files that they had replaced are back."
+    )
+    return [Finding("unfinished_files", "info", message, {"runs": count})]
 
 
 def _machine() -> list[Finding]:

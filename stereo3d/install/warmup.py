@@ -9,17 +9,15 @@ import contextlib
 import gc
 import json
 import signal
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import StereoError
 from ..records import Camera, DisparityMap, Photo, RectifiedPair, Rig, TwoView
-from .compiling import Compiling, Helpers, end_with_parent, share_cache
+from .compiling import Compiling, Helpers, end_with_parent
 
 
 def warm_up(report: Callable[[str, Compiling], None] = lambda part, found: None, *, helped: bool = False) -> Compiling:
@@ -61,6 +59,7 @@ def _matchers() -> None:
 
 def _photos_to_mesh() -> None:
     """Run known and unknown cameras, sideways and forward motion, both meshers, all file formats."""
+    from ..io.atomic import scratch_folder
     from ..io.write_mesh import WRITERS
     from ..mesh.meshers import MESHERS
     from ..output.preview import preview
@@ -68,14 +67,14 @@ def _photos_to_mesh() -> None:
     from ..pipeline.run import reconstruct
     from ..synthetic.renderer import render
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         for scene, known in (("handheld", True), ("handheld", False), ("forward", True)):
             pair = render(scene, size=(480, 360))
             rig = Rig(pair.rig.cam1, pair.rig.cam2) if known else None
             result = reconstruct(pair.left, pair.right, rig, Config(force=True))
         for suffix in WRITERS:
-            result.save(Path(folder) / f"mesh{suffix}")
-        result.save_points(Path(folder) / "points.ply")
+            result.save(folder / f"mesh{suffix}")
+        result.save_points(folder / "points.ply")
         preview(result.mesh, result.view.rig.cam1)
         for name in MESHERS:
             with contextlib.suppress(StereoError):  # no Open3D here
@@ -103,7 +102,6 @@ def help_with(parts: list[str]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     end_with_parent()
-    share_cache()
     gc.disable()  # garbage collection takes 10 % of compile time here, and the process is short-lived
     for part in parts:
         name, _, method = part.partition(" ")
@@ -143,6 +141,7 @@ def _synthetic_pair(height: int = 96, width: int = 128) -> tuple[RectifiedPair, 
 def _points_to_mesh(mesher: str) -> None:
     """Run the stages after matching: fusion, unsupported surfaces, points, mesh, textures, file."""
     from ..disparity.fusion import fuse
+    from ..io.atomic import scratch_folder
     from ..io.write_mesh import write_mesh
     from ..mesh.build import build_mesh
     from ..mesh.texture import texture_mesh
@@ -166,8 +165,8 @@ def _points_to_mesh(mesher: str) -> None:
     points, sigma = point_map(fused, pair, view)
     mesh = build_mesh(points, sigma=sigma, between=triangulate_between(between, pair, view), method=mesher)
     mesh = texture_mesh(mesh, Photo(pair.left), camera, second=Photo(pair.right), view=view)
-    with tempfile.TemporaryDirectory() as folder:
-        write_mesh(Path(folder) / "mesh.obj", mesh)
+    with scratch_folder() as folder:
+        write_mesh(folder / "mesh.obj", mesh)
 
 
 def _views(flip):

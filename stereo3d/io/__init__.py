@@ -1,6 +1,6 @@
 """Files: atomic writing, float maps, JSON, mesh writers and the mesh reader."""
 
-from .atomic import replacing, together, try_writing
+from .atomic import replacing, reserving, together, try_writing
 from .json_files import plain, write_json
 from .maps import read_map, write_map
 from .pictures import colourise, write_disparity_png, write_picture
@@ -19,6 +19,7 @@ __all__ = [
     "read_mesh",
     "read_textured_mesh",
     "replacing",
+    "reserving",
     "together",
     "try_writing",
     "write_disparity_png",

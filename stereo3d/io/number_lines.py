@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 CHUNK_ROWS = 32_768  # rows formatted at a time
 DIGITS = 9  # significant digits of a float, as "%.9g" gives them

@@ -7,7 +7,7 @@ from typing import IO
 import numpy as np
 
 from ..records import Mesh, TexturedPart
-from .atomic import replacing
+from .atomic import replacing, together
 from .pictures import encode
 from .style import Style, companions, material_names
 
@@ -18,7 +18,7 @@ def write_obj(path: Path, mesh: Mesh, style: Style) -> list[Path]:
 
     parts = mesh.textured_parts()
     material, *textures = companions(path, style.texture, photos=len(parts))
-    with ExitStack() as stack:  # leaves in reverse: the OBJ, opened first, is put in place last
+    with together(), ExitStack() as stack:  # leaves in reverse: the OBJ, opened first, is put in place last
         obj = stack.enter_context(replacing(path))
         if parts:
             mtl = stack.enter_context(replacing(material))

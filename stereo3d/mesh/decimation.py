@@ -9,7 +9,8 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 BOUNDARY_WEIGHT = 10.0  # weight of the planes perpendicular to the mesh at boundary edges, which keep outlines in place
 MIN_NORMAL_COSINE = 0.2  # between a face's normal before and after a collapse: less counts as a fold

@@ -1,7 +1,8 @@
 """The depth buffer, which shows the faces that a camera sees (numba)."""
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

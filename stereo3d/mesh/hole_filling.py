@@ -1,8 +1,8 @@
 """Fill holes of a point grid with a smooth surface."""
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .kernels import NOISE_FACTOR
 
 # filling of holes

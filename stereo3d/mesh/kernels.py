@@ -7,7 +7,8 @@ in w = 1/z over the view (a, b) = (x/z, y/z), so all averages here are taken in 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 NOISE_FACTOR = 3.0  # standard deviations: a smaller step can be noise
 # bits of `edges`: the four edges that belong to a pixel

@@ -15,8 +15,8 @@ Pajarola, Large scale terrain visualization using the restricted quadtree triang
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .kernels import DOWN, FALLING, RIGHT, RISING
 
 # state of a cell, the square between four pixels

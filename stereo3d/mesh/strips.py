@@ -1,8 +1,8 @@
 """Triangulate the cells of a grid that no regular triangle covers."""
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .kernels import same_surface_at, squared_distance, triangulate_square
 from .rtin import BROKEN
 

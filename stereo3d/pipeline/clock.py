@@ -31,9 +31,10 @@ class MemoryMeter(Protocol):
 
 
 class SampledPeak:
-    """Measure by looking at the resident memory every `SAMPLING_PERIOD` in a thread; changes nothing in the process.
+    """Measure by looking at the resident memory every `SAMPLING_PERIOD` in a thread.
 
-    Where the high-water mark that Linux keeps for the process has risen, it is the exact peak.
+    Where the high-water mark that Linux keeps for the process has risen, it is the exact peak. At the end of each stage
+    it has the C library return freed memory to the system: else 140 runs in one process kept a fifth more than 40.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,9 @@ class SampledPeak:
         self._over.set()
         self._thread.join()
         mark = peak_memory()
-        return mark if mark > self._mark else max(self._peak, resident_memory())
+        peak = mark if mark > self._mark else max(self._peak, resident_memory())
+        return_freed_memory()
+        return peak
 
     def _sample(self, over: threading.Event) -> None:
         while not over.wait(SAMPLING_PERIOD):
@@ -72,10 +75,7 @@ class ProcessPeak:
 
     def stop(self) -> int:
         """Return freed memory to the system, and the peak, bytes."""
-        try:
-            ctypes.CDLL(None).malloc_trim(0)  # Linux with glibc
-        except (OSError, AttributeError, TypeError):
-            pass
+        return_freed_memory()
         return peak_memory()
 
 
@@ -116,6 +116,14 @@ def reset_peak_memory() -> None:
         with open("/proc/self/clear_refs", "w") as f:
             f.write("5")
     except OSError:
+        pass
+
+
+def return_freed_memory() -> None:
+    """Have the C library return freed memory to the system; a mere hint, which changes no result."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # Linux with glibc
+    except (OSError, AttributeError, TypeError):
         pass
 
 

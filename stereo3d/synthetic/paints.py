@@ -1,8 +1,8 @@
 """Procedural paints: the albedo of a surface point."""
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .tables import (
     ARGUMENTS,
     BANDS,

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 BASE = 8  # px between the three known pixels that a row is extrapolated from; wide, as the maps are single precision
 MAX_ITERATIONS = 20  # of Newton's method

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
+from ..kernel_cache import njit
 from .refine_kernels import (
     along_parameters,
     cross_matrix,

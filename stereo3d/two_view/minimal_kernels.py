@@ -1,8 +1,8 @@
 """Kernels of the minimal solvers: five and seven points."""
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import njit
 from .polynomial_kernels import real_roots
 
 

@@ -1,7 +1,8 @@
 """Kernels for the real roots of polynomials."""
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

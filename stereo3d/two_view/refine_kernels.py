@@ -1,7 +1,8 @@
 """Kernels of the refinement: residuals, Jacobians, damped least squares."""
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,14 +10,14 @@ import numpy as np
 import psutil
 import pytest
 from numba import njit
-from numba.core.caching import IndexDataCacheFile
 
 from stereo3d.cli.entry_point import main
 from stereo3d.cli.reconstruct import later_parts_of
 from stereo3d.cli.terminal import Watch
 from stereo3d.disparity import MATCHERS
 from stereo3d.errors import StereoError
-from stereo3d.install import Compiling, Helpers, compiling, warm_up, warmup
+from stereo3d.install import Compiling, Helpers, warm_up, warmup
+from stereo3d.kernel_cache import CacheFile
 from stereo3d.mesh.meshers import MESHERS
 from stereo3d.pipeline import Config
 
@@ -212,22 +212,21 @@ def running(pid: int) -> bool:
 
 def test_two_processes_write_one_index(tmp_path, monkeypatch):
     """Neither an old file nor another's is ever found under an entry; what both write at once is lost, not mixed up."""
-    monkeypatch.setattr(IndexDataCacheFile, "save", compiling.save_entry)
-    before, one, two = (IndexDataCacheFile(str(tmp_path), "kernel", stamp) for stamp in ("old", "new", "new"))
+    before, one, two = (CacheFile(tmp_path, "kernel", stamp) for stamp in ("old", "new", "new"))
     before.save("f8", "old code")
-    save_index = IndexDataCacheFile._save_index
+    save_index = CacheFile._save_index
 
     def checked(self, overloads):
         assert all((tmp_path / name).is_file() for name in overloads.values()), "the entry comes before its file"
         save_index(self, overloads)
 
-    monkeypatch.setattr(IndexDataCacheFile, "_save_index", checked)
+    monkeypatch.setattr(CacheFile, "_save_index", checked)
     assert one.load("f8") is None
     one.save("f8", "of one")
     two.save("f4", "of two")
     assert [one.load(key) for key in ("f8", "f4")] == ["of one", "of two"]
 
-    load_index, others = IndexDataCacheFile._load_index, []
+    load_index, others = CacheFile._load_index, []
 
     def overtaken(self):
         known = load_index(self)
@@ -236,9 +235,9 @@ def test_two_processes_write_one_index(tmp_path, monkeypatch):
             two.save("i8", "of two")
         return known
 
-    monkeypatch.setattr(IndexDataCacheFile, "_load_index", overtaken)
+    monkeypatch.setattr(CacheFile, "_load_index", overtaken)
     one.save("i4", "of one")
-    monkeypatch.setattr(IndexDataCacheFile, "_load_index", load_index)
+    monkeypatch.setattr(CacheFile, "_load_index", load_index)
     assert [two.load(key) for key in ("f8", "f4", "i4", "i8")] == ["of one", "of two", "of one", "of two"]
     one.save("i8", "again")
     assert two.load("i8") == "again" and len(load_index(two)) == 4

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from ...kernel_cache import njit
 from ..costs import hamming_at
 
 CANDIDATES = 8  # planes per pixel: the floats of one 256-bit vector register

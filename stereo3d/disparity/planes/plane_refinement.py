@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ...kernel_cache import njit
 from ..costs import hamming_at
 from .segments import MIN_KNOWN, TRIALS, known_pixels, random_plane
 

@@ -7,7 +7,8 @@ plane: the one at which the two pictures agree best.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from ...kernel_cache import njit
 
 # Scales of a fine, a middle and a coarse segmentation, grey levels, as in `merge_segments`; others for further rounds.
 SCALES = ((5.0, 40.0, 300.0), (2.0, 20.0, 150.0), (12.0, 80.0, 600.0))

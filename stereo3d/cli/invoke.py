@@ -1,0 +1,61 @@
+"""`invoke`: run one command line and translate failures into exit codes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+
+import click
+
+from ..errors import EXIT_OUTPUT, EXIT_USAGE
+from .checks import EXIT_BUG, EXIT_INTERRUPTED, translate_error
+from .parameters import cli
+from .process import drop_output
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run a command; print one message for a failure, and return the exit code."""
+    try:
+        code = cli.main(args=arguments, prog_name="stereo3d", standalone_mode=False, obj=arguments)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        code = EXIT_USAGE
+    except click.ClickException as error:
+        ctx = getattr(error, "ctx", None)
+        command = ctx.command_path if ctx else "stereo3d"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"error: {message}. See `{command} --help`.", err=True)
+        code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing was left half-written.", err=True)
+        code = EXIT_INTERRUPTED
+    except SystemExit:  # from click: shell completion is done, or the reader of standard output has left
+        if "_STEREO3D_COMPLETE" in os.environ:
+            raise
+        drop_output()
+        code = EXIT_OUTPUT
+    except Exception as error:
+        code = _report_failure(error)
+    return code if isinstance(code, int) else 0
+
+
+def _report_failure(error: Exception) -> int:
+    """Print one message for an error; return its exit code."""
+    known = translate_error(error)
+    if known is not None:
+        click.echo(f"error: {known}", err=True)
+        return known.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):  # of standard output
+        click.echo(f"error: standard output cannot be written ({error.strerror}).", err=True)
+        drop_output()
+        return EXIT_OUTPUT
+    verbose = logging.getLogger("stereo3d").level == logging.INFO
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    advice = "Report it with the traceback above." if verbose else "Run again with -v and report what it prints."
+    click.echo(f"error: this is a bug ({message}). {advice}", err=True)
+    return EXIT_BUG
