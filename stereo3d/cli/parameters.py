@@ -60,7 +60,7 @@ GROUPS = {
         "known_distance",
         "unit",
     ),
-    "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "options", "seed", "force"),
+    "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "max_pixels", "options", "seed", "force"),
     "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
     "Messages": ("verbose", "quiet", "progress"),
 }

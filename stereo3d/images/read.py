@@ -8,17 +8,20 @@ import struct
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from ..errors import StereoError
+from ..foreign import Budget, exif_tags, open_file, open_picture, rgb_pixels
+from ..foreign.pictures import MAX_PIXELS
 from ..records import ExifFacts, Photo
 from .unknown import fill_nearest, opaque_pixels
+from .wide import wide_to_u8
 
 log = logging.getLogger(__name__)
 MIN_SIDE = 32  # px: a descriptor with its margin, or a matching window with a disparity range, needs more
-MAX_PIXELS = 220_000_000  # px: the largest phone sensors have 200 Mpx; a larger file is a scan, a panorama or an attack
+MAX_BOXES = 1000  # of a HEIF file before its `meta` box, which is the second one
 # Formats that Pillow may open where it is built with them: photographs, and nothing that runs an interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
 # Camera raw files: many are TIFF files whose first frame is a thumbnail, which must not be read as the photo.
@@ -72,7 +75,7 @@ _HEIF_TURNS = {
 _pillow_limit = threading.Lock()  # Pillow's size limit is a global of its module
 
 
-def read_photo(path: str | os.PathLike) -> Photo:
+def read_photo(path: str | os.PathLike, *, max_pixels: int | None = None) -> Photo:
     """Read a JPEG, PNG, TIFF, WebP, BMP, HEIC/HEIF, AVIF or other picture file as upright RGB.
 
     The EXIF orientation is applied to the pixels exactly once. In HEIF and AVIF files the container's transformation
@@ -91,6 +94,10 @@ def read_photo(path: str | os.PathLike) -> Photo:
     Parameters
     ----------
     path : path
+        A regular file, or a link to one.
+    max_pixels : int, optional
+        Read pictures of up to so many px. Default: 220 million; of more than 32 million px only such as have a byte
+        of file for each 100 px, as photographs do.
 
     Returns
     -------
@@ -105,17 +112,17 @@ def read_photo(path: str | os.PathLike) -> Photo:
     """
     path = Path(os.fsdecode(path))
     head = _check_file(path)
+    budget = Budget(MAX_PIXELS) if max_pixels is None else Budget(max_pixels, sparse=True)
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
     _register_heif()
     try:
-        with _pillow_limit, warnings.catch_warnings(), open(path, "rb") as file:
+        with _pillow_limit, warnings.catch_warnings(), _open(path) as file:
             warnings.simplefilter("ignore")  # a crooked EXIF entry is no news to the user; limits are checked below
             kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
-                _check_size(path, *image.size)
+                image = open_picture(file, path, FORMATS, budget, lambda w, h: _check_size(path, w, h))
                 pixels, exif, mask = _decode(image, path)
             finally:
                 Image.MAX_IMAGE_PIXELS = kept
@@ -134,19 +141,19 @@ def read_photo(path: str | os.PathLike) -> Photo:
     return Photo(pixels, cast(ExifFacts, exif), path, mask)
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return open_file(path, "photo_unreadable")
+    except StereoError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise StereoError(error.code, error.message, _near_name(path)) from error
+        raise
+
+
 def _check_file(path: Path) -> bytes:
     """Return the first 64 bytes; StereoError where the file is missing, empty, a folder or a camera raw file."""
-    try:
-        if path.is_dir():
-            raise StereoError("photo_unreadable", f"{path} is a folder, not a photo.", "Name a picture file in it.")
-        with open(path, "rb") as file:
-            head = file.read(64)
-    except FileNotFoundError as error:
-        raise StereoError("file_missing", f"{path}: no such file.", _near_name(path)) from error
-    except PermissionError as error:
-        raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
-    except (OSError, ValueError) as error:  # a name too long, a part of the path that is a file, a NUL in the name
-        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+    with _open(path) as file:
+        head = file.read(64)
     if not head:
         raise StereoError(
             "photo_unreadable", f"{path}: the file is empty (0 bytes).", "Copy it again from the camera.", bytes=0
@@ -174,16 +181,6 @@ def _near_name(path: Path) -> str:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise StereoError(
-            "photo_too_large",
-            f"{path}: {width} x {height} px = {width * height / 1e6:.0f} Mpx, which needs "
-            f"{width * height * 3 / 2**30:.1f} GiB of memory; the limit is {MAX_PIXELS / 1e6:.0f} Mpx.",
-            "Resize it first; a longer side of 4000 px is enough.",
-            width=width,
-            height=height,
-            limit=MAX_PIXELS,
-        )
     if min(width, height) < MIN_SIDE:
         raise StereoError(
             "photo_too_small",
@@ -238,7 +235,7 @@ def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict, np.ndarray | None
     """Return upright RGB pixels, the EXIF facts and the mask of an opened Pillow image."""
     from PIL import ImageOps
 
-    tags = image.getexif()  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
+    tags = exif_tags(image)  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
     facts = _facts(tags)
     orientation = _orientation(tags.get(0x0112))
     facts["format"] = "JPEG" if image.format == "MPO" else image.format
@@ -262,23 +259,10 @@ def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict, np.ndarray | None
     if image.has_transparency_data and not wide:
         image = image.convert("RGBA")
         mask = opaque_pixels(np.asarray(image.getchannel("A")))
-    pixels = _wide_to_u8(np.asarray(image)) if wide else np.asarray(image.convert("RGB"))
+    pixels = wide_to_u8(image) if wide else rgb_pixels(image)
     if mask is not None:
         pixels = fill_nearest(pixels, mask)
     return np.ascontiguousarray(pixels), facts, mask
-
-
-def _wide_to_u8(value: np.ndarray) -> np.ndarray:
-    """Return grey of 16 or 32 bits or floats (H,W) as (H,W,3) uint8, scaled as `read_photo` documents."""
-    if value.dtype.itemsize == 2:
-        grey = (value >> (8 if value.max() >= 4096 else 4)).astype(np.uint8)
-    else:
-        value = np.nan_to_num(value.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        high = value.max()
-        whites = (1.0, 255.0, 65535.0) if np.any(value % 1) or high <= 1 else (255.0, 65535.0)
-        white = next((w for w in whites if high <= w), high)
-        grey = np.rint(np.clip(value / white, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _facts(tags: Any) -> dict[str, Any]:
@@ -387,8 +371,10 @@ def _container_turn(path: Path) -> int | None:
 
     They are searched in the `meta` box, assuming that they belong to the primary picture.
     """
-    with open(path, "rb") as file:
-        while len(header := file.read(8)) == 8:
+    with _open(path) as file:
+        for _ in range(MAX_BOXES):
+            if len(header := file.read(8)) < 8:
+                return None
             size, kind = int.from_bytes(header[:4], "big"), header[4:]
             head = 8
             if size == 1:
