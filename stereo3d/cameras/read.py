@@ -155,6 +155,8 @@ def _read_text(path: Path) -> str:
         text = data.decode("latin-1")  # a comment in an older encoding does no harm
     if "\0" in text:
         raise StereoError(
-            "bad_calibration", f"{path} is not text ({len(data)} bytes).", f"Give a calibration file: {', '.join(READERS)}."
+            "bad_calibration",
+            f"{path} is not text ({len(data)} bytes).",
+            f"Give a calibration file: {', '.join(READERS)}.",
         )
     return text

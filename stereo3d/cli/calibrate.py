@@ -12,6 +12,7 @@ import click
 from ..errors import StereoError
 from .checks import check_names, check_suffix, failure_as_json, set_up_logging, take_fields
 from .parameters import FILE, Method, Positive, cli
+from .printable import echo
 
 if TYPE_CHECKING:
     from ..cameras.chessboard.board import Board, Corners
@@ -125,8 +126,8 @@ def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Pat
         written = _write_calibration(found, sum(missing, []), outputs)
     if not given["quiet"]:
         for line in describe.describe(found, sum(missing, [])):
-            click.echo(line)
-        click.echo(f"wrote {', '.join(str(path) for path in written)}")
+            echo(line)
+        echo(f"wrote {', '.join(str(path) for path in written)}")
 
 
 def _check_cameras(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...]) -> None:

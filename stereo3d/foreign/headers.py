@@ -22,15 +22,25 @@ _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # neither data (FF 00) nor
 _CHUNK = 1 << 20  # bytes read at a time
 
 
+class ExcessError(ValueError):
+    """A picture file's structure asks for more work or memory than a picture does."""
+
+
 def check_structure(file: BinaryIO, size: int) -> None:
-    """Raise ValueError with the reason where a picture file's structure asks for more work than a picture does.
+    """Check the structure of a picture file; formats without a check pass.
 
     Parameters
     ----------
     file : binary file
-        Of any format; the ones without a check pass.
     size : int
         Its bytes.
+
+    Raises
+    ------
+    ExcessError
+        Where it asks for more work than a picture does.
+    ValueError
+        Where it is damaged.
     """
     file.seek(0)
     head = file.read(16)
@@ -70,7 +80,7 @@ def _check_jpeg(file: BinaryIO, size: int) -> None:
             at += 2 + max(int.from_bytes(marker[2:], "big"), 2)
         segments += 1
         if segments > MAX_SEGMENTS:
-            raise ValueError(f"more than {MAX_SEGMENTS} segments before its pixels")
+            raise ExcessError(f"more than {MAX_SEGMENTS} segments before its pixels")
     if exif:
         check_tags(lambda start, count: exif[start : start + count], len(exif))
     _count_scans(file, at)
@@ -93,9 +103,9 @@ def _count_scans(file: BinaryIO, start: int) -> None:
             scans += code == 0xDA
             segments += 1
             if scans > MAX_SCANS:
-                raise ValueError(f"more than {MAX_SCANS} scans")
+                raise ExcessError(f"more than {MAX_SCANS} scans")
             if segments > MAX_SEGMENTS:
-                raise ValueError(f"more than {MAX_SEGMENTS} segments between its scans")
+                raise ExcessError(f"more than {MAX_SEGMENTS} segments between its scans")
             skip_to = here + 2 + int.from_bytes(data[found.start() + 2 : found.start() + 4], "big")
         rest = data[-3:]
         skip_to = max(skip_to, at - 3)  # markers before these bytes are counted
@@ -122,7 +132,7 @@ def check_png(file: BinaryIO, size: int) -> tuple[int, int, int]:
         at += 12 + int.from_bytes(chunk[:4], "big")
         chunks += 1
         if chunks > most:
-            raise ValueError(f"more than {most} chunks in {size} bytes")
+            raise ExcessError(f"more than {most} chunks in {size} bytes")
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
     return width, height, channels * (2 if depth == 16 else 1)
 
@@ -142,10 +152,10 @@ def _check_gif(file: BinaryIO) -> None:
             file.read(length[0])
             blocks += 1
             if blocks > MAX_BLOCKS:
-                raise ValueError(f"more than {MAX_BLOCKS} blocks ahead of its picture")
+                raise ExcessError(f"more than {MAX_BLOCKS} blocks ahead of its picture")
         blocks += 1
         if blocks > MAX_BLOCKS or not kind:
-            raise ValueError(f"more than {MAX_BLOCKS} blocks ahead of its picture")
+            raise ExcessError(f"more than {MAX_BLOCKS} blocks ahead of its picture")
 
 
 def check_tags(read: Callable[[int, int], bytes], size: int) -> None:
@@ -186,10 +196,10 @@ def check_tags(read: Callable[[int, int], bytes], size: int) -> None:
             if tag in _SUBDIRECTORIES:
                 waiting.append(value)
             if tag in _STRIPS and count > MAX_STRIPS:
-                raise ValueError(f"{count} strips or tiles, {MAX_STRIPS} at most")
+                raise ExcessError(f"{count} strips or tiles, {MAX_STRIPS} at most")
         _check_tiles(tags)
         if total > 4 * size + (1 << 20) or len(seen) > 16:
-            raise ValueError(f"tags of {total} bytes in {size}")
+            raise ExcessError(f"tags of {total} bytes in {size}")
 
 
 def tiff_numbers(file: BinaryIO) -> dict[int, int]:
@@ -208,7 +218,7 @@ def _directory(read: Callable[[int, int], bytes], start: int, order: str, big: b
     width = 8 if big else 2
     number = int.from_bytes(read(start, width), "little" if order == "little" else "big")
     if number > MAX_TAGS:
-        raise ValueError(f"{number} tags in a directory, {MAX_TAGS} at most")
+        raise ExcessError(f"{number} tags in a directory, {MAX_TAGS} at most")
     data = read(start + width, number * form.size)
     entries = []
     for tag, kind, count, value in form.iter_unpack(data[: len(data) // form.size * form.size]):
@@ -224,4 +234,4 @@ def _check_tiles(tags: list[tuple[int, int, int, int]]) -> None:
     pixels = value.get(322, 0) * value.get(323, 0)
     picture = value.get(256, 0) * value.get(257, 0)
     if pixels > MAX_TILE_PIXELS and pixels > 4 * picture:
-        raise ValueError(f"tiles of {value[322]} x {value[323]} px in a picture of {picture / 1e6:.3g} Mpx")
+        raise ExcessError(f"tiles of {value[322]} x {value[323]} px in a picture of {picture / 1e6:.3g} Mpx")

@@ -12,7 +12,7 @@ from ..errors import StereoError
 from ..resources import available_memory
 from .child import FORMATS as APART
 from .child import decode_apart, needs_child
-from .headers import check_structure, check_tags
+from .headers import ExcessError, check_structure, check_tags
 
 MAX_PIXELS = 220_000_000  # px: the largest phone sensors have 200 Mpx; a larger file is a scan, a panorama or an attack
 # A picture of more than LARGE px has a byte of file for each MAX_PIXELS_PER_BYTE px at least: photographs have one for
@@ -117,14 +117,21 @@ def open_picture(
     Raises
     ------
     StereoError
-        "photo_too_large", "memory".
+        "photo_too_large", "memory"; "photo_unreadable" where its structure asks for more work than a picture does.
     ValueError, OSError
-        With the reason: the structure asks for more work than a picture does; what Pillow raises.
+        With the reason: what Pillow raises.
     """
     from PIL import Image
 
     size = _bytes_of(file)
-    check_structure(file, size)
+    try:
+        check_structure(file, size)
+    except ExcessError as error:
+        raise StereoError(
+            "photo_unreadable",
+            f"{path}: it has {error}, which no camera writes, and which would fill the memory or take minutes.",
+            "If it is a photo, open it in a picture editor and save it again.",
+        ) from error
     known = [name for name in formats if name in Image.OPEN]
 
     def check(mode: str, pixels: tuple[int, int]) -> None:
@@ -133,8 +140,9 @@ def open_picture(
 
     head = file.read(16)
     file.seek(0)
-    if needs_child(head):
-        return decode_apart(file, [name for name in APART if name in known], budget.max_pixels, check)
+    apart = [name for name in APART if name in known]
+    if apart and needs_child(head):
+        return decode_apart(file, apart, budget.max_pixels, check)
     image = Image.open(file, formats=[name for name in known if name not in APART])
     check(image.mode, image.size)
     return image

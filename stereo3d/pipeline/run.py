@@ -175,7 +175,10 @@ def prepare(
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
     config, clock = config or Config(), clock or Clock()
     with clock("photos"):
-        left, right = (mark_borders(p if isinstance(p, Photo) else read_photo(p, max_pixels=config.max_pixels)) for p in (left, right))
+        left, right = (
+            mark_borders(p if isinstance(p, Photo) else read_photo(p, max_pixels=config.max_pixels))
+            for p in (left, right)
+        )
         if not config.force:
             refuse_same_pixels(left, right)
         known = {"given", "calibration"} if rig is not None else {"calibration"}  # --focal knows no principal point
