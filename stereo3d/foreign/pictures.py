@@ -21,6 +21,7 @@ LARGE = 32_000_000  # px
 MAX_PIXELS_PER_BYTE = 100
 DECODED_BYTES = 11  # a pixel: Pillow's own 4, a rotated copy of these, and the 3 of the result
 MASKED_BYTES = 30  # a pixel more where transparent ones are filled
+SMALL = 50_000_000  # bytes that are there, without a look at the system
 STRIP_PIXELS = 2_000_000  # converted at a time
 # Pillow's formats that a texture may have: none of them runs another program, as EPS does
 TEXTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
@@ -82,6 +83,8 @@ class Budget:
 
 def check_memory(what: str, needed: float) -> None:
     """Raise StereoError("memory") where a reader needs more bytes than are free; what: for the message, with path."""
+    if needed < SMALL:
+        return
     available = available_memory()
     if needed > available:
         raise StereoError(

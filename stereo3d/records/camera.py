@@ -1,11 +1,12 @@
 """Camera, Rig and RigError: intrinsics, lens distortion, relative pose, and how well they are known."""
 
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 
 from ..geometry.camera import lens_coefficients
-from .checks import Record, check_baseline, check_pose, checked_numbers, listed, wrong
+from .checks import Record, check_baseline, check_pose, checked_numbers, checked_size, listed, wrong
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +48,7 @@ class Camera(Record):
                 f"the last row of a camera's K is {listed(K[2])}, not 0 0 1",
                 "Is it transposed, or of another scale? K = [fx 0 cx; 0 fy cy; 0 0 1].",
             )
+        object.__setattr__(self, "size", checked_size(self.size))
         dist = checked_numbers(
             self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4"
         )
@@ -96,7 +98,7 @@ class RigError:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value < np.inf:
+            if not isinstance(value, Real) or not 0 <= value < np.inf:
                 raise ValueError(f"RigError.{name} must be a finite number of at least 0, got {value!r}")
 
     @classmethod
@@ -139,6 +141,11 @@ class Rig(Record):
     error: RigError = RigError()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
+        for name in ("cam1", "cam2"):
+            if not isinstance(getattr(self, name), Camera):
+                raise ValueError(f"Rig.{name} must be a Camera, got {type(getattr(self, name)).__name__}")
+        if not isinstance(self.error, RigError):
+            raise ValueError(f"Rig.error must be a RigError, got {type(self.error).__name__}")
         check_pose(self)
 
     @property

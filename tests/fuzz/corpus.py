@@ -90,8 +90,10 @@ def photos_apart() -> list[bytes]:
 def calibrations() -> list[bytes]:
     K = [[900.0, 0, 240], [0, 900.0, 180], [0, 0, 1]]
     K_line = "900 0 240 0 900 180 0 0 1"
-    yaml_K = "!!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n   data: [ 900., 0., 240., 0., 900., 180., 0., 0., 1. ]\n"
-    xml_K = f'<rows>3</rows><cols>3</cols><dt>d</dt><data>{K_line}</data>'
+    yaml_K = (
+        "!!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n   data: [ 900., 0., 240., 0., 900., 180., 0., 0., 1. ]\n"
+    )
+    xml_K = f"<rows>3</rows><cols>3</cols><dt>d</dt><data>{K_line}</data>"
     pose = {"R": np.eye(3).tolist(), "T": [[-0.1], [0], [0]]}
     ros = "\n".join(
         f"image_width: 480\nimage_height: 360\ncamera_name: {name}\ncamera_matrix:\n  rows: 3\n  cols: 3\n"
@@ -105,14 +107,17 @@ def calibrations() -> list[bytes]:
         f"%YAML:1.0\n---\nM1: {yaml_K}M2: {yaml_K}T: !!opencv-matrix\n   rows: 3\n   cols: 1\n   dt: d\n"
         "   data: [ -0.1, 0., 0. ]\nR: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n"
         "   data: [ 1., 0., 0., 0., 1., 0., 0., 0., 1. ]\n",
-        f'<?xml version="1.0"?>\n<opencv_storage><M1 type_id="opencv-matrix">{xml_K}</M1><M2>{xml_K}</M2></opencv_storage>',
+        f'<?xml version="1.0"?>\n<opencv_storage><M1 type_id="opencv-matrix">{xml_K}</M1>'
+        f"<M2>{xml_K}</M2></opencv_storage>",
         "# cameras\n1 PINHOLE 480 360 900 900 240 180\n1 1 0 0 0 0 0 0 1 a.jpg\n\n2 1 0 0 0 -0.1 0 0 1 b.jpg\n\n",
         ros,
-        f"cam0=[900 0 240; 0 900 180; 0 0 1]\ncam1=[900 0 245; 0 900 180; 0 0 1]\ndoffs=5\nbaseline=100\n"
+        "cam0=[900 0 240; 0 900 180; 0 0 1]\ncam1=[900 0 245; 0 900 180; 0 0 1]\ndoffs=5\nbaseline=100\n"
         "width=480\nheight=360\nndisp=60\n",
         "P0: 900 0 240 0 0 900 180 0 0 0 1 0\nP1: 900 0 240 -90 0 900 180 0 0 0 1 0\n",
         json.dumps({"cameras": {"left": camera, "right": {**camera, "t": [-0.1, 0, 0]}}, "unit": "m"}),
-        json.dumps({"intrinsic1": K, "intrinsic2": K, "res1": [480, 360], "distCoeffs1": [0.1, 0], "unit": "mm", **pose}),
+        json.dumps(
+            {"intrinsic1": K, "intrinsic2": K, "res1": [480, 360], "distCoeffs1": [0.1, 0], "unit": "mm", **pose}
+        ),
         "900 0 240\n0 900 180\n0 0 1\n",
     ]
     return [text.encode() for text in texts]
@@ -171,21 +176,34 @@ def meshes(folder: Path) -> dict[str, list[bytes]]:
 
 
 def truths() -> list[bytes]:
-    camera = {"K": [[900, 0, 240], [0, 900, 180], [0, 0, 1]], "size": [480, 360], "R": np.eye(3).tolist(), "t": [0, 0, 0]}
+    camera = {
+        "K": [[900, 0, 240], [0, 900, 180], [0, 0, 1]],
+        "size": [480, 360],
+        "R": np.eye(3).tolist(),
+        "t": [0, 0, 0],
+    }
     return [json.dumps({"cameras": {"left": camera, "right": {**camera, "t": [-0.1, 0, 0], "dist": [0.1]}}}).encode()]
 
 
 def pairs() -> list[bytes]:
-    facts = {"left": "l.png", "right": "l.png", "disp_left": "d.pfm", "nonocc": "l.png", "scale": 2, "unknown": ["inf", 0]}
+    facts = {
+        "left": "l.png",
+        "right": "l.png",
+        "disp_left": "d.pfm",
+        "nonocc": "l.png",
+        "scale": 2,
+        "unknown": ["inf", 0],
+    }
     return [json.dumps(facts).encode(), json.dumps({**facts, "disp_right": "d.pfm", "calib": "c.txt"}).encode()]
 
 
 WORDS = [
-    b"0", b"-1", b"1e400", b"-1e308", b"nan", b"inf", b"NaN", b"Infinity", b"99999999999999999999", b"1" * 400, b"null",
-    b"[]", b"{}", b'""', b"true", b"[[[[[[[[", b"{{{{", b"&a [*a,*a]", b"!!binary", b"<!DOCTYPE a [", b"%YAML", b"---\n",
-    b"\n", b"\0", b"\r", b" " * 200, b"\xff\xfe", b"\xef\xbb\xbf", b"/dev/zero", b"../../../etc/passwd", b"list uchar int",
-    b"element vertex 4000000000", b"property", b"usemtl q\n", b"f 1 1 1\n", b"mtllib m.obj\n", b"IDAT", b"iCCP", b"eXIf",
-    b"\xff\xda", b"\xff\xc2", b"\xff\xe1", b"Exif\0\0", b"PK\5\6", b"ipma", b"iloc", b"meta", b"irot", b"VP8X",
+    b"0", b"-1", b"1e400", b"-1e308", b"nan", b"inf", b"NaN", b"Infinity", b"99999999999999999999", b"1" * 400,
+    b"null", b"[]", b"{}", b'""', b"true", b"[[[[[[[[", b"{{{{", b"&a [*a,*a]", b"!!binary", b"<!DOCTYPE a [",
+    b"%YAML", b"---\n", b"\n", b"\0", b"\r", b" " * 200, b"\xff\xfe", b"\xef\xbb\xbf", b"/dev/zero",
+    b"../../../etc/passwd", b"list uchar int", b"element vertex 4000000000", b"property", b"usemtl q\n",
+    b"f 1 1 1\n", b"mtllib m.obj\n", b"IDAT", b"iCCP", b"eXIf", b"\xff\xda", b"\xff\xc2", b"\xff\xe1",
+    b"Exif\0\0", b"PK\5\6", b"ipma", b"iloc", b"meta", b"irot", b"VP8X",
 ]  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 8, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 

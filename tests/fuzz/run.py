@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-import corpus
+import corpus  # noqa: E402
 
 CPU_SECONDS = 2.0  # of the processor for one input
 CLOCK_SECONDS = 40.0  # on the clock, for a reader that waits
 MEMORY = 500_000_000  # bytes more than at the start
+MEMORY_DISK = "/dev/shm"  # where the inputs are written, where the system has it
 MAX_FINDINGS = 25  # of a reader
 OUT_OF_MEMORY, FOUND = 41, 42
 
@@ -165,7 +166,7 @@ def fuzz(name: str, seconds: float, seed: int = 0, most: int = 10**9, keep: Path
     """Run a reader for so many seconds, or inputs; the inputs of findings are written into `keep`."""
     report = Report()
     until = time.time() + seconds
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if os.path.isdir(MEMORY_DISK) else None) as made:
         folder = Path(made)
         (folder / "state").write_bytes(bytes(16))
         start = 0
@@ -215,7 +216,9 @@ def main() -> int:
         report = fuzz(name, 60 * given.minutes / len(names), given.seed, keep=given.keep)
         total += report.inputs
         failed += len(report.findings)
-        print(f"{name:14} {report.inputs:9} inputs, {report.accepted:9} read, {len(report.findings)} findings", flush=True)
+        print(
+            f"{name:14} {report.inputs:9} inputs, {report.accepted:9} read, {len(report.findings)} findings", flush=True
+        )
         for number, what in report.findings:
             print(f"    input {number}: {what}", flush=True)
     print(f"{total} inputs, {failed} findings (files in {given.keep})" if failed else f"{total} inputs, no finding")
