@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 FORMATS = ("HEIF", "AVIF", "JPEG2000")
 HEADER_SECONDS = 20.0  # on the clock: the process starts, on a busy computer, and reads the header
 MAX_LINE = 64_000_000  # bytes of what the header states, EXIF and XMP included
+DECODER = Path(__file__).with_name("decoder.py")
 _BRANDS = (b"ftyphe", b"ftypmif1", b"ftypmsf1", b"ftypavi")
 _JPEG2000 = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 
@@ -47,7 +48,7 @@ def decode_apart(
     """
     file.seek(0)
     given = {"path": sys.path, "formats": formats, "max_pixels": max_pixels}
-    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("decoder.py")), json.dumps(given)]
+    program = [sys.executable, "-I", "-S", str(DECODER), json.dumps(given)]
     env = {**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "2"}  # arenas count as address space
     process = subprocess.Popen(
         program, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, close_fds=True

@@ -3,7 +3,6 @@
 import io
 import json
 import struct
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -153,25 +152,29 @@ def mesh():  # -> Mesh
     return Mesh(X, faces, X[:, :2].copy(), picture()[:8, :8].copy())
 
 
-def meshes(folder: Path) -> dict[str, list[bytes]]:
-    """By suffix; `folder` is used to write them, and holds the MTL file and the texture of the OBJ afterwards."""
+def meshes(folder: Path, suffix: str) -> list[bytes]:
+    """Files of one suffix; `folder` holds the others that an OBJ names afterwards."""
     import trimesh
 
     from stereo3d.io import write_mesh
 
-    found = {}
-    for suffix in (".obj", ".ply", ".glb", ".stl"):
-        write_mesh(folder / f"m{suffix}", mesh(), texture="png")
-        found[suffix] = [(folder / f"m{suffix}").read_bytes()]
     shape = trimesh.creation.box()
-    found[".off"] = [trimesh.exchange.off.export_off(shape).encode()]
-    found[".stl"].append(trimesh.exchange.stl.export_stl_ascii(shape).encode())
-    found[".ply"].append(trimesh.exchange.ply.export_ply(shape, encoding="ascii"))
-    found[".glb"].append(trimesh.Scene([shape, shape.copy()]).export(file_type="glb"))
-    found[".obj"].append(
-        b"mtllib m.mtl\nv 0 0 1 1 0 0\nv 1 0 1 0 1 0\nv 0 1 1 0 0 1\nv 1 1 1 1 1 1\nvt 0 0\nvt 1 0\nvt 0 1\n"
-        b"usemtl photo1\nf 1/1 2/2 3/3\nusemtl b\nf -4/-3/1 -3/-2/1 -1//1\nf 1 2 3 4\n"
-    )
+    if suffix == ".off":
+        return [trimesh.exchange.off.export_off(shape).encode()]
+    written = ".obj" if suffix == ".mtl" else suffix
+    write_mesh(folder / f"m{written}", mesh(), texture="png")
+    found = [(folder / f"m{suffix}").read_bytes()]
+    if suffix == ".stl":
+        found.append(trimesh.exchange.stl.export_stl_ascii(shape).encode())
+    elif suffix == ".ply":
+        found.append(trimesh.exchange.ply.export_ply(shape, encoding="ascii"))
+    elif suffix == ".glb":
+        found.append(trimesh.Scene([shape, shape.copy()]).export(file_type="glb"))
+    elif suffix == ".obj":
+        found.append(
+            b"mtllib m.mtl\nv 0 0 1 1 0 0\nv 1 0 1 0 1 0\nv 0 1 1 0 0 1\nv 1 1 1 1 1 1\nvt 0 0\nvt 1 0\nvt 0 1\n"
+            b"usemtl photo1\nf 1/1 2/2 3/3\nusemtl b\nf -4/-3/1 -3/-2/1 -1//1\nf 1 2 3 4\n"
+        )
     return found
 
 
@@ -185,7 +188,10 @@ def truths() -> list[bytes]:
     return [json.dumps({"cameras": {"left": camera, "right": {**camera, "t": [-0.1, 0, 0], "dist": [0.1]}}}).encode()]
 
 
-def pairs() -> list[bytes]:
+def pairs(folder: Path) -> list[bytes]:
+    """pair.json files; `folder` holds the pictures and maps that they name."""
+    (folder / "l.png").write_bytes(encoded("PNG"))
+    (folder / "d.pfm").write_bytes(b"Pf\n%d %d\n-1.0\n" % SIZE + bytes(4 * SIZE[0] * SIZE[1]))
     facts = {
         "left": "l.png",
         "right": "l.png",
@@ -219,11 +225,3 @@ def with_checksums(data: bytes) -> bytes:
         out.append(data[at : at + 4] + body + struct.pack(">I", zlib.crc32(body)))
         at += 12 + length
     return b"".join(out)
-
-
-def zipped(data: bytes) -> bytes:
-    """An .npz with these bytes as its array: damage of the header behind a right checksum."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("arr_0.npy", data)
-    return out.getvalue()

@@ -7,6 +7,7 @@ the input that it is at: the input at which it dies is the one that killed it.
 """
 
 import argparse
+import functools
 import mmap
 import os
 import random
@@ -35,11 +36,15 @@ OUT_OF_MEMORY, FOUND = 41, 42
 
 @dataclass
 class Reader:
-    """What is fuzzed: its seeds, the name of the file, and the function that reads it."""
+    """What is fuzzed: a function that makes its seeds, the name of the file, and the function that reads it."""
 
-    seeds: list[bytes]
+    make: Callable[[], list[bytes]]
     name: str
     read: Callable[[Path], object]
+
+    @functools.cached_property
+    def seeds(self) -> list[bytes]:
+        return self.make()
 
 
 @dataclass
@@ -61,21 +66,19 @@ def readers(folder: Path) -> dict[str, Reader]:
     def truth(path: Path) -> object:
         return read_truth_camera(path, "left"), read_truth_camera(path, "right")
 
-    (folder / "l.png").write_bytes(corpus.encoded("PNG"))
-    (folder / "d.pfm").write_bytes(b"Pf\n%d %d\n-1.0\n" % corpus.SIZE + bytes(4 * corpus.SIZE[0] * corpus.SIZE[1]))
     found = {
-        "photo": Reader(corpus.photos(), "photo", read_photo),
-        "photo.apart": Reader(corpus.photos_apart(), "photo.heic", read_photo),
-        "calibration": Reader(corpus.calibrations(), "calibration.txt", read_rig),
-        "truth": Reader(corpus.truths(), "cameras.json", truth),
-        "pair": Reader(corpus.pairs(), "pair.json", lambda path: read_scene(path.parent)),
+        "photo": Reader(corpus.photos, "photo", read_photo),
+        "photo.apart": Reader(corpus.photos_apart, "photo.heic", read_photo),
+        "calibration": Reader(corpus.calibrations, "calibration.txt", read_rig),
+        "truth": Reader(corpus.truths, "cameras.json", truth),
+        "pair": Reader(lambda: corpus.pairs(folder), "pair.json", lambda path: read_scene(path.parent)),
     }
-    for suffix, seeds in corpus.maps().items():
-        found[f"map{suffix}"] = Reader(seeds, f"map{suffix}", read_map)
-    for suffix, seeds in corpus.meshes(folder).items():
-        found[f"mesh{suffix}"] = Reader(seeds, f"mesh{suffix}", read_textured_mesh)
-    mtl, obj = (folder / "m.mtl").read_bytes(), folder / "m.obj"
-    found["mesh.mtl"] = Reader([mtl], "m.mtl", lambda path: read_textured_mesh(obj))
+    for suffix in (".pfm", ".npy", ".npz", ".png", ".tif"):
+        found[f"map{suffix}"] = Reader(lambda suffix=suffix: corpus.maps()[suffix], f"map{suffix}", read_map)
+    for suffix in (".obj", ".ply", ".glb", ".stl", ".off", ".mtl"):
+        make = functools.partial(corpus.meshes, folder, suffix)
+        found[f"mesh{suffix}"] = Reader(make, f"m{suffix}", read_textured_mesh)
+    found["mesh.mtl"].read = lambda path: read_textured_mesh(path.with_suffix(".obj"))
     return found
 
 
