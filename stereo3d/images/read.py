@@ -248,7 +248,7 @@ def _decode(image: Any, path: Path) -> tuple[np.ndarray, dict, np.ndarray | None
     image.load()
     if heif_only_exif != 1:
         image.getexif()[0x0112] = heif_only_exif
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     facts["orientation"] = orientation
     if (down := _gravity(tags, image.info, orientation)) is not None:
         facts["gravity"] = down
