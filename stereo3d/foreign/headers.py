@@ -11,6 +11,10 @@ MAX_SCANS = 32
 MAX_SEGMENTS = 10_000  # of a JPEG file before the pixels and between its scans; some 300 hold a panorama's XMP
 MAX_BLOCKS = 50_000  # of a GIF file before its first picture
 BYTES_PER_CHUNK = 1024  # of a PNG file on average, at least; encoders write 8192 and more
+MAX_CHUNKS = 300_000
+# A picture's file has at most SMALL_FILE + MAX_PIXEL_BYTES for each pixel: more than any encoder writes of noise.
+SMALL_FILE = 64_000_000  # bytes
+MAX_PIXEL_BYTES = 16
 MAX_TAGS = 4096  # of one directory of TIFF or EXIF; cameras write about 100
 MAX_STRIPS = 200_000  # strips or tiles of a TIFF file
 MAX_TILE_PIXELS = 64_000_000  # px of a tile, which libtiff decodes as a whole
@@ -52,6 +56,8 @@ def check_structure(file: BinaryIO, size: int) -> None:
         check_tags(_reader(file), size)
     elif head[:4] == b"GIF8":
         _check_gif(file)
+    elif head[8:12] == b"WEBP":
+        _check_webp(file, size)
     file.seek(0)
 
 
@@ -65,7 +71,7 @@ def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:
 
 def _check_jpeg(file: BinaryIO, size: int) -> None:
     """Bound the segments and scans up to the end of the first picture, and the tags of its EXIF."""
-    exif, at, segments = b"", 2, 0
+    exif, at, segments, pixels = b"", 2, 0, 0
     while True:
         file.seek(at)
         marker = file.read(4)
@@ -77,22 +83,32 @@ def _check_jpeg(file: BinaryIO, size: int) -> None:
             if marker[1] == 0xE1:
                 block = file.read(max(int.from_bytes(marker[2:], "big") - 2, 0))
                 exif += block[6:] if block.startswith(b"Exif\0\0") else b""
+            elif 0xC0 <= marker[1] <= 0xCF and marker[1] not in (0xC4, 0xC8, 0xCC):  # the frame: depth, height, width
+                frame = file.read(5)
+                pixels = int.from_bytes(frame[1:3], "big") * int.from_bytes(frame[3:], "big")
             at += 2 + max(int.from_bytes(marker[2:], "big"), 2)
         segments += 1
         if segments > MAX_SEGMENTS:
             raise ExcessError(f"more than {MAX_SEGMENTS} segments before its pixels")
     if exif:
         check_tags(lambda start, count: exif[start : start + count], len(exif))
-    _count_scans(file, at)
+    _count_scans(file, at, pixels)
 
 
-def _count_scans(file: BinaryIO, start: int) -> None:
-    """Bound the scans from the first one on; `start`: its marker."""
+def check_bytes(size: int, pixels: int) -> None:
+    """Raise ExcessError for a file of more bytes than a picture of that many pixels has."""
+    if size > SMALL_FILE + MAX_PIXEL_BYTES * pixels:
+        raise ExcessError(f"{size} bytes for {pixels} pixels")
+
+
+def _count_scans(file: BinaryIO, start: int, pixels: int) -> None:
+    """Bound the scans and their bytes from the first one on; `start`: its marker."""
     file.seek(start)
     scans, segments, skip_to, at, rest = 0, 0, start, start, b""
     while block := file.read(_CHUNK):
         data, base = rest + block, at - len(rest)
         at += len(block)
+        check_bytes(at - start, pixels)
         for found in _MARKER.finditer(data):
             here = base + found.start()
             if here < skip_to or len(data) - found.start() < 4:
@@ -123,11 +139,11 @@ def check_png(file: BinaryIO, size: int) -> tuple[int, int, int]:
     wrong_form = compression or filtering or interlace > 1
     if depth not in _PNG_DEPTHS.get(kind, ()) or wrong_form or not (0 < width < 2**31 and 0 < height < 2**31):
         raise ValueError(f"a PNG header of {width} x {height} px, {depth} bits, colour type {kind}")
-    at, chunks, most = 33, 0, 1000 + size // BYTES_PER_CHUNK
+    at, chunks, most = 33, 0, min(1000 + size // BYTES_PER_CHUNK, MAX_CHUNKS)
     while at < size:
         file.seek(at)
         chunk = file.read(8)
-        if len(chunk) < 8 or chunk[4:] == b"IEND":
+        if len(chunk) < 8 or chunk[4:] == b"IEND" or not chunk[4:].isalpha():
             break
         at += 12 + int.from_bytes(chunk[:4], "big")
         chunks += 1
@@ -135,6 +151,21 @@ def check_png(file: BinaryIO, size: int) -> tuple[int, int, int]:
             raise ExcessError(f"more than {most} chunks in {size} bytes")
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
     return width, height, channels * (2 if depth == 16 else 1)
+
+
+def _check_webp(file: BinaryIO, size: int) -> None:
+    """Bound the bytes, which the decoder takes into memory, by the size that the first chunk states."""
+    file.seek(12)
+    chunk = file.read(18)
+    pixels = 0
+    if chunk[:4] == b"VP8X":
+        pixels = (int.from_bytes(chunk[12:15], "little") + 1) * (int.from_bytes(chunk[15:18], "little") + 1)
+    elif chunk[:4] == b"VP8L":
+        bits = int.from_bytes(chunk[9:13], "little")
+        pixels = ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
+    elif chunk[:4] == b"VP8 ":
+        pixels = (int.from_bytes(chunk[14:16], "little") & 0x3FFF) * (int.from_bytes(chunk[16:18], "little") & 0x3FFF)
+    check_bytes(size, pixels)
 
 
 def _check_gif(file: BinaryIO) -> None:
@@ -146,15 +177,16 @@ def _check_gif(file: BinaryIO) -> None:
     at = 13 + (3 << ((head[10] & 7) + 1) if head[10] & 0x80 else 0)
     file.seek(at)
     blocks = 0
-    while (kind := file.read(1)) == b"!":
-        file.read(1)
-        while (length := file.read(1)) not in (b"", b"\0"):
-            file.read(length[0])
-            blocks += 1
-            if blocks > MAX_BLOCKS:
-                raise ExcessError(f"more than {MAX_BLOCKS} blocks ahead of its picture")
-        blocks += 1
-        if blocks > MAX_BLOCKS or not kind:
+    while (kind := file.read(1)) not in (b"", b",", b";"):  # up to the first picture, or the end
+        if kind == b"!":
+            file.read(1)
+            while (length := file.read(1)) not in (b"", b"\0"):
+                file.read(length[0])
+                blocks += 1
+                if blocks > MAX_BLOCKS:
+                    break
+        blocks += 1  # a decoder skips stray bytes too
+        if blocks > MAX_BLOCKS:
             raise ExcessError(f"more than {MAX_BLOCKS} blocks ahead of its picture")
 
 

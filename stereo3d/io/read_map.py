@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..foreign import Budget, check_memory, open_file
-from ..foreign.headers import check_png, check_structure, tiff_numbers
+from ..foreign.headers import check_bytes, check_png, check_structure, tiff_numbers
 
 PNG_SCALE = 256.0  # a map in a 16-bit PNG holds round(256 value), 0 = unknown (KITTI's convention)
 MAP_NAMES = ("arr_0", "depth", "disparity")  # of the map in an .npz of several arrays
@@ -202,10 +202,12 @@ def _read_picture(file: BinaryIO, path: Path) -> np.ndarray:
     if file.read(4) == b"\x89PNG":
         width, height, pixel = check_png(file, size)
         _check(path, (height, width), 2 * pixel, size)
+        check_bytes(size, width * height)
         data = _pixels_of_png(file, size)
     else:
         width, height = _size_of_tiff(file, size)
         _check(path, (height, width), _TIFF_BYTES, size)
+        check_bytes(size, 2 * width * height)  # four channels of 64 bits
         file.seek(0)
         data = file.read(size)
     raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

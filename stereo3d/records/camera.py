@@ -1,7 +1,6 @@
 """Camera, Rig and RigError: intrinsics, lens distortion, relative pose, and how well they are known."""
 
 from dataclasses import dataclass, field
-from numbers import Real
 
 import numpy as np
 
@@ -98,7 +97,7 @@ class RigError:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, Real) or not 0 <= value < np.inf:
+            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
                 raise ValueError(f"RigError.{name} must be a finite number of at least 0, got {value!r}")
 
     @classmethod

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -21,6 +22,7 @@ from stereo3d.evaluation.pose import read_truth_camera
 from stereo3d.foreign import child, pictures
 from stereo3d.io import read_map, read_mesh, read_textured_mesh
 
+pillow_heif.register_heif_opener()
 SECONDS = 10  # a refusal takes a hundredth of it on a free machine
 
 
@@ -279,6 +281,36 @@ def test_the_decoder_has_limits(tmp_path, refused):
         fine = resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 0 and resource.getrlimit(resource.RLIMIT_CPU)[0] < 3600
         os._exit(0 if fine and soft != resource.RLIM_INFINITY else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+BEGINNINGS = {
+    "a.jpg": (encoded("JPEG")[:-2], read_photo, "photo_unreadable"),
+    "a.webp": (encoded("WEBP"), read_photo, "photo_unreadable"),
+    "a.heic": (encoded("HEIF"), read_photo, "photo_unreadable"),
+    "a.gif": (encoded("GIF")[:780] + b"!\xfe", read_photo, "photo_unreadable"),
+    "map.tif": (encoded("TIFF"), read_map, "file_unreadable"),
+    "map.png": (encoded("PNG")[:-12], read_map, "file_unreadable"),
+    "a.obj": (b"v 0 0 0\n", read_mesh, "memory"),
+    "a.ply": (b"ply\nformat ascii 1.0\nend_header\n", read_mesh, "memory"),
+    "a.glb": (b"glTF", read_mesh, "memory"),
+    "a.txt": (b"P0:", read_rig, "bad_calibration"),
+    "a.json": (b"{}", lambda path: read_truth_camera(path, "left"), "file_unreadable"),
+}
+
+
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_a_file_of_a_terabyte_is_not_taken_into_memory(tmp_path, refused, name):
+    """A good beginning, and zeros that take no room on the disk."""
+    data, read, code = BEGINNINGS[name]
+    (tmp_path / name).write_bytes(data)
+    os.truncate(tmp_path / name, 2**40)
+    refused(read, tmp_path / name, code)
+
+
+def test_zeros_behind_a_picture_are_not_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded("PNG"))
+    os.truncate(tmp_path / "a.png", 2**40)
+    assert read_photo(tmp_path / "a.png").size == (64, 48)
 
 
 # ------------------------------------------------------------------------------------------------ maps
