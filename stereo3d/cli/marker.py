@@ -8,6 +8,7 @@ import click
 
 from .checks import check_suffix
 from .parameters import FILE, cli
+from .process import say
 
 
 @cli.command(
@@ -31,4 +32,4 @@ def marker(name: str, output: Path, unit: str, paper: str) -> None:
 
     check_suffix(output, (".pdf", ".svg"))
     write_page(output, marker_page(parse_marker(name), unit, paper))
-    click.echo(f"wrote {output}")
+    say(f"wrote {output}")

@@ -43,10 +43,11 @@ BOUNDS = {  # lowest and highest value of the numeric settings
     "fov": (0.1, 175),  # degrees
     "baseline": (1e-9, 1e9),  # in `unit`
     "max_memory": (0.01, 1e6),  # GiB
+    "max_pixels": (1024, 1e11),  # px
     "faces": (0, 1e9),
 }
 RIG_ERRORS = {"exact": RigError(), "nominal": RigError.nominal()}
-WHOLE_NUMBERS = ("max_size", "seed", "faces")
+WHOLE_NUMBERS = ("max_size", "max_pixels", "seed", "faces")
 MAX_FEATURE_SIZE = 2400  # px; more improves no pose (12 megapixels: rows to 0.04 px), and SIFT would take gigabytes
 # Parameters of the stages' functions that the run itself sets from Config or from earlier stages: not options of -O.
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory", "inlier_x", "sigma")
@@ -66,6 +67,8 @@ class Config:
         px, the longer side at which the photos are matched; the texture keeps the photo's own size.
     max_memory : float, optional
         GiB that matching may take, by default all that is free; where it needs more, the photos are matched smaller.
+    max_pixels : int, optional
+        px, the largest photo file that is read: see `read_photo`.
     seed : int
         Seed of every random choice.
     rectified : bool
@@ -117,6 +120,7 @@ class Config:
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = MAX_SIZE
     max_memory: float | None = None
+    max_pixels: int | None = None
     seed: int = 0
     rectified: bool = False
     calib: str | Path | None = None

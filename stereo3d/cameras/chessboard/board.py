@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 DETECT_SIDE = 1600  # px, longer side for detection: a board over a third of the picture still has squares of 50 px
 REFINE_WINDOW = 0.3  # half window of corner refinement / distance to the nearest corner: no other corner in the window
 MARKER_GAP = 0.8  # half window of corner refinement / distance to the nearest marker, on a ChArUco board
+MIN_SIDE = 20  # px: OpenCV averages over a tenth of the shorter side, which must be 2 px
+MIN_SQUARE = 3  # px: the sides of a smaller square are one edge
 MIN_CORNERS = 6  # of one ChArUco photo: a pose has 6 unknowns, each corner gives 2 equations; twice as many as needed
 PHOTO_SUFFIXES = (
     ".jpg",
@@ -221,6 +223,8 @@ def _find_chessboard(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.nda
     import cv2
 
     columns, rows = board.grid
+    if min(grey.shape) < max(MIN_SQUARE * min(columns, rows), MIN_SIDE):
+        return None
     scale = min(1.0, DETECT_SIDE / max(grey.shape))
     small = grey
     if scale < 1:
