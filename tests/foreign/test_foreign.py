@@ -233,12 +233,12 @@ def test_memory_is_predicted_before_it_is_taken(tmp_path, refused, monkeypatch):
 def test_wide_pictures_in_strips_are_as_in_one(tmp_path, size, kind):
     value = np.random.default_rng(1).random((size[1], size[0]))
     stored = {
-        "float": (value * 1.7).astype(np.float32),
-        "int": (value * 300).astype(np.int32),
+        "float": (value * 250).astype(np.float32),
+        "int": (value * 65000).astype(np.int32),
         "short": (value * 65535).astype(np.uint16),
         "12 bits": (value * 4095).astype(np.uint16),
     }[kind]
-    stored[-1, -1] = {"float": 1.7, "int": 300, "short": 65535, "12 bits": 4095}[
+    stored[-1, -1] = {"float": 250.5, "int": 65000, "short": 65535, "12 bits": 4095}[
         kind
     ]  # the white lies in the last strip
     Image.fromarray(stored).save(tmp_path / "a.tif")
