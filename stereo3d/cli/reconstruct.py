@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import StereoError
-from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_SIZE, QUALITIES
+from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_FEATURE_SIZE, MAX_SIZE, QUALITIES
 from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
 from .parameters import CAMERA_OPTIONS, EPILOG, FILE, MATCHING_OPTIONS, MESHER, QUALITY, Grouped, cli, with_options
 from .process import memory_meter, owns_process, run_at_once
@@ -88,7 +88,15 @@ class Messages:
     metavar="PX",
     help="Limit the longer side of the photos for matching.",
 )
-@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory of matching; default: all that is free.")
+@click.option(
+    "--max-feature-size",
+    type=int,
+    default=MAX_FEATURE_SIZE,
+    show_default=True,
+    metavar="PX",
+    help="Limit the longer side of the photos for features.",
+)
+@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory of the run; default: all that is free.")
 @click.option(
     "--axes",
     type=click.Choice(["y-up", "z-up", "camera"]),
@@ -131,6 +139,7 @@ def reconstruct(left: Path, right: Path, **given: Any) -> None:
         from ..io.atomic import try_writing
         from ..pipeline import run
         from ..pipeline.config import Config
+        from ..pipeline.memory import PREVIEW
         from .terminal import Watch, print_summary
 
         _check_outputs(outputs, style)
@@ -141,9 +150,9 @@ def reconstruct(left: Path, right: Path, **given: Any) -> None:
             given["matcher"] = _matcher_of(quality)
         config = Config(options=parse_options(options), **given)
         with Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show:
-            meter = memory_meter()
+            meter, reserve = memory_meter(), PREVIEW if outputs.preview else 0.0
             result = run_at_once(
-                lambda: run.reconstruct(left, right, config=config, progress=show, meter=meter),
+                lambda: run.reconstruct(left, right, config=config, progress=show, meter=meter, reserve=reserve),
             )
             show("write", len(result.mesh.faces), outputs.output.suffix.lower() + (" report" * bool(outputs.report)))
             files, seconds = _write_outputs(result, outputs, style, start)
@@ -225,7 +234,10 @@ def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:
 
 
 def later_parts_of(config: Config) -> list[list[str]]:
-    """Return the parts that helper processes may compile during the run; none in a caller's process."""
+    """Return the parts that helper processes may compile during the run; none in a caller's process.
+
+    None where the user limits the memory either: helpers take theirs beside the run.
+    """
     from ..install.warmup import later_parts
 
-    return later_parts(config.matcher, config.mesher) if owns_process() else []
+    return later_parts(config.matcher, config.mesher) if owns_process() and config.max_memory is None else []

@@ -72,10 +72,7 @@ class ProcessPeak:
 
     def stop(self) -> int:
         """Return freed memory to the system, and the peak, bytes."""
-        try:
-            ctypes.CDLL(None).malloc_trim(0)  # Linux with glibc
-        except (OSError, AttributeError, TypeError):
-            pass
+        return_freed_memory()
         return peak_memory()
 
 
@@ -116,6 +113,14 @@ def reset_peak_memory() -> None:
         with open("/proc/self/clear_refs", "w") as f:
             f.write("5")
     except OSError:
+        pass
+
+
+def return_freed_memory() -> None:
+    """Have the C library return freed memory to the system; a mere hint, which changes no result."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # Linux with glibc
+    except (OSError, AttributeError, TypeError):
         pass
 
 

@@ -44,7 +44,8 @@ from .cameras import cameras_of, refuse_same_pixels
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
-from .pose import MatchedPose, find_matches, pose_with_fallback
+from .memory import reduced_pixels, require_smallest_run
+from .pose import MatchedPose, features_within_memory, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
@@ -65,6 +66,7 @@ def reconstruct(
     *,
     progress: Progress | None = None,
     meter: MemoryMeter | None = None,
+    reserve: float = 0,
 ) -> Result:
     """Reconstruct a textured mesh from two photos: every stage in order.
 
@@ -80,6 +82,8 @@ def reconstruct(
         Called when a stage begins: see `Progress`.
     meter : MemoryMeter, optional
         Measures the peak memory of each stage; by default `SampledPeak`, which changes nothing in the process.
+    reserve : float
+        Bytes that the caller will take for files beside the mesh: they are left free of `config.max_memory`.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def reconstruct(
     """
     config = config or Config()
     clock = Clock(progress, meter)
-    prepared = prepare(left, right, rig, config, clock=clock)
+    prepared = prepare(left, right, rig, config, clock=clock, reserve=reserve)
     left, right, rig, matches, pair = prepared.left, prepared.right, prepared.rig, prepared.matches, prepared.pair
 
     with clock("disparity", matching_work(pair, prepared.d_range, config.matcher), config.matcher):
@@ -171,9 +175,11 @@ def prepare(
     config: Config | None = None,
     *,
     clock: Clock | None = None,
+    reserve: float = 0,
 ) -> Prepared:
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
     config, clock = config or Config(), clock or Clock()
+    require_smallest_run(left, right, config, reserve)
     with clock("photos"):
         left, right = (mark_borders(p if isinstance(p, Photo) else read_photo(p)) for p in (left, right))
         if not config.force:
@@ -183,10 +189,11 @@ def prepare(
         measured = bool({rig.cam1.source, rig.cam2.source} & known)
         _log_cameras(left, right, rig)
 
+    config, size_findings = features_within_memory(left, right, config)
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config)
-        findings = copy_findings(matches, left, right, posed=rig.posed)
+        findings = [*size_findings, *copy_findings(matches, left, right, posed=rig.posed)]
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
@@ -204,7 +211,7 @@ def prepare(
 
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
-        pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config)
+        pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config, reserve)
         findings += [*row_findings(pair, parallax_px(pair, view, *inlier_x)), *size_findings]
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
         log.info(
@@ -245,7 +252,7 @@ def _stop_at_errors(findings: list[Finding], config: Config) -> None:
 
 def _pixels(left: Photo, right: Photo, size: int) -> int:
     """Pixels of both photos reduced to this longer side."""
-    return sum(round(w * h * min(1.0, size / max(w, h)) ** 2) for w, h in (left.size, right.size))
+    return sum(reduced_pixels(photo, size) for photo in (left, right))
 
 
 def _log_cameras(left: Photo, right: Photo, rig: Rig) -> None:
