@@ -2,11 +2,12 @@
 # make test   set up; then style, types and the whole test suite (with real photographs if STEREO3D_DATA names their folder)
 # make types  set up; then the type checker alone
 # make docs   set up; then the documentation site with the executed notebooks: out/site/index.html
+# make sbom   set up; then the software bill of materials of .venv, CycloneDX 1.5: out/sbom.json
 # make setup  set up only: Python packages in .venv, missing system libraries by apt
 # make clean  remove everything that was generated, except .venv
 # PYTHON=...  the interpreter (3.11 or newer) for a new .venv
 
-.PHONY: demo test types docs setup clean
+.PHONY: demo test types docs sbom setup clean
 
 demo:
 	@./setup.sh
@@ -26,6 +27,10 @@ types:
 docs:
 	@./setup.sh test
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+
+sbom:
+	@./setup.sh
+	.venv/bin/python sbom.py out/sbom.json
 
 setup:
 	@./setup.sh
