@@ -94,9 +94,9 @@ class Messages:
     default=MAX_FEATURE_SIZE,
     show_default=True,
     metavar="PX",
-    help="Limit the longer side of the photos for features.",
+    help="The same for features.",
 )
-@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory of the run; default: all that is free.")
+@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory; default: what is free.")
 @click.option(
     "--axes",
     type=click.Choice(["y-up", "z-up", "camera"]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..disparity.expansion import match_growing
-from ..disparity.matching import compute_disparities, fill_unknown
+from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
 from ..disparity.planes.pyramid import HEAP_RESERVE
 from ..disparity.search_range import widen_range
 from ..disparity.steep import add_steep_planes, find_steep_planes
@@ -52,7 +52,8 @@ def match_pair(
     from ..disparity.fusion import fuse  # numba
 
     # `rectify_within_memory` has chosen the size; matching uses freed memory that still counts as the process's
-    room = MemoryLimit.of(config).room(np.inf) + HEAP_RESERVE
+    needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
+    room = MemoryLimit.of(config).room(needed) + HEAP_RESERVE
     options = {"method": config.matcher, "max_memory": room, **config.of("matcher")}
     dense_maps = maps = compute_disparities(pair, d_range, dense=dense, **options)
     if dense:
@@ -134,7 +135,7 @@ def rectify_within_memory(
     """
     photos, limit = (left, right), MemoryLimit.of(config)
     whole = min(config.max_size, max(left.size))
-    room, size, first = limit.room(np.inf), config.max_size, 0.0
+    size, first = config.max_size, 0.0
 
     def rectified(size: int) -> tuple[RectifiedPair, tuple[float, float]]:
         pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))
@@ -146,7 +147,9 @@ def rectify_within_memory(
         return max(later_bytes((height, width), count, photos, config, reserve).values())
 
     side = round((CANVAS * reduced_pixels(left, config.max_size)) ** 0.5)
-    if max(later_bytes((side, side), side // 4, photos, config, reserve).values()) > room:
+    guess = max(later_bytes((side, side), side // 4, photos, config, reserve).values())
+    room = limit.room(guess)
+    if guess > room:
         small = min(whole, 2 * MIN_MATCHING_SIZE)  # a large pair might not fit: its size from a small one
         pair, d_range = rectified(small)
         first = needed(pair, d_range, whole / small)

@@ -45,7 +45,7 @@ class MemoryLimit:
         return cls(None if config.max_memory is None else config.max_memory * 2**30)
 
     def room(self, wanted: float = 0) -> float:
-        """Return how many bytes the process may grow by; where that is less than wanted, freed ones are counted."""
+        """Return how many bytes the process may grow by, if that is less than wanted after freed ones are returned."""
         room = self._room()
         if room < wanted:
             return_freed_memory()

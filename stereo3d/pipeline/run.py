@@ -78,10 +78,8 @@ def reconstruct(
         The cameras, and their pose where it is known; else from config.calib, else from the photos' EXIF and the pair.
     config : Config, optional
         Settings; the defaults where it is missing.
-    progress : callable, optional
-        Called when a stage begins: see `Progress`.
-    meter : MemoryMeter, optional
-        Measures the peak memory of each stage; by default `SampledPeak`, which changes nothing in the process.
+    progress, meter : optional
+        Called when a stage begins: see `Progress`; measures its peak memory, by default `SampledPeak`.
     reserve : float
         Bytes that the caller will take for files beside the mesh: they are left free of `config.max_memory`.
 
@@ -90,8 +88,7 @@ def reconstruct(
     StereoError
         Where the input cannot give a mesh: code, numbers, remedy.
     """
-    config = config or Config()
-    clock = Clock(progress, meter)
+    config, clock = config or Config(), Clock(progress, meter)
     prepared = prepare(left, right, rig, config, clock=clock, reserve=reserve)
     left, right, rig, matches, pair = prepared.left, prepared.right, prepared.rig, prepared.matches, prepared.pair
 
