@@ -2,6 +2,7 @@
 # make test   set up; then style, types and the whole test suite (with real photographs if STEREO3D_DATA names their folder)
 # make types  set up; then the type checker alone
 # make docs   set up; then the documentation site with the executed notebooks: out/site/index.html
+# make sbom   set up; then the software bill of materials of .venv, CycloneDX 1.5: out/sbom.json
 # make setup  set up only: Python packages in .venv, missing system libraries by apt
 # make fuzz   mutated files for every reader, MINUTES=60 in all; files that break one are kept in out/fuzz
 # make clean  remove everything that was generated, except .venv
@@ -9,7 +10,7 @@
 
 MINUTES ?= 60
 
-.PHONY: demo test types docs setup fuzz clean
+.PHONY: demo test types docs sbom setup fuzz clean
 
 demo:
 	@./setup.sh
@@ -29,6 +30,10 @@ types:
 docs:
 	@./setup.sh test
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+
+sbom:
+	@./setup.sh
+	.venv/bin/python sbom.py out/sbom.json
 
 setup:
 	@./setup.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Set up .venv for stereo3d: a Python, the pinned packages of constraints.txt and, through apt, missing system libraries.
-#   ./setup.sh         what the tool needs
-#   ./setup.sh test    also what its tests and its documentation need
+# Set up .venv for stereo3d: a Python, pinned packages with checked hashes and, through apt, missing system libraries.
+#   ./setup.sh         what the tool needs: constraints.txt
+#   ./setup.sh test    also what its tests and its documentation need: constraints-test.txt
 # Does nothing if nothing has changed since the last time. PYTHON=... chooses the interpreter of a new .venv.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
@@ -65,7 +65,7 @@ extra=${1:-}
 case "$extra" in "" | test) ;; *) fail "usage: ./setup.sh [test]" ;; esac
 
 # The stamp is a checksum of what the set-up depends on, the path of this folder included: a venv cannot be moved.
-key=$({ echo "$PWD"; cat setup.sh pyproject.toml constraints.txt; } | cksum)
+key=$({ echo "$PWD"; cat setup.sh pyproject.toml constraints*.txt; } | cksum)
 done_for() { [ -x .venv/bin/python ] && [ "$(cat ".venv/.done-$1" 2>/dev/null)" = "$key" ]; }
 if done_for test || done_for "${extra:-run}"; then exit 0; fi
 
@@ -76,7 +76,9 @@ if ! new_enough .venv/bin/python || [ "$(.venv/bin/python -c 'import sys; print(
 fi
 
 say "installing the pinned Python packages (about 1 GB on disk the first time)"
-.venv/bin/python -m pip install -q -c constraints.txt -e ".${extra:+[test,docs]}" || fail "pip could not install the packages (above)."
+# A hash can be stated for files of the index only, so stereo3d itself is installed on its own, by the pinned setuptools.
+.venv/bin/python -m pip install -q --require-hashes -r "constraints${extra:+-test}.txt" &&
+    .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e . || fail "pip could not install the packages (above)."
 
 if ! importable cv2 || ! importable open3d; then
     packages=$(.venv/bin/python -c 'from stereo3d.install.doctor import missing_packages; print(*missing_packages())')

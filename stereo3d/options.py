@@ -18,6 +18,7 @@ from .errors import StereoError
 DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches
 QUALITIES = {"fast": "planes_fast", "normal": "planes", "best": "planes_full"}  # the matcher of each --quality
 MAX_SIZE = 1600  # px: longer side of the photos while they are matched, unless the user asks for another
+MAX_FEATURE_SIZE = 2400  # px: of the photos while features are found; more improves no pose, and SIFT takes gigabytes
 DEFAULT_DETECTOR = "sift"
 DEFAULT_MESHER = "grid"
 DEFAULT_FACES = 500_000  # triangles of a mesh at most

@@ -1,5 +1,6 @@
 """The project as a whole: its layers, the files under version control, the pinned requirements, a quick start."""
 
+import json
 import re
 import subprocess
 import sys
@@ -70,16 +71,29 @@ def test_no_file_contains(what, pattern):
 # ------------------------------------------------------------------------------------------------- the requirements
 
 
-def constraints() -> dict[str, str]:
+def constraints(file: str = "constraints-test.txt") -> dict[str, str]:
+    """Versions by name; each with at least one hash, and no address."""
     pinned = {}
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s@;#]+)", line)
-        assert match and "://" not in line, f"constraints.txt must hold only name==version lines, not {line!r}"
+    text = re.sub(r"(?m)^#.*\n", "", (ROOT / file).read_text(encoding="utf-8")).replace("\\\n", " ")
+    for line in text.splitlines():
+        match = re.fullmatch(
+            r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s@;#]+)( ; [^#@]*?)?( +--hash=sha256:[0-9a-f]{64})+ *", line
+        )
+        assert match and "://" not in line, f"{file} must hold only name==version with hashes, not {line[:80]!r}"
         name = canonicalize_name(match[1])
         assert name not in pinned, f"{name} is listed twice"
         pinned[name] = match[2]
         Version(match[2])
     return pinned
+
+
+def test_both_files_pin_the_same_versions_and_the_build_backend():
+    everything, run = constraints(), constraints("constraints.txt")
+    assert run.items() < everything.items()
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    assert build == [f"{name}=={run[name]}" for name in ("setuptools",)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {canonicalize_name(Requirement(r).name) for r in project["dependencies"]} <= set(run)
 
 
 def test_every_requirement_is_pinned_to_a_version_it_allows():
@@ -88,7 +102,7 @@ def test_every_requirement_is_pinned_to_a_version_it_allows():
     pinned = constraints()
     for requirement in map(Requirement, wanted):
         name = canonicalize_name(requirement.name)
-        assert name in pinned, f"{name} is not in constraints.txt"
+        assert name in pinned, f"{name} is not in constraints-test.txt"
         assert requirement.specifier.contains(pinned[name]), f"{requirement} does not allow {pinned[name]}"
 
 
@@ -107,6 +121,18 @@ def test_indirect_requirements_are_pinned():
                     missing.append(f"{child}, which {name} requires")
                 todo += [(child, e) for e in ("", *requirement.extras)]
     assert missing == []
+
+
+def test_the_bill_of_materials_lists_what_is_installed_and_what_requires_it(tmp_path):
+    subprocess.run([sys.executable, ROOT / "sbom.py", tmp_path / "new" / "sbom.json"], check=True, cwd=tmp_path)
+    bill = json.loads((tmp_path / "new" / "sbom.json").read_text(encoding="utf-8"))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    versions = {entry["name"]: entry["version"] for entry in bill["components"]}
+    assert versions["numpy"] == metadata.version("numpy") and versions["numba"] == metadata.version("numba")
+    known = {entry["bom-ref"] for entry in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}
+    requires = {entry["ref"]: entry["dependsOn"] for entry in bill["dependencies"]}
+    assert set(requires) == known and all(set(refs) <= known for refs in requires.values())
+    assert f"pkg:pypi/llvmlite@{versions['llvmlite']}" in requires[f"pkg:pypi/numba@{versions['numba']}"]
 
 
 # --------------------------------------------------------------------------------------------------- quick start

@@ -94,6 +94,7 @@ GROUPS = {
         "matcher",
         "mesher",
         "max_size",
+        "max_feature_size",
         "max_memory",
         "max_pixels",
         "options",

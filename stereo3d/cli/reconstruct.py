@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import StereoError
-from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_SIZE, QUALITIES
+from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_FEATURE_SIZE, MAX_SIZE, QUALITIES
 from .checks import check_names, check_suffix, failure_as_json, parse_options, set_up_logging, take_fields
 from .parameters import (
     CAMERA_OPTIONS,
@@ -106,7 +106,15 @@ class Messages:
     metavar="PX",
     help="Limit the longer side of the photos for matching.",
 )
-@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory of matching; default: all that is free.")
+@click.option(
+    "--max-feature-size",
+    type=int,
+    default=MAX_FEATURE_SIZE,
+    show_default=True,
+    metavar="PX",
+    help="The same for features.",
+)
+@click.option("--max-memory", type=float, metavar="GB", help="Limit the memory; default: what is free.")
 @click.option(
     "--max-pixels",
     type=int,
@@ -165,6 +173,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
         from ..io.atomic import reserving
         from ..pipeline import run
         from ..pipeline.config import Config
+        from ..pipeline.memory import PREVIEW
         from .terminal import Watch, print_summary
 
         _check_outputs(outputs, style)
@@ -176,9 +185,9 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
             reserving(written),
             Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show,
         ):
-            meter = memory_meter()
+            meter, reserve = memory_meter(), PREVIEW if outputs.preview else 0.0
             result = run_at_once(
-                lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter),
+                lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter, reserve=reserve),
             )
             show("write", len(result.mesh.faces), outputs.mesh.suffix.lower() + (" report" * bool(outputs.report)))
             files, seconds = _write_outputs(result, outputs, style, start)
@@ -260,7 +269,10 @@ def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:
 
 
 def later_parts_of(config: Config) -> list[list[str]]:
-    """Return the parts that helper processes may compile during the run; none in a caller's process."""
+    """Return the parts that helper processes may compile during the run; none in a caller's process.
+
+    None where the user limits the memory either: helpers take theirs beside the run.
+    """
     from ..install.warmup import later_parts
 
-    return later_parts(config.matcher, config.mesher) if owns_process() else []
+    return later_parts(config.matcher, config.mesher) if owns_process() and config.max_memory is None else []

@@ -396,7 +396,7 @@ def matching_work(pair: RectifiedPair, d_range: tuple[float, float], method: str
 
 def _check_memory(needed: int, height: int, width: int, count: int, max_memory: float | None) -> None:
     """Raise StereoError("memory") where more bytes are needed than free or allowed."""
-    available = min(resources.available_memory(), math.inf if max_memory is None else max_memory)
+    available = resources.available_memory() if max_memory is None else max_memory
     if needed > available:
         raise StereoError(
             "memory",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.arrays import hom
+from ..geometry.arrays import frame_ratio, hom
 from ..geometry.camera import ideal_pixels
 from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey, smooth
@@ -94,7 +94,7 @@ def match_features(
     index1, index2, score = index1[unique], index2[unique], score[unique]
     matches = Matches(one.x[index1], two.x[index2], score.astype(np.float32))
     if refine and len(matches):
-        turn = two.frames[index2] @ np.linalg.inv(one.frames[index1])
+        turn = frame_ratio(two.frames[index2], one.frames[index1])
         matches = refine_matches(left, right, matches, turn, max_size=2 * max_size)
     return matches
 

@@ -24,6 +24,7 @@ from ..options import (
     DEFAULT_FACES,
     DEFAULT_MATCHER,
     DEFAULT_MESHER,
+    MAX_FEATURE_SIZE,
     MAX_SIZE,
     Option,
     check_options,
@@ -42,13 +43,13 @@ BOUNDS = {  # lowest and highest value of the numeric settings
     "focal_35mm": (1, 10000),  # mm
     "fov": (0.1, 175),  # degrees
     "baseline": (1e-9, 1e9),  # in `unit`
+    "max_feature_size": (64, 32000),  # px
     "max_memory": (0.01, 1e6),  # GiB
     "max_pixels": (1024, 1e11),  # px
     "faces": (0, 1e9),
 }
 RIG_ERRORS = {"exact": RigError(), "nominal": RigError.nominal()}
-WHOLE_NUMBERS = ("max_size", "max_pixels", "seed", "faces")
-MAX_FEATURE_SIZE = 2400  # px; more improves no pose (12 megapixels: rows to 0.04 px), and SIFT would take gigabytes
+WHOLE_NUMBERS = ("max_size", "max_feature_size", "max_pixels", "seed", "faces")
 # Parameters of the stages' functions that the run itself sets from Config or from earlier stages: not options of -O.
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory", "inlier_x", "sigma")
 
@@ -65,8 +66,11 @@ class Config:
         {"stage.name": value}; stage is detector, pose, rectify, range, matcher or mesher.
     max_size : int
         px, the longer side at which the photos are matched; the texture keeps the photo's own size.
+    max_feature_size : int
+        px, the longer side at which features are found, no more than `max_size`.
     max_memory : float, optional
-        GiB that matching may take, by default all that is free; where it needs more, the photos are matched smaller.
+        GiB that the process may take in all, by default what it holds and all that is free. Where a stage needs more,
+        features are found in one photo after the other, then at a smaller size, and the photos are matched smaller.
     max_pixels : int, optional
         px, the largest photo file that is read: see `read_photo`.
     seed : int
@@ -119,6 +123,7 @@ class Config:
     mesher: str = DEFAULT_MESHER
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = MAX_SIZE
+    max_feature_size: int = MAX_FEATURE_SIZE
     max_memory: float | None = None
     max_pixels: int | None = None
     seed: int = 0
@@ -211,12 +216,7 @@ class Config:
     @property
     def feature_size(self) -> int:
         """px, the longer side at which features are found."""
-        return min(self.max_size, MAX_FEATURE_SIZE)
-
-    @property
-    def memory_limit(self) -> float | None:
-        """Bytes that matching may take; None for all that is free."""
-        return None if self.max_memory is None else self.max_memory * 2**30
+        return min(self.max_size, self.max_feature_size)
 
     def of(self, stage: str) -> dict[str, Any]:
         """Return the options given for a stage."""

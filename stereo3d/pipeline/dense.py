@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import resources
 from ..disparity.expansion import match_growing
 from ..disparity.matching import compute_disparities, fill_unknown, matching_bytes
+from ..disparity.planes.pyramid import HEAP_RESERVE
 from ..disparity.search_range import widen_range
 from ..disparity.steep import add_steep_planes, find_steep_planes
 from ..features.matching import match_features
@@ -17,10 +17,12 @@ from ..rectification.maps import disparity_range
 from ..rectification.rectify import rectify
 from .cameras import cameras_of, refuse_same_pixels
 from .config import Config
+from .memory import MemoryLimit, later_bytes, reduced_pixels
 from .pose import estimate_pose
 
 log = logging.getLogger(__name__)
 MIN_MATCHING_SIZE = 320  # px, the smallest longer side to which short memory reduces the photos
+CANVAS = 1.5  # pixels of a rectified picture per pixel of the reduced photo, for a first guess; 1.0 to 1.3 are usual
 
 
 def match_pair(
@@ -49,7 +51,10 @@ def match_pair(
     """
     from ..disparity.fusion import fuse  # numba
 
-    options = {"method": config.matcher, "max_memory": config.memory_limit, **config.of("matcher")}
+    # `rectify_within_memory` has chosen the size; matching uses freed memory that still counts as the process's
+    needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
+    room = MemoryLimit.of(config).room(needed) + HEAP_RESERVE
+    options = {"method": config.matcher, "max_memory": room, **config.of("matcher")}
     dense_maps = maps = compute_disparities(pair, d_range, dense=dense, **options)
     if dense:
         left, right = (_without_filled(found) for found in dense_maps)
@@ -107,38 +112,68 @@ def _trusted_infinity(pair: RectifiedPair, config: Config) -> RectifiedPair:
 
 
 def rectify_within_memory(
-    left: Photo, right: Photo, view: TwoView, inlier_x: tuple[np.ndarray, np.ndarray], config: Config
+    left: Photo,
+    right: Photo,
+    view: TwoView,
+    inlier_x: tuple[np.ndarray, np.ndarray],
+    config: Config,
+    reserve: float = 0,
 ) -> tuple[RectifiedPair, tuple[float, float], list[Finding]]:
-    """Return the rectified pair at a size whose matching fits into memory, its disparity range, and findings.
+    """Return the rectified pair at a size for which memory suffices to the end, its disparity range, and findings.
 
     Parameters
     ----------
     inlier_x : ((N, 2), (N, 2)) float64
         Inlier matches, px of the photos.
+    reserve : float
+        Bytes that the caller takes for files beside the mesh.
+
+    Raises
+    ------
+    StereoError
+        "memory" where not even `MIN_MATCHING_SIZE` fits.
     """
-    allowed = resources.available_memory() if config.memory_limit is None else config.memory_limit
-    size, first = config.max_size, None
-    while True:
+    photos, limit = (left, right), MemoryLimit.of(config)
+    whole = min(config.max_size, max(left.size))
+    size, first = config.max_size, 0.0
+
+    def rectified(size: int) -> tuple[RectifiedPair, tuple[float, float]]:
         pair = rectify(left, right, view, max_size=size, inlier_x=inlier_x, **config.of("rectify"))
-        d_range = search_range(pair, *inlier_x, config)
-        needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
-        first = first or needed
-        if needed <= allowed or size <= MIN_MATCHING_SIZE:
+        return pair, search_range(pair, *inlier_x, config)
+
+    def needed(pair: RectifiedPair, d_range: tuple[float, float], factor: float = 1.0) -> float:
+        height, width = (round(n * factor) for n in pair.left.shape[:2])
+        count = round((np.ceil(d_range[1]) - np.floor(d_range[0])) * factor) + 1
+        return max(later_bytes((height, width), count, photos, config, reserve).values())
+
+    side = round((CANVAS * reduced_pixels(left, config.max_size)) ** 0.5)
+    guess = max(later_bytes((side, side), side // 4, photos, config, reserve).values())
+    room = limit.room(guess)
+    if guess > room:
+        small = min(whole, 2 * MIN_MATCHING_SIZE)  # a large pair might not fit: its size from a small one
+        pair, d_range = rectified(small)
+        first = needed(pair, d_range, whole / small)
+        sizes = range(whole, MIN_MATCHING_SIZE, -20)
+        size = next((s for s in sizes if needed(pair, d_range, s / small) <= room), MIN_MATCHING_SIZE)
+        size = config.max_size if size == whole else size
+    while True:
+        pair = None  # free the larger one first
+        pair, d_range = rectified(size)
+        wanted = needed(pair, d_range)
+        first = first or wanted
+        if wanted <= room or size <= MIN_MATCHING_SIZE:
             break
-        share = (allowed / needed) ** (1 / 2.5)  # memory grows with the square to the cube of the size
+        share = (room / wanted) ** (1 / 2.5)  # memory grows with the square to the cube of the size
         size = max(MIN_MATCHING_SIZE, int(min(size, max(left.size)) * min(0.9, share)))
+    limit.require(wanted, f"the rest of the run at {size} px", room)
     if config.rectified:
         pair = _trusted_infinity(pair, config)
     if size == config.max_size:
         return pair, d_range, []
-    message = (
-        f"the photos are matched at {size} px instead of {min(config.max_size, max(left.size))}: "
-        f"{first / 2**30:.2g} GiB would be needed, {allowed / 2**30:.2g} GiB are "
-        f"{'free' if config.max_memory is None else 'allowed'}."
-    )
-    numbers = {"size": size, "needed": first, "allowed": int(allowed)}
+    numbers = limit.numbers(first, room)
+    message = f"the photos are matched at {size} px instead of {whole}, which needs {limit.compared(numbers)}"
     advice = "Give it more memory, or choose a matcher that needs less."
-    return pair, d_range, [Finding("reduced", "warning", message, numbers, advice)]
+    return pair, d_range, [Finding("reduced", "warning", message, {"size": size, **numbers}, advice)]
 
 
 def search_range(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray, config: Config) -> tuple[float, float]:

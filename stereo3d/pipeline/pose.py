@@ -9,12 +9,13 @@ from typing import Any
 from ..errors import StereoError
 from ..features.detectors import DETECTORS, detect_features
 from ..features.matching import match_features
-from ..records import Features, Matches, Photo, Rig, TwoView
+from ..records import Features, Finding, Matches, Photo, Rig, TwoView
 from ..two_view.estimate import estimate_two_view
 from ..two_view.robust import MIN_INLIERS
 from ..two_view.window import on_lines
 from .cameras import NOT_RECTIFIED, exchange_cameras
 from .config import Config
+from .memory import MIN_FEATURE_SIZE, MemoryLimit, feature_bytes
 from .refusals import refuse_mirrored
 from .scale import scale_view
 
@@ -53,10 +54,37 @@ class MatchedPose:
         return replace(self, pose=replace(self.pose, view=scale_view(self.pose.view, factor, unit)))
 
 
+def features_within_memory(left: Photo, right: Photo, config: Config) -> tuple[Config, list[Finding]]:
+    """Return the Config with a size at which memory allows to find features, and a finding where that is smaller.
+
+    Raises
+    ------
+    StereoError
+        "memory" where not even `MIN_FEATURE_SIZE` fits.
+    """
+    limit = MemoryLimit.of(config)
+    photos, whole = (left, right), min(config.feature_size, max(*left.size, *right.size))
+    size, first = whole, feature_bytes(photos, whole, config.detector, together=1)
+    needed = first
+    room = limit.room(2 * needed)
+    while needed > room and size > MIN_FEATURE_SIZE:
+        size = max(MIN_FEATURE_SIZE, int(0.95 * size))
+        needed = feature_bytes(photos, size, config.detector, together=1)
+    limit.require(needed, f"finding features at {size} px")
+    if size == whole:
+        return config, []
+    numbers = limit.numbers(first, room)
+    message = f"features are found at {size} px instead of {whole}, which needs {limit.compared(numbers)}"
+    finding = Finding("features_reduced", "warning", message, {"size": size, **numbers}, "Give it more memory.")
+    return replace(config, max_feature_size=size), [finding]
+
+
 def find_matches(
     left: Photo, right: Photo, config: Config, *, detector: str | None = None
 ) -> tuple[tuple[Features, Features], Matches]:
     """Return the features of both photos and their matches.
+
+    Both photos at a time, or one after the other where memory is short; the result is the same.
 
     Parameters
     ----------
@@ -69,7 +97,11 @@ def find_matches(
         finding = config.arguments("detector", DETECTORS[detector])
         matching = config.arguments("detector", match_features)
     find = partial(detect_features, method=detector, max_size=config.feature_size, **finding)
-    with ThreadPoolExecutor(2) as pool:
+    needed = feature_bytes((left, right), config.feature_size, detector, together=2)
+    together = 2 if needed <= MemoryLimit.of(config).room(needed) else 1
+    if together == 1:
+        log.info("one photo after the other: features of both at once need %.2g GB", needed / 1e9)
+    with ThreadPoolExecutor(together) as pool:
         features1, features2 = pool.map(find, (left, right))
     features = features1, features2
     return features, match_features(left, right, max_size=config.feature_size, found=features, **matching)
@@ -111,6 +143,8 @@ def pose_with_fallback(
 def _oblique_pose(left: Photo, right: Photo, rig: Rig, config: Config) -> MatchedPose | None:
     """The pose from asift's features, None where they give none."""
     try:
+        needed = feature_bytes((left, right), config.feature_size, "asift", together=1)
+        MemoryLimit.of(config).require(needed, "asift")
         features, matches = find_matches(left, right, config, detector="asift")
         return MatchedPose(features, matches, estimate_pose(matches, rig, config))
     except StereoError:

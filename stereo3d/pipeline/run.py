@@ -44,8 +44,9 @@ from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
 from .gravity import find_gravity
+from .memory import reduced_pixels, require_smallest_run
 from .metric import metric_pose
-from .pose import MatchedPose, find_matches, pose_with_fallback
+from .pose import MatchedPose, features_within_memory, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named, refuse_other_projections
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
@@ -69,6 +70,7 @@ def reconstruct(
     *,
     progress: Progress | None = None,
     meter: MemoryMeter | None = None,
+    reserve: float = 0,
 ) -> Result:
     """Reconstruct a textured mesh from two photos: every stage in order.
 
@@ -81,10 +83,10 @@ def reconstruct(
         The cameras, and their pose where it is known; else from config.calib, else from the file, EXIF and the pair.
     config : Config, optional
         Settings; the defaults where it is missing.
-    progress : callable, optional
-        Called when a stage begins: see `Progress`.
-    meter : MemoryMeter, optional
-        Measures the peak memory of each stage; by default `SampledPeak`, which changes nothing in the process.
+    progress, meter : optional
+        Called when a stage begins: see `Progress`; measures its peak memory, by default `SampledPeak`.
+    reserve : float
+        Bytes that the caller will take for files beside the mesh: they are left free of `config.max_memory`.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def reconstruct(
         Where the input cannot give a mesh: code, numbers, remedy.
     """
     clock = Clock(progress, meter)
-    prepared = prepare(left, right, rig, config, clock=clock)
+    prepared = prepare(left, right, rig, config, clock=clock, reserve=reserve)
     rig, config, matches, pair = prepared.rig, prepared.config, prepared.matches, prepared.pair
 
     with clock("disparity", matching_work(pair, prepared.d_range, config.matcher), config.matcher):
@@ -181,28 +183,30 @@ def prepare(
     config: Config | None = None,
     *,
     clock: Clock | None = None,
+    reserve: float = 0,
 ) -> Prepared:
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
     config, clock = config or Config(), clock or Clock()
+    require_smallest_run(left, right, config, reserve)
     with clock("photos"):
         opened = open_source(left, right, config)
         source = None if isinstance(opened, Collection) else use_source(opened, rig, config)
     if source is not None:
-        return _prepare_pair(source, clock)
+        return _prepare_pair(source, clock, reserve)
     assert isinstance(opened, Collection)
     _log_ranking(opened)
     begun = len(clock.stages)
 
     def attempt(chosen: RankedPair) -> Prepared:
         del clock.stages[begun:]
-        return _prepare_pair(use_source(opened.pair(chosen), rig, config), clock)
+        return _prepare_pair(use_source(opened.pair(chosen), rig, config), clock, reserve)
 
     chosen, prepared = first_that_works(opened.ranked, attempt)
     return replace(prepared, findings=[*prepared.findings, chosen_finding(opened, chosen)])
 
 
-def _prepare_pair(source: Source, clock: Clock) -> Prepared:
-    """Photos, as they will be used, to rectified pair."""
+def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
+    """Photos, as they will be used, to rectified pair; reserve: as in `reconstruct`."""
     config = source.config
     left, right, turn_findings = turned_photos(source.left, source.right, config)
     if not config.force:
@@ -215,11 +219,13 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
     _log_cameras(left, right, rig)
     targets = targets_of(left, right, config)
 
+    config, size_findings = features_within_memory(left, right, config)
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config)
         findings = [
             *source.findings,
+            *size_findings,
             *turn_findings,
             *wide_findings,
             *copy_findings(matches, left, right, posed=rig.posed),
@@ -245,7 +251,7 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
 
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
-        pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config)
+        pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config, reserve)
         findings += [*row_findings(pair, parallax_px(pair, view, *inlier_x)), *size_findings]
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
         log.info(
@@ -286,7 +292,7 @@ def _stop_at_errors(findings: list[Finding], config: Config) -> None:
 
 def _pixels(left: Photo, right: Photo, size: int) -> int:
     """Pixels of both photos reduced to this longer side."""
-    return sum(round(w * h * min(1.0, size / max(w, h)) ** 2) for w, h in (left.size, right.size))
+    return sum(reduced_pixels(photo, size) for photo in (left, right))
 
 
 def _log_ranking(collection: Collection) -> None:

@@ -16,6 +16,7 @@ from ..two_view.estimate import estimate_two_view
 from ..two_view.window import FRONT_LOSS, WindowProfile, on_lines, pose_by_lines, shift_principal_points, window_profile
 from .cameras import exchange_cameras
 from .config import Config
+from .memory import MemoryLimit
 from .pose import MatchedPose, Pose, estimate_pose, pose_options
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ def _strips_for_order(photos: tuple[Photo, Photo], found: MatchedPose, config: C
         return None
     if pair.kind == "polar":
         return None
-    maps = compute_disparities(pair, d_range, method="sgm", max_memory=config.memory_limit)
+    maps = compute_disparities(pair, d_range, method="sgm", max_memory=MemoryLimit.of(config).room())
     z, cells = depth_order(pair, maps)
     log.info("hidden strips at %d places: z = %.1f for larger disparities being nearer", cells, z)
     if cells < MIN_PLACES:

@@ -607,3 +607,11 @@ def test_texture_coordinates_by_hand():
     uv = uv_of_pixels(corners, (4, 2))
     assert uv.tolist() == [[0, 1], [1, 0], [0.125, 0.75]]
     assert pixels_of_uv(uv, (4, 2)).tolist() == corners.tolist()
+
+
+def test_a_ratio_of_frames_is_that_of_lapack():
+    A, B = np.random.default_rng(3).normal(size=(2, 500, 2, 2))
+    expected = A @ np.linalg.inv(B)
+    scale = np.abs(A).max((1, 2), keepdims=True) * np.abs(np.linalg.inv(B)).max((1, 2), keepdims=True)
+    assert (np.abs(arrays.frame_ratio(A, B) - expected) <= 1e-12 * scale * np.linalg.cond(B)[:, None, None]).all()
+    assert np.array_equal(arrays.frame_ratio(A[0], B)[7], arrays.frame_ratio(A[0], B[7])), "alone as among others"

@@ -741,20 +741,11 @@ def test_too_little_memory(small, monkeypatch):
     assert error.numbers["needed"] > error.numbers["available"] == 1000
 
 
-def test_short_of_memory_the_photos_are_matched_smaller(still_life):
-    """As the finding says: the mesh is there, from a smaller pair whose matching needs no more than what is allowed."""
-    settings = dict(matcher="sgm", mesher="grid")
-    whole = prepare(still_life.left, still_life.right, cameras(still_life), Config(**settings))
-    needed = matching_bytes(whole.pair, whole.d_range, "sgm")
-    allowed = needed / 2 / 2**30
-    config = Config(**settings, max_memory=allowed)
-    smaller = prepare(still_life.left, still_life.right, cameras(still_life), config)
-    assert matching_bytes(smaller.pair, smaller.d_range, "sgm") <= needed / 2
-    assert smaller.pair.left.shape[1] > 0.5 * whole.pair.left.shape[1]
-    [finding] = [f for f in smaller.findings if f.code == "reduced"]
-    assert finding.severity == "warning" and finding.numbers["needed"] == needed and "allowed" in finding.message
+def test_a_matcher_is_refused_more_than_it_may_take(still_life):
+    prepared = prepare(still_life.left, still_life.right, cameras(still_life), Config(matcher="sgm", mesher="grid"))
+    needed = matching_bytes(prepared.pair, prepared.d_range, "sgm")
     with pytest.raises(StereoError) as caught:
-        compute_disparities(whole.pair, whole.d_range, method="sgm", max_memory=needed / 2)
+        compute_disparities(prepared.pair, prepared.d_range, method="sgm", max_memory=needed / 2)
     assert caught.value.code == "memory"
 
 
