@@ -3,10 +3,13 @@
 # make types  set up; then the type checker alone
 # make docs   set up; then the documentation site with the executed notebooks: out/site/index.html
 # make setup  set up only: Python packages in .venv, missing system libraries by apt
+# make fuzz   mutated files for every reader, MINUTES=60 in all; files that break one are kept in out/fuzz
 # make clean  remove everything that was generated, except .venv
 # PYTHON=...  the interpreter (3.11 or newer) for a new .venv
 
-.PHONY: demo test types docs setup clean
+MINUTES ?= 60
+
+.PHONY: demo test types docs setup fuzz clean
 
 demo:
 	@./setup.sh
@@ -29,6 +32,10 @@ docs:
 
 setup:
 	@./setup.sh
+
+fuzz:
+	@./setup.sh test
+	.venv/bin/python tests/fuzz/run.py --minutes $(MINUTES)
 
 clean:
 	rm -rf out build *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -28,6 +28,7 @@ CODES = {
     "file_unreadable": EXIT_INPUT,
     "bad_calibration": EXIT_CALIBRATION,
     "calibration_mismatch": EXIT_CALIBRATION,
+    "no_marker": EXIT_INPUT,
     "same_photo": EXIT_PAIR,
     "crop": EXIT_PAIR,
     "zoom": EXIT_PAIR,

@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("geometry",),
     ("records", "options", "resources", "kernel_cache"),
+    ("foreign",),
     ("images", "io"),
     ("cameras", "features", "two_view", "rectification", "disparity", "triangulation", "mesh"),
     ("diagnosis", "synthetic", "evaluation"),

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.camera import scale_K
 from ..records import Camera, Rig
+from ..records.checks import checked_size
 from .formats.check import UNKNOWN_SIZE
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,15 @@ def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orienta
     ------
     StereoError
         "calibration_mismatch" with both sizes, and where only one photo is mirrored and R is known; "bad_calibration"
-        for a baseline of 0.
+        for a baseline of 0, and a size that is none.
+    ValueError
+        For an orientation that is none.
     """
+    for size in (size1, size2):
+        if min(checked_size(size)) < 1:
+            raise ValueError(f"fit_rig: a photo of {size[0]} x {size[1]} px")
+    if len(orientations) != 2 or any(o not in range(1, 9) for o in orientations):
+        raise ValueError(f"orientations are 1 to 8, got {orientations!r}")
     rig.check_baseline()
     fitted, turns = [], []
     for camera, size, orientation, which in zip(
@@ -178,7 +186,7 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
 
 def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
     """Whether two sizes (width, height) have the same proportions, to 1 %."""
-    return a == b or abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= 0.01
+    return a == b or min(*a, *b) > 0 and abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= 0.01
 
 
 def _off_centre(K: np.ndarray, size: tuple[int, int]) -> float:

@@ -65,13 +65,13 @@ def pinhole_view(
     x = pixels_from_rays(np.stack([u, v, np.ones_like(u)], -1), lens.model, camera.K, coefficients)
     w, h = photo.size
     shown = np.isfinite(x).all(-1) & (x >= 0).all(-1) & (x[..., 0] <= w - 1) & (x[..., 1] <= h - 1)
-    x = np.where(shown[..., None], x, -1).astype(np.float32)
+    columns, rows = np.moveaxis(np.where(shown[..., None], x, -1).astype(np.float32), -1, 0)
     pixels = cv2.remap(
-        src=scene_pixels(photo), map1=x, map2=None, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        src=scene_pixels(photo), map1=columns, map2=rows, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
     if photo.mask is not None:
         known = cv2.remap(
-            src=photo.mask.astype(np.uint8), map1=x, map2=None, interpolation=cv2.INTER_NEAREST, borderValue=0
+            src=photo.mask.astype(np.uint8), map1=columns, map2=rows, interpolation=cv2.INTER_NEAREST, borderValue=0
         )
         shown &= known > 0
     facts = {name: value for name, value in photo.exif.items() if name not in WHOLE_PICTURE_FACTS}

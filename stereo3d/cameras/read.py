@@ -1,5 +1,6 @@
 """Read a calibration file: the format is found from the content."""
 
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import StereoError
+from ..foreign import open_file, read_file
 from ..records import Rig
 from .fit import fit_rig
 from .formats.check import bad
@@ -19,6 +21,8 @@ from .formats.ros import fits_ros, read_ros
 
 log = logging.getLogger(__name__)
 _MAX_BYTES = 4_000_000  # bytes: a calibration file has kilobytes; a larger one is a picture or other data
+_MAX_LINE = 100_000  # characters of a line of images.txt that states a pose: nine numbers and a file name
+_MAX_IMAGES = 100_000  # poses in images.txt
 _ROS_PAIR = ("left.yaml", "right.yaml")  # names that ROS's camera_calibration writes
 
 
@@ -122,29 +126,37 @@ def _read_all(path: Path) -> str:
 
 def _image_lines(path: Path) -> str:
     """Return the lines of COLMAP's images.txt that hold poses, without the far longer lines of points."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            return "\n".join(line.rstrip("\r\n") for line in lines if image_fields(line))
-    except OSError as error:
-        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+    poses: list[str] = []
+    with open_file(path, "bad_calibration") as file, io.TextIOWrapper(file, "utf-8", errors="replace") as lines:
+        while line := lines.readline(_MAX_LINE):
+            if len(line) < _MAX_LINE and image_fields(line):
+                poses.append(line.rstrip("\r\n"))
+                if len(poses) > _MAX_IMAGES:
+                    raise StereoError(
+                        "bad_calibration",
+                        f"{path} has more than {_MAX_IMAGES} images.",
+                        "Keep the two images of the photos in it.",
+                        images=len(poses),
+                    )
+            while line and len(line) == _MAX_LINE and line[-1] != "\n":  # the rest of a long line of points
+                line = lines.readline(_MAX_LINE)
+    return "\n".join(poses)
 
 
 def _read_text(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= _MAX_BYTES else b"\0"
-    except FileNotFoundError as error:
-        raise StereoError("file_missing", f"{path}: no such file.", "Check the path of the calibration.") from error
-    except (OSError, ValueError) as error:
-        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+    data = read_file(path, _MAX_BYTES, "bad_calibration")
     if not data.strip():
-        raise StereoError("bad_calibration", f"{path}: the file is empty ({size} bytes).", "Give a calibration file.")
+        raise StereoError(
+            "bad_calibration", f"{path}: the file is empty ({len(data)} bytes).", "Give a calibration file."
+        )
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # a comment in an older encoding does no harm
     if "\0" in text:
         raise StereoError(
-            "bad_calibration", f"{path} is not text ({size} bytes).", f"Give a calibration file: {', '.join(READERS)}."
+            "bad_calibration",
+            f"{path} is not text ({len(data)} bytes).",
+            f"Give a calibration file: {', '.join(READERS)}.",
         )
     return text

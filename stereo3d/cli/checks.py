@@ -11,9 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
 from ..errors import StereoError
+from .printable import echo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,7 +138,7 @@ class _StandardError(logging.Handler):
     """Write to the current standard error, above moving lines of progress."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        echo(self.format(record), err=True, lines=record.exc_info is not None)
 
 
 def set_up_logging(verbose: bool, quiet: bool) -> None:
@@ -157,15 +156,15 @@ def print_scores(scores: Mapping[str, Any], as_json: bool) -> None:
 
         from ..io.json_files import plain
 
-        click.echo(json.dumps(plain(dict(scores)), indent=1))
+        echo(json.dumps(plain(dict(scores)), indent=1), lines=True)
         return
 
     def lines(values: Mapping[str, Any], indent: str) -> None:
         for key, value in values.items():
             if isinstance(value, Mapping):
-                click.echo(f"{indent}{key}")
+                echo(f"{indent}{key}")
                 lines(value, indent + "  ")
             else:
-                click.echo(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
+                echo(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
 
     lines(scores, "")

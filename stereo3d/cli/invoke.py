@@ -11,6 +11,7 @@ import click
 from ..errors import EXIT_OUTPUT, EXIT_USAGE
 from .checks import EXIT_BUG, EXIT_INTERRUPTED, translate_error
 from .parameters import cli
+from .printable import echo
 from .process import drop_output
 
 
@@ -19,16 +20,16 @@ def invoke(arguments: list[str]) -> int:
     try:
         code = cli.main(args=arguments, prog_name="stereo3d", standalone_mode=False, obj=arguments)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help(), err=True)
+        echo(error.ctx.get_help(), err=True, lines=True)
         code = EXIT_USAGE
     except click.ClickException as error:
         ctx = getattr(error, "ctx", None)
         command = ctx.command_path if ctx else "stereo3d"
         message = " ".join(error.format_message().split()).rstrip(".")
-        click.echo(f"error: {message}. See `{command} --help`.", err=True)
+        echo(f"error: {message}. See `{command} --help`.", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing was left half-written.", err=True)
+        echo("interrupted; nothing was left half-written.", err=True)
         code = EXIT_INTERRUPTED
     except SystemExit:  # from click: shell completion is done, or the reader of standard output has left
         if "_STEREO3D_COMPLETE" in os.environ:
@@ -44,18 +45,18 @@ def _report_failure(error: Exception) -> int:
     """Print one message for an error; return its exit code."""
     known = translate_error(error)
     if known is not None:
-        click.echo(f"error: {known}", err=True)
+        echo(f"error: {known}", err=True)
         return known.exit_code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):  # of standard output
-        click.echo(f"error: standard output cannot be written ({error.strerror}).", err=True)
+        echo(f"error: standard output cannot be written ({error.strerror}).", err=True)
         drop_output()
         return EXIT_OUTPUT
     verbose = logging.getLogger("stereo3d").level == logging.INFO
     if verbose:
         import traceback
 
-        traceback.print_exception(error)
+        echo("".join(traceback.format_exception(error)).rstrip(), err=True, lines=True)
     message = " ".join(f"{type(error).__name__}: {error}".split())
     advice = "Report it with the traceback above." if verbose else "Run again with -v and report what it prints."
-    click.echo(f"error: this is a bug ({message}). {advice}", err=True)
+    echo(f"error: this is a bug ({message}). {advice}", err=True)
     return EXIT_BUG

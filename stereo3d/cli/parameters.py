@@ -17,7 +17,7 @@ from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-FAMILIES = ("calibrate", "evaluate", "reconstruct", "tools")  # modules that register commands
+FAMILIES = ("calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
 
 
 class PhotosFirst(click.Group):
@@ -83,9 +83,23 @@ GROUPS = {
         "fov",
         "baseline",
         "known_distance",
+        "markers",
+        "board",
         "unit",
+        "rotate",
     ),
-    "Methods": ("detector", "quality", "matcher", "mesher", "max_size", "max_memory", "options", "seed", "force"),
+    "Methods": (
+        "detector",
+        "quality",
+        "matcher",
+        "mesher",
+        "max_size",
+        "max_memory",
+        "max_pixels",
+        "options",
+        "seed",
+        "force",
+    ),
     "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
     "Messages": ("verbose", "quiet", "progress"),
 }
@@ -208,7 +222,10 @@ CAMERA_OPTIONS = (
     click.option(
         "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D between two pixels of LEFT."
     ),
+    click.option("--marker", "markers", multiple=True, metavar="DICT:ID:SIZE", help="Take the scale from a marker."),
+    click.option("--board", metavar="CxR:SQUARE", help="Take the scale from a chessboard."),
     click.option("--unit", metavar="UNIT", help="Name the unit of these lengths, such as m."),
+    click.option("--rotate", type=click.Choice(["90", "180", "270", "auto"]), help="Turn both photos clockwise."),
 )
 MATCHING_OPTIONS = (
     click.option(

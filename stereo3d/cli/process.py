@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .printable import printable
 from .signals import owns_process
 
 if TYPE_CHECKING:
@@ -79,9 +80,12 @@ def own_process() -> None:
 
 
 def say(text: str, color: bool | None = None) -> None:
-    """Print a line about files that are written: without a reader it is lost, which is no failure."""
+    """Print a line about files that are written: without a reader it is lost, which is no failure.
+
+    Control characters appear as escapes, but in a line whose colour is stated: it is printable already.
+    """
     try:
-        click.echo(text, color=color)
+        click.echo(printable(text) if color is None else text, color=color)
     except BrokenPipeError:
         drop_output()
 

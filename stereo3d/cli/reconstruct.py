@@ -108,6 +108,12 @@ class Messages:
 )
 @click.option("--max-memory", type=float, metavar="GB", help="Limit the memory of matching; default: all that is free.")
 @click.option(
+    "--max-pixels",
+    type=int,
+    metavar="N",
+    help="Read photos of up to N px, however far compressed; default: 220 million.",
+)
+@click.option(
     "--axes",
     type=click.Choice(["y-up", "z-up", "camera"]),
     default="y-up",

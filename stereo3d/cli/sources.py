@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..errors import StereoError
+from .printable import echo
 
 if TYPE_CHECKING:
     from ..pipeline.sources import PhotoSource
@@ -45,4 +44,4 @@ def print_pairs(photos: Sequence[Path], count: int, given: dict[str, Any]) -> No
     if not isinstance(opened, Collection):
         raise StereoError("bad_option", "--pairs ranks the pairs of three or more photos.", "Leave it out.")
     for line in ranking_lines(opened, count):
-        click.echo(line)
+        echo(line)

@@ -18,6 +18,7 @@ import click
 from ..install.compiling import Compiling, Helpers
 from ..output.html.page import size_words
 from ..pipeline.result import Result
+from .printable import echo, printable
 from .process import say
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Watch:
         if self.bars is not None:
             self.bars.console.print(line)
         elif self.on:
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     def show(self, stage: str, work: float = 0.0, method: str = "") -> None:
         """End the running stage and begin this one: see `pipeline.Progress`."""
@@ -124,7 +125,7 @@ class Watch:
         if self.bars is not None:
             self.task = self.bars.add_task(stage, total=None, estimate=estimate)
         elif self.on and estimate and estimate > LONG_STAGE:
-            click.echo(f"{stage:<10} about {duration(estimate)} ...", err=True)
+            echo(f"{stage:<10} about {duration(estimate)} ...", err=True)
 
     def _finish(self) -> None:
         if self.stage is None:
@@ -136,7 +137,7 @@ class Watch:
         if self.bars is not None and self.task is not None:
             self.bars.update(self.task, total=1, completed=1)
         elif self.on:
-            click.echo(f"{name:<10} {duration(seconds)}", err=True)
+            echo(f"{name:<10} {duration(seconds)}", err=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -259,7 +260,8 @@ def print_summary(result: Result, files: list[Path], seconds: float) -> None:
     for line in summary(
         result, files, seconds, min(shutil.get_terminal_size().columns, MAX_WIDTH) if watched else None
     ):
-        head, colon, rest = line.partition(":")
+        head, colon, rest = printable(line).partition(":")
+        line = head + colon + rest
         if colour and colon and head in (*VERDICT_COLOURS, "warning", "error"):
             tone = VERDICT_COLOURS.get(head, "yellow" if head == "warning" else "red")
             line = click.style(head, fg=tone, bold=True) + colon + rest

@@ -13,6 +13,7 @@ from ..errors import EXIT_RESOURCES, StereoError
 from ..options import DEFAULT_MATCHER
 from .checks import check_names, check_suffix, parse_options, set_up_logging
 from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, cli, with_options
+from .printable import echo
 from .process import owns_process, run_at_once, say, until_interrupted
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def view(mesh: Path, output: Path | None, opened: bool) -> None:
         import webbrowser
 
         if not webbrowser.open(output.resolve().as_uri()):
-            click.echo("No browser could be started: open the page by hand.")
+            echo("No browser could be started: open the page by hand.")
 
 
 @cli.command(short_help="Tune the matcher and its options by eye.")
@@ -137,9 +138,9 @@ def tune(left: Path, right: Path, port: int, opened: bool, options: tuple[str, .
     server, address = serve(
         bench,
         port,
-        lambda found: click.echo(f"{100 * found['known']:.1f} % known, {found['seconds']:.1f} s: {found['command']}"),
+        lambda found: echo(f"{100 * found['known']:.1f} % known, {found['seconds']:.1f} s: {found['command']}"),
     )
-    click.echo(f"{address}  (Ctrl-C ends it)")
+    echo(f"{address}  (Ctrl-C ends it)")
     if opened:
         import webbrowser
 
@@ -217,18 +218,18 @@ def methods() -> None:
 
     for stage, table in (("detector", DETECTORS), ("matcher", MATCHERS), ("mesher", MESHERS)):
         for name, function in table.items():
-            click.echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
+            echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
             for option in run_options(function).values():
-                click.echo(f"    -O {stage}.{option.name}=VALUE   {option.describe()}")
-    click.echo("stages of every run:")
+                echo(f"    -O {stage}.{option.name}=VALUE   {option.describe()}")
+    echo("stages of every run:")
     default = Config()
     own = {"detector": DETECTORS, "matcher": MATCHERS, "mesher": MESHERS}
     for stage, known in stage_options().items():
         of_method = run_options(own[stage][getattr(default, stage)]) if stage in own else ()
         for name, option in known.items():
             if name not in of_method:
-                click.echo(f"    -O {stage}.{name}=VALUE   {option.describe()}")
-    click.echo(f"scenes of `stereo3d synth`: {', '.join(scenes.SCENES)}")
+                echo(f"    -O {stage}.{name}=VALUE   {option.describe()}")
+    echo(f"scenes of `stereo3d synth`: {', '.join(scenes.SCENES)}")
 
 
 @cli.command(short_help="Check the installation.")
@@ -244,7 +245,7 @@ def doctor(folders: tuple[Path, ...]) -> None:
     findings = [*check(), *(finding for folder in folders or (Path.cwd(),) for finding in unfinished(folder))]
     marks = {"info": "ok     ", "warning": "warning", "error": "ERROR  "}
     for finding in findings:
-        click.echo(f"{marks[finding.severity]} {finding.message} {finding.advice}".rstrip())
+        echo(f"{marks[finding.severity]} {finding.message} {finding.advice}".rstrip())
     if any(f.severity == "error" for f in findings):
         click.get_current_context().exit(EXIT_RESOURCES)
 
@@ -262,12 +263,12 @@ def warmup(quiet: bool) -> None:
 
     def report(what: str, found: Compiling) -> None:
         if not quiet:
-            click.echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
+            echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
 
     found = warm_up(report, helped=owns_process())
     if not quiet:
         seconds = time.perf_counter() - start
-        click.echo(
+        echo(
             f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
             if found.kernels
             else "All kernels are compiled already."

@@ -78,6 +78,8 @@ def diagnose(
         Each code once. Errors: "no_overlap", "pure_rotation", "zoom", and "flat_scene" where the focal length is a
         guess or two motions explain the plane.
     """
+    if len(view.inliers) != len(matches):
+        raise ValueError(f"diagnose: {len(matches)} matches, {len(view.inliers)} entries of the view's inliers")
     unit = photo_unit(view.rig)
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
     motion = MotionUncertainty(x1, x2, view)

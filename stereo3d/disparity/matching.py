@@ -356,7 +356,10 @@ def _checked_size(pair: RectifiedPair) -> tuple[int, int]:
 
 def _checked_range(d_range: tuple[float, float], width: int) -> tuple[float, float]:
     """Return the range as floats; StereoError("bad_range") where it is empty or does not fit the pictures."""
-    lo, hi = (float(d) for d in d_range)
+    try:
+        lo, hi = (float(d) for d in d_range)
+    except TypeError as error:
+        raise ValueError(f"a disparity range is two numbers, got {d_range!r}") from error
     if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
         raise StereoError(
             "bad_range",

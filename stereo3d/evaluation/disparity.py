@@ -10,6 +10,8 @@ from ..errors import StereoError
 from ..io.maps import read_map
 from .files import read_json, read_picture
 
+MAX_UNKNOWN = 100  # raw values without truth that a pair.json may list
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -60,13 +62,7 @@ def read_scene(folder: str | os.PathLike) -> Scene:
     """
     folder = Path(folder)
     facts = read_json(folder / "pair.json")
-    missing = [key for key in ("left", "right", "disp_left") if key not in facts]
-    if missing:
-        raise StereoError(
-            "file_unreadable",
-            f"{folder / 'pair.json'} has no {', '.join(missing)}.",
-            "It needs left, right and disp_left.",
-        )
+    _check_facts(folder / "pair.json", facts)
     left, right = read_picture(folder / facts["left"]), read_picture(folder / facts["right"])
     how = {"scale": float(facts.get("scale", 1)), "unknown": facts.get("unknown", ())}
     truth = read_map(folder / facts["disp_left"], **how)
@@ -82,6 +78,39 @@ def read_scene(folder: str | os.PathLike) -> Scene:
     nonocc = non_occluded(truth, truth_right, mask)
     calib = folder / facts["calib"] if "calib" in facts else None
     return Scene(folder.resolve().name, left, right, truth, truth_right, nonocc, calib)
+
+
+def _check_facts(path: Path, facts: dict) -> None:
+    """Raise StereoError("file_unreadable") where a pair.json lacks an entry or has one of another kind."""
+    missing = [key for key in ("left", "right", "disp_left") if key not in facts]
+    if missing:
+        raise StereoError(
+            "file_unreadable", f"{path} has no {', '.join(missing)}.", "It needs left, right and disp_left."
+        )
+    scale, unknown = facts.get("scale", 1), facts.get("unknown", [])
+    wrong = [
+        key
+        for key in ("left", "right", "disp_left", "disp_right", "nonocc", "calib")
+        if not isinstance(facts.get(key, ""), str)
+    ]
+    if wrong:
+        raise StereoError("file_unreadable", f"{path}: {wrong[0]} is no name of a file.", "Check the file.")
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+        raise StereoError(
+            "file_unreadable", f"{path}: scale is {str(scale)[:60]}, not a positive number.", "Check the file."
+        )
+    if not isinstance(unknown, list) or not all(map(_is_raw_value, unknown)) or len(unknown) > MAX_UNKNOWN:
+        raise StereoError(
+            "file_unreadable",
+            f"{path}: unknown is {str(unknown)[:60]}, not a list of up to {MAX_UNKNOWN} raw values.",
+            'Its entries are numbers, "inf" or "nan".',
+        )
+
+
+def _is_raw_value(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower().lstrip("+-") in ("inf", "infinity", "nan")
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def non_occluded(

@@ -5,22 +5,18 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StereoError
+from ..foreign import open_file, read_file, texture_pixels
 from ..io.json_files import load_json
-from ..io.pictures import TEXTURE_FORMATS
 
 MAX_JSON_BYTES = 4_000_000  # bytes; truth folders hold kilobytes of JSON
 
 
 def read_json(path: Path) -> dict:
     """Read a JSON object; StereoError("file_missing" or "file_unreadable") where that fails."""
-    if not path.is_file():
-        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
+    data = read_file(path, MAX_JSON_BYTES)
     try:
-        size = path.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise ValueError(f"{size} bytes, {MAX_JSON_BYTES} at most")
-        facts = load_json(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        facts = load_json(data.decode("utf-8-sig"))
+    except ValueError as error:
         raise StereoError("file_unreadable", f"{path}: not readable JSON ({error}).", "Check the file.") from error
     if not isinstance(facts, dict):
         raise StereoError("file_unreadable", f"{path}: contains no JSON object.", "Check the file.")
@@ -29,12 +25,10 @@ def read_json(path: Path) -> dict:
 
 def read_picture(path: Path) -> np.ndarray:
     """(H,W,3) u8 RGB as stored; grey becomes three equal channels."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not path.is_file():
-        raise StereoError("file_missing", f"{path}: no such file.", "Check the path.")
     try:
-        with Image.open(path, formats=TEXTURE_FORMATS) as picture:
-            return np.array(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        with open_file(path) as file:
+            return texture_pixels(file, path)
+    except StereoError:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise StereoError("file_unreadable", f"{path}: not a readable picture ({error}).", "Check the file.") from error

@@ -12,6 +12,17 @@ def hom(x: ArrayLike) -> np.ndarray:
     return np.concatenate([x, np.ones(x.shape[:-1] + (1,))], axis=-1)
 
 
+def real_array(value: ArrayLike, name: str) -> np.ndarray:
+    """Return a value as float64; name: for the message. Raises ValueError for what is no array of real numbers."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"it holds {array.dtype}")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is no array of real numbers ({error})") from error
+
+
 def norms(X: np.ndarray) -> np.ndarray:
     """|X| along the last axis, (..., n) -> (...). Sums of products: numpy's own norm takes longer."""
     return np.sqrt(np.einsum("...i,...i->...", X, X))

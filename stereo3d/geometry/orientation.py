@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import TINY
+from .arrays import TINY, real_array
 from .least_squares import Schedule, State, damped_step, minimise
 from .rotations import quaternion_product, rotation_from_quaternion
 
@@ -44,10 +44,10 @@ def absolute_orientation(
     ----------
     Horn, Closed-form solution of absolute orientation using unit quaternions, 1987.
     """
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    a, b = real_array(a, "a"), real_array(b, "b")
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 3 or len(a) < 3:
         raise ValueError(f"absolute_orientation needs two (N,3) arrays, N >= 3, got {a.shape} and {b.shape}")
-    w = np.ones(len(a)) if weights is None else np.asarray(weights, dtype=float)
+    w = _weights(weights, len(a))
     w = w / w.sum()
     ca, cb = w @ a, w @ b
     a0, b0 = a - ca, b - cb
@@ -59,6 +59,16 @@ def absolute_orientation(
     R = rotation_from_quaternion(np.linalg.eigh(_horn_matrix((a0 * w[:, None]).T @ b0))[1][:, -1])
     s = float(np.sqrt((w @ (b0**2).sum(1)) / (w @ (a0**2).sum(1)))) if scale else 1.0
     return s, R, cb - s * R @ ca
+
+
+def _weights(given: ArrayLike | None, count: int) -> np.ndarray:
+    """(N,) weights, ones where none are given; ValueError unless they are finite, not negative, and not all zero."""
+    if given is None:
+        return np.ones(count)
+    weights = real_array(given, "weights")
+    if weights.shape != (count,) or not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
+        raise ValueError(f"weights are {count} finite numbers of at least 0, got {weights.shape}")
+    return weights
 
 
 def _horn_matrix(S: np.ndarray) -> np.ndarray:
@@ -105,10 +115,10 @@ def relative_orientation(
     ----------
     Horn, Relative orientation, 1990; Relative orientation revisited, 1991.
     """
-    d1, d2 = np.asarray(d1, dtype=float), np.asarray(d2, dtype=float)
+    d1, d2 = real_array(d1, "d1"), real_array(d2, "d2")
     if d1.shape != d2.shape or d1.ndim != 2 or d1.shape[1] != 3 or len(d1) < 5:
         raise ValueError(f"relative_orientation needs two (N,3) arrays, N >= 5, got {d1.shape} and {d2.shape}")
-    v = np.ones(len(d1)) if weights is None else np.asarray(weights, dtype=float)
+    v = _weights(weights, len(d1))
     left, right = (d / np.linalg.norm(d, axis=1, keepdims=True) for d in (d1, d2))
     q = _cube_rotations()
     c = np.cross(left @ np.stack([rotation_from_quaternion(a) for a in q]).swapaxes(1, 2), right)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import TINY, hom, null_vector, skew, transform
+from .arrays import TINY, hom, null_vector, real_array, skew, transform
 
 
 def normalising_transform(x: np.ndarray) -> np.ndarray:
@@ -156,13 +156,23 @@ def triangulate_points(P1: ArrayLike, P2: ArrayLike, x1: ArrayLike, x2: ArrayLik
     (N, 3) float64
         NaN where a match is not finite.
 
+    Raises
+    ------
+    ValueError
+        For other shapes.
+
     References
     ----------
     Hartley and Zisserman, Multiple View Geometry, 2004, section 12.2. There the rows keep their lengths; under noise
     both are equally accurate.
     """
-    P1, P2 = np.asarray(P1, dtype=float), np.asarray(P2, dtype=float)
-    x1, x2 = np.atleast_2d(np.asarray(x1, dtype=float)), np.atleast_2d(np.asarray(x2, dtype=float))
+    P1, P2 = real_array(P1, "P1"), real_array(P2, "P2")
+    x1, x2 = np.atleast_2d(real_array(x1, "x1")), np.atleast_2d(real_array(x2, "x2"))
+    if P1.shape != (3, 4) or P2.shape != (3, 4) or x1.shape != x2.shape or x1.ndim != 2 or x1.shape[1] != 2:
+        raise ValueError(
+            f"triangulate_points needs (3, 4) twice and (N, 2) twice, got {P1.shape}, {P2.shape}, {x1.shape}, "
+            f"{x2.shape}"
+        )
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         A = np.stack(
             [

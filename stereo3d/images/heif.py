@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ..foreign import open_file
+
 # Transformation of a HEIF container -> EXIF orientation: (quarter turns counter-clockwise, then mirrored: None, or
 # the container's axis, 0 = upside down, 1 = left to right) -> 1..8. ISO/IEC 23008-12, boxes irot and imir.
 _HEIF_TURNS = {
@@ -23,6 +25,7 @@ _HEIF_TURNS = {
     (1, 1): 7,
 }
 MAX_META = 16_000_000  # bytes of the box `meta`; those of phones have some kilobytes
+MAX_BOXES = 1000  # of a file before its box `meta`, which is the second one
 MAX_ITEMS = 10_000  # a picture of 200 Mpx in tiles of 512 px has 800
 # The camera extrinsics before they had a box of their own: how Apple's software writes them.
 _UUID_CMEX = bytes.fromhex("4363e9145b7d4aab97aebea69803b434")
@@ -55,7 +58,7 @@ def heif_items(path: Path) -> HeifItems:
     ISO/IEC 14496-12 (boxes) and 23008-12 (HEIF): pitm, iprp, ipco, ipma, grpl.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path, "photo_unreadable") as file:
             return _parse_meta(_find_meta(file))
     except (struct.error, IndexError, OverflowError):
         return HeifItems()
@@ -99,7 +102,9 @@ def camera_position(items: HeifItems, item: int) -> tuple[float, float, float] |
 
 def _find_meta(file: BinaryIO) -> bytes:
     """The content of the box `meta`, without its version; empty where there is none."""
-    while len(header := file.read(8)) == 8:
+    for _ in range(MAX_BOXES):
+        if len(header := file.read(8)) < 8:
+            break
         size, kind = int.from_bytes(header[:4], "big"), header[4:]
         head = 8
         if size == 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import StereoError
+from ..foreign import read_file
 from ..records import ExifFacts, Photo, PhotoPair
 from .heif import heif_items
 from .jpegs import JpegPicture, pictures_in
@@ -55,7 +56,9 @@ def read_pair(path: str | os.PathLike, layout: str | None = None) -> PhotoPair:
     )
 
 
-def read_frames(path: str | os.PathLike, layout: str | None = None) -> PhotoPair | list[Photo]:
+def read_frames(
+    path: str | os.PathLike, layout: str | None = None, *, max_pixels: int | None = None
+) -> PhotoPair | list[Photo]:
     """Return the pair that a file holds, as `read_pair`, or the list of its photos where they are not two."""
     if layout is not None and layout not in LAYOUTS:
         raise StereoError("bad_option", f"layout cannot be {layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
@@ -64,7 +67,7 @@ def read_frames(path: str | os.PathLike, layout: str | None = None) -> PhotoPair
     if path.suffix.lower() in RAW_SUFFIXES:
         return [read_photo(path)]
     if layout is not None:
-        return _split(read_photo(path), layout)
+        return _split(read_photo(path, max_pixels=max_pixels), layout)
     stated = None
     if head[:3] == b"\xff\xd8\xff":
         pictures = _jpeg_pictures(path)
@@ -76,7 +79,8 @@ def read_frames(path: str | os.PathLike, layout: str | None = None) -> PhotoPair
         items = heif_items(path)
         if items.pairs:
             return read_spatial(path, items)
-    frames = [read_photo(path)] if head[:3] == b"\xff\xd8\xff" else _animation(path)
+    jpeg = head[:3] == b"\xff\xd8\xff"
+    frames = [read_photo(path, max_pixels=max_pixels)] if jpeg else _animation(path, max_pixels)
     if len(frames) == 2:
         return PhotoPair(*frames, form=f"two frames of one {frames[0].exif.get('format', 'picture')} file")
     if len(frames) > 2:
@@ -88,12 +92,12 @@ def read_frames(path: str | os.PathLike, layout: str | None = None) -> PhotoPair
 def _jpeg_pictures(path: Path) -> list[JpegPicture]:
     if path.stat().st_size > MAX_FILE:
         return []
-    return pictures_in(path.read_bytes())
+    return pictures_in(read_file(path, MAX_FILE, "photo_unreadable"))
 
 
 def _pictures(path: Path, views: list[JpegPicture]) -> PhotoPair | list[Photo]:
     """The JPEG pictures of one size that a file holds."""
-    data = path.read_bytes()
+    data = read_file(path, MAX_FILE, "photo_unreadable")
     photos = []
     for view in views:
         with open_image(path, data[view.start : view.end]) as image:
@@ -113,22 +117,30 @@ def _pictures(path: Path, views: list[JpegPicture]) -> PhotoPair | list[Photo]:
     )
 
 
-def _animation(path: Path) -> list[Photo]:
+def _animation(path: Path, max_pixels: int | None) -> list[Photo]:
     """The frames of one size of an animation, or of a file of several pages."""
-    with open_image(path) as image:
+    with open_image(path, max_pixels=max_pixels) as image:
         count = min(getattr(image, "n_frames", 1), MAX_FRAMES) if image.format in ANIMATED else 1
+        first = decode_photo(image, path)
         if count == 1:
-            return [decode_photo(image, path)]
-        return _frames(image, path, count)
+            return [first]
+        if hasattr(image, "seek"):
+            return [first, *_later_frames(image, path, count, first)]
+    photos = [first]
+    for k in range(1, count):  # decoded in a process of its own, which gives one frame
+        with open_image(path, frame=k, max_pixels=max_pixels) as image:
+            if image.size == first.exif.get("size_stored"):
+                photos.append(decode_photo(image, path))
+    return photos
 
 
-def _frames(image: Any, path: Path, count: int) -> list[Photo]:
+def _later_frames(image: Any, path: Path, count: int, first: Photo) -> list[Photo]:
+    """The frames behind the first that have its size: no thumbnails, no other pages."""
     photos: list[Photo] = []
-    for k in range(count):
+    for k in range(1, count):
         image.seek(k)
-        if photos and image.size != photos[0].exif.get("size_stored"):
-            continue  # a thumbnail, or another page
-        photos.append(decode_photo(image, path))
+        if image.size == first.exif.get("size_stored"):
+            photos.append(decode_photo(image, path))
     return photos
 
 

@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from ..errors import StereoError
+from ..foreign import open_file
 from ..records import ExifFacts, Photo
 from .exif import facts_of
 
@@ -86,7 +87,7 @@ def _facts(path: Path, thumbnail: bytes) -> dict:
     """EXIF's facts, from the raw file where it is a TIFF file, else from the JPEG inside."""
     from PIL import Image
 
-    with open(path, "rb") as file:
+    with open_file(path, "photo_unreadable") as file:
         head = file.read(MAX_HEADER)
     for source in (head, thumbnail):
         tags = Image.Exif()

@@ -8,21 +8,23 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from ..errors import StereoError
+from ..foreign import Budget, exif_tags, open_file, open_picture, rgb_pixels
+from ..foreign.pictures import MAX_PIXELS
 from ..records import ExifFacts, Photo
-from .exif import facts_of, gravity_of, orientation_of, projection_of
+from .exif import facts_of, gravity_of, orientation_of, projection_of, xmp_text
 from .heif import container_orientation, heif_items
+from .position import GPS_IFD, read_position
 from .raw import RAW_SUFFIXES, read_raw
 from .unknown import fill_nearest, opaque_pixels
 from .wide import colour_of_16_bits, has_16_bit_colour, to_8_bits
 
 log = logging.getLogger(__name__)
 MIN_SIDE = 32  # px: a descriptor with its margin, or a matching window with a disparity range, needs more
-MAX_PIXELS = 220_000_000  # px: the largest phone sensors have 200 Mpx; a larger file is a scan, a panorama or an attack
 # Formats that Pillow may open where it is built with them: photographs, and nothing that runs an interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
 # Names of files that are photos: what a folder is searched for.
@@ -59,7 +61,7 @@ _SIGNATURES = (
 _pillow_limit = threading.Lock()  # Pillow's size limit is a global of its module
 
 
-def read_photo(path: str | os.PathLike) -> Photo:
+def read_photo(path: str | os.PathLike, *, max_pixels: int | None = None) -> Photo:
     """Read a JPEG, PNG, TIFF, WebP, BMP, HEIC/HEIF, AVIF or other picture file as upright RGB.
 
     The EXIF orientation is applied to the pixels exactly once. In HEIF and AVIF files the container's transformation
@@ -67,10 +69,12 @@ def read_photo(path: str | os.PathLike) -> Photo:
     Apple's viewers do.
 
     - Grey, palette, 1-bit and CMYK pictures become RGB. Colour profiles are not applied.
-    - 16 bits become 8 by dropping the low byte (65535 -> 255). Grey 16-bit pictures below 4096 everywhere are treated
-      as 12-bit data, and lose 4 bits instead.
+    - 16 bits become 8 by dropping the low byte (65535 -> 255). 16-bit pictures below 4096 everywhere are treated as
+      12-bit data, and lose 4 bits instead.
     - Numbers of 32 bits (TIFF): white is 1, 255 or 65535 for floats, 255 or 65535 for integers, the smallest that the
       picture does not exceed, or else its maximum; NaN and negative values are black.
+    - Pictures of more than 8 bits that would use less than half of the 256 levels are stretched (`exif["stretched"]`).
+    - Camera raw files are developed, where the extra `raw` is installed.
     - Pixels less than half opaque are unknown: `mask` is False there, and they take the colour of the nearest known
       one. The others keep their colour. Where the whole picture is transparent, transparency is ignored.
     - Of several frames or pages the first is read (of a HEIF file the primary one).
@@ -78,6 +82,10 @@ def read_photo(path: str | os.PathLike) -> Photo:
     Parameters
     ----------
     path : path
+        A regular file, or a link to one.
+    max_pixels : int, optional
+        Read pictures of up to so many px. Default: 220 million; of more than 32 million px only such as have a byte
+        of file for each 100 px, as photographs do.
 
     Returns
     -------
@@ -94,13 +102,25 @@ def read_photo(path: str | os.PathLike) -> Photo:
     if path.suffix.lower() in RAW_SUFFIXES:
         check_file(path)
         return read_raw(path)
-    with open_image(path) as image:
+    with open_image(path, max_pixels=max_pixels) as image:
         return decode_photo(image, path)
 
 
 @contextlib.contextmanager
-def open_image(path: Path, data: bytes | None = None) -> Iterator[Any]:
-    """Yield the opened Pillow image of a file, or of the bytes `data` inside it; its size is checked.
+def open_image(
+    path: Path, data: bytes | None = None, *, frame: int = 0, max_pixels: int | None = None
+) -> Iterator[Any]:
+    """Yield the opened Pillow image of a file, or of the bytes `data` inside it, its size and memory checked.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes, optional
+        The part of the file that holds the picture.
+    frame : int
+        Of a HEIF or AVIF file of several pictures, which is decoded in a process of its own and cannot seek.
+    max_pixels : int, optional
+        As in `read_photo`.
 
     Raises
     ------
@@ -108,6 +128,7 @@ def open_image(path: Path, data: bytes | None = None) -> Iterator[Any]:
         As `read_photo`; errors of decoders inside the block as well.
     """
     head = check_file(path)
+    budget = Budget(MAX_PIXELS) if max_pixels is None else Budget(max_pixels, sparse=True)
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
@@ -116,14 +137,12 @@ def open_image(path: Path, data: bytes | None = None) -> Iterator[Any]:
         with (
             _pillow_limit,
             warnings.catch_warnings(),
-            open(path, "rb") if data is None else io.BytesIO(data) as file,
+            _open(path) if data is None else io.BytesIO(data) as file,
         ):
             warnings.simplefilter("ignore")  # a crooked EXIF entry is no news to the user; limits are checked below
             kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
-                _check_size(path, *image.size)
-                yield image
+                yield open_picture(file, path, FORMATS, budget, lambda w, h: _check_size(path, w, h), frame)
             finally:
                 Image.MAX_IMAGE_PIXELS = kept
     except StereoError:
@@ -140,19 +159,19 @@ def open_image(path: Path, data: bytes | None = None) -> Iterator[Any]:
         raise _unreadable(path, head, str(error)) from error
 
 
-def check_file(path: Path) -> bytes:
-    """Return the first 64 bytes; StereoError where the file is missing, empty or a folder."""
+def _open(path: Path) -> BinaryIO:
     try:
-        if path.is_dir():
-            raise StereoError("photo_unreadable", f"{path} is a folder, not a photo.", "Name a picture file in it.")
-        with open(path, "rb") as file:
-            head = file.read(64)
-    except FileNotFoundError as error:
-        raise StereoError("file_missing", f"{path}: no such file.", _near_name(path)) from error
-    except PermissionError as error:
-        raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
-    except (OSError, ValueError) as error:  # a name too long, a part of the path that is a file, a NUL in the name
-        raise StereoError("file_missing", f"{path}: cannot be opened ({error}).", "Check the path.") from error
+        return open_file(path, "photo_unreadable")
+    except StereoError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise StereoError(error.code, error.message, _near_name(path)) from error
+        raise
+
+
+def check_file(path: Path) -> bytes:
+    """Return the first 64 bytes; StereoError where the file is missing, empty or no regular file."""
+    with _open(path) as file:
+        head = file.read(64)
     if not head:
         raise StereoError(
             "photo_unreadable", f"{path}: the file is empty (0 bytes).", "Copy it again from the camera.", bytes=0
@@ -176,16 +195,6 @@ def _near_name(path: Path) -> str:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise StereoError(
-            "photo_too_large",
-            f"{path}: {width} x {height} px = {width * height / 1e6:.0f} Mpx, which needs "
-            f"{width * height * 3 / 2**30:.1f} GiB of memory; the limit is {MAX_PIXELS / 1e6:.0f} Mpx.",
-            "Resize it first; a longer side of 4000 px is enough.",
-            width=width,
-            height=height,
-            limit=MAX_PIXELS,
-        )
     if min(width, height) < MIN_SIDE:
         raise StereoError(
             "photo_too_small",
@@ -251,7 +260,7 @@ def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
     from PIL import Image, ImageOps
 
     _check_size(path, *image.size)  # frames of one file differ
-    tags = image.getexif()  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
+    tags = exif_tags(image)  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
     facts = facts_of(tags)
     orientation = orientation_of(tags.get(0x0112))
     facts["format"] = "JPEG" if image.format == "MPO" else image.format
@@ -269,10 +278,12 @@ def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
     if wide_colour and (rescaled := colour_of_16_bits(path, image)) is not None:
         image, facts["stretched"] = Image.fromarray(rescaled[0]), rescaled[1]
         image.getexif()[0x0112] = orientation
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     facts["orientation"] = orientation
     if (down := gravity_of(tags, image.info, orientation)) is not None:
         facts["gravity"] = down
+    if (position := read_position(tags.get_ifd(GPS_IFD), xmp_text(image.info))) is not None:
+        facts["position"] = position
     if (projection := projection_of(tags, image.info)) is not None:
         facts["projection"] = projection
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
@@ -287,7 +298,7 @@ def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
         if image.has_transparency_data:
             image = image.convert("RGBA")
             mask = opaque_pixels(np.asarray(image.getchannel("A")))
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = rgb_pixels(image)
     if mask is not None:
         pixels = fill_nearest(pixels, mask)
     return Photo(np.ascontiguousarray(pixels), cast(ExifFacts, facts), path, mask)

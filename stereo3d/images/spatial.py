@@ -37,11 +37,11 @@ def read_spatial(path: Path, items: HeifItems) -> PhotoPair:
         As `read_photo`; "photo_unreadable" where the pair is incomplete.
     """
     pair = items.pairs[0]
+    photos, infos = [], []
     with open_image(path) as image:
         frames = _frames_of(image, pair, path)
-        photos, infos = [], []
-        for item, frame in zip(pair, frames, strict=True):
-            image.seek(frame)
+    for item, frame in zip(pair, frames, strict=True):
+        with open_image(path, frame=frame) as image:
             infos.append(dict(image.info))
             photos.append(decode_photo(image, path, item))
     left, right = photos

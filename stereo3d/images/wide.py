@@ -1,14 +1,16 @@
 """Pictures of more than 8 bits a channel as 8 bits: by their nominal white, or stretched where little is used."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..foreign import read_file
+
 MIN_LEVELS = 128  # of 256: a picture that uses fewer after division by its nominal white is stretched
 TAIL = 0.001  # share of the pixels that a stretched picture clips at either end: hot and dead pixels of a sensor
 STRETCHED_TO = (8, 247)  # grey levels of these two quantiles: the clipped tails still differ from them
+MAX_FILE = 2_000_000_000  # bytes of a picture whose colours are read again
 MAX_SAMPLES = 1_000_000  # pixels that the quantiles are taken from
 
 
@@ -31,10 +33,9 @@ def to_8_bits(value: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None
         The quantiles, in the units of `value`.
     """
     white = _white(value)
-    finite = value if value.dtype.kind in "ui" else value[np.isfinite(value)]
-    low, high = (
-        np.quantile(finite.ravel()[:: 1 + finite.size // MAX_SAMPLES], [TAIL, 1 - TAIL]) if finite.size else (0, 0)
-    )
+    some = value.ravel()[:: 1 + value.size // MAX_SAMPLES]
+    finite = some if value.dtype.kind in "ui" else some[np.isfinite(some)]
+    low, high = np.quantile(finite, [TAIL, 1 - TAIL]) if finite.size else (0, 0)
     if low < high and (high - low) * 255 < MIN_LEVELS * white:
         dark, light = STRETCHED_TO
         return _scaled(value, low, (light - dark) / (high - low), dark), (float(low), float(high))
@@ -44,13 +45,16 @@ def to_8_bits(value: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None
 
 
 def _white(value: np.ndarray) -> float:
-    """The nominal white of these values."""
-    high = float(np.nanmax(np.where(np.isinf(value), np.nan, value)) if value.dtype.kind == "f" else value.max())
+    """The nominal white of these values, looked at a strip at a time."""
+    high, fraction = -np.inf, False
+    for strip in _strips(value):
+        known = strip if value.dtype.kind in "ui" else strip[np.isfinite(strip)]
+        high = max(high, float(known.max(initial=0)))
+        fraction = fraction or (value.dtype.kind == "f" and bool(np.any(known % 1)))
     if value.dtype.itemsize == 2:
         return 65535.0 if high > 4095 else 4095.0
     if not high > 0:
         return 1.0
-    fraction = value.dtype.kind == "f" and bool(np.any(value[np.isfinite(value)] % 1))
     whites = (1.0, 255.0, 65535.0) if fraction or high <= 1 else (255.0, 65535.0)
     return next((w for w in whites if high <= w), high)
 
@@ -58,11 +62,16 @@ def _white(value: np.ndarray) -> float:
 def _scaled(value: np.ndarray, low: float, factor: float, offset: float) -> np.ndarray:
     """clip(round((v - low) factor + offset)) as uint8, a strip at a time; NaN and infinite values are 0."""
     out = np.empty(value.shape, np.uint8)
-    rows = max(1, MAX_SAMPLES // max(1, value[0].size))
-    for top in range(0, len(value), rows):
-        part = np.nan_to_num(value[top : top + rows].astype(np.float64), nan=-np.inf, posinf=-np.inf)
-        out[top : top + rows] = np.clip(np.rint((part - low) * factor + offset), 0, 255)
+    for part, target in zip(_strips(value), _strips(out), strict=True):
+        known = np.nan_to_num(part.astype(np.float64), nan=-np.inf, posinf=-np.inf)
+        target[:] = np.clip(np.rint((known - low) * factor + offset), 0, 255)
     return out
+
+
+def _strips(value: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each, of about `MAX_SAMPLES` numbers: temporary arrays stay small."""
+    rows = max(1, MAX_SAMPLES // max(1, value[0].size))
+    return [value[top : top + rows] for top in range(0, len(value), rows)]
 
 
 def has_16_bit_colour(image: Any) -> bool:
@@ -76,7 +85,7 @@ def colour_of_16_bits(file: Path, image: Any) -> tuple[np.ndarray, tuple[float, 
 
     if np.quantile(np.asarray(image)[::3, ::3], 1 - TAIL) >= MIN_LEVELS:
         return None
-    data = np.frombuffer(io.FileIO(file).readall(), np.uint8)
+    data = np.frombuffer(read_file(file, MAX_FILE, "photo_unreadable"), np.uint8)
     value = cv2.imdecode(buf=data, flags=cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if value is None or value.dtype != np.uint16 or value.shape != (image.height, image.width, 3):
         return None

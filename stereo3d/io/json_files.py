@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def _integer(digits: str) -> int:
 
 
 def plain(value: Any) -> Any:
-    """Return arrays, numpy numbers and paths as values that JSON knows; NaN and infinity as None."""
+    """Return arrays, numpy numbers, paths and records as values that JSON knows; NaN and infinity as None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = vars(value)
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

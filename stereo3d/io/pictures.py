@@ -10,9 +10,6 @@ from .atomic import replacing
 from .style import check_suffix
 
 PICTURES = (".png", ".jpg", ".jpeg")
-# Pillow's formats that a texture may have: none of them runs another program, as EPS does
-TEXTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
-MAX_TEXTURE_PIXELS = 300_000_000  # a texture of 17,000 x 17,000 px
 
 
 def colourise(values: np.ndarray, lo: float | None = None, hi: float | None = None) -> np.ndarray:

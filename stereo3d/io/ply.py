@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..geometry.arrays import real_array
 from ..geometry.triangles import vertex_normals
 from ..records import Mesh
 from .atomic import replacing
@@ -49,11 +50,19 @@ def write_points(
     ------
     StereoError
         "unknown_format", "unwritable" or "bad_option".
+    ValueError
+        For other shapes.
     """
     path = Path(path)
     check_suffix(path, (".ply",))
     check_axes(path, axes)
-    points = np.asarray(points, dtype=float).reshape(-1, 3)
+    points = real_array(points, "points")
+    if points.ndim < 1 or points.shape[-1] != 3:
+        raise ValueError(f"write_points needs points (..., 3), got {points.shape}")
+    for name, value, shape in (("colours", colours, points.shape), ("sigma", sigma, points.shape[:-1])):
+        if value is not None and real_array(value, name).shape != shape:
+            raise ValueError(f"write_points: {name} {np.shape(value)} of points {points.shape}")
+    points = points.reshape(-1, 3)
     known = np.isfinite(points).all(1)
     style = Style("", plain(unit) if unit else "baseline", axes, rotation_to_file(axes, down))
     columns = _coordinates(style.to_file_axes(points[known]))

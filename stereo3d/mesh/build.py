@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.arrays import all_channels, norms
+from ..geometry.arrays import all_channels, norms, real_array
 from ..geometry.triangles import face_components, used_vertices
 from ..options import Range, check_options, choose, options_of
 from ..records import Mesh, RightViewPoints
@@ -113,9 +113,10 @@ def _point_grid(
     points: np.ndarray, sigma: np.ndarray | None, max_angle: float, between: RightViewPoints | None
 ) -> PointGrid:
     """Check the point map and its sigma, and make a PointGrid of them; the arguments are those of `build_mesh`."""
-    points = np.asarray(points, dtype=float)
+    points = real_array(points, "points")
     if points.ndim != 3 or points.shape[2] != 3:
         raise ValueError(f"build_mesh needs points (H,W,3), got {points.shape}")
+    sigma = None if sigma is None else real_array(sigma, "sigma")
     if sigma is not None and np.shape(sigma) != points.shape[:2]:
         raise ValueError(f"build_mesh needs sigma {points.shape[:2]}, got {np.shape(sigma)}")
     with np.errstate(invalid="ignore"):
@@ -128,7 +129,7 @@ def _point_grid(
             points=int(known.sum()),
         )
     points = np.where(known[..., None], points, np.nan)
-    sigma = noise(points) if sigma is None else _complete_sigma(np.asarray(sigma, dtype=float), known)
+    sigma = noise(points) if sigma is None else _complete_sigma(sigma, known)
     return PointGrid(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NO_RIGHT_VIEW_POINTS)
 
 

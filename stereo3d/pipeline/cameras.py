@@ -79,7 +79,8 @@ def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -
         return Rig(camera_for(left, **given), camera_for(right, **given))
     names = left.path.name if left.path else "", right.path.name if right.path else ""
     rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
-    if config.unit is not None and config.baseline is None and config.known_distance is None:
+    sized = config.known_distance is not None or bool(config.markers) or config.board is not None
+    if config.unit is not None and config.baseline is None and not sized:  # else it is the unit of those lengths
         rig = _in_unit(rig, config.unit)
     return rig
 

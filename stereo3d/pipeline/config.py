@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..cameras.targets import parse_board, parse_marker
 from ..disparity.matching import compute_disparities
 from ..disparity.methods import MATCHERS
 from ..disparity.search_range import widen_range
@@ -42,10 +43,11 @@ BOUNDS = {  # lowest and highest value of the numeric settings
     "fov": (0.1, 175),  # degrees
     "baseline": (1e-9, 1e9),  # in `unit`
     "max_memory": (0.01, 1e6),  # GiB
+    "max_pixels": (1024, 1e11),  # px
     "faces": (0, 1e9),
 }
 RIG_ERRORS = {"exact": RigError(), "nominal": RigError.nominal()}
-WHOLE_NUMBERS = ("max_size", "seed", "faces")
+WHOLE_NUMBERS = ("max_size", "max_pixels", "seed", "faces")
 MAX_FEATURE_SIZE = 2400  # px; more improves no pose (12 megapixels: rows to 0.04 px), and SIFT would take gigabytes
 # Parameters of the stages' functions that the run itself sets from Config or from earlier stages: not options of -O.
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory", "inlier_x", "sigma")
@@ -65,6 +67,8 @@ class Config:
         px, the longer side at which the photos are matched; the texture keeps the photo's own size.
     max_memory : float, optional
         GiB that matching may take, by default all that is free; where it needs more, the photos are matched smaller.
+    max_pixels : int, optional
+        px, the largest photo file that is read: see `read_photo`.
     seed : int
         Seed of every random choice.
     rectified : bool
@@ -85,6 +89,16 @@ class Config:
         Distance of the two camera centres, in `unit`.
     known_distance : tuple, optional
         ((x, y), (x, y), distance): two pixels of the first photo and the distance of what they show, in `unit`.
+    markers : sequence of str
+        ArUco and AprilTag markers that both photos show, "DICTIONARY:ID:SIZE" each, such as "4X4_50:3:0.05"; SIZE is
+        the side of the black square, in `unit`, m where none is given. They give the scale; of a calibration that has
+        one they are a check.
+    board : str, optional
+        A board that both photos show, used alike: "COLUMNSxROWS:SQUARE" for a chessboard (inner corners),
+        "COLUMNSxROWS:SQUARE:MARKER[:DICTIONARY]" for a ChArUco board (squares).
+    rotate : {90, 180, 270, "auto"}, optional
+        Degrees by which both photos are turned clockwise before anything else; "auto": what makes them upright, where
+        the photos show it.
     unit : str, optional
         Unit of these lengths, or of a calibration that states none.
     force : bool
@@ -106,6 +120,7 @@ class Config:
     options: Mapping[str, Any] = field(default_factory=dict)
     max_size: int = MAX_SIZE
     max_memory: float | None = None
+    max_pixels: int | None = None
     seed: int = 0
     rectified: bool = False
     calib: str | Path | None = None
@@ -117,6 +132,9 @@ class Config:
     close: bool = False
     baseline: float | None = None
     known_distance: tuple | None = None
+    markers: Sequence[str] = ()
+    board: str | None = None
+    rotate: int | Literal["auto"] | None = None
     unit: str | None = None
     force: bool = False
     layout: Literal["sbs", "sbs-half", "tb", "tb-half"] | None = None
@@ -146,13 +164,28 @@ class Config:
             _check_number(name, getattr(self, name), low, high)
         if self.known_distance is not None:
             object.__setattr__(self, "known_distance", _known_distance(self.known_distance))
-            if self.baseline is not None:
-                raise StereoError("bad_option", "baseline and known-distance each give the scale.", "Give one of them.")
-        if self.unit is not None and self.baseline is None and self.known_distance is None and self.calib is None:
+        object.__setattr__(self, "markers", _markers(self.markers))
+        if self.board is not None:
+            parse_board(self.board)
+        object.__setattr__(self, "rotate", _rotation(self.rotate))
+        self._check_scale()
+
+    def _check_scale(self) -> None:
+        """Refuse two sources of scale, and a unit without any."""
+        sources = {
+            "baseline": self.baseline is not None,
+            "known-distance": self.known_distance is not None,
+            "markers" if len(self.markers) > 1 else "marker": bool(self.markers),
+            "board": self.board is not None,
+        }
+        given = [name for name, is_given in sources.items() if is_given]
+        if len(given) > 1 and given[0] in ("baseline", "known-distance"):
+            raise StereoError("bad_option", f"{' and '.join(given)} each give the scale.", "Give one of them.")
+        if self.unit is not None and not given and self.calib is None:
             raise StereoError(
                 "bad_option",
                 f"unit {self.unit!r} needs a length.",
-                "Give --baseline, the distance between the two camera positions, or --known-distance.",
+                "Give --baseline, the distance between the two camera positions, --known-distance or --marker.",
             )
 
     def _checked_options(self) -> dict[str, Any]:
@@ -222,6 +255,26 @@ def _known_distance(given: Any) -> tuple[tuple[float, float], tuple[float, float
         f"known-distance cannot be {text}.",
         "Give two pixels of the first photo and their distance: 120,340 980,355 2.5.",
     )
+
+
+def _markers(given: Any) -> tuple[str, ...]:
+    """The markers as text, each checked; a marker named twice is refused."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise StereoError("bad_option", f"markers cannot be {given!r}.", 'Give a list: ["4X4_50:3:0.05"].')
+    names = [parse_marker(text).name for text in given]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise StereoError("bad_option", f"the marker {twice} is given twice.", "Give each marker once.")
+    return tuple(map(str, given))
+
+
+def _rotation(given: Any) -> int | Literal["auto"] | None:
+    """None, "auto", or a number of degrees, from text as well."""
+    if given is None or given == "auto":
+        return given
+    if str(given) in ("90", "180", "270"):
+        return int(given)
+    raise StereoError("bad_option", f"rotate cannot be {given!r}.", "It is 90, 180 or 270 degrees clockwise, or auto.")
 
 
 def run_options(*functions: Callable) -> dict[str, Option]:

@@ -48,6 +48,10 @@ class MatchedPose:
     matches: Matches
     pose: Pose
 
+    def scaled(self, factor: float, unit: str) -> "MatchedPose":
+        """Return the same with its baseline multiplied by a factor, in that unit."""
+        return replace(self, pose=replace(self.pose, view=scale_view(self.pose.view, factor, unit)))
+
 
 def find_matches(
     left: Photo, right: Photo, config: Config, *, detector: str | None = None

@@ -28,6 +28,8 @@ class Result:
         pose, which moves whole regions (`mesh.sigma` includes it).
     between : RightViewPoints, optional
         Further points that the second photo saw between two pixels of the first.
+    gravity : (3,) float64, optional
+        Its direction in the frame of camera 1, from the photos' files or from vertical edges.
     stages : list of dict
         [{"name", "seconds", "peak_mb"}].
     coverage : float
@@ -60,6 +62,7 @@ class Result:
     verdict: str
     summary: str
     between: RightViewPoints | None = None
+    gravity: np.ndarray | None = None
 
     @property
     def unit(self) -> str:
@@ -69,8 +72,7 @@ class Result:
     def save(self, path: str | Path, **style: Any) -> list[Path]:
         """Write the mesh and return the files written.
 
-        The model stands upright where the first photo's EXIF holds the direction of gravity, else as its camera was
-        held.
+        The model stands upright where `gravity` is known, else as its camera was held.
 
         Parameters
         ----------
@@ -81,14 +83,14 @@ class Result:
         """
         from ..io.write_mesh import write_mesh
 
-        return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.left.exif.get("gravity"), **style})
+        return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.gravity, **style})
 
     def save_points(self, path: str | Path, **style: Any) -> Path:
         """Write the point cloud (.ply) with colours and sigma; `style` are keywords of `write_points`."""
         from ..io.ply import write_points
 
         known = np.isfinite(self.points[..., 2])
-        style = {"unit": self.unit, "down": self.left.exif.get("gravity"), **style}
+        style = {"unit": self.unit, "down": self.gravity, **style}
         points = self.points[known]
         sigma = add_pose_sigma(points, self.sigma[known], self.matches, self.view, self.rig)
         return write_points(path, points, self.pair.left[known], sigma, **style)

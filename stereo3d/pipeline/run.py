@@ -43,6 +43,8 @@ from .choose import RankedPair, first_that_works
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config
 from .dense import match_pair, rectify_within_memory
+from .gravity import find_gravity
+from .metric import metric_pose
 from .pose import MatchedPose, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named, refuse_other_projections
 from .result import Result
@@ -50,6 +52,8 @@ from .scale import known_scale, scale_points, scale_view
 from .sources import Collection, PhotoSource, Source, chosen_finding, open_source, ranking_lines, use_source
 from .support import drop_unsupported
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
+from .target_scale import targets_of
+from .upright import turned_photos
 from .window import settle_window
 
 log = logging.getLogger(__name__)
@@ -103,7 +107,6 @@ def reconstruct(
         mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
         mesh = texture_and_sigma(mesh, prepared.left, prepared.right, matches, view, rig)
     clock.progress("done", 0, "")
-
     relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
     findings = [
         *face_findings(len(mesh.faces), config.faces),
@@ -136,6 +139,7 @@ def reconstruct(
         verdict=verdict,
         summary=summary,
         between=cloud.between,
+        gravity=prepared.gravity,
     )
 
 
@@ -154,6 +158,8 @@ class Prepared:
         px.
     config : Config
         As given, with what the file of the photos states.
+    gravity : (3,) float64, optional
+        Its direction in the frame of camera 1.
     """
 
     left: Photo
@@ -165,6 +171,7 @@ class Prepared:
     pair: RectifiedPair
     d_range: tuple[float, float]
     config: Config
+    gravity: np.ndarray | None = None
 
 
 def prepare(
@@ -196,7 +203,8 @@ def prepare(
 
 def _prepare_pair(source: Source, clock: Clock) -> Prepared:
     """Photos, as they will be used, to rectified pair."""
-    left, right, config = source.left, source.right, source.config
+    config = source.config
+    left, right, turn_findings = turned_photos(source.left, source.right, config)
     if not config.force:
         refuse_same_pixels(left, right)
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
@@ -205,11 +213,17 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
     left, right, rig, wide_findings = pinhole_views(left, right, rig)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
     _log_cameras(left, right, rig)
+    targets = targets_of(left, right, config)
 
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config)
-        findings = [*source.findings, *wide_findings, *copy_findings(matches, left, right, posed=rig.posed)]
+        findings = [
+            *source.findings,
+            *turn_findings,
+            *wide_findings,
+            *copy_findings(matches, left, right, posed=rig.posed),
+        ]
         _stop_at_errors(findings, config)
         counts = [len(f.x) for f in features]
         log.info("%s: %d and %d features, %d match both ways", config.detector, *counts, len(matches))
@@ -219,11 +233,15 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
             found = pose_with_fallback(left, right, features, matches, rig, config)
         found, window_findings = settle_window(left, right, found, config, measured=measured)
         findings += window_findings
+        found, scale_findings = metric_pose(found, (left, right), targets, config)
+        findings += scale_findings
         matches, rig = found.matches, found.pose.rig
         view = found.pose.view
         findings += _pose_findings(left, right, found, config)
         _stop_at_errors(findings, config)
         _log_pose(view, rig, len(matches))
+        gravity, gravity_findings = find_gravity(left, right, view, seed=config.seed)
+        findings += gravity_findings
 
     with clock("rectify", _pixels(left, right, config.max_size)):
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
@@ -237,7 +255,7 @@ def _prepare_pair(source: Source, clock: Clock) -> Prepared:
             *d_range,
             needed / 1e9,
         )
-    return Prepared(left, right, rig, matches, view, findings, pair, d_range, config)
+    return Prepared(left, right, rig, matches, view, findings, pair, d_range, config, gravity)
 
 
 def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config) -> list[Finding]:

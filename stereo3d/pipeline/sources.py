@@ -84,7 +84,7 @@ def open_source(
     """
     if right is not None:
         if isinstance(left, str | Path | Photo):
-            return PhotoPair(_photo(left), _photo(right), form="")
+            return PhotoPair(_photo(left, config), _photo(right, config), form="")
         raise ValueError("either a list of photos, or left and right")
     if isinstance(left, Photo):
         raise ValueError("a second Photo is needed")
@@ -97,7 +97,7 @@ def open_source(
         frames = sample_frames(path)
         names = [f"the frame at {frame.seconds:.2f} s" for frame in frames]
         return Collection(names, _rank([frame.photo for frame in frames], config), frames, path)
-    found = read_frames(path, config.layout)
+    found = read_frames(path, config.layout, max_pixels=config.max_pixels)
     if isinstance(found, PhotoPair):
         return found
     if len(found) == 1:
@@ -135,20 +135,20 @@ def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = Fa
     if len(photos) < 2:
         raise StereoError("one_photo", f"{len(photos)} photo is named, two are needed.", "Name the second photo.")
     if len(photos) == 2:
-        left, right = map(_photo, photos)
+        left, right = (_photo(photo, config) for photo in photos)
         return PhotoPair(left, right, f"{_name(photos[0])} and {_name(photos[1])}" if folder else "")
     if any(isinstance(photo, Photo) for photo in photos):
-        photos = [_photo(photo) for photo in photos]
+        photos = [_photo(photo, config) for photo in photos]
     return Collection([_name(photo) for photo in photos], _rank(photos, config), photos)  # pyright: ignore[reportArgumentType]
 
 
 def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
-    candidates: list[Candidate] = [candidate_of(mark_borders(_photo(photo)), config) for photo in photos]
+    candidates: list[Candidate] = [candidate_of(mark_borders(_photo(photo, config)), config) for photo in photos]
     return rank_pairs(candidates, seed=config.seed)
 
 
-def _photo(source: PhotoSource) -> Photo:
-    return source if isinstance(source, Photo) else read_photo(source)
+def _photo(source: PhotoSource, config: Config) -> Photo:
+    return source if isinstance(source, Photo) else read_photo(source, max_pixels=config.max_pixels)
 
 
 def _name(source: PhotoSource) -> str:
@@ -179,7 +179,7 @@ def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:
     own = (config.focal, config.focal_35mm, config.fov, config.calib)
     if rig is None and all(value is None for value in own):
         rig = pair.rig
-    scaled = config.baseline is not None or config.known_distance is not None
+    scaled = any((config.baseline, config.known_distance, config.markers, config.board))
     if pair.baseline and not scaled and config.calib is None and rig is None:
         config = replace(config, baseline=pair.baseline, unit=pair.unit)
     return Source(photos[0], photos[1], rig, config, findings)

@@ -18,7 +18,7 @@ from .camera import Camera, Rig, RigError, WideLens
 from .checks import MAX_ROTATION_ERROR
 from .finding import Finding
 from .mesh import Mesh, TexturedPart
-from .photo import ExifFacts, Photo, PhotoPair
+from .photo import ExifFacts, Photo, PhotoPair, Position
 from .rectified import DisparityMap, Drift, RectifiedPair, RightViewPixels, RightViewPoints, RowErrors
 from .two_view import Features, Matches, TwoView
 
@@ -34,6 +34,7 @@ __all__ = [
     "Mesh",
     "Photo",
     "PhotoPair",
+    "Position",
     "RectifiedPair",
     "Rig",
     "RigError",

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry.camera import lens_coefficients
 from ..geometry.wide_lenses import LENSES
-from .checks import Record, check_baseline, check_pose, checked_numbers, listed, wrong
+from .checks import Record, check_baseline, check_pose, checked_numbers, checked_size, listed, wrong
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Camera(Record):
                 f"the last row of a camera's K is {listed(K[2])}, not 0 0 1",
                 "Is it transposed, or of another scale? K = [fx 0 cx; 0 fy cy; 0 0 1].",
             )
+        object.__setattr__(self, "size", checked_size(self.size))
         dist = checked_numbers(
             self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4"
         )
@@ -137,7 +138,8 @@ class RigError:
             free = name == "infinity_deg"
             if value is None and free:
                 continue
-            if value is None or not 0 <= value < np.inf or (value == 0 and free):
+            number = isinstance(value, int | float | np.number)
+            if not number or not 0 <= value < np.inf or (value == 0 and free):
                 raise ValueError(f"RigError.{name} must be a finite number of at least 0, got {value!r}")
 
     @classmethod
@@ -190,6 +192,11 @@ class Rig(Record):
     error: RigError = RigError()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
+        for name in ("cam1", "cam2"):
+            if not isinstance(getattr(self, name), Camera):
+                raise ValueError(f"Rig.{name} must be a Camera, got {type(getattr(self, name)).__name__}")
+        if not isinstance(self.error, RigError):
+            raise ValueError(f"Rig.error must be a RigError, got {type(self.error).__name__}")
         check_pose(self)
 
     @property

@@ -71,6 +71,17 @@ def checked_numbers(record: object, name: str, shape: tuple[int, ...], advice: s
     return value
 
 
+def checked_size(given: object) -> tuple[int, int]:
+    """Return (width, height) as whole numbers of at least 0, which are unknown sizes."""
+    try:
+        width, height = (int(side) for side in given)  # pyright: ignore[reportGeneralTypeIssues]
+        if (width, height) == tuple(given) and 0 <= min(width, height) and max(width, height) < 2**31:  # pyright: ignore
+            return width, height
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise wrong(f"a camera's size is {str(given)[:60]}", "It is (width, height) in whole px; (0, 0): not known.")
+
+
 class _Posed(Protocol):
     """A record with a relative pose."""
 

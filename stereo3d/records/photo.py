@@ -11,6 +11,32 @@ from .camera import Rig
 from .checks import Record, check_array
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where a photo was taken, as its file states it.
+
+    Attributes
+    ----------
+    latitude, longitude : float
+        Degrees, WGS 84, north and east positive.
+    altitude : float, optional
+        m above the sea or the ellipsoid: of two photos only the difference is meaningful.
+    sigma : (east, north, up), optional
+        m, standard deviations, where the file states them.
+    source : str
+        "GPS" or "RTK" (satellites with corrections).
+    relative_altitude : float, optional
+        m above the start of a flight.
+    """
+
+    latitude: float
+    longitude: float
+    altitude: float | None = None
+    sigma: tuple[float, float, float] | None = None
+    source: str = "GPS"
+    relative_altitude: float | None = None
+
+
 class ExifFacts(TypedDict, total=False):
     """What the header of a photo states; a key is missing where the file does not state it."""
 
@@ -23,6 +49,7 @@ class ExifFacts(TypedDict, total=False):
     plane_resolution: float  # focal-plane px per mm, of the picture as it left the camera: `size_exif`, else as stored
     size_exif: tuple[int, int]  # (width, height) px of the picture as it left the camera, as EXIF states them
     gravity: tuple[float, float, float]  # unit vector, axes of the photo (x right, y down, z forward)
+    position: Position
     orientation: int  # EXIF's 1..8, already applied to the pixels
     size_stored: tuple[int, int]  # (width, height) px before that rotation
     projection: str  # of a panorama: "equirectangular", "cylindrical", ... or "panorama"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import StereoError
+from ..geometry.arrays import real_array
 from .camera import Rig
 from .checks import Record, check_array, check_baseline, check_pose
 
@@ -50,7 +51,12 @@ class Matches(Record):
     score: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        shapes = [np.shape(x) for x in (self.x1, self.x2)]
+        for name in ("x1", "x2") if self.score is None else ("x1", "x2", "score"):
+            given = getattr(self, name)
+            value = real_array(given, f"{name} of matches")
+            if not isinstance(given, np.ndarray) or given.dtype.kind != "f":
+                object.__setattr__(self, name, value)
+        shapes = [self.x1.shape, self.x2.shape]
         if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] != 2:
             raise StereoError(
                 "size_mismatch",
@@ -107,5 +113,9 @@ class TwoView(Record):
     focal_rivals: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        check_array(self, "F", (3, 3), "f")
+        check_array(self, "inliers", (None,), "b")
+        if not isinstance(self.rig, Rig):
+            raise ValueError(f"TwoView.rig must be a Rig, got {type(self.rig).__name__}")
         check_pose(self)
         check_baseline(self.t)

@@ -7,7 +7,7 @@ from typing import Annotated, cast
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.arrays import all_channels, hom
+from ..geometry.arrays import all_channels, hom, real_array
 from ..geometry.camera import distort, project, undistort
 from ..images.content import content_box, crop_to_content
 from ..images.reduce import smooth, to_grey
@@ -99,9 +99,14 @@ def disparity_range(
     ------
     StereoError
         "no_disparity" where no match falls inside both pictures; "bad_option" for options out of bounds.
+    ValueError
+        For other shapes.
     """
     given = {"margin": margin, "least": least}
     margin, least = check_options("disparity_range", options_of(disparity_range), given).values()
+    x1, x2 = real_array(x1, "x1"), real_array(x2, "x2")
+    if x1.shape != x2.shape or x1.ndim != 2 or x1.shape[1] != 2:
+        raise ValueError(f"disparity_range needs (N,2) twice, got {x1.shape} and {x2.shape}")
     u1, u2 = rectified_positions(pair, x1, x2)
     known = np.isfinite(u1).all(1) & np.isfinite(u2).all(1)
     if not known.any():
@@ -310,7 +315,8 @@ def _nearest_cells(xy: np.ndarray, whole: np.ndarray, target: np.ndarray) -> np.
     grid = grid[whole[grid[:, 1], grid[:, 0]]]
     if len(grid) == 0:
         return None
-    return grid[cKDTree(xy[grid[:, 1], grid[:, 0]].astype(float)).query(target)[1]]
+    nearest = cKDTree(xy[grid[:, 1], grid[:, 0]].astype(float)).query(target)[1]
+    return grid[np.minimum(nearest, len(grid) - 1)]  # a target farther than any number has no neighbour
 
 
 def _step_to_cell(at: np.ndarray, cell: np.ndarray, whole: np.ndarray) -> np.ndarray:

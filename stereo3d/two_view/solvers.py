@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import StereoError
-from ..geometry.arrays import hom, null_vector, transform
+from ..geometry.arrays import hom, null_vector, real_array, transform
 from ..geometry.rotations import enforce_rotation
 from ..geometry.two_view import decompose_essential, normalising_transform
 
@@ -57,7 +57,7 @@ def eight_point(x1: ArrayLike, x2: ArrayLike, weights: ArrayLike | None = None) 
     Longuet-Higgins, A computer algorithm for reconstructing a scene from two projections, 1981. Hartley, In defense of
     the eight-point algorithm, 1997.
     """
-    x1, x2 = np.asarray(x1, dtype=float), np.asarray(x2, dtype=float)
+    x1, x2 = real_array(x1, "x1"), real_array(x2, "x2")
     if x1.ndim != 2 or x1.shape[1] != 2 or len(x1) < 8 or x1.shape != x2.shape:
         raise ValueError(f"eight_point needs two (N,2) arrays, N >= 8, got {x1.shape} and {x2.shape}")
     if not all(np.isfinite(x).all() and np.ptp(x, axis=0).any() for x in (x1, x2)):
@@ -70,7 +70,10 @@ def eight_point(x1: ArrayLike, x2: ArrayLike, weights: ArrayLike | None = None) 
     T1, T2 = normalising_transform(x1), normalising_transform(x2)
     A = epipolar_rows(transform(T1, x1), transform(T2, x2))
     if weights is not None:
-        A = A * np.asarray(weights, dtype=float)[:, None]
+        w = real_array(weights, "weights")
+        if w.shape != (len(x1),):
+            raise ValueError(f"eight_point: {w.shape} weights of {len(x1)} matches")
+        A = A * w[:, None]
     F = enforce_rank2(null_vector(A).reshape(3, 3))
     F = T2.T @ F @ T1
     return F / np.linalg.norm(F)
@@ -134,7 +137,7 @@ def five_point(y1: ArrayLike, y2: ArrayLike) -> np.ndarray:
 
 
 def _samples(name: str, x1: ArrayLike, x2: ArrayLike, size: int) -> tuple[np.ndarray, np.ndarray]:
-    x1, x2 = np.ascontiguousarray(x1, dtype=float), np.ascontiguousarray(x2, dtype=float)
+    x1, x2 = (np.ascontiguousarray(real_array(x, f"{name}: x")) for x in (x1, x2))
     if x1.ndim != 3 or x1.shape[1:] != (size, 2) or x1.shape != x2.shape:
         raise ValueError(f"{name} needs (B,{size},2) twice, got {x1.shape} and {x2.shape}")
     return x1, x2

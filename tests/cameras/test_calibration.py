@@ -875,7 +875,7 @@ def test_missing_calibration(tmp_path):
         assert caught.value.code == code
     big = tmp_path / "big.txt"
     big.write_bytes(b"1 " * 3_000_000)
-    with pytest.raises(StereoError, match="not text"):
+    with pytest.raises(StereoError, match="6000000 bytes"):
         read_rig(big)
 
 

@@ -406,10 +406,10 @@ def test_a_known_distance_makes_it_metric(small, small_result):
     assert "unit = baseline" in small_result.summary
 
 
-def test_the_model_stands_upright_where_the_photo_records_gravity(small_result, tmp_path):
+def test_the_model_stands_upright_where_gravity_is_known(small_result, tmp_path):
     """The camera looked down by 20 degrees: heights in the file are those above the ground, not along the picture."""
     down = np.array([0, np.cos(np.radians(20)), np.sin(np.radians(20))])
-    upright = replace(small_result, left=replace(small_result.left, exif={"gravity": tuple(down)}))
+    upright = replace(small_result, gravity=down)
     for name, result, up in (("plain", small_result, [0, -1, 0]), ("upright", upright, -down)):
         path, *_ = result.save(tmp_path / f"{name}.ply")
         heights = np.asarray(trimesh.load(path, process=False).vertices)[:, 1]

@@ -11,7 +11,7 @@ from PIL import Image
 from spatial_heic import write_spatial
 
 from stereo3d import Config, Photo, reconstruct
-from stereo3d.cli import cli
+from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
 from stereo3d.pipeline.choose import candidate_of, rank_pairs
 from stereo3d.pipeline.run import prepare

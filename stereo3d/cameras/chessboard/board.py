@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from ...errors import StereoError
 from ...images.read import read_photo
 from ...images.reduce import to_grey
 from ...records import Photo
+from ..dictionaries import dictionary_name, marker_dictionary
 from ..fit import turn_matrix
 
 log = logging.getLogger(__name__)
 DETECT_SIDE = 1600  # px, longer side for detection: a board over a third of the picture still has squares of 50 px
 REFINE_WINDOW = 0.3  # half window of corner refinement / distance to the nearest corner: no other corner in the window
 MARKER_GAP = 0.8  # half window of corner refinement / distance to the nearest marker, on a ChArUco board
+MIN_SIDE = 20  # px: OpenCV averages over a tenth of the shorter side, which must be 2 px
+MIN_SQUARE = 3  # px: the sides of a smaller square are one edge
 MIN_CORNERS = 6  # of one ChArUco photo: a pose has 6 unknowns, each corner gives 2 equations; twice as many as needed
 PHOTO_SUFFIXES = (
     ".jpg",
@@ -92,7 +95,7 @@ class Board:
                 "Give --marker, in the unit of --square and less than it.",
             )
         if self.kind == "charuco":
-            _dictionary(self.dictionary)
+            dictionary_name(self.dictionary)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -220,6 +223,8 @@ def _find_chessboard(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.nda
     import cv2
 
     columns, rows = board.grid
+    if min(grey.shape) < max(MIN_SQUARE * min(columns, rows), MIN_SIDE):
+        return None
     scale = min(1.0, DETECT_SIDE / max(grey.shape))
     small = grey
     if scale < 1:
@@ -282,7 +287,7 @@ def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarra
     import cv2
 
     assert board.marker is not None  # Board refuses a ChArUco board without it
-    squares, dictionary = (board.columns, board.rows), _dictionary(board.dictionary)
+    squares, dictionary = (board.columns, board.rows), marker_dictionary(board.dictionary)
     drawn = cv2.aruco.CharucoBoard(squares, board.square, board.marker, dictionary)
     drawn.setLegacyPattern(board.legacy)
     x, ids, _, _ = cv2.aruco.CharucoDetector(drawn).detectBoard(image=grey)
@@ -296,16 +301,6 @@ def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarra
     grid[ids] = np.asarray(x, dtype=float).reshape(-1, 2)
     grid = _refined(grey, grid.reshape(rows, columns, 2), MARKER_GAP * (1 - board.marker / board.square) / 2)
     return ids, grid.reshape(-1, 2)[ids]
-
-
-def _dictionary(name: str) -> Any:
-    import cv2
-
-    known = [key.removeprefix("DICT_") for key in dir(cv2.aruco) if key.startswith("DICT_")]
-    if name.upper() not in (key.upper() for key in known):
-        raise StereoError("bad_option", f"there is no dictionary {name!r}.", f"There are: {', '.join(known)}.")
-    key = next(key for key in known if key.upper() == name.upper())
-    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, "DICT_" + key))
 
 
 # Kind of board -> detector: grey (H,W) uint8, board -> ids (N,), x (N,2) px; None where the board is not found.

@@ -136,6 +136,8 @@ def command_line(start: list[str], config: Config) -> str:
         option = f"--{name.replace('_', '-')}"
         if name == "options":
             line += [argument for key, given in value.items() for argument in ("-O", f"{key}={given}")]
+        elif name == "markers":
+            line += [argument for marker in value for argument in ("--marker", marker)]
         elif value is True and getattr(default, name) is False:
             line.append(option)
         elif value != getattr(default, name):

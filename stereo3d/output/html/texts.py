@@ -161,7 +161,11 @@ def appendix(
         f"<td>{s['seconds']:.2f} s</td><td>{s['peak_mb'] / 1000:.2f} GB</td></tr>"
         for s in result.stages
     ]
-    settings = [(k.replace("_", " "), v) for k, v in vars(result.config).items() if k != "options" and v is not None]
+    settings = [
+        (k.replace("_", " "), v)
+        for k, v in vars(result.config).items()
+        if k != "options" and v is not None and (v != () or k != "markers")
+    ]
     names = "".join(f"<li>{text(f.name)}</li>" for f in files)
     maps = "" if step == 1 else f", the maps keep one pixel in {step * step}"
     return {
@@ -177,4 +181,6 @@ def appendix(
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,59 @@
+"""A few hundred mutated files for every reader, the same each time; `make fuzz MINUTES=60` tries many more."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
+import run as fuzzer  # noqa: E402
+
+INPUTS = {"photo.apart": 8, "photo": 250}
+NAMES = (
+    "photo photo.apart calibration truth pair map.pfm map.npy map.npz map.png map.tif "
+    "mesh.obj mesh.ply mesh.glb mesh.stl mesh.off mesh.mtl"
+).split()
+
+
+def test_every_reader_is_here():
+    with tempfile.TemporaryDirectory() as folder:
+        assert set(fuzzer.readers(Path(folder))) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mutated_files_are_read_or_refused(name, tmp_path):
+    most = INPUTS.get(name, 400)
+    report = fuzzer.fuzz(name, seconds=120, seed=7, most=most, keep=tmp_path)
+    assert report.findings == []
+    assert report.inputs == most and 0 < report.accepted < most or name == "mesh.mtl"  # no material breaks a mesh
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("raise KeyError('x')", "KeyError"),
+        ("import os; os.abort()", "exit -6"),
+        ("while True: pass", "more than 2.0 s"),
+        ("bytearray(900_000_000)[::4096] = bytes(219727)", "more than 500 MB"),
+    ],
+)
+def test_the_fuzzer_notices_what_must_not_be(source, expected, tmp_path, monkeypatch):
+    """A reader that fails in each of these ways at its second input is a finding, and the next input is tried."""
+    program = tmp_path / "fuzz.py"
+    here = Path(fuzzer.__file__)
+    program.write_text(
+        f"import sys; sys.path[:0] = {[str(here.parent), str(here.parents[2])]}\n"
+        "import run\n"
+        "calls = []\n"
+        "def read(path):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 3:\n"
+        f"        {source}\n"
+        "run.readers = lambda folder: {'bad': run.Reader(lambda: [b'seed'], 'file', read)}\n"
+        "run.main()\n"
+    )
+    monkeypatch.setattr(fuzzer, "__file__", str(program))
+    report = fuzzer.fuzz("bad", seconds=60, most=3)
+    assert [number for number, _ in report.findings] == [1] and expected in report.findings[0][1]
+    assert report.inputs == 3
