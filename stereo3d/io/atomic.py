@@ -271,9 +271,11 @@ class FileSet:
             for folder in folders:
                 sync_folder(folder)
             os.unlink(undo_path(first, self.id))  # from here on the new files count
-        except OSError as error:
+        except BaseException as error:
             self._go_back(undos)
-            raise _unwritable(path, error, broken=self._broken) from error
+            if isinstance(error, OSError):
+                raise _unwritable(path, error, broken=self._broken) from error
+            raise
         with suppress(OSError):
             sync_folder(first)
         for folder in folders[1:]:

@@ -83,7 +83,7 @@ def no_work(monkeypatch):
     def read(path):
         pytest.fail(f"{path} was read before the command line was checked")
 
-    monkeypatch.setattr("stereo3d.pipeline.run.read_photo", read)
+    monkeypatch.setattr("stereo3d.pipeline.sources.read_photo", read)
     monkeypatch.setattr("stereo3d.images.read.read_photo", read)
 
 

@@ -89,6 +89,23 @@ def test_a_call_of_a_commit_fails(tmp_path, call, old, lasting):
     assert failures >= (0 if call in ("chmod", "link") and not old else 3), "the shim has seen no call"
 
 
+@pytest.mark.parametrize("number", range(1, 8))
+def test_whatever_is_raised_in_a_commit_the_old_files_come_back(tmp_path, monkeypatch, number):
+    write_set(tmp_path, "old")
+    real, seen = os.replace, []
+
+    def shim(*args):
+        seen.append(args)
+        if len(seen) == number:
+            raise MemoryError
+        return real(*args)
+
+    monkeypatch.setattr(os, "replace", shim)
+    with pytest.raises(MemoryError):
+        write_set(tmp_path, "new")
+    assert content(tmp_path) == whole("old")
+
+
 def child(act) -> int:
     """Run a function in a forked process; return its exit code, negative for a signal."""
     pid = os.fork()
