@@ -1,11 +1,15 @@
 """Rigs from named matrices: the meaning of an entry (K, R, t, distortion, size; of which camera) by its name."""
 
+import logging
 import re
+from typing import Any
 
 import numpy as np
 
 from ...records import Rig
-from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed
+from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed, wide_lens
+
+log = logging.getLogger(__name__)
 
 
 def stored_matrix(value: dict, key: str) -> np.ndarray:
@@ -30,6 +34,7 @@ _STEMS = {
         "cm",
         "mtx",
         "kk",
+        "kmatrix",
         "cameramatrix",
         "cammatrix",
         "intrinsic",
@@ -49,8 +54,10 @@ _STEMS = {
         "distortioncoeffs",
         "distortioncoeff",
         "kc",
+        "lenscoefficients",
+        "coeffs",
     ),
-    "size": ("res", "size", "imagesize", "imgsize", "resolution"),
+    "size": ("res", "size", "imagesize", "imgsize", "resolution", "imageresolution"),
     "width": ("imagewidth", "width", "imgwidth"),
     "height": ("imageheight", "height", "imgheight"),
     "R": ("r", "rot", "rotation", "rotationmatrix", "rmat"),
@@ -58,6 +65,13 @@ _STEMS = {
 }
 # Prefix or suffix of a name -> the camera.
 _SIDES = {"1": 1, "2": 2, "left": 1, "right": 2, "l": 1, "r": 2}
+# Name of a group of entries -> the camera.
+_GROUPS = {
+    **dict.fromkeys(("left", "l", "cam0", "camera0", "cam1", "camera1", "leftcamera", "cameraleft"), "left"),
+    **dict.fromkeys(("right", "r", "cam2", "camera2", "rightcamera", "cameraright"), "right"),
+}
+# Names of the focal lengths and of the principal point; cx0 and cx1 are those of the two cameras of a rectified pair.
+_NUMBERS = ("fx", "fy", "cx", "cy", "cx0", "cx1", "baseline", "baseline_meters")
 
 
 def _meaning(key: str) -> tuple[str, int] | None:
@@ -74,6 +88,90 @@ def _meaning(key: str) -> tuple[str, int] | None:
     return None
 
 
+def flat_entries(root: dict) -> dict:
+    """Return entries with stored matrices as arrays, and those of a left and a right group named after it.
+
+    Parameters
+    ----------
+    root : dict
+        Name -> value; a dict with "data" is a stored matrix, a dict under a name of `_GROUPS` the entries of one camera.
+        Other dicts are left out, lists of anything but numbers too.
+    """
+    found = {}
+    groups = {re.sub(r"[^a-z0-9]", "", str(key).lower()): key for key, value in root.items() if isinstance(value, dict)}
+    sides = dict(_GROUPS)
+    if "cam0" in groups or "camera0" in groups:  # counted from 0
+        sides |= {"cam1": "right", "camera1": "right"}
+    for key, value in root.items():
+        plain = re.sub(r"[^a-z0-9]", "", str(key).lower())
+        if not isinstance(value, dict):
+            found[key] = value
+        elif "data" in value:
+            if _meaning(key) is not None:  # OpenCV writes matrices of other meaning with channels, as image_points
+                found[key] = stored_matrix(value, key)
+        elif plain in sides:
+            own = {k: stored_matrix(v, k) if isinstance(v, dict) and "data" in v else v for k, v in value.items()}
+            found |= {f"{sides[plain]} {name}": inner for name, inner in with_matrix(own).items()}
+    return with_matrix(found)
+
+
+def with_matrix(entries: dict) -> dict:
+    """Return entries with K made of fx, fy, cx, cy where there is none, and the pose of a rectified pair.
+
+    cx0 and cx1 are principal points of two cameras with one row direction: t = (-baseline, 0, 0). A baseline beside a
+    single principal point is no pose, since nothing says that the cameras are parallel.
+    """
+    if not isinstance(entries.get("fx"), int | float) or any(_meaning(key) == ("K", 0) for key in entries):
+        return entries
+    numbers = {key: entries[key] for key in _NUMBERS if isinstance(entries.get(key), int | float)}
+    rest = {key: value for key, value in entries.items() if key not in _NUMBERS}
+    fx, cy = numbers["fx"], numbers.get("cy")
+    if cy is None or not ("cx" in numbers or {"cx0", "cx1"} <= set(numbers)):
+        raise bad("has fx, but no principal point cx, cy (or cx0, cx1, cy)", "Give all of them, in px.")
+
+    def K(cx: float) -> list:
+        return [[fx, 0, cx], [0, numbers.get("fy", fx), cy], [0, 0, 1]]
+
+    if "cx" in numbers:
+        if "baseline" in numbers:
+            log.warning(
+                "the baseline of the calibration is not used: it has no rotation; give --baseline for the scale"
+            )
+        return rest | {"K": K(numbers["cx"])}
+    rest |= {"K1": K(numbers["cx0"]), "K2": K(numbers["cx1"])}
+    baseline = numbers.get("baseline_meters", numbers.get("baseline"))
+    if baseline is None:
+        return rest
+    if not baseline > 0:
+        raise bad(f"has the baseline {baseline:g}; it must be positive", baseline=baseline)
+    rest |= {"R": np.eye(3), "T": [-baseline, 0.0, 0.0]}
+    return rest | {"unit": "m"} if "baseline_meters" in numbers else rest
+
+
+def merged_entries(parts: list[dict]) -> dict:
+    """Return the entries of several files together.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" where two files give one meaning different numbers.
+    """
+    found: dict = {}
+    seen: dict[tuple[str, int], tuple[str, Any]] = {}
+    for entries in parts:
+        for key, value in entries.items():
+            meaning = _meaning(key)
+            if meaning is not None and np.ndim(value) > 0:
+                other = seen.setdefault(meaning, (key, value))
+                if not np.array_equal(number_array(other[1], other[0]).ravel(), number_array(value, key).ravel()):
+                    raise bad(
+                        f"has the entries {other[0]} and {key} of one meaning with different numbers in two files",
+                        "Give the files of one calibration.",
+                    )
+            found[key] = value
+    return found
+
+
 def rig_of_entries(entries: dict) -> Rig:
     """Return the rig of named matrices; entries of other meaning (R1, R2, P1, P2, Q, E, F) are ignored.
 
@@ -85,9 +183,11 @@ def rig_of_entries(entries: dict) -> Rig:
     Raises
     ------
     StereoError
-        "bad_calibration".
+        "bad_calibration"; a fisheye of OpenCV (fisheye_model: 1) is never read as Brown's distortion.
     """
     found, keys = {}, {}
+    if entries.get("fisheye_model") in (1, True, "1"):
+        _refuse_fisheye(entries)
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
         if (meaning := _meaning(key)) is not None and value is not None:
@@ -105,7 +205,7 @@ def rig_of_entries(entries: dict) -> Rig:
             which = f"for camera {side} (while it has {other})" if other else "(M1 and M2, K1 and K2, or camera_matrix)"
             raise bad(
                 f"has no camera matrix {which}",
-                f"{known}Where the camera matrices and R, T are in two files, put them into one.",
+                f"{known}Where the camera matrices and R, T are in two files, give both: --calib twice.",
             )
         size = found.get(("size", side), found.get(("size", 0)))
         width = found.get(("width", side), found.get(("width", 0)))
@@ -114,7 +214,20 @@ def rig_of_entries(entries: dict) -> Rig:
             size = (width, height)
         dist = found.get(("dist", side), found.get(("dist", 0)))
         cameras.append(checked_camera(K, size, dist, keys.get(("K", side)) or keys[("K", 0)]))
-    return posed(cameras[0], cameras[1], found.get(("R", 0)), found.get(("t", 0)), length_unit(entries))
+    R, t = found.get(("R", 0)), found.get(("t", 0))
+    if ("K", 0) in found and t is not None and not np.any(number_array(t, keys[("t", 0)])):
+        R = t = None  # the pose of a single camera in its own axes
+    return posed(cameras[0], cameras[1], R, t, length_unit(entries))
+
+
+def _refuse_fisheye(entries: dict) -> None:
+    """Give the camera of OpenCV's fisheye calibration to `wide_lens`."""
+    by_meaning = {meaning[0]: value for key, value in entries.items() if (meaning := _meaning(key)) is not None}
+    dist = number_array(by_meaning.get("dist", np.zeros(4)), "the distortion").ravel()
+    size = by_meaning.get("size")
+    if size is None and "width" in by_meaning and "height" in by_meaning:
+        size = by_meaning["width"], by_meaning["height"]
+    wide_lens("fisheye", by_meaning.get("K"), size, dist[:4], "OpenCV, fisheye_model: 1")
 
 
 def length_unit(entries: dict) -> str | None:
