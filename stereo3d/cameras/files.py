@@ -47,8 +47,8 @@ def calibration_files(
     Parameters
     ----------
     paths : sequence of paths
-        Files or folders. COLMAP's images file counts as its cameras file, to which its lines are added; so are the names
-        of Bundler's list.txt.
+        Files or folders. COLMAP's images file counts as its cameras file, to which its lines are added; so are the
+        names of Bundler's list.txt.
     names : (str, str) or None
         File names of the photos, for folders with a file for each.
 
@@ -99,7 +99,7 @@ def _folder_files(folder: Path, names: tuple[str, str] | None) -> list[Path]:
         )
     raise StereoError(
         "bad_calibration",
-        f"the folder {folder} contains neither cameras.txt nor {' and '.join(_ROS_PAIR)}, nor another known calibration.",
+        f"the folder {folder} contains neither cameras.txt nor {' and '.join(_ROS_PAIR)}, nor another calibration.",
         "Name the calibration file; write a COLMAP model as text: colmap model_converter --output_type TXT.",
     )
 

@@ -92,7 +92,8 @@ def _join_documents(files: Files) -> str:
 
 # Name of the format -> its reader; the first that fits reads. Formats with an unmistakable mark precede those that know
 # theirs by a common word: ORB-SLAM's settings have OpenCV's mark too, OpenCV's files may hold lines P1: as KITTI's do,
-# Kalibr and EuRoC have ROS's distortion_model, Bundler's lines may look like COLMAP's images; the rig JSON takes any JSON.
+# Kalibr and EuRoC have ROS's distortion_model, Bundler's lines may look like COLMAP's images; the rig JSON takes any
+# JSON.
 READERS = {
     "ORB-SLAM settings": Reader(fits_orbslam, read_orbslam),
     "OpenCV YAML/XML": Reader(fits_opencv, read_opencv, entries=opencv_entries),
@@ -141,8 +142,8 @@ def read_rig(
     Parameters
     ----------
     path : path or sequence of paths
-        The file or files. Several complete one another, as OpenCV's intrinsics.yml and extrinsics.yml, or hold one camera
-        each, as ROS's left.yaml and right.yaml. A folder that holds the files will do.
+        The file or files. Several complete one another, as OpenCV's intrinsics.yml and extrinsics.yml, or hold one
+        camera each, as ROS's left.yaml and right.yaml. A folder that holds the files will do.
     sizes : ((width, height), (width, height)), optional
         px, of the two photos as read; the rig is fitted to them (`fit_rig`). Without them, a camera whose file states
         no size has `UNKNOWN_SIZE`.
@@ -210,8 +211,8 @@ def _read_files(
         if reader.join is None or any(form != name for form, _ in forms):
             raise bad(
                 f"are files of the formats {', '.join(form for form, _ in forms)}, which do not make one calibration",
-                "Give two files that complete one another (OpenCV, JSON, .npz, .mat), or one for each camera (ROS, EuRoC, "
-                "Strecha, MVSNet).",
+                "Give two files that complete one another (OpenCV, JSON, .npz, .mat), or one for each camera (ROS, "
+                "EuRoC, Strecha, MVSNet).",
             )
         content = reader.join([(path.name, text) for path, text in files if isinstance(text, str)])
     return name, reader.read(content, names, sizes) if reader.sized else reader.read(content, names)

@@ -1,6 +1,8 @@
 """Binary files of named arrays: NumPy's .npz and .npy, MATLAB's .mat; nothing in them is executed."""
 
+import ast
 import io
+import math
 import zipfile
 import zlib
 from typing import Any
@@ -9,12 +11,13 @@ import numpy as np
 
 from ...records import Rig
 from .check import bad, checked_camera
-from .entries import rig_of_entries
+from .entries import meaning_of, rig_of_entries
 from .markup import MAX_ENTRIES
 
 _MAX_ARRAYS = 1000  # members of an archive; a calibration has some ten
 _MAX_BYTES = 16_000_000  # unpacked, of all arrays together
 _NPY = b"\x93NUMPY"
+_MAX_HEAD = 10_000  # bytes of the header of an .npy; that of a matrix has 128
 _MAT_HEAD = 128  # bytes of the header of a MAT-file, version 5
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -25,7 +28,7 @@ def fits_npz(data: bytes) -> bool:
 
 
 def npz_entries(data: bytes) -> dict[str, Any]:
-    """Return the arrays of an .npz by name; those of Python objects or of too many numbers are left out.
+    """Return the arrays of an .npz by name; others than small arrays of numbers are left out.
 
     Raises
     ------
@@ -45,8 +48,14 @@ def npz_entries(data: bytes) -> dict[str, Any]:
                     )  # bytes: whatever the archive states, no more is unpacked
                 if (total := total + len(head)) > _MAX_BYTES:
                     raise bad(f"has more than {_MAX_BYTES} bytes of arrays (.npz)", "A calibration has some thousand.")
+                name = info.filename.removesuffix(".npy")
                 if (array := _npy(head)) is not None:
-                    found[info.filename.removesuffix(".npy")] = array
+                    found[name] = array
+                elif meaning_of(name) is not None:
+                    raise bad(
+                        f"has Python objects, text or too many numbers in {name} (.npz)",
+                        "Save it as an array of numbers.",
+                    )
     except (
         zipfile.BadZipFile,
         OSError,
@@ -67,7 +76,7 @@ def npz_entries(data: bytes) -> dict[str, Any]:
 
 
 def read_npz(data: bytes, names: tuple[str, str] | None = None) -> Rig:
-    """Read NumPy's .npz of named arrays, as `numpy.savez(path, K1=..., D1=..., K2=..., D2=..., R=..., T=...)` writes it.
+    """Read .npz of NumPy, as `numpy.savez(path, K1=..., D1=..., K2=..., D2=..., R=..., T=...)` writes it.
 
     The names are those of rig JSON. Arrays of Python objects are not read (no pickle). `names` is not used.
     """
@@ -91,21 +100,28 @@ def read_npy(data: bytes, names: tuple[str, str] | None = None) -> Rig:
 
 
 def _npy(data: bytes) -> np.ndarray | None:
-    """The array of an .npy; None for Python objects, text, and more than `MAX_ENTRIES` numbers."""
-    from numpy.lib import format as npy
+    """The array of an .npy; None for Python objects, text, and more than `MAX_ENTRIES` numbers.
 
-    file = io.BytesIO(data)
+    The header is read here and not by NumPy, whose reader warns and fails in its own ways on damaged ones: magic,
+    version, length of 2 or 4 bytes, then a dict of literals (numpy.lib.format).
+    """
+    start = 12 if data[6:7] in (b"\2", b"\3") else 10
+    end = start + int.from_bytes(data[8:start], "little")
     try:
-        version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        count = int(np.prod(shape, dtype=object)) if shape else 1
-        if dtype.kind not in "biuf" or not 0 <= count <= MAX_ENTRIES:
+        if not data.startswith(_NPY) or end > min(len(data), _MAX_HEAD):
+            raise ValueError("its header is cut off or too long")
+        head = ast.literal_eval(data[start:end].decode("latin-1").strip())
+        shape, fortran, descr = head["shape"], head["fortran_order"], head["descr"]
+        if not isinstance(descr, str) or not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
             return None
-        values = np.frombuffer(file.read(count * dtype.itemsize), dtype=dtype, count=count)
-    except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:
+        dtype, count = np.dtype(descr), math.prod(shape)
+        if dtype.kind not in "biuf" or not 0 <= count <= MAX_ENTRIES or min(shape, default=0) < 0:
+            return None
+        values = np.frombuffer(data, dtype, count, end)
+        with np.errstate(all="ignore"):
+            return values.reshape(shape, order="F" if fortran else "C").astype(float)
+    except (ValueError, TypeError, KeyError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:
         raise bad(f"is not readable as NumPy's .npy ({error})"[:300], "Write it with numpy.save.") from error
-    return values.reshape(shape, order="F" if fortran else "C").astype(float)
 
 
 def fits_mat(data: bytes) -> bool:
@@ -161,6 +177,8 @@ def _mat_elements(data: bytes) -> list[bytes]:
     while at + 8 <= len(data) and len(found) < _MAX_ARRAYS:
         kind, size = (int.from_bytes(data[at + k : at + k + 4], order) for k in (0, 4))
         body = data[at : at + 8 + size]
+        if len(body) < 8 + size or kind not in (14, 15):
+            raise ValueError(f"a variable of type {kind} and {size} bytes at byte {at}")
         at += 8 + size
         if kind == 15:
             unpack = zlib.decompressobj()
@@ -168,8 +186,10 @@ def _mat_elements(data: bytes) -> list[bytes]:
                 body = unpack.decompress(body[8:], limit)
             except zlib.error as error:
                 raise ValueError(str(error)) from error
+            if len(body) >= limit:
+                continue  # larger than a calibration's
             if not unpack.eof:
-                continue  # larger than a calibration's, or cut off
+                raise ValueError("a compressed variable is cut off")
             kind = int.from_bytes(body[:4], order)
         if (total := total + len(body)) > _MAX_BYTES:
             raise bad(f"has more than {_MAX_BYTES} bytes of matrices (MAT-file)", "A calibration has some thousand.")

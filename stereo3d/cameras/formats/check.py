@@ -135,8 +135,9 @@ def rotation(R: Any) -> np.ndarray:
     if R.size == 3:
         return rotation_from_vector(R.ravel())
     R = matrix(R, (3, 3), "R")
-    off = float(np.abs(R @ R.T - np.eye(3)).max())
-    if off > MAX_ROTATION_ERROR:
+    with np.errstate(all="ignore"):
+        off = float(np.abs(R @ R.T - np.eye(3)).max())
+    if not off <= MAX_ROTATION_ERROR:
         raise bad(
             f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, "
             f"allowed is {MAX_ROTATION_ERROR:g}",
@@ -196,7 +197,7 @@ def choose_views(images: list[str], names: tuple[str, str] | None, form: str, ad
     Parameters
     ----------
     images : list of str
-        Names or paths of the images of a file, with / or \\ between folders.
+        Names or paths of the images of a file, of any system.
     names : (str, str) or None
         File names of the photos.
     form, advice : str

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...geometry.rotations import rotation_from_quaternion
 from ...records import Camera, Rig
-from .check import bad, checked_camera, choose_views, number_array, posed, relative, refuse_model, wide_lens
+from .check import bad, checked_camera, choose_views, number_array, posed, refuse_model, relative, wide_lens
 
 # Camera model of COLMAP -> its parameters, in order; the distortion coefficients are those of OpenCV.
 _COLMAP_MODELS = {

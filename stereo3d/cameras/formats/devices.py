@@ -44,9 +44,9 @@ def read_zed(
 ) -> Rig:
     """Read SN*.conf of a ZED: the section of the photos' size; mm.
 
-    The rotation is the vector (RX, CV, RZ), X_right = R X_left + t. Stereolabs' program gives R and (Baseline, TY, TZ) to
-    cv2.stereoRectify, whose result does not change with the sign of t as a whole; with the right camera on the right, t =
-    -(Baseline, TY, TZ). Where all sections have equal numbers, they hold for any size. `names` is not used.
+    The rotation is the vector (RX, CV, RZ), X_right = R X_left + t. Stereolabs' program gives R and (Baseline, TY, TZ)
+    to cv2.stereoRectify, whose result does not change with the sign of t as a whole; with the right camera on the
+    right, t = -(Baseline, TY, TZ). Where all sections have equal numbers, they hold for any size. `names` is not used.
 
     References
     ----------
@@ -54,6 +54,8 @@ def read_zed(
     """
     sections = _sections(text)
     modes = [name.removeprefix("LEFT_CAM_") for name in sections if name.startswith("LEFT_CAM_")]
+    if not modes:
+        raise bad("is of a ZED, but has no section LEFT_CAM_HD or the like")
     mode = next((m for m in modes if sizes is not None and _ZED_SIZES.get(m) == tuple(sizes[0])), None)
     size = None if mode is None else _ZED_SIZES[mode]
     if mode is None:
@@ -157,9 +159,9 @@ def fits_depthai(text: str) -> bool:
 def read_depthai(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read the calibration of an OAK-D (DepthAI's EEPROM as JSON): its left and right camera; mm.
 
-    X_to = R X + t with rotationMatrix and translation (cm in the file) of "extrinsics", to the camera of toCameraSocket.
-    The distortion has OpenCV's order (k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tilt). The cameras are those of
-    stereoRectificationData, else sockets 1 and 2. `names` is not used.
+    X_to = R X + t with rotationMatrix and translation (cm in the file) of "extrinsics", to the camera of
+    toCameraSocket. The distortion has OpenCV's order (k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tilt). The cameras are those
+    of stereoRectificationData, else sockets 1 and 2. `names` is not used.
 
     References
     ----------

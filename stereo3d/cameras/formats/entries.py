@@ -74,7 +74,7 @@ _GROUPS = {
 _NUMBERS = ("fx", "fy", "cx", "cy", "cx0", "cx1", "baseline", "baseline_meters")
 
 
-def _meaning(key: str) -> tuple[str, int] | None:
+def meaning_of(key: str) -> tuple[str, int] | None:
     """Return the meaning of a key, a key of `_STEMS`, and its camera (1, 2, 0: both); None where unknown."""
     plain = re.sub(r"[^a-z0-9]", "", key.lower())
     for name, stems in _STEMS.items():
@@ -94,8 +94,8 @@ def flat_entries(root: dict) -> dict:
     Parameters
     ----------
     root : dict
-        Name -> value; a dict with "data" is a stored matrix, a dict under a name of `_GROUPS` the entries of one camera.
-        Other dicts are left out, lists of anything but numbers too.
+        Name -> value; a dict with "data" is a stored matrix, a dict under a name of `_GROUPS` the entries of one
+        camera. Other dicts are left out, lists of anything but numbers too.
     """
     found = {}
     groups = {re.sub(r"[^a-z0-9]", "", str(key).lower()): key for key, value in root.items() if isinstance(value, dict)}
@@ -107,7 +107,7 @@ def flat_entries(root: dict) -> dict:
         if not isinstance(value, dict):
             found[key] = value
         elif "data" in value:
-            if _meaning(key) is not None:  # OpenCV writes matrices of other meaning with channels, as image_points
+            if meaning_of(key) is not None:  # OpenCV writes matrices of other meaning with channels, as image_points
                 found[key] = stored_matrix(value, key)
         elif plain in sides:
             own = {k: stored_matrix(v, k) if isinstance(v, dict) and "data" in v else v for k, v in value.items()}
@@ -121,7 +121,7 @@ def with_matrix(entries: dict) -> dict:
     cx0 and cx1 are principal points of two cameras with one row direction: t = (-baseline, 0, 0). A baseline beside a
     single principal point is no pose, since nothing says that the cameras are parallel.
     """
-    if not isinstance(entries.get("fx"), int | float) or any(_meaning(key) == ("K", 0) for key in entries):
+    if not isinstance(entries.get("fx"), int | float) or any(meaning_of(key) == ("K", 0) for key in entries):
         return entries
     numbers = {key: entries[key] for key in _NUMBERS if isinstance(entries.get(key), int | float)}
     rest = {key: value for key, value in entries.items() if key not in _NUMBERS}
@@ -160,7 +160,7 @@ def merged_entries(parts: list[dict]) -> dict:
     seen: dict[tuple[str, int], tuple[str, Any]] = {}
     for entries in parts:
         for key, value in entries.items():
-            meaning = _meaning(key)
+            meaning = meaning_of(key)
             if meaning is not None and np.ndim(value) > 0:
                 other = seen.setdefault(meaning, (key, value))
                 if not np.array_equal(number_array(other[1], other[0]).ravel(), number_array(value, key).ravel()):
@@ -190,7 +190,7 @@ def rig_of_entries(entries: dict) -> Rig:
         _refuse_fisheye(entries)
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
-        if (meaning := _meaning(key)) is not None and value is not None:
+        if (meaning := meaning_of(key)) is not None and value is not None:
             if scalar and meaning[0] not in ("width", "height"):
                 continue  # k1 may be a lens coefficient, t a date
             if meaning in found and not np.array_equal(number_array(found[meaning], key), number_array(value, key)):
@@ -222,7 +222,7 @@ def rig_of_entries(entries: dict) -> Rig:
 
 def _refuse_fisheye(entries: dict) -> None:
     """Give the camera of OpenCV's fisheye calibration to `wide_lens`."""
-    by_meaning = {meaning[0]: value for key, value in entries.items() if (meaning := _meaning(key)) is not None}
+    by_meaning = {meaning[0]: value for key, value in entries.items() if (meaning := meaning_of(key)) is not None}
     dist = number_array(by_meaning.get("dist", np.zeros(4)), "the distortion").ravel()
     size = by_meaning.get("size")
     if size is None and "width" in by_meaning and "height" in by_meaning:

@@ -18,9 +18,9 @@ def fits_kitti(text: str) -> bool:
 def read_kitti(text: str, names: tuple[str, str] | None = None, sizes: Sizes | None = None) -> Rig:
     """Read KITTI's projection matrices P = K [R | t] of rectified cameras, P0..P3 or P_rect_00..03, in metres.
 
-    The colour pair (2, 3) is used where the file has both, else the grey pair (0, 1). S_rect_0i gives the size. Where the
-    photos have the size S_0i of the cameras before rectification, and not S_rect_0i, these are read: K_0i, D_0i, and
-    X_i = R_0i X_0 + T_0i. `names` is not used.
+    The colour pair (2, 3) is used where the file has both, else the grey pair (0, 1). S_rect_0i gives the size. Where
+    the photos have the size S_0i of the cameras before rectification, and not S_rect_0i, these are read: K_0i, D_0i,
+    and X_i = R_0i X_0 + T_0i. `names` is not used.
 
     References
     ----------

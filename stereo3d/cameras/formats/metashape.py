@@ -4,7 +4,6 @@ import math
 import re
 from typing import Any
 
-
 from ...records import Camera, Rig
 from .check import View, bad, checked_camera, inverse_pose, pose_of_matrix, refuse_model, rig_of_views, wide_lens
 from .markup import Element, xml_root
@@ -21,8 +20,8 @@ def read_metashape(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read Metashape's calibration.xml, one camera for both photos, or cameras.xml, the two cameras by their labels.
 
     u = width / 2 + cx + (f + b1) x' + b2 y', v = height / 2 + cy + f y', and x', y' by Brown with p1 and p2 exchanged
-    against OpenCV's; the centre of the first pixel is (1/2, 1/2). `<transform>` holds the axes (x right, y down, z forward)
-    and the centre of a camera in the chunk. The scale is free.
+    against OpenCV's; the centre of the first pixel is (1/2, 1/2). `<transform>` holds the axes (x right, y down, z
+    forward) and the centre of a camera in the chunk. The scale is free.
 
     References
     ----------

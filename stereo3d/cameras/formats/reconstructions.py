@@ -55,9 +55,9 @@ def fits_meshroom(text: str) -> bool:
 def read_meshroom(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read cameras.sfm of Meshroom (AliceVision), the two views by the file names of their paths.
 
-    f = focalLength / sensorWidth * width, px. principalPoint is relative to the centre of the picture since file version
-    1.2.1 and to its corner before; whichever is near decides. X_camera = R (X - center), R stored column by column. The
-    scale is free. Pixels count from the corner of the first pixel.
+    f = focalLength / sensorWidth * width, px. principalPoint is relative to the centre of the picture since file
+    version 1.2.1 and to its corner before; whichever is near decides. X_camera = R (X - center), R stored column by
+    column. The scale is free. Pixels count from the corner of the first pixel.
 
     References
     ----------
@@ -141,8 +141,8 @@ def fits_opensfm(text: str) -> bool:
 def read_opensfm(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read OpenSfM's (OpenDroneMap's) reconstruction.json, the two shots by name, or the camera of camera_models.json.
 
-    f = focal max(width, height), and the principal point is the centre ((width - 1) / 2, (height - 1) / 2) plus c_x, c_y
-    times the same. X_camera = R(rotation) X + translation. The scale is taken as free.
+    f = focal max(width, height), and the principal point is the centre ((width - 1) / 2, (height - 1) / 2) plus c_x,
+    c_y times the same. X_camera = R(rotation) X + translation. The scale is taken as free.
 
     References
     ----------
@@ -201,8 +201,8 @@ def fits_nerf(text: str) -> bool:
 def read_nerf(text: str, names: tuple[str, str] | None = None, sizes: Sizes | None = None) -> Rig:
     """Read transforms.json of NeRF programs (instant-ngp, nerfstudio, Blender's data), the two frames by file_path.
 
-    transform_matrix turns camera axes x right, y up, z back into the world. The camera is fl_x fl_y cx cy w h and k1 k2 p1
-    p2 (k3), of the file or of the frame, with pixels counted from the corner of the first, as COLMAP does; or
+    transform_matrix turns camera axes x right, y up, z back into the world. The camera is fl_x fl_y cx cy w h and k1
+    k2 p1 p2 (k3), of the file or of the frame, with pixels counted from the corner of the first, as COLMAP does; or
     camera_angle_x with the principal point in the centre of the photo. The scale is free.
 
     References

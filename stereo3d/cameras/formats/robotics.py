@@ -38,8 +38,8 @@ def fits_kalibr(text: str) -> bool:
 def read_kalibr(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read the camchain.yaml of Kalibr: cam0, cam1 with X_cam1 = T_cn_cnm1 X_cam0, metres; `names` is not used.
 
-    Distortion radtan is k1 k2 p1 p2 of OpenCV. Camera models other than pinhole, and distortion models other than radtan
-    and none, are not read as Brown's.
+    Distortion radtan is k1 k2 p1 p2 of OpenCV. Camera models other than pinhole, and distortion models other than
+    radtan and none, are not read as Brown's.
 
     References
     ----------
@@ -123,8 +123,8 @@ def fits_orbslam(text: str) -> bool:
 def read_orbslam(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read the settings of ORB-SLAM2 and 3: Camera1.fx ..., Camera2.fx ..., and X_1 = T_c1_c2 X_2 in metres.
 
-    Without a second camera the first holds for both. Camera.type "Rectified", or without a type the bf of ORB-SLAM2, is a
-    rectified pair: t = (-b, 0, 0). KannalaBrandt8 is a fisheye. `names` is not used.
+    Without a second camera the first holds for both. Camera.type "Rectified", or without a type the bf of ORB-SLAM2,
+    is a rectified pair: t = (-b, 0, 0). KannalaBrandt8 is a fisheye. `names` is not used.
 
     References
     ----------

@@ -75,8 +75,8 @@ def fits_bouguet(text: str) -> bool:
 def read_bouguet(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read Calib_Results.m, or the same with _left and _right, om, T, of the Camera Calibration Toolbox for MATLAB.
 
-    K = [fc(1) alpha_c fc(1) cc(1); 0 fc(2) cc(2); 0 0 1], with the centre of the first pixel at (0, 0); kc = k1 k2 p1 p2
-    k3 as in OpenCV; X_right = R(om) X_left + T, in the unit of the squares, usually mm. `names` is not used.
+    K = [fc(1) alpha_c fc(1) cc(1); 0 fc(2) cc(2); 0 0 1], with the centre of the first pixel at (0, 0); kc = k1 k2 p1
+    p2 k3 as in OpenCV; X_right = R(om) X_left + T, in the unit of the squares, usually mm. `names` is not used.
 
     References
     ----------
@@ -100,8 +100,8 @@ def _bouguet_camera(entries: dict[str, Any], side: str) -> Any:
             )
         return np.ravel(found)
 
-    (fx, fy), (cx, cy) = values("fc", 2), values("cc", 2)
-    [skew] = values("alpha_c", 1, 0.0)
+    (fx, fy), (cx, cy) = map(float, values("fc", 2)), map(float, values("cc", 2))
+    skew = float(values("alpha_c", 1, 0.0)[0])
     size = (entries["nx"], entries["ny"]) if "nx" in entries and "ny" in entries else None
     K = [[fx, skew * fx, cx], [0, fy, cy], [0, 0, 1]]
     return checked_camera(K, size, values("kc", 5, np.zeros(5)), f"fc{side}, cc{side}")

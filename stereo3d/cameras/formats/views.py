@@ -1,4 +1,4 @@
-"""Text files of many views: bundler, Strecha's .camera, MVSNet's cam.txt, Middlebury's par.txt; and OCamCalib by name."""
+"""Text files of many views: Bundler, Strecha's .camera, MVSNet's cam.txt, Middlebury's par.txt; OCamCalib refused."""
 
 import re
 
@@ -61,9 +61,10 @@ def read_bundler(
 ) -> Rig:
     """Read bundle.out of Bundler (and of programs that export it): f k1 k2, R, t of each camera; the scale is free.
 
-    X_camera = R X + t with x right, y up, z back, and pixels counted from the centre of the picture, y up: the principal
-    point is ((width - 1) / 2, (height - 1) / 2). The file states no size: that of the photos is taken. The list of names,
-    list.txt, stands next to the file (lines "#image name" here); without it the file must hold two cameras.
+    X_camera = R X + t with x right, y up, z back, and pixels counted from the centre of the picture, y up: the
+    principal point is ((width - 1) / 2, (height - 1) / 2). The file states no size: that of the photos is taken. The
+    list of names, list.txt, stands next to the file (lines "#image name" here); without it the file must hold two
+    cameras.
 
     References
     ----------
