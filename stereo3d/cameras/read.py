@@ -57,6 +57,7 @@ from .formats.views import (
 )
 
 log = logging.getLogger(__name__)
+_HEAD = 200_000  # characters in which the mark of a format that is no JSON stands
 Files = list[tuple[str, str]]  # name and text of each
 
 
@@ -186,7 +187,9 @@ def form_of(content: str | bytes) -> tuple[str, Reader]:
         "bad_calibration" where it is of no known format.
     """
     readers = BINARY_READERS if isinstance(content, bytes) else READERS
-    found = next((item for item in readers.items() if item[1].fits(content)), None)
+    json = isinstance(content, str) and content.lstrip()[:1] in ("{", "[")  # its entries stand in any order
+    head = content if isinstance(content, bytes) or json else content[:_HEAD]
+    found = next((item for item in readers.items() if item[1].fits(head)), None)
     if found is None:
         what = f"is not text ({len(content)} bytes), and" if isinstance(content, bytes) else "is"
         raise bad(f"{what} of no known format", f"Known formats: {', '.join([*READERS, *BINARY_READERS])}.")

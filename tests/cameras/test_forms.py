@@ -22,7 +22,9 @@ from stereo3d.cameras.read import BINARY_READERS, READERS
 from stereo3d.errors import StereoError
 from stereo3d.geometry import project, rotation_from_vector
 from stereo3d.geometry.rotations import quaternion_from_rotation
+from stereo3d.pipeline.cameras import cameras_of
 from stereo3d.pipeline.config import Config
+from stereo3d.records import Photo
 
 W, H = SIZE = (640, 480)
 K1 = np.array([[700.25, 0, 322.5], [0, 700.25, 238.25], [0, 0, 1]])
@@ -631,6 +633,13 @@ def test_stereodemo_is_a_rectified_pair_and_one_camera_with_a_baseline_is_not(tm
     np.testing.assert_array_equal(one.cam1.K, K1)
 
 
+def test_coefficients_by_name_are_not_lost(tmp_path):
+    entries = dict(keyed("fx fy cx cy", numbers(K1))) | dict(keyed("k1 k2 p1 p2 k3", D1)) | {"width": W, "height": H}
+    assert_rig(read_rig(written(tmp_path / "a.json", json.dumps(entries))), **ONE)
+    with pytest.raises(StereoError, match="names within dist"):
+        read_rig(written(tmp_path / "b.json", json.dumps({"K": K1.tolist(), "dist": {"k1": -0.1}})))
+
+
 # ------------------------------------------------------------------------------------------ several files, folders
 
 
@@ -720,6 +729,12 @@ def test_config_takes_several_files():
 # ------------------------------------------------------------------------------------------ wide lenses, hostile files
 
 FISHEYES = {
+    "OpenCV, camera_model: KANNALA": json.dumps(
+        {"K": K1.tolist(), "dist": [0.1] * 4, "camera_model": "KANNALA_BRANDT"}
+    ),
+    "OpenCV, right lens type: Fisheye": json.dumps(
+        {"left": NESTED["left"], "right": {**NESTED["right"], "lens type": "Fisheye"}}
+    ),
     "OpenCV": opencv(camera_matrix=K1, distortion_coefficients=D1[:4], fisheye_model=1),
     "Kalibr, cam0, model fisheye": kalibr(lens="equidistant"),
     "Kalibr, cam0, model double_sphere": kalibr("ds", "none", (-0.2, 0.6), ((), ())),
@@ -789,7 +804,8 @@ HOSTILE = {
     "zip without arrays": (npz()[:0] + b"PK\x03\x04" + bytes(100), "npz"),
     "many entries": ('{"projection_type": [' + "1," * 200_000 + "1]}", "entries"),
     "deep": ('{"projection_type":' + "[" * 50_000, "JSON|entries"),
-    "open bracket": ("K = [" + "1 " * 300_000, "MATLAB"),
+    "open bracket": ("K = [" + "1 " * 100_000, "MATLAB"),
+    "long script": ("K = [1 2]\n" * 100_000, "MATLAB"),
     "entities": ("<!DOCTYPE a [<!ENTITY b 'bbbb'>]><calibration><f>&b;</f></calibration>", "DOCTYPE|document type"),
     "huge bundle": ("# Bundle file v0.3\n999999999999 0\n" + "1 2 3\n" * 10, "Bundler"),
     "huge integers": (nerf().replace(str(K1[0, 0]), "1" * 400, 1), "."),
@@ -802,3 +818,20 @@ def test_hostile_files_are_refused(tmp_path, name):
     with pytest.raises(StereoError, match=message) as caught:
         read_rig(written(tmp_path / "calib", content), (SIZE, SIZE), names=NAMES)
     assert caught.value.code == "bad_calibration"
+
+
+def test_the_page_of_forms_lists_every_reader():
+    page = (Path(__file__).parents[2] / "docs" / "calibration-files.md").read_text(encoding="utf-8")
+    listed = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")][1:]
+    assert sorted(listed) == sorted([*READERS, *BINARY_READERS])
+
+
+def test_a_run_takes_two_files_by_the_names_of_its_photos(tmp_path):
+    inner = written(tmp_path / "intrinsics.yml", opencv(M1=K1, D1=D1, M2=K2, D2=D2))
+    outer = written(tmp_path / "extrinsics.yml", opencv(R=R, T=T))
+    photos = [Photo(np.broadcast_to(np.uint8(0), (H, W, 3)), path=tmp_path / name) for name in NAMES]
+    assert_rig(cameras_of(photos[0], photos[1], None, Config(calib=(inner, outer))))
+    model = colmap_bin(tmp_path / "model")
+    assert_rig(cameras_of(photos[0], photos[1], None, Config(calib=(model,))))
+    rig = cameras_of(photos[1], photos[0], None, Config(calib=model))
+    np.testing.assert_allclose(rig.R, R.T, atol=1e-12)

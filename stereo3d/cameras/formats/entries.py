@@ -71,6 +71,7 @@ _GROUPS = {
     **dict.fromkeys(("right", "r", "cam2", "camera2", "rightcamera", "cameraright"), "right"),
 }
 # Names of the focal lengths and of the principal point; cx0 and cx1 are those of the two cameras of a rectified pair.
+_LENS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")  # in OpenCV's order
 _NUMBERS = ("fx", "fy", "cx", "cy", "cx0", "cx1", "baseline", "baseline_meters")
 
 
@@ -112,6 +113,8 @@ def flat_entries(root: dict) -> dict:
         elif plain in sides:
             own = {k: stored_matrix(v, k) if isinstance(v, dict) and "data" in v else v for k, v in value.items()}
             found |= {f"{sides[plain]} {name}": inner for name, inner in with_matrix(own).items()}
+        elif meaning_of(key) is not None:
+            raise bad(f"has names within {key}, where an array of numbers is needed", "Write it as a list.")
     return with_matrix(found)
 
 
@@ -125,6 +128,9 @@ def with_matrix(entries: dict) -> dict:
         return entries
     numbers = {key: entries[key] for key in _NUMBERS if isinstance(entries.get(key), int | float)}
     rest = {key: value for key, value in entries.items() if key not in _NUMBERS}
+    lens = [entries.get(key, 0.0) for key in _LENS]
+    if all(isinstance(value, int | float) for value in lens) and any(lens):
+        rest["dist"] = lens if any(lens[5:]) else lens[:5]
     fx, cy = numbers["fx"], numbers.get("cy")
     if cy is None or not ("cx" in numbers or {"cx0", "cx1"} <= set(numbers)):
         raise bad("has fx, but no principal point cx, cy (or cx0, cx1, cy)", "Give all of them, in px.")
@@ -186,8 +192,12 @@ def rig_of_entries(entries: dict) -> Rig:
         "bad_calibration"; a fisheye of OpenCV (fisheye_model: 1) is never read as Brown's distortion.
     """
     found, keys = {}, {}
-    if entries.get("fisheye_model") in (1, True, "1"):
-        _refuse_fisheye(entries)
+    for key, value in entries.items():
+        named = isinstance(value, str) and re.search(r"model|type|lens", key, re.I)
+        if key in ("fisheye_model", "fisheye", "is_fisheye") and value in (1, True, "1"):
+            _refuse_fisheye(entries, f"{key}: 1")
+        if named and re.search(r"fish.?eye|equidist|kannala", value[:100], re.I):
+            _refuse_fisheye(entries, f"{key}: {value[:40]}")
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
         if (meaning := meaning_of(key)) is not None and value is not None:
@@ -220,14 +230,14 @@ def rig_of_entries(entries: dict) -> Rig:
     return posed(cameras[0], cameras[1], R, t, length_unit(entries))
 
 
-def _refuse_fisheye(entries: dict) -> None:
-    """Give the camera of OpenCV's fisheye calibration to `wide_lens`."""
+def _refuse_fisheye(entries: dict, mark: str) -> None:
+    """Give the camera of OpenCV's fisheye calibration to `wide_lens`; mark: the entry that says so."""
     by_meaning = {meaning[0]: value for key, value in entries.items() if (meaning := meaning_of(key)) is not None}
     dist = number_array(by_meaning.get("dist", np.zeros(4)), "the distortion").ravel()
     size = by_meaning.get("size")
     if size is None and "width" in by_meaning and "height" in by_meaning:
         size = by_meaning["width"], by_meaning["height"]
-    wide_lens("fisheye", by_meaning.get("K"), size, dist[:4], "OpenCV, fisheye_model: 1")
+    wide_lens("fisheye", by_meaning.get("K"), size, dist[:4], f"OpenCV, {mark}")
 
 
 def length_unit(entries: dict) -> str | None:

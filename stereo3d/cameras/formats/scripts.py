@@ -10,6 +10,7 @@ from .check import bad, checked_camera, posed
 from .entries import rig_of_entries
 from .markup import MAX_ENTRIES
 
+_MAX_TEXT = 500_000  # characters; a calibration with its corners has some 100,000
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 # A name, "=", an optional call such as np.array(, and either brackets around numbers or one number.
 _ASSIGNMENT = re.compile(
@@ -30,6 +31,8 @@ def script_entries(text: str) -> dict[str, Any]:
     Rows end at ";" or "]" or a new line. Assignments of anything but numbers are left out, the last of equal names
     counts.
     """
+    if len(text) > _MAX_TEXT:
+        raise bad(f"has {len(text)} characters of MATLAB or Python text; at most {_MAX_TEXT} are read")
     text = re.sub(r"(?m)[%#].*$", "", text)
     found: dict[str, Any] = {}
     for match in _ASSIGNMENT.finditer(text):
