@@ -171,8 +171,9 @@ def read_depthai(text: str, names: tuple[str, str] | None = None) -> Rig:
     cameras = _sockets(root.get("cameraData"))
     stereo = root.get("stereoRectificationData")
     stereo = stereo if isinstance(stereo, dict) else {}
-    pair = [stereo.get(key) for key in ("leftCameraSocket", "rightCameraSocket")]
-    if not all(isinstance(socket, int) and socket in cameras for socket in pair) or pair[0] == pair[1]:
+    stated = [stereo.get(key) for key in ("leftCameraSocket", "rightCameraSocket")]
+    pair = [socket for socket in stated if isinstance(socket, int) and socket in cameras]
+    if len(set(pair)) != 2:
         pair = list(_DEPTHAI_SOCKETS)
     if not all(socket in cameras for socket in pair):
         raise bad(f"has the cameras {list(cameras)} of DepthAI, of which none are left and right (sockets 1 and 2)")

@@ -193,10 +193,11 @@ def rig_of_entries(entries: dict) -> Rig:
     """
     found, keys = {}, {}
     for key, value in entries.items():
-        named = isinstance(value, str) and re.search(r"model|type|lens", key, re.I)
         if key in ("fisheye_model", "fisheye", "is_fisheye") and value in (1, True, "1"):
             _refuse_fisheye(entries, f"{key}: 1")
-        if named and re.search(r"fish.?eye|equidist|kannala", value[:100], re.I):
+        if not isinstance(value, str) or not re.search(r"model|type|lens", key, re.I):
+            continue
+        if re.search(r"fish.?eye|equidist|kannala", value[:100], re.I):
             _refuse_fisheye(entries, f"{key}: {value[:40]}")
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
