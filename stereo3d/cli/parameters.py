@@ -209,7 +209,13 @@ SOURCE_OPTIONS = (
     ),
 )
 CAMERA_OPTIONS = (
-    click.option("--calib", type=FILE, help="Read the cameras from a calibration file."),
+    click.option(
+        "--calib",
+        type=FILE,
+        multiple=True,
+        metavar="FILE",
+        help="Read the cameras from a calibration file or folder; twice: of two files.",
+    ),
     click.option(
         "--rig-error",
         type=click.Choice(["exact", "nominal"]),

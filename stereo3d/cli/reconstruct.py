@@ -168,7 +168,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
     if outputs.output is None:
         raise click.UsageError("Missing option '-o' / '--output'")
     targets = outputs.targets(style.texture)
-    check_names([*photos, given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")])
+    check_names([*photos, *given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")])
     with failure_as_json(outputs.json_file):
         from ..io.atomic import reserving
         from ..pipeline import run

@@ -77,8 +77,8 @@ class Config:
         Seed of every random choice.
     rectified : bool
         The photos are a rectified pair.
-    calib : path, optional
-        Calibration file of the cameras.
+    calib : path or sequence of paths, optional
+        Calibration file of the cameras, or the files that are one calibration together.
     rig_error : {"exact", "nominal"}, optional
         How well the calibrated cameras and their pose are known: all numbers stay, or are refined from the matches
         (`RigError.nominal`). By default as the rig states, exact for calibration files.
@@ -128,7 +128,7 @@ class Config:
     max_pixels: int | None = None
     seed: int = 0
     rectified: bool = False
-    calib: str | Path | None = None
+    calib: str | Path | Sequence[str | Path] | None = None
     rig_error: Literal["exact", "nominal"] | None = None
     focal: float | None = None
     focal_35mm: float | None = None
@@ -147,6 +147,8 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self._checked_options())
+        if isinstance(self.calib, tuple | list) and not self.calib:
+            object.__setattr__(self, "calib", None)
         if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
             raise StereoError(
                 "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."

@@ -526,7 +526,11 @@ def test_colmap_models_project_as_colmap_does(tmp_path, model, params):
 
 
 BAD_COLMAP = {
-    "model": ("1 OPENCV_FISHEYE 640 480 700 700 320 240 0 0 0 0\n", None, "camera 1 of model OPENCV_FISHEYE"),
+    "model": (
+        "1 THIN_PRISM_FISHEYE 640 480 700 700 320 240 0 0 0 0 0 0 0 0\n",
+        None,
+        "THIN_PRISM_FISHEYE",
+    ),
     "parameters": ("1 RADIAL 640 480 700 320 240\n", None, "3 parameters.*RADIAL has 5: f cx cy k1 k2"),
     "words": ("1 PINHOLE 640 480 seven 700 320 240\n", None, "no array of numbers in the camera 1"),
     "size": ("1 PINHOLE 0 480 700 700 320 240\n", None, "size"),
@@ -656,7 +660,8 @@ def test_one_ros_camera_serves_for_both(tmp_path, rectified):
 
 
 BAD_ROS = {
-    "model": (ros(K1, D1[:4], model="equidistant"), "model 'equidistant'"),
+    "model": (ros(K1, D1[:4], model="omnidirectional"), "distortion model 'omnidirectional'"),
+    "fisheye": (ros(K1, D1[:3], model="equidistant"), "3 coefficients of a fisheye lens .ROS, left camera"),
     "not calibrated": (ros(np.zeros((3, 3)), np.zeros(5)), "zeros.*not calibrated"),
     "no matrix": (ros(K1, D1).replace("camera_matrix", "matrix"), "no camera_matrix for the left"),
     "short": (ros(K1[:2], D1, P=np.eye(3, 4)), "6 numbers in camera_matrix"),
@@ -696,7 +701,7 @@ def examples() -> dict[str, str]:
 
 def test_each_form_is_recognised_as_itself():
     texts = examples()
-    assert set(texts) == set(READERS)
+    assert set(texts) <= set(READERS)  # all of them: test_forms.py
     for form, text in texts.items():
         first = next(name for name, reader in READERS.items() if reader.fits(text))
         assert first == form
@@ -882,7 +887,7 @@ def test_missing_calibration(tmp_path):
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_text_gives_a_rig_or_a_stereo_error(data):
-    form = data.draw(st.sampled_from(sorted(READERS)))
+    form = data.draw(st.sampled_from(sorted(examples())))
     text = examples()[form]
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))

@@ -816,6 +816,7 @@ def test_bad_calibrations(run, folder, calibrations, tmp_path, name, words):
     "args, code, words",
     [
         (["--calib", "nothere.json"], 3, "no such file"),
+        (["--calib", "rig.json", "--calib", "nothere.json"], 3, "nothere.json: no such file"),
         (["--calib", "left.png"], 4, "not text"),
         (["--calib", "rig.json", "--rectified"], 4, "not rectified.*degrees"),
         (["--calib", "rig.json", "--baseline", "2"], 2, "own baseline"),

@@ -1,12 +1,15 @@
 """Checks that every calibration reader shares: arrays, cameras, sizes, rotations."""
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ...errors import StereoError
 from ...geometry.rotations import rotation_from_vector
-from ...records import Camera, Rig
+from ...geometry.wide_lenses import LENSES
+from ...records import Camera, Rig, WideLens
 from ...records.checks import MAX_ROTATION_ERROR
 
 UNSTATED_UNIT = "calibration units"  # a posed rig whose file does not say in what unit t is
@@ -134,8 +137,9 @@ def rotation(R: Any) -> np.ndarray:
     if R.size == 3:
         return rotation_from_vector(R.ravel())
     R = matrix(R, (3, 3), "R")
-    off = float(np.abs(R @ R.T - np.eye(3)).max())
-    if off > MAX_ROTATION_ERROR:
+    with np.errstate(all="ignore"):
+        off = float(np.abs(R @ R.T - np.eye(3)).max())
+    if not off <= MAX_ROTATION_ERROR:
         raise bad(
             f"has a matrix R that is no rotation: R R^T is off the identity by {off:.2g}, "
             f"allowed is {MAX_ROTATION_ERROR:g}",
@@ -181,3 +185,122 @@ def relative(
     (R1, t1), (R2, t2) = pose1, pose2
     R = R2 @ R1.T
     return R, t2 - R @ t1
+
+
+View = tuple[Camera, tuple[np.ndarray, np.ndarray] | None]  # a camera and its pose R, t with X_camera = R X + t
+
+
+RENAME = "Give the photos the names that they have in this file."
+
+
+def choose_views(images: list[str], names: tuple[str, str] | None, form: str, advice: str = RENAME) -> list[str]:
+    """Return the two images of the photos: by file name, by name without suffix, else the only two.
+
+    Parameters
+    ----------
+    images : list of str
+        Names or paths of the images of a file, of any system.
+    names : (str, str) or None
+        File names of the photos.
+    form, advice : str
+        For the message.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration".
+    """
+    wanted = [Path(name).name for name in names or ()]
+    for part in ("name", "stem"):
+        known = [(image, getattr(Path(image.replace("\\", "/")), part)) for image in images]
+        found = [[image for image, name in known if name == getattr(Path(photo), part)] for photo in wanted]
+        if len(found) == 2 and len(found[0]) == len(found[1]) == 1 and found[0] != found[1]:
+            return [found[0][0], found[1][0]]
+    if len(images) == 2:
+        return images
+    raise bad(
+        f"holds {len(images)} images of {form} ({', '.join(images[:6])}), of which not exactly one each is named "
+        f"{' and '.join(wanted) or 'like the photos'}",
+        advice,
+    )
+
+
+def rig_of_views(views: dict[str, View], names: tuple[str, str] | None, unit: str | None, form: str) -> Rig:
+    """Return the rig of two of several views, chosen by `choose_views`; a single view holds for both photos.
+
+    Parameters
+    ----------
+    views : dict
+        Name of the image -> its camera and pose.
+    names : (str, str) or None
+        File names of the photos.
+    unit : str or None
+        Of t; None: up to scale.
+    form : str
+        For messages.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration".
+    """
+    if not views:
+        raise bad(f"is of the form {form}, but holds no camera")
+    if len(views) == 1:
+        [(camera, _)] = views.values()
+        return Rig(camera, camera)
+    first, second = choose_views(list(views), names, form)
+    (cam1, pose1), (cam2, pose2) = views[first], views[second]
+    if pose1 is None and pose2 is None:
+        return Rig(cam1, cam2)
+    if pose1 is None or pose2 is None:
+        raise bad(f"has the pose of only one of {first} and {second} ({form})", "Give a file with both poses.")
+    return posed(cam1, cam2, *relative(pose1, pose2), unit)
+
+
+def pose_of_matrix(M: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """R, t of M = [R | t], (3, 4) or (4, 4), checked; name: of the matrix, for messages."""
+    M = number_array(M, name)
+    if M.size not in (12, 16):
+        raise bad(f"has {M.size} numbers in {name}, where 4 x 4 are needed")
+    M = M.reshape(-1, 4)
+    if len(M) == 4 and np.abs(M[3] - [0, 0, 0, 1]).max() > 1e-6:
+        raise bad(f"has the last row {M[3].tolist()} in {name}; it must be 0 0 0 1")
+    return rotation(M[:3, :3]), M[:3, 3]
+
+
+def inverse_pose(R: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R^T, -R^T t: the pose of the camera from its axes and centre in the world, or the reverse."""
+    return R.T, -R.T @ t
+
+
+def wide_lens(model: str, K: Any, size: Any, coefficients: Any, name: str) -> Camera:
+    """Return a camera with a wide-angle lens: its coefficients are never taken for Brown's.
+
+    Parameters
+    ----------
+    model : str
+        "fisheye" (Kannala-Brandt, 4 coefficients), "double_sphere" (xi, alpha) or "eucm" (alpha, beta).
+    K, size : array of 9 numbers; (width, height) or None
+        As in `checked_camera`.
+    coefficients : sequence of float
+        Of the model.
+    name : str
+        Form and camera, for the message.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration".
+    """
+    values = number_array(coefficients, f"the distortion of {name}").ravel()
+    wanted = LENSES[model].coefficients
+    if len(values) != wanted:
+        raise bad(f"has {len(values)} coefficients of a {model} lens ({name}), where {wanted} are needed")
+    camera = checked_camera(K, size, None, name)
+    return replace(camera, lens=WideLens(model, tuple(float(v) for v in values)))
+
+
+def refuse_model(model: str, form: str, advice: str = "Calibrate with a pinhole and Brown's distortion.") -> NoReturn:
+    """Raise the error of a camera model that no camera of this program has."""
+    raise bad(f"has a camera of the model {model!r} ({form}), which is not supported", advice)

@@ -1,13 +1,12 @@
 """COLMAP's text model, cameras.txt and images.txt."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 
 from ...geometry.rotations import rotation_from_quaternion
 from ...records import Camera, Rig
-from .check import bad, checked_camera, number_array, posed, relative
+from .check import bad, checked_camera, choose_views, number_array, posed, refuse_model, relative, wide_lens
 
 # Camera model of COLMAP -> its parameters, in order; the distortion coefficients are those of OpenCV.
 _COLMAP_MODELS = {
@@ -19,7 +18,7 @@ _COLMAP_MODELS = {
     "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
 }
 
-
+_RENAME = "Name the photos as COLMAP saw them; to use only its camera, move cameras.txt to a folder without images.txt."
 _HEAD = 100_000  # characters in which the first camera or image is
 
 
@@ -100,7 +99,7 @@ def read_colmap(text: str, names: tuple[str, str] | None = None) -> Rig:
         [camera] = cameras.values()
         return Rig(camera, camera)
     found, poses = [], []
-    for name in _colmap_images(list(images), names):
+    for name in choose_views(list(images), names, "COLMAP", _RENAME):
         _, *pose, number, _ = images[name]
         if number not in cameras:
             raise bad(f"has no camera {number}, which took {name}", "Give cameras.txt and images.txt of one model.")
@@ -113,6 +112,10 @@ def read_colmap(text: str, names: tuple[str, str] | None = None) -> Rig:
 
 
 def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
+    if model in ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"):
+        return _colmap_fisheye(number, model, values)
+    if model in ("FOV", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE", "EQUIRECTANGULAR"):
+        refuse_model(model, "COLMAP", "Undistort the photos: colmap image_undistorter.")
     if model not in _COLMAP_MODELS:
         raise bad(
             f"has the camera {number} of model {model}",
@@ -130,17 +133,12 @@ def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
     return checked_camera(K, (width, height), dist if any(dist[4:]) else dist[:4], f"the camera {number}")
 
 
-def _colmap_images(images: list[str], names: tuple[str, str] | None) -> list[str]:
-    """Return the two images of the photos: by file name, by name without suffix, else the only two."""
-    wanted = [Path(name).name for name in names or ()]
-    for part in ("name", "stem"):
-        found = [[i for i in images if getattr(Path(i), part) == getattr(Path(name), part)] for name in wanted]
-        if len(found) == 2 and len(found[0]) == len(found[1]) == 1 and found[0] != found[1]:
-            return [found[0][0], found[1][0]]
-    if len(images) == 2:
-        return images
-    raise bad(
-        f"holds {len(images)} images ({', '.join(images[:6])}), of which not exactly one each is named "
-        f"{' and '.join(wanted) or 'like the photos'}",
-        "Name the photos as COLMAP saw them; to use only its camera, move cameras.txt to a folder without images.txt.",
-    )
+def _colmap_fisheye(number: str, model: str, values: list[str]) -> Camera:
+    """The camera of a Kannala-Brandt model: fx fy cx cy k1..k4, or f cx cy k1 (k2)."""
+    p = number_array(values, f"the camera {number}")
+    counts = {"OPENCV_FISHEYE": 8, "SIMPLE_RADIAL_FISHEYE": 4, "RADIAL_FISHEYE": 5}
+    if len(p) != counts[model] + 2:
+        raise bad(f"has {len(p) - 2} parameters for the camera {number}; {model} has {counts[model]}")
+    fx, fy, cx, cy, *k = p[2:] if model == "OPENCV_FISHEYE" else [p[2], *p[2:]]
+    K = [[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]]
+    return wide_lens("fisheye", K, p[:2], np.pad(k, (0, 4 - len(k))), f"COLMAP {model}, camera {number}")

@@ -1,5 +1,6 @@
-"""YAML and XML of foreign origin as plain values, with bounds for nesting and entries."""
+"""YAML, XML and JSON of foreign origin as plain values, with bounds for nesting and entries."""
 
+import json
 import re
 from typing import Any
 
@@ -36,6 +37,30 @@ def load_yaml(text: str) -> list[Any]:
         place = f", line {mark.line + 1}" if mark is not None else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise bad(f"is not readable as YAML ({reason[:120]}{place})") from error
+
+
+def load_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" for text that is no JSON, and beyond `MAX_ENTRIES`.
+    """
+    if (count := text.count(",") + text.count("[") + text.count("{")) > MAX_ENTRIES:
+        raise bad(f"has more than {MAX_ENTRIES} entries in its JSON", "A calibration has some hundred.", entries=count)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise bad(f"is not readable JSON ({error})") from error
+
+
+def json_object(text: str, form: str) -> dict[str, Any]:
+    """Return the entries of a JSON text that must be an object; form: for the message."""
+    value = load_json(text)
+    if not isinstance(value, dict):
+        raise bad(f"is {form}, but no JSON object with names")
+    return value
 
 
 class _Builder:
@@ -118,9 +143,14 @@ def load_xml(text: str) -> Any:
         "bad_calibration" for text that is no XML, for a document type or entities, and beyond `MAX_DEPTH` or
         `MAX_ENTRIES`.
     """
+    return xml_root(text).content()
+
+
+def xml_root(text: str) -> "Element":
+    """Return the root of an XML text with its attributes; errors as those of `load_xml`."""
     from xml.parsers import expat
 
-    root = _Element()
+    root = Element({})
     stack, count = [root], 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -130,7 +160,7 @@ def load_xml(text: str) -> Any:
             raise bad(f"nests its XML deeper than {MAX_DEPTH} levels", depth=len(stack))
         if count > MAX_ENTRIES:
             raise bad(f"has more than {MAX_ENTRIES} entries", "A calibration has some hundred.", entries=count)
-        element = _Element()
+        element = Element(attributes)
         stack[-1].children.append((tag, element))
         stack.append(element)
 
@@ -151,15 +181,37 @@ def load_xml(text: str) -> Any:
         parser.Parse(text.encode("utf-8"), True)
     except expat.ExpatError as error:
         raise bad(f"is not readable as XML ({error})") from error
-    return root.children[0][1].content()
+    return root.children[0][1]
 
 
-class _Element:
-    """An element of an XML text."""
+class Element:
+    """An element of an XML text.
 
-    def __init__(self) -> None:
-        self.children: list[tuple[str, _Element]] = []
+    Attributes
+    ----------
+    attributes : dict
+        Name -> value, as text.
+    children : list of (str, Element)
+        Tag and element.
+    text : list of str
+        Parts of its own text.
+    """
+
+    def __init__(self, attributes: dict[str, str]) -> None:
+        self.attributes = attributes
+        self.children: list[tuple[str, Element]] = []
         self.text: list[str] = []
+
+    def find(self, tag: str) -> "Element | None":
+        """Return the first child of a tag, None where there is none."""
+        return next((child for name, child in self.children if name == tag), None)
+
+    def find_all(self, tag: str) -> "list[Element]":
+        """Return all elements of a tag below this one; the depth is bounded."""
+        found = []
+        for name, child in self.children:
+            found += [child] if name == tag else child.find_all(tag)
+        return found
 
     def content(self) -> Any:
         """Dict, list, number, list of numbers, text or None; the depth is bounded."""

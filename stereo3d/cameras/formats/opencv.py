@@ -4,7 +4,7 @@ from typing import Any
 
 from ...records import Rig
 from .check import bad
-from .entries import rig_of_entries, stored_matrix
+from .entries import flat_entries, rig_of_entries, stored_matrix
 from .markup import load_xml, load_yaml
 
 
@@ -15,6 +15,11 @@ def fits_opencv(text: str) -> bool:
 
 def read_opencv(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read OpenCV's FileStorage: M1 D1 M2 D2 and R T, or one camera_matrix for both photos; `names` is not used."""
+    return rig_of_entries(opencv_entries(text))
+
+
+def opencv_entries(text: str) -> dict[str, Any]:
+    """Return the entries of OpenCV's FileStorage by name, matrices as arrays."""
     text = text.lstrip()
     if text.startswith("%YAML"):
         found = [document for document in load_yaml(text) if document is not None]
@@ -23,8 +28,7 @@ def read_opencv(text: str, names: tuple[str, str] | None = None) -> Rig:
         root = load_xml(text)
     if not isinstance(root, dict):
         raise bad("is OpenCV's FileStorage, but no map of entries by name")
-    entries = stored_entries(root)
-    return rig_of_entries({key: value for key, value in entries.items() if not isinstance(value, dict)})
+    return flat_entries(root)
 
 
 def stored_entries(root: dict[str, Any]) -> dict[str, Any]:

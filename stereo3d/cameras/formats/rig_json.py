@@ -1,6 +1,5 @@
 """JSON files of a rig, cameras.json, and a camera matrix as plain text."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,8 @@ import numpy as np
 
 from ...records import Camera, Rig
 from .check import bad, checked_camera, matrix, posed, relative, rotation
-from .entries import length_unit, rig_of_entries, stored_matrix
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise bad(f"is not readable JSON ({error})") from error
+from .entries import flat_entries, length_unit, rig_of_entries
+from .markup import load_json
 
 
 def fits_cameras(text: str) -> bool:
@@ -30,7 +23,7 @@ def read_cameras(text: str, names: tuple[str, str] | None = None) -> Rig:
     Of more than two cameras, "left" and "right" are used, else the two named like the photos. The file states R and t
     of both cameras or of neither.
     """
-    whole = _json(text)
+    whole = load_json(text)
     cameras = whole.get("cameras") if isinstance(whole, dict) else None
     if not isinstance(cameras, dict) or not all(isinstance(camera, dict) for camera in cameras.values()):
         raise bad("has no cameras by name under its key cameras")
@@ -77,17 +70,18 @@ def fits_json(text: str) -> bool:
 def read_json(text: str, names: tuple[str, str] | None = None) -> Rig:
     """Read rig JSON: intrinsic1, intrinsic2, and where known distCoeffs1, distCoeffs2, res1, res2, R, T, unit.
 
-    A name without a side (intrinsic, distCoeffs, res) holds for both photos. `names` is not used.
+    A name without a side (intrinsic, distCoeffs, res) holds for both photos. The entries of each camera may stand in an
+    object of its own: {"left": {"K", "dist"}, "right": {...}, "R", "T"}. `names` is not used.
     """
-    entries = _json(text)
+    return rig_of_entries(json_entries(text))
+
+
+def json_entries(text: str) -> dict[str, Any]:
+    """Return the entries of a rig's JSON by name; those of left and right cameras are named "left K", "right K"."""
+    entries = load_json(text)
     if not isinstance(entries, dict):
         raise bad("is JSON, but no object with names")
-    plain = {}
-    for key, value in entries.items():
-        if isinstance(value, dict) and "data" in value:  # the form in which OpenCV's FileStorage writes matrices
-            value = stored_matrix(value, key)
-        plain[key] = value
-    return rig_of_entries(plain)
+    return flat_entries(entries)
 
 
 def fits_matrix(text: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...records import Camera, Rig
-from .check import bad, checked_camera, matrix, number_array, posed, rotation
+from .check import bad, checked_camera, matrix, number_array, posed, rotation, wide_lens
 from .markup import load_yaml
 from .opencv import stored_entries
 
@@ -55,13 +55,14 @@ def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray 
         raise bad(f"has a camera_matrix of zeros: the {which} camera is not calibrated", "Calibrate it.")
     model, dist = entry("distortion_model"), entry("distortion_coefficients", "D", "d")
     dist = np.zeros(0) if dist is None else number_array(dist, "distortion_coefficients").ravel()
-    if model not in ("plumb_bob", "rational_polynomial") and np.any(dist):
+    width, height = entry("image_width", "width"), entry("image_height", "height")
+    size = (width, height) if width and height else None
+    wide = model in ("equidistant", "fisheye")
+    if not wide and model not in ("plumb_bob", "rational_polynomial") and np.any(dist):
         raise bad(
             f"has the distortion model {model!r} for the {which} camera",
             "Calibrate with plumb_bob or rational_polynomial.",
         )
-    width, height = entry("image_width", "width"), entry("image_height", "height")
-    size = (width, height) if width and height else None
     R = entry("rectification_matrix", "R", "r")
     R = np.eye(3) if R is None or not np.any(number_array(R, "rectification_matrix")) else rotation(R)
     P, b = entry("projection_matrix", "P", "p"), None
@@ -70,4 +71,6 @@ def _ros_camera(info: dict, which: str) -> tuple[Camera, np.ndarray, np.ndarray 
         if np.linalg.matrix_rank(P[:, :3]) < 3:
             raise bad(f"has a singular projection_matrix for the {which} camera")
         b = np.linalg.solve(P[:, :3], P[:, 3])
+    if wide:
+        return wide_lens("fisheye", K, size, dist[:4], f"ROS, {which} camera, {model}"), R, b
     return checked_camera(K, size, dist, f"camera_matrix of the {which} camera"), R, b
