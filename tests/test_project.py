@@ -81,7 +81,7 @@ def constraints(file: str = "constraints-test.txt") -> dict[str, str]:
         )
         assert match and "://" not in line, f"{file} must hold only name==version with hashes, not {line[:80]!r}"
         name = canonicalize_name(match[1])
-        assert name not in pinned, f"{name} is listed twice"
+        assert name not in pinned or (match[3] and "python_full_version" in match[3]), f"{name} is listed twice"
         pinned[name] = match[2]
         Version(match[2])
     return pinned

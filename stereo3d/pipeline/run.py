@@ -77,12 +77,11 @@ def reconstruct(
     Parameters
     ----------
     left, right : path or Photo
-        The first is camera 1, whichever side it was taken from. Without `right`: a file that holds both photos
-        (`read_pair`), a folder of photos, a video, or a list of photos, whose best pair is taken.
+        The first is camera 1, whichever side it was taken from. Without `right`: a file that holds both (`read_pair`),
+        or a folder of photos, a video, or a list of photos, whose best pair is taken.
     rig : Rig, optional
         The cameras, and their pose where it is known; else from config.calib, else from the file, EXIF and the pair.
     config : Config, optional
-        Settings; the defaults where it is missing.
     progress, meter : optional
         Called when a stage begins: see `Progress`; measures its peak memory, by default `SampledPeak`.
     reserve : float
@@ -103,12 +102,13 @@ def reconstruct(
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
         cloud = _triangulate(fused, right_pixels, prepared, config)
-        points, sigma, view = cloud.points, cloud.sigma, cloud.view
+    points, sigma, view = cloud.points, cloud.sigma, cloud.view
 
     with clock("mesh", cloud.count, config.mesher):
         mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
         mesh = texture_and_sigma(mesh, prepared.left, prepared.right, matches, view, rig)
     clock.progress("done", 0, "")
+
     relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
     findings = [
         *face_findings(len(mesh.faces), config.faces),

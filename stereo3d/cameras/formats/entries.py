@@ -230,7 +230,7 @@ def rig_of_entries(entries: dict) -> Rig:
 
 
 def fisheye_sides(entries: dict) -> set[int]:
-    """Return which cameras, 1 and 2, an entry marks as fisheyes (fisheye_model: 1, a model or lens type of that name)."""
+    """Return which cameras, 1 and 2, an entry marks as fisheyes: fisheye_model 1, a model or lens type of that name."""
     sides: set[int] = set()
     for key, value in entries.items():
         marked = key in ("fisheye_model", "fisheye", "is_fisheye") and value in (1, True, "1")
