@@ -108,7 +108,6 @@ def reconstruct(
         mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
         mesh = texture_and_sigma(mesh, prepared.left, prepared.right, matches, view, rig)
     clock.progress("done", 0, "")
-
     relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
     findings = [
         *face_findings(len(mesh.faces), config.faces),
