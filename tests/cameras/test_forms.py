@@ -130,7 +130,7 @@ def zed(mode_sizes=((1280, 720, 1), (1920, 1080, 1.5))) -> str:
             text += f"[{side}_CAM_{mode}]\n"
             text += "".join(f"{n}={s * v!r}\n" for n, v in keyed("fx fy cx cy", numbers(K)))
             text += "".join(f"{n}={v!r}\n" for n, v in keyed("k1 k2 p1 p2 k3", d)) + "\n"
-    b, ty, tz = (-1000 * T).tolist()
+    b, ty, tz = (np.array([-1000, 1000, 1000]) * T).tolist()
     text += f"[STEREO]\nBaseline={b!r}\nTY={ty!r}\nTZ={tz!r}\n"
     rx, cv, rz = VECTOR.tolist()
     return text + "".join(f"RX_{m}={rx!r}\nCV_{m}={cv!r}\nRZ_{m}={rz!r}\n" for m in ("HD", "FHD"))

@@ -44,13 +44,13 @@ def read_zed(
 ) -> Rig:
     """Read SN*.conf of a ZED: the section of the photos' size; mm.
 
-    The rotation is the vector (RX, CV, RZ), X_right = R X_left + t. Stereolabs' program gives R and (Baseline, TY, TZ)
-    to cv2.stereoRectify, whose result does not change with the sign of t as a whole; with the right camera on the
-    right, t = -(Baseline, TY, TZ). Where all sections have equal numbers, they hold for any size. `names` is not used.
+    The rotation is the vector (RX, CV, RZ), X_right = R X_left + t with t = (-Baseline, TY, TZ). Stereolabs' program in
+    C++ gives (Baseline, TY, TZ) to cv2.stereoRectify; TY and TZ are tenths of mm beside 63 or 120 mm. Where all
+    sections have equal numbers, they hold for any size. `names` is not used.
 
     References
     ----------
-    Stereolabs, zed-opencv-native, include/calibration.hpp.
+    Stereolabs, zed-opencv-native, python/zed_opencv_native.py (init_calibration).
     """
     sections = _sections(text)
     modes = [name.removeprefix("LEFT_CAM_") for name in sections if name.startswith("LEFT_CAM_")]
@@ -82,7 +82,7 @@ def read_zed(
     if values[0] is None:
         return Rig(cameras[0], cameras[1])
     b, ty, tz, rx, cv, rz = (value or 0.0 for value in values)
-    return posed(cameras[0], cameras[1], rotation([rx, cv, rz]), [-b, -ty, -tz], "mm")
+    return posed(cameras[0], cameras[1], rotation([rx, cv, rz]), [-b, ty, tz], "mm")
 
 
 _STEREO = ("BASELINE", "TY", "TZ", "RX", "CV", "RZ")
