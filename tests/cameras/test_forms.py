@@ -636,6 +636,8 @@ def test_stereodemo_is_a_rectified_pair_and_one_camera_with_a_baseline_is_not(tm
 def test_coefficients_by_name_are_not_lost(tmp_path):
     entries = dict(keyed("fx fy cx cy", numbers(K1))) | dict(keyed("k1 k2 p1 p2 k3", D1)) | {"width": W, "height": H}
     assert_rig(read_rig(written(tmp_path / "a.json", json.dumps(entries))), **ONE)
+    matrices = opencv(fx=700.0, cx=320.0, cy=240.0, k1=K1, k2=K2)  # K1 and K2 by another name
+    assert_rig(read_rig(written(tmp_path / "c.yml", matrices)), dist=False, pose=False, size=None)
     with pytest.raises(StereoError, match="names within dist"):
         read_rig(written(tmp_path / "b.json", json.dumps({"K": K1.tolist(), "dist": {"k1": -0.1}})))
 
@@ -766,6 +768,11 @@ def test_the_coefficients_of_a_fisheye_in_their_order(tmp_path):
     camera = read_rig(written(tmp_path / "cameras.txt", text)).cam1
     assert camera.lens == WideLens("fisheye", (0.1, -0.2, 0.03, -0.004))
     assert camera.K[[0, 1, 0, 1], [0, 1, 2, 2]] == pytest.approx([700, 690, 320, 240])
+    named = dict(keyed("fx fy cx cy k1 k2 k3 k4", [700, 690, 320, 240, 0.1, -0.2, 0.03, -0.004]))
+    text = json.dumps({"left": named | {"fisheye_model": 1}, "right": named | {"k1": 0.2, "lens model": "equidistant"}})
+    rig = read_rig(written(tmp_path / "named.json", text))
+    assert rig.cam1.lens == WideLens("fisheye", (0.1, -0.2, 0.03, -0.004))
+    assert rig.cam2.lens == WideLens("fisheye", (0.2, -0.2, 0.03, -0.004))
     kalibr_ds = read_rig(written(tmp_path / "ds.yaml", kalibr("ds", "none", (-0.2, 0.6), ((), ())))).cam1
     assert kalibr_ds.lens == WideLens("double_sphere", (-0.2, 0.6))
 

@@ -128,8 +128,11 @@ def with_matrix(entries: dict) -> dict:
         return entries
     numbers = {key: entries[key] for key in _NUMBERS if isinstance(entries.get(key), int | float)}
     rest = {key: value for key, value in entries.items() if key not in _NUMBERS}
-    lens = [entries.get(key, 0.0) for key in _LENS]
-    if all(isinstance(value, int | float) for value in lens) and any(lens):
+    named = {key: entries[key] for key in _LENS if isinstance(entries.get(key), int | float)}  # K1 may be a matrix
+    lens = [named.get(key, 0.0) for key in _LENS]
+    if any(lens) and fisheye_sides(entries):
+        rest["dist"] = [named.get(key, 0.0) for key in ("k1", "k2", "k3", "k4")]
+    elif any(lens):
         rest["dist"] = lens if any(lens[5:]) else lens[:5]
     fx, cy = numbers["fx"], numbers.get("cy")
     if cy is None or not ("cx" in numbers or {"cx0", "cx1"} <= set(numbers)):
@@ -233,7 +236,8 @@ def fisheye_sides(entries: dict) -> set[int]:
     """Return which cameras, 1 and 2, an entry marks as fisheyes: fisheye_model 1, a model or lens type of that name."""
     sides: set[int] = set()
     for key, value in entries.items():
-        marked = key in ("fisheye_model", "fisheye", "is_fisheye") and value in (1, True, "1")
+        own = key.removeprefix("left ").removeprefix("right ")  # as flat_entries names those of a group
+        marked = own in ("fisheye_model", "fisheye", "is_fisheye") and (value is True or str(value) in ("1", "1.0"))
         if isinstance(value, str) and re.search(r"model|type|lens", key, re.I):
             marked = marked or re.search(r"fish.?eye|equidist|kannala", value[:100], re.I) is not None
         if marked:
