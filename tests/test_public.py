@@ -247,8 +247,8 @@ CALLS: dict[str, Callable] = {
 # A name, a dict or an error, and what takes files or whole runs: the readers are fuzzed (test_fuzz), runs have tests of
 # their own
 OTHERS = {
-    "DETECTORS", "MATCHERS", "MESHERS", "WRITERS", "StereoError", "Finding", "Result", "__version__",
-    "read_photo", "read_rig", "reconstruct", "write_report", "write_view",
+    "DETECTORS", "MATCHERS", "MESHERS", "WRITERS", "StereoError", "Finding", "Result", "__version__", "PhotoPair",
+    "WideLens", "pinhole_view", "read_pair", "read_photo", "read_rig", "reconstruct", "write_report", "write_view",
 }  # fmt: skip
 
 

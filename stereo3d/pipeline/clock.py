@@ -53,9 +53,7 @@ class SampledPeak:
         self._over.set()
         self._thread.join()
         mark = peak_memory()
-        peak = mark if mark > self._mark else max(self._peak, resident_memory())
-        return_freed_memory()
-        return peak
+        return mark if mark > self._mark else max(self._peak, resident_memory())
 
     def _sample(self, over: threading.Event) -> None:
         while not over.wait(SAMPLING_PERIOD):

@@ -28,9 +28,13 @@ class WideLens:
         if self.model not in LENSES:
             raise ValueError(f"there is no lens model {self.model!r}; there are {', '.join(LENSES)}")
         wanted = LENSES[self.model].coefficients
-        if len(self.coefficients) != wanted or not np.isfinite(self.coefficients).all():
+        try:
+            numbers = np.asarray(self.coefficients, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the coefficients of a lens are numbers, got {self.coefficients!r}") from error
+        if numbers.shape != (wanted,) or not np.isfinite(numbers).all():
             raise wrong(
-                f"the coefficients of a lens of model {self.model} are {listed(np.array(self.coefficients))}; it has "
+                f"the coefficients of a lens of model {self.model} are {listed(numbers)}; it has "
                 f"{wanted} finite numbers",
                 "Check the calibration.",
             )

@@ -11,7 +11,6 @@ import functools
 import mmap
 import os
 import random
-import resource
 import signal
 import struct
 import subprocess
@@ -122,6 +121,7 @@ def mutated(seeds: list[bytes], seed: int, number: int) -> bytes:
 def work(name: str, folder: Path, seed: int, start: int, until: float, most: int) -> None:
     """Read inputs from `start` on in this process; the state is kept in the file `state` of the folder."""
     from stereo3d.errors import StereoError
+    from stereo3d.pipeline.clock import peak_memory  # of this program alone: ru_maxrss is inherited
 
     reader = readers(folder)[name]
     path = folder / reader.name
@@ -131,7 +131,7 @@ def work(name: str, folder: Path, seed: int, start: int, until: float, most: int
         signal.signal(signals, signal.SIG_DFL)
     number = start
     read_once(reader, path, reader.seeds[0])  # imports
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base = peak_memory()
     while number < most and time.time() < until:
         state[:8] = number.to_bytes(8, "little")
         path.write_bytes(mutated(reader.seeds, seed, number))
@@ -148,7 +148,7 @@ def work(name: str, folder: Path, seed: int, start: int, until: float, most: int
             os._exit(FOUND)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) > MEMORY:
+        if peak_memory() - base > MEMORY:
             os._exit(OUT_OF_MEMORY)
         number += 1
     state[:8] = number.to_bytes(8, "little")

@@ -74,7 +74,7 @@ def test_what_is_shown_is_what_the_run_finds(bench, folder, matcher, options):
     )
     assert config.matcher == matcher and config.rectified and config.options["pose.threshold"] == 2
     assert "matcher.p1" not in config.options or config.options["matcher.p1"] == 12
-    result = run.reconstruct(given["left"], given["right"], config=config)
+    result = run.reconstruct(*given["photos"], config=config)
     assert answer["step"] == 1
     shown = taken_out(answer, "disparity")
     assert np.array_equal(np.isnan(shown), np.isnan(result.disparity))

@@ -119,7 +119,7 @@ def test_a_photo_is_weighed_before_it_is_decoded(tmp_path, room, monkeypatch):
     from PIL import Image
 
     Image.new("L", (10_000, 6_000)).save(tmp_path / "a.png")
-    monkeypatch.setattr("stereo3d.pipeline.run.read_photo", lambda path: pytest.fail("the photo was decoded"))
+    monkeypatch.setattr("stereo3d.pipeline.sources.read_photo", lambda *_, **__: pytest.fail("the photo was decoded"))
     room(1.2 * GIB)
     with pytest.raises(StereoError) as caught:
         prepare(tmp_path / "a.png", tmp_path / "a.png")
