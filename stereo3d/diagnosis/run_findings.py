@@ -262,8 +262,16 @@ def coverage_findings(covered: float) -> list[Finding]:
     ]
 
 
-def uncertainty_findings(relative_sigma: float) -> list[Finding]:
-    """Return a warning where the median relative depth uncertainty is above `RELIABLE_SIGMA`."""
+def uncertainty_findings(relative_sigma: float, *, posed: bool = False) -> list[Finding]:
+    """Return a warning where the median relative depth uncertainty is above `RELIABLE_SIGMA`.
+
+    Parameters
+    ----------
+    relative_sigma : float
+        Median of the standard deviation of a point over its distance.
+    posed : bool
+        The cameras and their pose are known: only the distance can be changed.
+    """
     if not relative_sigma > RELIABLE_SIGMA:
         return []
     return [
@@ -273,7 +281,9 @@ def uncertainty_findings(relative_sigma: float) -> list[Finding]:
             f"depth is uncertain by {100 * relative_sigma:.2g} % (median of the standard deviation of a point over its "
             "distance).",
             {"relative_sigma": relative_sigma},
-            "Step further sideways, or give the focal length (--focal-35mm) or a calibration.",
+            "Go nearer to the scene, or take the cameras farther apart."
+            if posed
+            else "Step further sideways, or give the focal length (--focal-35mm) or a calibration.",
         )
     ]
 

@@ -46,13 +46,18 @@ def read_pair(path: str | os.PathLike, layout: str | None = None) -> PhotoPair:
         return frames
     path = Path(os.fsdecode(path))
     if len(frames) == 1:
-        raise StereoError(
-            "one_photo",
-            f"{path} holds one photo of {frames[0].size[0]} x {frames[0].size[1]} px.",
-            "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
-        )
+        raise one_photo(path, frames[0])
     raise StereoError(
         "one_photo", f"{path} holds {len(frames)} photos, not two.", "Save two of them as files, and name these."
+    )
+
+
+def one_photo(path: Path, photo: Photo) -> StereoError:
+    """Return the error of a file that holds one photo where two are needed."""
+    return StereoError(
+        "one_photo",
+        f"{path} holds one photo of {photo.size[0]} x {photo.size[1]} px.",
+        "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
     )
 
 
@@ -70,11 +75,12 @@ def read_frames(
         return _split(read_photo(path, max_pixels=max_pixels), layout)
     stated = None
     if head[:3] == b"\xff\xd8\xff":
-        pictures = _jpeg_pictures(path)
+        data = b"" if path.stat().st_size > MAX_FILE else read_file(path, MAX_FILE, "photo_unreadable")
+        pictures = pictures_in(data)
         stated = pictures[0].layout if pictures else None
         views = [p for p in pictures if p.size == pictures[0].size and p.components >= 3]
         if len(views) > 1 and pictures[0].components >= 3:
-            return _pictures(path, views)
+            return _pictures(path, data, views)
     elif head[4:8] == b"ftyp":
         items = heif_items(path)
         if items.pairs:
@@ -89,15 +95,8 @@ def read_frames(
     return frames if layout is None else _split(frames[0], layout)
 
 
-def _jpeg_pictures(path: Path) -> list[JpegPicture]:
-    if path.stat().st_size > MAX_FILE:
-        return []
-    return pictures_in(read_file(path, MAX_FILE, "photo_unreadable"))
-
-
-def _pictures(path: Path, views: list[JpegPicture]) -> PhotoPair | list[Photo]:
-    """The JPEG pictures of one size that a file holds."""
-    data = read_file(path, MAX_FILE, "photo_unreadable")
+def _pictures(path: Path, data: bytes, views: list[JpegPicture]) -> PhotoPair | list[Photo]:
+    """The JPEG pictures of one size that a file of these bytes holds."""
     photos = []
     for view in views:
         with open_image(path, data[view.start : view.end]) as image:

@@ -116,7 +116,7 @@ def reconstruct(
         *cloud.findings,
         *fallback,
         *coverage_findings(cloud.coverage),
-        *uncertainty_findings(relative_sigma),
+        *uncertainty_findings(relative_sigma, posed=rig.posed),
     ]
     verdict, summary = judge(findings, cloud.coverage, relative_sigma, int(view.inliers.sum()), view.rig.unit)
     return Result(

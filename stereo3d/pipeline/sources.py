@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import StereoError
 from ..images.masks import apply_mask
-from ..images.pairs import read_frames
+from ..images.pairs import one_photo, read_frames
 from ..images.raw import RAW_SUFFIXES
 from ..images.read import SUFFIXES, read_photo
 from ..images.unknown import mark_borders
@@ -83,9 +83,9 @@ def open_source(
         "one_photo" where there are not two photos; as `read_photo`.
     """
     if right is not None:
-        if isinstance(left, str | Path | Photo):
-            return PhotoPair(_photo(left, config), _photo(right, config), form="")
-        raise ValueError("either a list of photos, or left and right")
+        if isinstance(left, list | tuple):
+            raise ValueError("either a list of photos, or left and right")
+        return PhotoPair(_photo(left, config), _photo(right, config), form="")
     if isinstance(left, Photo):
         raise ValueError("a second Photo is needed")
     if not isinstance(left, str | Path | os.PathLike):
@@ -101,11 +101,7 @@ def open_source(
     if isinstance(found, PhotoPair):
         return found
     if len(found) == 1:
-        raise StereoError(
-            "one_photo",
-            f"{path} holds one photo of {found[0].size[0]} x {found[0].size[1]} px.",
-            "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
-        )
+        raise one_photo(path, found[0])
     return Collection([f"frame {k + 1}" for k in range(len(found))], _rank(found, config), found, path)
 
 

@@ -11,7 +11,7 @@ from typing import TypeGuard
 import numpy as np
 
 from ...errors import StereoError
-from ...images.read import read_photo
+from ...images.read import SUFFIXES, read_photo
 from ...images.reduce import to_grey
 from ...records import Photo
 from ..dictionaries import dictionary_name, marker_dictionary
@@ -24,21 +24,6 @@ MARKER_GAP = 0.8  # half window of corner refinement / distance to the nearest m
 MIN_SIDE = 20  # px: OpenCV averages over a tenth of the shorter side, which must be 2 px
 MIN_SQUARE = 3  # px: the sides of a smaller square are one edge
 MIN_CORNERS = 6  # of one ChArUco photo: a pose has 6 unknowns, each corner gives 2 equations; twice as many as needed
-PHOTO_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".bmp",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".pgm",
-    ".ppm",
-    ".jp2",
-)
 
 
 def _is_real(value: object) -> TypeGuard[float]:
@@ -321,7 +306,7 @@ def list_photos(patterns: Iterable) -> list[Path]:
     for pattern in patterns:
         pattern = Path(pattern)
         if pattern.is_dir():
-            more = sorted(p for p in pattern.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES)
+            more = sorted(p for p in pattern.iterdir() if p.suffix.lower() in SUFFIXES)
         elif not pattern.exists() and any(c in str(pattern) for c in "*?["):
             more = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
         else:

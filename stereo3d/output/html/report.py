@@ -78,9 +78,10 @@ def write_report(
         "example": figures.example_pixel(result),
         "reasons": [{"text": why, "colour": colour} for why, colour in figures.REASONS],
     }
-    first, second = (
-        p.path.name if p.path else f"{which} photo" for p, which in ((result.left, "first"), (result.right, "second"))
-    )
+    photos = ((result.left, "first"), (result.right, "second"))
+    first, second = (p.path.name if p.path else f"{which} photo" for p, which in photos)
+    if first == second:  # one file holds both
+        first, second = (f"{name}, {which} photo" for name, (_, which) in zip((first, second), photos, strict=True))
     shown, all_faces = sum(len(p.mesh.faces) for p in parts), len(result.mesh.faces)
     caption = f"{figures.count(shown)} faces" + (
         f" here, {figures.count(all_faces)} in the file" if shown < all_faces else ""
@@ -126,6 +127,8 @@ def _camera(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str
 def repeat_command(result: Result, output: str | os.PathLike = "model.obj") -> str:
     """Return the command line that repeats a run: its photos and all settings that are not the default."""
     photos = [str(p.path or name) for p, name in ((result.left, "LEFT"), (result.right, "RIGHT"))]
+    if photos[0] == photos[1]:  # one file holds both
+        photos = photos[:1]
     return command_line([*photos, "-o", str(output)], result.config)
 
 
