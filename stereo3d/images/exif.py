@@ -19,11 +19,11 @@ def facts_of(tags: Any) -> dict[str, Any]:
         "make": _text(tags.get(0x010F)),
         "model": _text(tags.get(0x0110)),
         "date": _text(details.get(0x9003)) or _text(tags.get(0x0132)),
-        "focal_mm": _number(details.get(0x920A, tags.get(0x920A))),
-        "focal_35mm": _number(details.get(0xA405, tags.get(0xA405))),
+        "focal_mm": number_of(details.get(0x920A, tags.get(0x920A))),
+        "focal_35mm": number_of(details.get(0xA405, tags.get(0xA405))),
         "plane_resolution": _plane_resolution(details),
     }
-    width, height = _number(details.get(0xA002)), _number(details.get(0xA003))
+    width, height = number_of(details.get(0xA002)), number_of(details.get(0xA003))
     if width and height and width > 0 and height > 0:
         found["size_exif"] = (int(width), int(height))
     return {name: value for name, value in found.items() if value is not None}
@@ -46,10 +46,9 @@ def gravity_of(tags: Any, info: dict, orientation: int) -> tuple[float, float, f
         length = math.sqrt(x * x + y * y + z * z)
         if turned and 0.8 < length < 1.2:  # g; otherwise the phone was accelerating
             return turned[0] / length, turned[1] / length, z / length
-    pitch = _number(details.get(0x9405))
+    pitch = number_of(details.get(0x9405))
     if pitch is None:
-        entry = re.search(r"""GimbalPitchDegree(?:>|=["'])\s*([-+]?[0-9.]+)""", xmp_text(info))
-        pitch = float(entry[1]) if entry and entry[1].count(".") < 2 and entry[1].strip("+-.") else None
+        pitch = xmp_number(xmp_text(info), "GimbalPitchDegree")
     if pitch is None or not -90 <= pitch <= 90:
         return None
     return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
@@ -57,10 +56,21 @@ def gravity_of(tags: Any, info: dict, orientation: int) -> tuple[float, float, f
 
 def projection_of(tags: Any, info: dict) -> str | None:
     """Return the projection of a panorama, as XMP (GPano:ProjectionType) or the camera states it; None for a photo."""
-    found = re.search(r"""ProjectionType(?:>|=["'])\s*([A-Za-z]{1,40})""", xmp_text(info))
-    if found:
-        return found[1].lower()
-    return "panorama" if _number(tags.get_ifd(0x8769).get(0xA401)) == APPLE_PANORAMA else None
+    stated = xmp_entry(xmp_text(info), "ProjectionType")
+    if stated and stated.isalpha():
+        return stated.lower()
+    return "panorama" if number_of(tags.get_ifd(0x8769).get(0xA401)) == APPLE_PANORAMA else None
+
+
+def xmp_entry(xmp: str, name: str) -> str | None:
+    """Return the text of an entry of any namespace, written as an attribute or an element; None where it is missing."""
+    found = re.search(rf"""[:<\s]{name}\s*(?:=\s*["']|>)\s*([^"'<\s]{{1,40}})""", xmp)
+    return found[1] if found else None
+
+
+def xmp_number(xmp: str, name: str) -> float | None:
+    """Return an entry (`xmp_entry`) as a finite number; None where it is missing, or no number."""
+    return number_of(xmp_entry(xmp, name))
 
 
 def xmp_text(info: dict) -> str:
@@ -90,8 +100,8 @@ def _apple_acceleration(note: object) -> tuple[float, ...] | None:
 
 def _plane_resolution(details: Any) -> float | None:
     """Return focal-plane pixels per mm, the geometric mean of both axes where they agree to 5 % (square pixels)."""
-    x, y = _number(details.get(0xA20E)), _number(details.get(0xA20F))
-    code = _number(details.get(0xA210, 2))  # inches where the file states no unit
+    x, y = number_of(details.get(0xA20E)), number_of(details.get(0xA20F))
+    code = number_of(details.get(0xA210, 2))  # inches where the file states no unit
     unit = None if code is None else _MM_PER_PLANE_UNIT.get(int(code)) if code.is_integer() else None
     if unit is None or not x or x <= 0:
         return None
@@ -101,7 +111,7 @@ def _plane_resolution(details: Any) -> float | None:
     return math.sqrt(x * y) / unit
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """Return an EXIF entry as a finite number, else None."""
     single: Any = value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
     try:
@@ -120,5 +130,5 @@ def _text(value: Any) -> str | None:
 
 def orientation_of(value: Any) -> int:
     """Return an EXIF orientation, 1 to 8; 1 where the entry is missing or no such number."""
-    number = _number(value)
+    number = number_of(value)
     return int(number) if number is not None and number in range(1, 9) else 1

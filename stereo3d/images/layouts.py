@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import StereoError
 from ..records import Photo
 from .exif import WHOLE_PICTURE_FACTS
+from .read import MIN_SIDE
 from .reduce import to_grey
 
 # Name -> (parts side by side or not, each squeezed to half its width or height or not).
@@ -54,7 +55,7 @@ def split_layout(photo: Photo, layout: str) -> tuple[Photo, Photo]:
     side_by_side, squeezed = LAYOUTS[layout]
     halves = _halves(photo.pixels, side_by_side)
     masks = (None, None) if photo.mask is None else _halves(photo.mask, side_by_side)
-    if min(halves[0].shape[:2]) < 32:
+    if min(halves[0].shape[:2]) < MIN_SIDE:
         raise StereoError(
             "photo_too_small",
             f"{photo.path}: its halves have {halves[0].shape[1]} x {halves[0].shape[0]} px.",

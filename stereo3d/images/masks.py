@@ -28,7 +28,7 @@ def apply_mask(photo: Photo, path: Path) -> Photo:
     StereoError
         "size_mismatch"; "blank" where less than 2 % is left; as `read_photo`.
     """
-    drawn = read_photo(path)
+    drawn = read_photo(path, max_pixels=photo.size[0] * photo.size[1])  # a mask is small for its pixels
     white = to_grey(drawn.pixels) >= 128
     if drawn.mask is not None:
         white &= drawn.mask

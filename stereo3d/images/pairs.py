@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from ..errors import StereoError
 from ..foreign import read_file
+from ..foreign.child import FORMATS as DECODED_APART
 from ..records import ExifFacts, Photo, PhotoPair
 from .heif import heif_items
 from .jpegs import JpegPicture, pictures_in
@@ -21,7 +22,7 @@ BASELINES_MM = {"FinePix REAL 3D W1": 77.0, "FinePix REAL 3D W3": 75.0, "Nintend
 ANIMATED = ("GIF", "WEBP", "TIFF", "PNG", "AVIF", "HEIF")
 
 
-def read_pair(path: str | os.PathLike, layout: str | None = None) -> PhotoPair:
+def read_pair(path: str | os.PathLike, layout: str | None = None, *, max_pixels: int | None = None) -> PhotoPair:
     """Return the two photos that one file holds, in its order, and what it states about their cameras.
 
     - Spatial photos (HEIC with a stereo group; iPhone 15 Pro and later, Vision Pro): with their rig, nominal, in mm.
@@ -35,13 +36,15 @@ def read_pair(path: str | os.PathLike, layout: str | None = None) -> PhotoPair:
     path : path
     layout : {"sbs", "sbs-half", "tb", "tb-half"}, optional
         How one picture holds the two: side by side, or top and bottom; half: squeezed to half the width or height.
+    max_pixels : int, optional
+        As in `read_photo`.
 
     Raises
     ------
     StereoError
         "one_photo" where the file holds one photo, or more than two; as `read_photo`.
     """
-    frames = read_frames(path, layout)
+    frames = read_frames(path, layout, max_pixels=max_pixels)
     if isinstance(frames, PhotoPair):
         return frames
     path = Path(os.fsdecode(path))
@@ -64,7 +67,18 @@ def one_photo(path: Path, photo: Photo) -> StereoError:
 def read_frames(
     path: str | os.PathLike, layout: str | None = None, *, max_pixels: int | None = None
 ) -> PhotoPair | list[Photo]:
-    """Return the pair that a file holds, as `read_pair`, or the list of its photos where they are not two."""
+    """Return the pair that a file holds, or the list of its photos where they are not two.
+
+    Parameters
+    ----------
+    path, layout, max_pixels
+        As in `read_pair`.
+
+    Raises
+    ------
+    StereoError
+        As `read_photo`; "bad_option" for an unknown layout.
+    """
     if layout is not None and layout not in LAYOUTS:
         raise StereoError("bad_option", f"layout cannot be {layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
     path = Path(os.fsdecode(path))
@@ -80,11 +94,11 @@ def read_frames(
         stated = pictures[0].layout if pictures else None
         views = [p for p in pictures if p.size == pictures[0].size and p.components >= 3]
         if len(views) > 1 and pictures[0].components >= 3:
-            return _pictures(path, data, views)
+            return _pictures(path, data, views, max_pixels)
     elif head[4:8] == b"ftyp":
         items = heif_items(path)
         if items.pairs:
-            return read_spatial(path, items)
+            return read_spatial(path, items, max_pixels)
     jpeg = head[:3] == b"\xff\xd8\xff"
     frames = [read_photo(path, max_pixels=max_pixels)] if jpeg else _animation(path, max_pixels)
     if len(frames) == 2:
@@ -95,11 +109,11 @@ def read_frames(
     return frames if layout is None else _split(frames[0], layout)
 
 
-def _pictures(path: Path, data: bytes, views: list[JpegPicture]) -> PhotoPair | list[Photo]:
+def _pictures(path: Path, data: bytes, views: list[JpegPicture], max_pixels: int | None) -> PhotoPair | list[Photo]:
     """The JPEG pictures of one size that a file of these bytes holds."""
     photos = []
     for view in views:
-        with open_image(path, data[view.start : view.end]) as image:
+        with open_image(path, data[view.start : view.end], max_pixels=max_pixels) as image:
             photos.append(decode_photo(image, path))
     if len(photos) != 2:
         return photos
@@ -120,25 +134,26 @@ def _animation(path: Path, max_pixels: int | None) -> list[Photo]:
     """The frames of one size of an animation, or of a file of several pages."""
     with open_image(path, max_pixels=max_pixels) as image:
         count = min(getattr(image, "n_frames", 1), MAX_FRAMES) if image.format in ANIMATED else 1
+        size = image.size
         first = decode_photo(image, path)
         if count == 1:
             return [first]
-        if hasattr(image, "seek"):
-            return [first, *_later_frames(image, path, count, first)]
+        if image.format not in DECODED_APART:
+            return [first, *_later_frames(image, path, count, size)]
     photos = [first]
-    for k in range(1, count):  # decoded in a process of its own, which gives one frame
+    for k in range(1, count):  # a process of its own decodes one of them at a time
         with open_image(path, frame=k, max_pixels=max_pixels) as image:
-            if image.size == first.exif.get("size_stored"):
+            if image.size == size:
                 photos.append(decode_photo(image, path))
     return photos
 
 
-def _later_frames(image: Any, path: Path, count: int, first: Photo) -> list[Photo]:
-    """The frames behind the first that have its size: no thumbnails, no other pages."""
+def _later_frames(image: Any, path: Path, count: int, size: tuple[int, int]) -> list[Photo]:
+    """The frames behind the first that have its size as stored: no thumbnails, no other pages."""
     photos: list[Photo] = []
     for k in range(1, count):
         image.seek(k)
-        if image.size == first.exif.get("size_stored"):
+        if image.size == size:
             photos.append(decode_photo(image, path))
     return photos
 

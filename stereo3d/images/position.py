@@ -1,11 +1,10 @@
 """Where a photo was taken, as EXIF and the XMP of DJI's drones state it."""
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..records import Position
+from .exif import number_of, xmp_number
 
 GPS_IFD = 0x8825
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE, ALTITUDE_REF, ALTITUDE, POSITIONING_ERROR = 1, 2, 3, 4, 5, 6, 31
@@ -32,10 +31,10 @@ def _exif_position(gps: Mapping[int, Any]) -> Position | None:
     longitude = _angle(gps.get(LONGITUDE), gps.get(LONGITUDE_REF), "EW")
     if latitude is None or longitude is None or not _on_earth(latitude, longitude):
         return None
-    altitude = _number(gps.get(ALTITUDE))
+    altitude = number_of(gps.get(ALTITUDE))
     if altitude is not None and gps.get(ALTITUDE_REF) in (1, b"\x01", "1"):  # below sea level
         altitude = -altitude
-    error = _number(gps.get(POSITIONING_ERROR))
+    error = number_of(gps.get(POSITIONING_ERROR))
     sigma = (error, error, UP_FACTOR * error) if error is not None and error > 0 else None
     return Position(latitude, longitude, altitude, sigma, "GPS")
 
@@ -44,15 +43,15 @@ def _dji_position(xmp: str) -> Position | None:
     """The position in the XMP names of DJI: more digits than its EXIF, the height over the start, RTK's errors."""
     if "drone-dji" not in xmp and "DJI" not in xmp:
         return None
-    latitude = _entry(xmp, "GpsLatitude")
-    longitude = _entry(xmp, "GpsLongitude")
+    latitude = xmp_number(xmp, "GpsLatitude")
+    longitude = xmp_number(xmp, "GpsLongitude")
     if longitude is None:
-        longitude = _entry(xmp, "GpsLongtitude")  # so written by older drones
+        longitude = xmp_number(xmp, "GpsLongtitude")  # so written by older drones
     if latitude is None or longitude is None or not _on_earth(latitude, longitude):
         return None
-    altitude, relative = _entry(xmp, "AbsoluteAltitude"), _entry(xmp, "RelativeAltitude")
-    flag = _entry(xmp, "RtkFlag") or 0
-    stated = tuple(_entry(xmp, f"RtkStd{axis}") for axis in ("Lon", "Lat", "Hgt"))
+    altitude, relative = xmp_number(xmp, "AbsoluteAltitude"), xmp_number(xmp, "RelativeAltitude")
+    flag = xmp_number(xmp, "RtkFlag") or 0
+    stated = tuple(xmp_number(xmp, f"RtkStd{axis}") for axis in ("Lon", "Lat", "Hgt"))
     sigma, source = None, "GPS"
     if flag >= RTK_SINGLE and all(value is not None and value > 0 for value in stated):
         sigma = tuple(float(value or 0) for value in stated)
@@ -62,16 +61,10 @@ def _dji_position(xmp: str) -> Position | None:
     return Position(latitude, longitude, altitude, sigma, source, relative)  # pyright: ignore[reportArgumentType]
 
 
-def _entry(xmp: str, name: str) -> float | None:
-    """The number of drone-dji:NAME, written as an attribute or as an element."""
-    found = re.search(rf"""[:<\s]{name}(?:\s*=\s*["']|>)\s*([-+]?[0-9.eE+-]{{1,40}})""", xmp)
-    return _number(found[1]) if found else None
-
-
 def _angle(parts: Any, reference: Any, signs: str) -> float | None:
     """Degrees from degrees, minutes and seconds, negative for the second letter of `signs`."""
     try:
-        degrees, minutes, seconds = (_number(part) for part in parts)
+        degrees, minutes, seconds = (number_of(part) for part in parts)
     except (TypeError, ValueError):
         return None
     letter = reference.decode("ascii", "replace") if isinstance(reference, bytes) else str(reference)
@@ -86,11 +79,3 @@ def _angle(parts: Any, reference: Any, signs: str) -> float | None:
 def _on_earth(latitude: float, longitude: float) -> bool:
     """Whether it is a place; 0, 0 is what cameras without reception write."""
     return abs(latitude) <= 90 and abs(longitude) <= 180 and (latitude, longitude) != (0, 0)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

@@ -52,13 +52,13 @@ def read_raw(path: Path) -> Photo:
             "pip install 'stereo3d[raw]', or develop it to JPEG, PNG or TIFF first.",
         ) from error
     try:
-        with rawpy.imread(str(path)) as raw:
+        with open_file(path, "photo_unreadable") as file, rawpy.imread(file) as raw:
             pixels = raw.postprocess(use_camera_wb=True, output_bps=8)
             orientation = _FLIPS.get(raw.sizes.flip, 1)
             facts = _facts(path, _thumbnail(raw))
     except MemoryError as error:
         raise StereoError("memory", f"{path}: not enough memory to develop it.", "Close other programs.") from error
-    except rawpy.LibRawError as error:
+    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         reason = " ".join(str(error.args[0].decode() if isinstance(error.args[0], bytes) else error).split())
         raise StereoError(
             "photo_unreadable",

@@ -83,7 +83,7 @@ def colour_of_16_bits(file: Path, image: Any) -> tuple[np.ndarray, tuple[float, 
     """Return colours of 16 bits as stretched ones (H,W,3) uint8 and the range; None where the upper 8 bits suffice."""
     import cv2
 
-    if np.quantile(np.asarray(image)[::3, ::3], 1 - TAIL) >= MIN_LEVELS:
+    if image.tell() or np.quantile(np.asarray(image)[::3, ::3], 1 - TAIL) >= MIN_LEVELS:  # OpenCV gives the first page
         return None
     data = np.frombuffer(read_file(file, MAX_FILE, "photo_unreadable"), np.uint8)
     value = cv2.imdecode(buf=data, flags=cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -33,8 +33,7 @@ class MemoryMeter(Protocol):
 class SampledPeak:
     """Measure by looking at the resident memory every `SAMPLING_PERIOD` in a thread.
 
-    Where the high-water mark that Linux keeps for the process has risen, it is the exact peak. At the end of each stage
-    it has the C library return freed memory to the system: else 140 runs in one process kept a fifth more than 40.
+    Where the high-water mark that Linux keeps for the process has risen, it is the exact peak.
     """
 
     def __init__(self) -> None:

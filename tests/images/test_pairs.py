@@ -3,15 +3,18 @@
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from spatial_heic import write_spatial
 
 from stereo3d.errors import StereoError
+from stereo3d.geometry.rotations import rotation_from_vector
 from stereo3d.images import read_pair, read_photo
 from stereo3d.images.jpegs import pictures_in
 from stereo3d.images.layouts import LAYOUTS
+from stereo3d.images.spatial import _relative_rotation, _world_from_camera
 
 CLOSE = 4.0  # grey levels, mean difference after a lossy codec
 SQUEEZED = 7.0  # likewise, of a picture that has lost half of its pixels
@@ -157,14 +160,33 @@ def test_a_jps_descriptor_states_that_its_halves_are_squeezed(tmp_path, views):
         assert read_pair(path).left.size == (width, 240)
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.webp", "a.png", "a.gif"])
+@pytest.mark.parametrize("name", ["a.tif", "a.webp", "a.png", "a.gif", "a.avif", "a.heic"])
 def test_two_frames_of_one_file(tmp_path, views, name):
     path = tmp_path / name
     first, second = map(Image.fromarray, views)
-    first.save(path, save_all=True, append_images=[second], **({"quality": 95} if name.endswith("webp") else {}))
+    quality = {} if name[2:] in ("tif", "png", "gif") else {"quality": 95}
+    first.save(path, save_all=True, append_images=[second], **quality)
     pair = read_pair(path)
     for photo, view in zip((pair.left, pair.right), views, strict=True):
         assert np.abs(photo.pixels.astype(int) - view).mean() < 3 * CLOSE  # a GIF has 256 colours
+
+
+def test_two_pages_of_few_levels_are_both_read(tmp_path, views):
+    """Colours of 12 bits in 16, each page its own: OpenCV, which reads them again, knows the first alone."""
+    path = tmp_path / "a.tif"
+    pages = [cv2.cvtColor(view, cv2.COLOR_RGB2BGR).astype(np.uint16) * 8 for view in views]
+    assert cv2.imwritemulti(str(path), pages)
+    pair = read_pair(path)
+    assert not np.array_equal(pair.left.pixels, pair.right.pixels)
+
+
+def test_a_spatial_photo_in_a_turned_world_has_its_baseline_in_the_frame_of_the_left_camera():
+    turn = rotation_from_vector(np.radians([3.0, 20.0, -5.0]))
+    assert np.allclose(_relative_rotation(turn, turn), np.eye(3))
+    apart = turn @ [20.0, 0, 0]  # as the file states it, in the frame of the world
+    info = {"heif": {"camera_extrinsic_matrix_rot": tuple(turn.ravel())}}
+    assert _world_from_camera(info).T @ apart == pytest.approx([20, 0, 0], abs=1e-9)
+    assert np.array_equal(_world_from_camera({"heif": {"camera_extrinsic_matrix_rot": (2.0,) * 9}}), np.eye(3))
 
 
 def test_a_photo_alone_is_refused_with_what_to_do(tmp_path, views):
