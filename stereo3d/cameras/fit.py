@@ -77,6 +77,12 @@ def turn_camera(camera: Camera, orientation: int) -> Camera:
     """
     if orientation == 1:
         return camera
+    if camera.lens is not None and camera.lens.model == "equirectangular":
+        raise StereoError(
+            "calibration_mismatch",
+            f"the EXIF orientation {orientation} turns a panorama whose rows are circles of latitude.",
+            "Save the panorama upright.",
+        )
     A = turn_matrix(orientation, camera.size)
     Q = A.copy()
     Q[:2, 2] = 0
@@ -87,6 +93,23 @@ def turn_camera(camera: Camera, orientation: int) -> Camera:
     size = camera.size[::-1] if orientation >= 5 else camera.size
     detail = f"{camera.source_detail}; {_TURNS[orientation - 1]} with the photo".removeprefix("; ")
     return replace(camera, K=A @ camera.K @ Q.T, size=size, dist=dist, source_detail=detail)
+
+
+def turn_rig(rig: Rig, degrees: int) -> Rig:
+    """R' = Q R Q^T, t' = Q t: the rig whose photos, of the size of its cameras, are both turned clockwise.
+
+    Parameters
+    ----------
+    rig : Rig
+    degrees : {0, 90, 180, 270}
+    """
+    orientation = {0: 1, 90: 6, 180: 3, 270: 8}[degrees]
+    cam1, cam2 = turn_camera(rig.cam1, orientation), turn_camera(rig.cam2, orientation)
+    if not rig.posed:
+        return replace(rig, cam1=cam1, cam2=cam2)
+    Q = turn_matrix(orientation, rig.cam1.size)
+    Q[:2, 2] = 0
+    return replace(rig, cam1=cam1, cam2=cam2, R=Q @ rig.R @ Q.T, t=Q @ rig.t)
 
 
 def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)) -> Rig:

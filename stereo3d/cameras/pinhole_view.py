@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 
 from ..errors import StereoError
+from ..geometry.camera import project
 from ..geometry.wide_lenses import pixels_from_rays, rays_from_pixels
 from ..images.exif import WHOLE_PICTURE_FACTS
 from ..images.unknown import scene_pixels
@@ -16,6 +17,7 @@ from ..records import Camera, ExifFacts, Photo
 # times as large, along the radius, as in the middle, at 75 degrees 15 times, of pixels that the photo has not.
 MAX_HALF_ANGLE_DEG = 65.0
 MIN_HALF_ANGLE_DEG = 1.0
+STRIP_PIXELS = 1_000_000  # resampled at a time: temporary arrays stay below 100 MB
 
 
 def pinhole_view(
@@ -61,24 +63,62 @@ def pinhole_view(
     f = _middle_focal(camera, coefficients)
     size = max(1, round(f * (left + right))), max(1, round(f * (top + bottom)))
     K = np.array([[f, 0, f * left - 0.5], [0, f, f * top - 0.5], [0, 0, 1]])
-    u, v = np.meshgrid((np.arange(size[0]) - K[0, 2]) / f, (np.arange(size[1]) - K[1, 2]) / f)
-    x = pixels_from_rays(np.stack([u, v, np.ones_like(u)], -1), lens.model, camera.K, coefficients)
-    w, h = photo.size
-    shown = np.isfinite(x).all(-1) & (x >= 0).all(-1) & (x[..., 0] <= w - 1) & (x[..., 1] <= h - 1)
-    columns, rows = np.moveaxis(np.where(shown[..., None], x, -1).astype(np.float32), -1, 0)
-    pixels = cv2.remap(
-        src=scene_pixels(photo), map1=columns, map2=rows, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    if photo.mask is not None:
-        known = cv2.remap(
-            src=photo.mask.astype(np.uint8), map1=columns, map2=rows, interpolation=cv2.INTER_NEAREST, borderValue=0
+    source, known = scene_pixels(photo), photo.mask
+    pixels = np.empty((size[1], size[0], 3), np.uint8)
+    shown = np.empty((size[1], size[0]), bool)
+    rows = max(1, STRIP_PIXELS // size[0])
+    for top in range(0, size[1], rows):
+        strip = slice(top, min(top + rows, size[1]))
+        u, v = np.meshgrid((np.arange(size[0]) - K[0, 2]) / f, (np.arange(strip.start, strip.stop) - K[1, 2]) / f)
+        x = pixels_from_rays(np.stack([u, v, np.ones_like(u)], -1), lens.model, camera.K, coefficients)
+        inside = np.asarray((np.isfinite(x) & (x >= 0) & (x <= np.array(photo.size) - 1)).all(-1))
+        place = np.moveaxis(np.where(inside[..., None], x, -1).astype(np.float32), -1, 0)
+        pixels[strip] = cv2.remap(
+            src=source,
+            map1=place[0],
+            map2=place[1],
+            interpolation=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
         )
-        shown &= known > 0
+        if known is not None:
+            at = np.rint(np.where(inside[..., None], x, 0)).astype(int)
+            inside &= known[at[..., 1], at[..., 0]]
+        shown[strip] = inside
     facts = {name: value for name, value in photo.exif.items() if name not in WHOLE_PICTURE_FACTS}
     view = Photo(pixels, cast(ExifFacts, facts), photo.path, None if shown.all() else shown)
     across = math.degrees(math.atan(left) + math.atan(right))
     detail = f"{camera.source_detail}; view of {across:.0f} degrees through a {lens.model} lens".removeprefix("; ")
     return view, replace(camera, K=K, size=size, dist=np.zeros(0), lens=None, source_detail=detail)
+
+
+def pinhole_pixels(x: np.ndarray, camera: Camera, view: Camera) -> np.ndarray:
+    """x_view ~ K_view ray(x): pixels (N, 2) of a wide-angle photo in its pinhole view.
+
+    Parameters
+    ----------
+    x : (N, 2) float64
+        Photo pixels.
+    camera, view : Camera
+        Of the photo, with a wide lens, and of its `pinhole_view`.
+
+    Raises
+    ------
+    StereoError
+        "bad_option" for a pixel that the view does not show.
+    """
+    assert camera.lens is not None
+    rays = rays_from_pixels(x, camera.lens.model, camera.K, np.array(camera.lens.coefficients))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = project(rays, view.K)
+    seen = (rays[:, 2] > 0) & (places >= 0).all(1) & (places <= np.array(view.size) - 1).all(1)
+    if not seen.all():
+        bad = x[~seen][0]
+        raise StereoError(
+            "bad_option",
+            f"the pixel {bad[0]:g},{bad[1]:g} is farther from the axis of the lens than what is used of the photo.",
+            "Choose two points nearer to the middle.",
+        )
+    return places
 
 
 def field_of_view_deg(camera: Camera) -> float:

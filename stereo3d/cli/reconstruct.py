@@ -26,7 +26,7 @@ from .parameters import (
     with_options,
 )
 from .process import memory_meter, owns_process, run_at_once
-from .sources import print_pairs, refuse_standard_input, source_of
+from .sources import print_pairs, refuse_standard_input, source_of, with_photos_of_folders
 
 if TYPE_CHECKING:
     from ..pipeline.config import Config
@@ -163,12 +163,14 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
     set_up_logging(messages.verbose, messages.quiet)
     refuse_standard_input(photos)
     if pairs is not None:
-        print_pairs(photos, pairs, given)
+        print_pairs(photos, pairs, {**given, "options": parse_options(options)})
         return
     if outputs.output is None:
         raise click.UsageError("Missing option '-o' / '--output'")
     targets = outputs.targets(style.texture)
-    check_names([*photos, *given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")])
+    check_names(
+        [*with_photos_of_folders(photos), *given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")]
+    )
     with failure_as_json(outputs.json_file):
         from ..io.atomic import reserving
         from ..pipeline import run

@@ -20,6 +20,7 @@ LIMIT = 1.0  # s that cleaning may take
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _ending = _thread.allocate_lock()
 _owned = False
+_ender = 0  # the thread that ends the process
 
 
 def own_signals() -> None:
@@ -50,8 +51,13 @@ def owns_process() -> bool:
 
 def end_process(number: int, frame: FrameType | None = None) -> None:
     """Remove unfinished files, print one line and end the process."""
+    global _ender
     if not _ending.acquire(False):
+        if _ender != _thread.get_ident():  # another thread ends the process: this one must not go on meanwhile
+            time.sleep(LIMIT)
+            _leave(number)
         return
+    _ender = _thread.get_ident()
     for module in ("stereo3d.io.atomic", "stereo3d.kernel_cache"):  # an import could wait for one that is going on
         abandon = getattr(sys.modules.get(module), "abandon", None)
         if abandon is not None:

@@ -20,6 +20,16 @@ def source_of(photos: Sequence[Path]) -> tuple[PhotoSource | list[PhotoSource], 
     return photos[0], photos[1] if len(photos) == 2 else None
 
 
+def with_photos_of_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths, and for each folder the photos in it: what no output may replace."""
+    folders = [path for path in paths if path.is_dir()]
+    if not folders:
+        return list(paths)
+    from ..pipeline.sources import photos_in
+
+    return [*paths, *(photo for folder in folders for photo in photos_in(folder))]
+
+
 def refuse_standard_input(photos: Sequence[Path]) -> None:
     """Refuse "-": a photo is read more than once, and two cannot come through one stream."""
     if Path("-") in photos:

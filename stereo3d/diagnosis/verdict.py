@@ -45,6 +45,7 @@ REASONS = {
     "different_scale": "the photos were taken from very different distances",
     "calibration_exchanged": "the photos were named in the other order than the calibration",
     "marker_scale": "its scale is uncertain",
+    "position_scale": "its scale is uncertain",
     "scale_disagrees": "what gives the scale contradicts itself",
     "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
 }

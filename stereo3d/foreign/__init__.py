@@ -1,7 +1,7 @@
 """Bytes of foreign origin: only plain files are opened; budgets of pictures; decoders in a process with limits."""
 
 from .files import open_file, read_file, regular_file
-from .pictures import Budget, check_memory, exif_tags, open_picture, rgb_pixels, texture_pixels
+from .pictures import Budget, check_memory, exif_tags, open_picture, rgb_pixels, stated_size, texture_pixels
 
 __all__ = [
     "Budget",
@@ -12,5 +12,6 @@ __all__ = [
     "read_file",
     "regular_file",
     "rgb_pixels",
+    "stated_size",
     "texture_pixels",
 ]

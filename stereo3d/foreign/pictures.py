@@ -63,7 +63,7 @@ class Budget:
                 "photo_too_large",
                 f"{what}, which needs {pixels * 3 / 2**30:.1f} GiB of memory; the limit is "
                 f"{self.max_pixels / 1e6:.0f} Mpx.",
-                "Resize it first; a longer side of 4000 px is enough. --max-pixels raises the limit.",
+                "Resize it first; a longer side of 4000 px is enough. For a run, --max-pixels raises the limit.",
                 width=size[0],
                 height=size[1],
                 limit=self.max_pixels,
@@ -73,7 +73,7 @@ class Budget:
                 "photo_too_large",
                 f"{what} in {file_bytes} bytes, {pixels / max(file_bytes, 1):.0f} px a byte: an empty picture, or a "
                 f"file made to fill the memory; photographs have up to {MAX_PIXELS_PER_BYTE} px a byte.",
-                f"If it is a photo, allow its size: --max-pixels {pixels}.",
+                f"If it is a photo of a run, allow its size: --max-pixels {pixels}.",
                 pixels=pixels,
                 bytes=file_bytes,
             )
@@ -155,6 +155,35 @@ def open_picture(
     return image
 
 
+def stated_size(file: BinaryIO, formats: tuple[str, ...]) -> tuple[int, int]:
+    """Return (width, height), px, as the header of a picture states them; (0, 0) of those that are decoded apart.
+
+    Parameters
+    ----------
+    file : binary file
+    formats : tuple of str
+        Pillow's names.
+
+    Raises
+    ------
+    ValueError, OSError
+        What the check of its structure, and Pillow, raise.
+    """
+    import warnings
+
+    from PIL import Image
+
+    Image.init()
+    check_structure(file, _bytes_of(file))
+    head = file.read(16)
+    file.seek(0)
+    if needs_child(head):
+        return 0, 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes: the budget judges them
+        return Image.open(file, formats=[n for n in formats if n in Image.OPEN and n not in APART]).size
+
+
 def _bytes_of(file: BinaryIO) -> int:
     file.seek(0, os.SEEK_END)
     size = file.tell()
@@ -198,9 +227,9 @@ def rgb_pixels(image: Any) -> np.ndarray:
     return out
 
 
-def texture_pixels(data: BinaryIO, path: Path, budget: Budget | None = None) -> np.ndarray:
+def texture_pixels(data: BinaryIO, path: Path) -> np.ndarray:
     """Return a texture (H, W, 3) uint8 RGB; raises ValueError, OSError, SyntaxError or StereoError where it is none."""
     from PIL import Image
 
     Image.init()
-    return rgb_pixels(open_picture(data, path, TEXTURE_FORMATS, budget or Budget()))
+    return rgb_pixels(open_picture(data, path, TEXTURE_FORMATS, Budget()))

@@ -162,4 +162,4 @@ def _split(photo: Photo, layout: str) -> PhotoPair:
     left, right = split_layout(photo, layout)
     side_by_side, squeezed = LAYOUTS[layout]
     form = ("side by side" if side_by_side else "over and under") + ", squeezed" * squeezed
-    return PhotoPair(left, right, f"one picture, {form}")
+    return PhotoPair(left, right, f"one picture, {form}", squeezed=squeezed)

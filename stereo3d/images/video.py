@@ -19,6 +19,7 @@ FRAMES = 24  # that are compared: 276 pairs
 SHARPEST_OF = 3  # frames about each of them, of which the sharpest is kept
 MAX_SECONDS = 300  # of the decoder, for one pass
 MAX_CPU_SECONDS = 600
+MAX_BYTES = 6_000_000_000  # of its address space: a decoder of 8K video keeps some 20 frames of 100 MB
 SMALL_SIDE = 1000  # px, the longer side of frames that are only compared
 
 
@@ -50,7 +51,7 @@ def read_frame(path: Path, numbers: Sequence[int]) -> list[VideoFrame]:
 def _decode(path: Path, task: str, numbers: Sequence[int]) -> list[VideoFrame]:
     check_file(path)
     wanted = len(numbers) or 2
-    command = [sys.executable, "-c", "from stereo3d.images.video import _worker; _worker()"]
+    command = [sys.executable, "-P", "-c", "from stereo3d.images.video import _worker; _worker()"]
     request = json.dumps({"path": os.fspath(path.absolute()), "task": task, "numbers": list(numbers)})
     environment = {**os.environ, "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
     root = str(Path(__file__).resolve().parents[2])
@@ -91,13 +92,10 @@ def _unpack(data: bytes, path: Path) -> list[VideoFrame]:
 
 def _worker() -> None:
     """Decode as standard input asks, and write frames to standard output: the other side of `_decode`."""
-    import resource
+    import cv2
 
     request = json.loads(sys.stdin.buffer.read())
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import cv2
+    _limit_process()
 
     cv2.setNumThreads(1)
     out = os.fdopen(os.dup(1), "wb")
@@ -116,6 +114,21 @@ def _worker() -> None:
         head = {"number": number, "seconds": seconds, "width": frame.shape[1], "height": frame.shape[0]}
         out.write(json.dumps(head).encode() + b"\n" + np.ascontiguousarray(frame[..., ::-1]).tobytes())
         out.flush()
+
+
+def _limit_process() -> None:
+    """Bound what this process may take of the processor and of memory; it writes no file."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, most in (
+        (resource.RLIMIT_CPU, MAX_CPU_SECONDS),
+        (resource.RLIMIT_AS, MAX_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
 
 
 def _numbers_to_sample(count: int) -> dict[int, list[int]]:

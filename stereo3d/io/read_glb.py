@@ -19,6 +19,7 @@ MAX_JSON_BYTES = 32_000_000
 MAX_ENTRIES = 1_000_000  # values of the JSON
 MAX_NODES = 100_000
 MAX_FACES = 50_000_000  # of all meshes, each as often as a node shows it
+MEMORY_PER_VERTEX = 100  # bytes: position, coordinates, colour, copies
 MEMORY_PER_FACE = 200  # bytes: corners, their coordinates, copies
 # glTF 2.0, section 3.6.2: component types and numbers of components.
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -35,16 +36,17 @@ def read_glb(file: BinaryIO, path: Path) -> MeshContent:
     check_memory(f"{path}: a glTF file of {size / 1e6:.0f} MB", 2 * size)
     tree, data = _chunks(file.read(size))
     document = _Document(tree, data)
-    parts, faces = [], 0
+    parts, faces, vertices = [], 0, 0
     for matrix, primitive in document.shown():
         mode = primitive.get("mode", TRIANGLES)
         if mode not in (TRIANGLES, STRIP, FAN):
             continue
         faces += document.corner_count(primitive) // (3 if mode == TRIANGLES else 1)
-        if len(parts) >= MAX_PARTS or faces > MAX_FACES:
-            raise ValueError(f"more than {MAX_PARTS} primitives or {MAX_FACES} triangles in its scene")
+        vertices += document.vertex_count(primitive)  # copied for each part that uses them
+        if len(parts) >= MAX_PARTS or max(faces, vertices) > MAX_FACES:
+            raise ValueError(f"more than {MAX_PARTS} primitives or {MAX_FACES} triangles or vertices in its scene")
         parts.append((matrix, primitive))
-    check_memory(f"{path}: a mesh of {faces} triangles", MEMORY_PER_FACE * faces)
+    check_memory(f"{path}: a mesh of {faces} triangles", MEMORY_PER_FACE * faces + MEMORY_PER_VERTEX * vertices)
     return _joined([document.part(matrix, primitive) for matrix, primitive in parts])
 
 
@@ -116,6 +118,10 @@ class _Document:
         """Number of indices of a primitive, as stated."""
         index = primitive["indices"] if "indices" in primitive else primitive["attributes"].get("POSITION")
         return _whole(self.entry("accessors", index), "count", 0)
+
+    def vertex_count(self, primitive: dict[str, Any]) -> int:
+        """Number of positions of a primitive, as stated."""
+        return _whole(self.entry("accessors", primitive["attributes"].get("POSITION")), "count", 0)
 
     def array(self, index: Any, components: tuple[int, ...]) -> np.ndarray:
         """(N, components) of an accessor; whole numbers as they are unless they are normalized."""

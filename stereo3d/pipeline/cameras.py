@@ -8,7 +8,7 @@ import numpy as np
 from ..cameras.fit import fit_rig
 from ..cameras.focal import camera_for
 from ..cameras.formats.check import UNSTATED_UNIT
-from ..cameras.pinhole_view import field_of_view_deg, pinhole_view
+from ..cameras.pinhole_view import field_of_view_deg, pinhole_pixels, pinhole_view
 from ..cameras.read import read_rig
 from ..diagnosis.run_findings import format_size
 from ..errors import StereoError
@@ -45,13 +45,16 @@ def cameras_of(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Ri
     return _with_error(_scaled_cameras(rig, config), config)
 
 
-def pinhole_views(left: Photo, right: Photo, rig: Rig) -> tuple[Photo, Photo, Rig, list[Finding]]:
-    """Return the photos, the rig and a finding, photos of wide-angle lenses resampled as pinhole cameras'.
+def pinhole_views(
+    left: Photo, right: Photo, rig: Rig, config: Config
+) -> tuple[Photo, Photo, Rig, Config, list[Finding]]:
+    """Return photos, rig, settings and a finding, photos of wide-angle lenses resampled as pinhole cameras'.
 
-    The positions and axes of the cameras stay, so the pose does.
+    The positions and axes of the cameras stay, so the pose does. The pixels of config.known_distance become those of
+    the view.
     """
     if rig.cam1.lens is None and rig.cam2.lens is None:
-        return left, right, rig, []
+        return left, right, rig, config, []
     fields = [field_of_view_deg(camera) for camera in (rig.cam1, rig.cam2)]
     (left, cam1), (right, cam2) = pinhole_view(left, rig.cam1), pinhole_view(right, rig.cam2)
     used = [field_of_view_deg(camera) for camera in (cam1, cam2)]
@@ -65,7 +68,11 @@ def pinhole_views(left: Photo, right: Photo, rig: Rig) -> tuple[Photo, Photo, Ri
         + (f"{max(used):.0f} degrees about its axis are used." if cut else "all of it is used."),
         {"field_deg": max(fields), "used_deg": max(used)},
     )
-    return left, right, replace(rig, cam1=cam1, cam2=cam2), [finding]
+    if config.known_distance is not None and rig.cam1.lens is not None:
+        first, second, distance = config.known_distance
+        x = pinhole_pixels(np.array([first, second]), rig.cam1, cam1)
+        config = replace(config, known_distance=(tuple(map(float, x[0])), tuple(map(float, x[1])), distance))
+    return left, right, replace(rig, cam1=cam1, cam2=cam2), config, [finding]
 
 
 def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
@@ -87,6 +94,12 @@ def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -
 
 def _rectified_cameras(rig: Rig, size1: tuple[int, int], size2: tuple[int, int]) -> Rig:
     """The rig of a rectified pair: its pose checked where it is known, else parallel cameras of one focal length."""
+    if rig.cam1.lens is not None or rig.cam2.lens is not None:
+        raise StereoError(
+            "calibration_mismatch",
+            "the calibration is of a wide-angle lens, and a rectified pair shows what pinhole cameras see.",
+            "Leave --rectified out, or give the calibration of the rectified pair.",
+        )
     if rig.R is not None and rig.t is not None:
         turn = rotation_angle_deg(rig.R)
         slope = math.degrees(math.asin(min(1, np.linalg.norm(rig.t[1:]) / np.linalg.norm(rig.t))))

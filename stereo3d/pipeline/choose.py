@@ -26,7 +26,8 @@ FEATURES = 3000  # of a photo when compared
 MAX_PAIRS = 400  # that are compared: all of 28 photos; of more those next to each other in order
 MIN_MATCHES = 30
 # Share of the scene that comes out at a parallax angle: rendered scenes give 77 % at 10 degrees, 62 % at 18, 43 % at 27
-# and 25 % at 36, which is exp(-(angle / 32)^2); below 2 degrees half a pixel is more than a hundredth of the depth.
+# and 25 % at 36, which is .86 exp(-(angle / 32)^2) to 2 %; the factor, common to all pairs, is left out. Below 2
+# degrees half a pixel is more than a hundredth of the depth.
 WIDE_DEG, NARROW_DEG = 32.0, 2.0
 MIN_RELIEF_PX = 2.0  # px at that size: what one homography leaves of a turn on the spot or of a plane is below
 MAX_ATTEMPTS = 5  # of the best pairs, that are reconstructed until one can be
@@ -42,7 +43,7 @@ class RankedPair(Record):
     first, second : int
         Their indices.
     score : float
-        0 to 1: the share of the scene that is expected to come out; 0 for a pair that cannot be used.
+        0 to 1, proportional to the share of the scene that is expected to come out; 0 for a pair that cannot be used.
     matches, inliers : int
         Features that match, and that agree on one camera motion.
     angle_deg : float

@@ -153,9 +153,9 @@ class Config:
             raise StereoError(
                 "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."
             )
-        if self.layout is not None and self.layout not in LAYOUTS:
+        if self.layout is not None and self.layout not in list(LAYOUTS):
             raise StereoError("bad_option", f"layout cannot be {self.layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
-        if isinstance(self.mask, str | Path) or len(self.mask) > 2:
+        if not isinstance(self.mask, list | tuple) or len(self.mask) > 2:
             raise StereoError(
                 "bad_option",
                 f"mask cannot be {self.mask}.",

@@ -15,7 +15,7 @@ from pathlib import Path
 from .. import resources
 from ..disparity.methods import volume_bytes
 from ..errors import StereoError
-from ..foreign import open_file
+from ..foreign import open_file, stated_size
 from ..records import Photo
 from .clock import resident_memory, return_freed_memory
 from .config import Config
@@ -98,15 +98,11 @@ def _pixels(photo: object) -> int:
     """Number of pixels, of a file by its header; 0 where that cannot be read, which is reported when it is decoded."""
     if not isinstance(photo, str | os.PathLike):
         return 0  # a Photo is in memory already
-    from PIL import Image
-
-    from ..foreign.child import FORMATS as APART
     from ..images.read import FORMATS
 
-    formats = [name for name in FORMATS if name in Image.OPEN and name not in APART]
     try:
         with open_file(Path(os.fsdecode(photo))) as file:
-            width, height = Image.open(file, formats=formats).size
+            width, height = stated_size(file, FORMATS)
             return width * height
     except Exception:  # whatever is wrong with the file, the reader of photos says it
         return 0

@@ -8,6 +8,7 @@ import numpy as np
 from ..cameras.formats.check import UNSTATED_UNIT
 from ..cameras.targets import SeenTarget
 from ..cameras.targets.sheet import MM_PER_UNIT
+from ..errors import StereoError
 from ..records import Finding, Photo
 from .config import Config
 from .pose import MatchedPose
@@ -43,7 +44,13 @@ def metric_pose(
     if targets:
         scales, unit = _scales(found, targets), config.unit or "m"
         if known not in (None, UNSTATED_UNIT):
-            ratio = MM_PER_UNIT[unit] / MM_PER_UNIT[known] if {unit, known} <= MM_PER_UNIT.keys() else 1.0
+            if unit != known and not {unit, known} <= MM_PER_UNIT.keys():
+                raise StereoError(
+                    "bad_option",
+                    f"the calibration is in {known}, the marker in {unit}, and how these compare is not known.",
+                    f"State the size of the marker in {known}, with --unit {known}.",
+                )
+            ratio = 1.0 if unit == known else MM_PER_UNIT[unit] / MM_PER_UNIT[known]
             return found, checked_scale([replace(scale, factor=scale.factor * ratio) for scale in scales])
         factor, findings = combined_scale(scales, unit, _length(found))
         return found.scaled(factor, unit), findings

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..geometry.earth import earth_centred, east_north_up
 from ..records import Finding, Photo, Position
+from .target_scale import POOR_ERROR
 
 log = logging.getLogger(__name__)
 MAX_RELATIVE_SIGMA = 0.05  # of the baseline: with more, the positions give no scale
@@ -35,7 +36,17 @@ class PositionBaseline:
 
 
 def position_baseline(first: Position, second: Position) -> PositionBaseline:
-    """Return the distance between two positions, m, with its standard deviation along the line between them."""
+    """Return the distance between two positions, with its standard deviation along the line between them.
+
+    Parameters
+    ----------
+    first, second : Position
+
+    Returns
+    -------
+    PositionBaseline
+        m; the ellipsoid is WGS 84.
+    """
     height1, height2, up_sigma = _heights(first, second)
     apart = earth_centred(second.latitude, second.longitude, height2) - earth_centred(
         first.latitude, first.longitude, height1
@@ -68,11 +79,13 @@ def position_scale(left: Photo, right: Photo) -> tuple[float, Finding] | None:
         )
         return None
     error = f"+- {100 * relative:.2g} %"
+    poor = relative > POOR_ERROR
     return found.length, Finding(
         "position_scale",
-        "info",
+        "warning" if poor else "info",
         f"the baseline is {found.length:.4g} m {error}, by the {found.source} positions in the files.",
         {"baseline": found.length, "relative_error": relative},
+        "Give the distance between the camera positions (--baseline), or put a marker into view." if poor else "",
     )
 
 

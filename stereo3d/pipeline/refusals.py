@@ -11,7 +11,8 @@ from ..diagnosis.copies import copy_findings
 from ..errors import StereoError
 from ..features.detectors import DETECTORS, detect_features
 from ..features.matching import match_features
-from ..images.content import crop_to_content
+from ..images.content import content_box
+from ..images.unknown import black_border
 from ..records import Camera, Features, Photo, Rig
 from ..two_view.estimate import estimate_two_view
 from .config import Config
@@ -22,8 +23,10 @@ MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many
 UNMATCHED = ("few_features", "few_matches", "no_overlap")  # errors that a photo without texture causes
 
 
-def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config) -> None:
+def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config, *, measured: bool) -> None:
     """Raise StereoError("panorama" or "fisheye") for pictures that no pinhole camera took; not with config.force.
+
+    measured: the caller gave the cameras.
 
     A panorama states its projection. A fisheye photo without a calibration is one whose scene fills a disc, or an
     upright or lying part of one that touches two opposite sides, before black.
@@ -39,7 +42,8 @@ def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config
                 "Cut a view out of each panorama with a panorama viewer (a rectilinear one, 60 to 90 degrees), or use "
                 "the camera's single photos.",
             )
-        if camera.lens is None and camera.source != "calibration" and (share := disc_share(photo)) is not None:
+        known = measured or camera.source == "calibration"
+        if camera.lens is None and not known and (share := disc_share(photo)) is not None:
             raise StereoError(
                 "fisheye",
                 f"the {which} photo is one of a fisheye lens: its scene fills a disc, "
@@ -51,10 +55,11 @@ def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config
 
 def disc_share(photo: Photo) -> float | None:
     """Return the share of a photo that its scene fills, where that is a disc cut by two sides at most; else None."""
-    content, _ = crop_to_content(photo)
-    if content.mask is None:
+    x0, y0, x1, y1 = content_box(photo.pixels)
+    border = black_border(photo.pixels[y0:y1, x0:x1])  # neither a mask of the user nor transparent pixels
+    if border is None:
         return None
-    known = content.mask
+    known = ~border
     corners = np.array([known[0, 0], known[0, -1], known[-1, 0], known[-1, -1]])
     rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
     if corners.any() or not len(rows):
@@ -64,7 +69,7 @@ def disc_share(photo: Photo) -> float | None:
     y, x = np.mgrid[: known.shape[0], : known.shape[1]]
     disc = np.hypot(x - centre[0], y - centre[1]) <= max(height, width) / 2
     apart = np.count_nonzero(disc != known) / np.count_nonzero(disc)
-    share = np.count_nonzero(known) / photo.mask.size if photo.mask is not None else 0.0
+    share = float(np.count_nonzero(known) / (photo.size[0] * photo.size[1]))
     return share if apart < MAX_DISC_ERROR else None
 
 

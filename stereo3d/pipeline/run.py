@@ -54,7 +54,7 @@ from .sources import Collection, PhotoSource, Source, chosen_finding, open_sourc
 from .support import drop_unsupported
 from .surface import add_pose_sigma, mesh_with_fallback, texture_and_sigma
 from .target_scale import targets_of
-from .upright import turned_photos
+from .upright import turn_upright
 from .window import settle_window
 
 log = logging.getLogger(__name__)
@@ -206,14 +206,14 @@ def prepare(
 
 def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
     """Photos, as they will be used, to rectified pair; reserve: as in `reconstruct`."""
-    config = source.config
-    left, right, turn_findings = turned_photos(source.left, source.right, config)
+    config, left, right = source.config, source.left, source.right
     if not config.force:
         refuse_same_pixels(left, right)
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
     rig = cameras_of(left, right, source.rig, config)
-    refuse_other_projections(left, right, rig, config)
-    left, right, rig, wide_findings = pinhole_views(left, right, rig)
+    left, right, rig, turn_findings = turn_upright(left, right, rig, config)
+    refuse_other_projections(left, right, rig, config, measured=source.rig is not None)
+    left, right, rig, config, wide_findings = pinhole_views(left, right, rig, config)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
     _log_cameras(left, right, rig)
     targets = targets_of(left, right, config)

@@ -47,11 +47,16 @@ class Collection:
     ----------
     names : list of str
         Of the photos, for messages.
+    config : Config
+        With which they are read.
+    path : Path, optional
+        Of the video.
     """
 
     names: list[str]
     ranked: list[RankedPair]
     photos: list[Path] | list[Photo] | list[VideoFrame]
+    config: Config
     path: Path | None = None
 
     def pair(self, chosen: RankedPair) -> PhotoPair:
@@ -61,7 +66,7 @@ class Collection:
         if isinstance(one, VideoFrame) and isinstance(two, VideoFrame) and self.path is not None:
             left, right = (frame.photo for frame in read_frame(self.path, [one.number, two.number]))
         else:
-            left, right = (p if isinstance(p, Photo) else read_photo(p) for p in (one, two))  # pyright: ignore[reportArgumentType]
+            left, right = (_photo(p, self.config) for p in (one, two))  # pyright: ignore[reportArgumentType]
         return PhotoPair(left, right, f"{names[0]} and {names[1]}")
 
 
@@ -83,7 +88,7 @@ def open_source(
         "one_photo" where there are not two photos; as `read_photo`.
     """
     if right is not None:
-        if isinstance(left, list | tuple):
+        if not isinstance(left, str | os.PathLike | Photo):
             raise ValueError("either a list of photos, or left and right")
         return PhotoPair(_photo(left, config), _photo(right, config), form="")
     if isinstance(left, Photo):
@@ -96,13 +101,13 @@ def open_source(
     if path.suffix.lower() in VIDEO_SUFFIXES:
         frames = sample_frames(path)
         names = [f"the frame at {frame.seconds:.2f} s" for frame in frames]
-        return Collection(names, _rank([frame.photo for frame in frames], config), frames, path)
+        return Collection(names, _rank([frame.photo for frame in frames], config), frames, config, path)
     found = read_frames(path, config.layout, max_pixels=config.max_pixels)
     if isinstance(found, PhotoPair):
         return found
     if len(found) == 1:
         raise one_photo(path, found[0])
-    return Collection([f"frame {k + 1}" for k in range(len(found))], _rank(found, config), found, path)
+    return Collection([f"frame {k + 1}" for k in range(len(found))], _rank(found, config), found, config, path)
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -135,10 +140,19 @@ def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = Fa
         return PhotoPair(left, right, f"{_name(photos[0])} and {_name(photos[1])}" if folder else "")
     if any(isinstance(photo, Photo) for photo in photos):
         photos = [_photo(photo, config) for photo in photos]
-    return Collection([_name(photo) for photo in photos], _rank(photos, config), photos)  # pyright: ignore[reportArgumentType]
+    return Collection([_name(photo) for photo in photos], _rank(photos, config), photos, config)  # pyright: ignore[reportArgumentType]
 
 
 def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
+    """The ranking of many photos; what the user says of one pair is refused."""
+    settings = {"mask": config.mask, "known-distance": config.known_distance, "baseline": config.baseline}
+    if given := [name for name, value in settings.items() if value]:
+        raise StereoError(
+            "bad_option",
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of one pair of photos, and the best of many "
+            "is to be chosen.",
+            "Name the two photos; --pairs prints which are good.",
+        )
     candidates: list[Candidate] = [candidate_of(mark_borders(_photo(photo, config)), config) for photo in photos]
     return rank_pairs(candidates, seed=config.seed)
 
@@ -158,27 +172,30 @@ def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:
     photos = [mark_borders(photo) for photo in (pair.left, pair.right)]
     for k, mask in enumerate(config.mask):
         photos[k] = apply_mask(photos[k], Path(mask))
-    findings = []
-    if pair.form:
-        known = pair.rig is not None and pair.rig.posed
-        findings.append(
-            Finding(
-                "source",
-                "info",
-                f"the photos come from {pair.form}"
-                + (", with its cameras" if known else "")
-                + (f", {pair.baseline:.4g} {pair.unit} apart" if pair.baseline else "")
-                + ".",
-                {"baseline": pair.baseline} if pair.baseline else {},
-            )
+    if config.known_distance is not None and pair.squeezed:
+        raise StereoError(
+            "bad_option",
+            "known-distance names pixels of the first photo, and the views of this file are squeezed to half.",
+            "Save both views at their full size as files, and name these.",
         )
-    own = (config.focal, config.focal_35mm, config.fov, config.calib)
-    if rig is None and all(value is None for value in own):
-        rig = pair.rig
     scaled = any((config.baseline, config.known_distance, config.markers, config.board))
-    if pair.baseline and not scaled and config.calib is None and rig is None:
+    own = (config.focal, config.focal_35mm, config.fov, config.calib)
+    if rig is None and pair.rig is not None and all(value is None for value in own):
+        rig = replace(pair.rig, unit=None) if scaled else pair.rig  # the user's length counts, not the file's
+    elif pair.baseline and not scaled and config.calib is None and rig is None:
         config = replace(config, baseline=pair.baseline, unit=pair.unit)
+    findings = [_source_finding(pair, rig, config)] if pair.form else []
     return Source(photos[0], photos[1], rig, config, findings)
+
+
+def _source_finding(pair: PhotoPair, rig: Rig | None, config: Config) -> Finding:
+    """State how the file holds the photos, and what of its statements is used."""
+    used = rig if pair.rig is not None and rig is not None and rig.cam1 is pair.rig.cam1 else None
+    metric = used is not None and used.unit is not None
+    apart = pair.baseline is not None and (config.baseline == pair.baseline or metric)
+    text = f"the photos come from {pair.form}" + ", with its cameras" * (used is not None)
+    text += f", {pair.baseline:.4g} {pair.unit} apart" if apart else ""
+    return Finding("source", "info", f"{text}.", {"baseline": pair.baseline} if apart else {})
 
 
 def ranking_lines(collection: Collection, count: int) -> list[str]:

@@ -4,10 +4,11 @@ import logging
 
 import numpy as np
 
+from ..cameras.fit import turn_rig
 from ..cameras.focal import camera_for
 from ..images.turn import turn_photo
 from ..images.unknown import scene_pixels
-from ..records import Finding, Photo
+from ..records import Finding, Photo, Rig
 from .config import Config
 from .gravity import GravityThresholds, vertical_edges
 
@@ -26,17 +27,17 @@ BRIGHT, BLUE, DIM = (
 MIN_SKY, MAX_OPPOSITE = 0.7, 0.3
 
 
-def turned_photos(left: Photo, right: Photo, config: Config) -> tuple[Photo, Photo, list[Finding]]:
-    """Return both photos turned by config.rotate, and a finding of "auto"."""
+def turn_upright(left: Photo, right: Photo, rig: Rig, config: Config) -> tuple[Photo, Photo, Rig, list[Finding]]:
+    """Return both photos and their cameras turned by config.rotate, and a finding of "auto"."""
     if config.rotate is None:
-        return left, right, []
+        return left, right, rig, []
     if config.rotate != "auto":
         degrees, findings = int(config.rotate), []
     else:
         degrees, reason = upright_turn(left, right, config)
         findings = [_finding(degrees, reason)]
         degrees = degrees or 0
-    return turn_photo(left, degrees), turn_photo(right, degrees), findings
+    return turn_photo(left, degrees), turn_photo(right, degrees), turn_rig(rig, degrees), findings
 
 
 def _finding(degrees: int | None, reason: str) -> Finding:

@@ -112,6 +112,8 @@ class PhotoPair(Record):
     baseline : float, optional
         Distance of the cameras in `unit`, where the source states no more than that.
     unit : str, optional
+    squeezed : bool
+        They were half as wide or high in the source.
     """
 
     left: Photo
@@ -120,3 +122,4 @@ class PhotoPair(Record):
     rig: Rig | None = None
     baseline: float | None = None
     unit: str | None = None
+    squeezed: bool = False

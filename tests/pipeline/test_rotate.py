@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 
 from stereo3d.cameras.fit import fit_rig, turn_matrix
+from stereo3d.cameras.focal import camera_for
 from stereo3d.errors import StereoError
 from stereo3d.images.turn import turn_photo
+from stereo3d.pipeline.cameras import cameras_of
 from stereo3d.pipeline.config import Config
 from stereo3d.pipeline.run import prepare
-from stereo3d.pipeline.upright import side_skies, turned_photos, upright_turn
-from stereo3d.records import Photo
+from stereo3d.pipeline.upright import side_skies, turn_upright, upright_turn
+from stereo3d.records import Camera, Photo, Rig
+
+
+def cameras(left, right) -> Rig:
+    return Rig(camera_for(left), camera_for(right))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -67,7 +73,7 @@ def test_auto_turns_by_gravity_in_either_file():
     for gravity, degrees in (((0, 1, 0.2), 0), ((0.9, 0.3, 0.1), 90), ((0.1, -1, 0), 180), ((-0.8, 0.2, 0.5), 270)):
         tilted = replace(blank, exif={"gravity": gravity})
         assert upright_turn(tilted, blank, Config())[0] == degrees
-        left, right, (finding,) = turned_photos(blank, tilted, Config(rotate="auto"))
+        left, right, _, (finding,) = turn_upright(blank, tilted, cameras(blank, tilted), Config(rotate="auto"))
         assert left.size == right.size == ((48, 64) if degrees in (90, 270) else (64, 48))
         assert right.exif.get("gravity", gravity)[1] > 0.7
         assert finding.numbers == {"degrees": degrees}
@@ -91,7 +97,7 @@ def test_auto_turns_by_vertical_edges_and_the_sky(degrees):
     photo = turn_photo(facade(), (360 - degrees) % 360)
     photo = Photo(photo.pixels)
     assert upright_turn(photo, photo, Config())[0] == degrees
-    left, _, findings = turned_photos(photo, photo, Config(rotate="auto"))
+    left, _, _, findings = turn_upright(photo, photo, cameras(photo, photo), Config(rotate="auto"))
     assert np.array_equal(left.pixels, facade().pixels) and "sky" in findings[0].message
 
 
@@ -100,7 +106,9 @@ def test_auto_leaves_photos_that_show_nothing(handheld_pair):
     photo = facade(sky=False)
     assert upright_turn(photo, photo, Config())[0] is None
     assert upright_turn(facade(), turn_photo(facade(), 90), Config())[0] is None
-    left, right, (finding,) = turned_photos(handheld_pair.left, handheld_pair.right, Config(rotate="auto"))
+    left, right, _, (finding,) = turn_upright(
+        handheld_pair.left, handheld_pair.right, cameras(handheld_pair.left, handheld_pair.right), Config(rotate="auto")
+    )
     assert left is handheld_pair.left and right is handheld_pair.right
     assert "not turned" in finding.message and "--rotate 90" in finding.advice
     assert side_skies(facade())[[0, 2]] == pytest.approx([1, 0], abs=0.05)
@@ -119,3 +127,17 @@ def test_a_calibration_turns_with_the_photos(handheld_pair):
     turned = prepare(pair.left, pair.right, pair.rig, Config(rotate=180))
     assert turned.left.exif["orientation"] == 3 and turned.view.rig.cam1.size == (480, 360)
     assert turned.view.R == pytest.approx(Q @ pair.rig.R @ Q) and turned.view.t == pytest.approx(Q @ pair.rig.t)
+
+
+def test_a_calibration_of_upright_photos_turns_with_them_as_well():
+    """The file says orientation 6, and the calibration is of the upright picture; --rotate 180 turns it upside down."""
+    K = np.array([[300.0, 0, 140], [0, 300.0, 210], [0, 0, 1]])
+    camera = Camera(K, (300, 400), source="calibration")
+    rig = Rig(camera, camera, np.eye(3), np.array([-1.0, 0.1, 0]), "m")
+    photo = Photo(np.zeros((400, 300, 3), np.uint8), {"orientation": 6, "size_stored": (400, 300)})
+    fitted = cameras_of(photo, photo, rig, Config())
+    _, _, turned, _ = turn_upright(photo, photo, fitted, Config(rotate=180))
+    assert turned.cam1.K[:2, 2] == pytest.approx([299 - 140, 399 - 210])
+    assert turned.t == pytest.approx([1.0, -0.1, 0])
+    _, _, turned, _ = turn_upright(photo, photo, fitted, Config(rotate=90))
+    assert tuple(turned.cam1.size) == (400, 300) and turned.t == pytest.approx([-0.1, -1.0, 0])

@@ -13,8 +13,12 @@ from spatial_heic import write_spatial
 from stereo3d import Config, Photo, reconstruct
 from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
+from stereo3d.images import read_pair
+from stereo3d.images.masks import apply_mask
+from stereo3d.pipeline.cameras import cameras_of
 from stereo3d.pipeline.choose import candidate_of, rank_pairs
 from stereo3d.pipeline.run import prepare
+from stereo3d.pipeline.sources import use_source
 from stereo3d.records import Camera, Matches, Rig, RigError
 from stereo3d.synthetic import renderer
 from stereo3d.two_view.estimate import estimate_two_view, sparse_points
@@ -268,3 +272,39 @@ def test_the_command_takes_one_file_and_names_its_form(tmp_path, side_by_side):
     findings = json.loads((tmp_path / "m.json").read_text())["findings"]
     assert any(f["code"] == "source" and "side by side" in f["message"] for f in findings)
     assert (tmp_path / "m.obj").is_file()
+
+
+def test_what_is_said_of_one_pair_is_refused_where_one_is_to_be_chosen(tmp_path, twenty):
+    for given in ({"mask": [tmp_path / "m.png"]}, {"baseline": 0.2}, {"known_distance": ((1, 1), (9, 9), 2.0)}):
+        with pytest.raises(StereoError, match="best of many") as caught:
+            prepare(twenty[:3], config=Config(**given))
+        assert caught.value.code == "bad_option"
+
+
+def test_the_users_length_overrides_that_of_a_spatial_photo(tmp_path, slanted_pair):
+    path = tmp_path / "a.heic"
+    write_spatial(path, [slanted_pair.left.pixels, slanted_pair.right.pixels], (0, 1), focal=300.0, baseline_um=19_240)
+    pair = read_pair(path)
+    source = use_source(pair, None, Config(baseline=2.0, unit="cm"))
+    rig = cameras_of(source.left, source.right, source.rig, source.config)
+    assert rig.unit == "cm" and np.linalg.norm(rig.t) == pytest.approx(2.0)
+    assert "apart" not in source.findings[0].message
+    focal = use_source(pair, None, Config(focal_35mm=30))
+    assert focal.rig is None and focal.config.baseline == pytest.approx(19.24)
+    assert "with its cameras" not in focal.findings[0].message and "apart" in focal.findings[0].message
+
+
+def test_a_mask_of_a_large_photo_may_be_a_small_file(tmp_path):
+    Image.fromarray(np.full((6000, 6000), 255, np.uint8)).save(tmp_path / "m.png")
+    photo = Photo(np.zeros((6000, 6000, 3), np.uint8))
+    assert apply_mask(photo, tmp_path / "m.png") is photo
+
+
+def test_no_output_replaces_a_photo_of_the_folder_that_is_read(tmp_path, twenty):
+    for k in (0, 1):
+        Image.fromarray(twenty[k].pixels).save(tmp_path / f"{k}.png")
+    before = (tmp_path / "1.png").read_bytes()
+    args = ["reconstruct", str(tmp_path), "-o", str(tmp_path / "m.obj"), "--preview", str(tmp_path / "1.png")]
+    done = CliRunner().invoke(cli, args)
+    assert isinstance(done.exception, StereoError) and "would be written over" in str(done.exception)
+    assert (tmp_path / "1.png").read_bytes() == before

@@ -8,9 +8,11 @@ from PIL import Image
 
 from stereo3d import Camera, Config, Photo, Rig, WideLens, pinhole_view, reconstruct
 from stereo3d.cameras import fit_rig, write_rig
+from stereo3d.cameras.pinhole_view import pinhole_pixels
 from stereo3d.errors import StereoError
 from stereo3d.geometry.camera import project
-from stereo3d.geometry.wide_lenses import pixels_from_rays
+from stereo3d.geometry.wide_lenses import pixels_from_rays, rays_from_pixels
+from stereo3d.pipeline.cameras import cameras_of
 from stereo3d.pipeline.refusals import disc_share
 from stereo3d.records import Matches
 from stereo3d.synthetic import renderer
@@ -100,14 +102,18 @@ def test_a_fisheye_photo_without_calibration_is_refused_by_name(pair):
     assert caught.value.code == "fisheye" and caught.value.exit_code == 3
 
 
-def test_a_dark_vignette_or_a_border_is_no_fisheye(slanted_pair):
+def test_a_dark_border_of_another_shape_is_no_fisheye(slanted_pair):
     h, w = slanted_pair.left.pixels.shape[:2]
-    mask = np.ones((h, w), bool)
-    assert disc_share(replace(slanted_pair.left, mask=mask)) is None
-    mask[:20] = mask[:, :30] = False
-    assert disc_share(replace(slanted_pair.left, mask=mask)) is None
-    mask = np.add.outer(np.abs(np.arange(h) - h / 2), np.abs(np.arange(w) - w / 2)) < 0.45 * (h + w) / 2  # a rhombus
-    assert disc_share(replace(slanted_pair.left, mask=mask)) is None
+    y, x = np.mgrid[:h, :w]
+    bars = (y < 20) | (x < 30)
+    rhombus = np.abs(y - h / 2) / h + np.abs(x - w / 2) / w > 0.5
+    disc = np.hypot(x - w / 2, y - h / 2) > h / 2 - 2
+    shares = []
+    for black in (bars, rhombus, disc):
+        pixels = np.maximum(slanted_pair.left.pixels, 20)
+        pixels[black] = 0
+        shares.append(disc_share(Photo(pixels)))
+    assert shares[:2] == [None, None] and shares[2] == pytest.approx(np.pi / 4 * h / w, rel=0.1)
 
 
 def test_a_panorama_is_refused_by_name(tmp_path, slanted_pair):
@@ -120,3 +126,32 @@ def test_a_panorama_is_refused_by_name(tmp_path, slanted_pair):
     with pytest.raises(StereoError, match="panorama \\(equirectangular\\)") as caught:
         reconstruct(tmp_path / "l.jpg", tmp_path / "r.jpg")
     assert caught.value.exit_code == 3
+
+
+def test_a_known_distance_is_between_pixels_of_the_fisheye_photo(pair):
+    """Two points of the wall; without a pose in the calibration, their distance alone gives the scale."""
+    rig, rendered = pair
+    x = np.array([[150.0, 150.0], [330.0, 260.0]])
+    rays = rays_from_pixels(x, "fisheye", K, np.array(FISHEYE.lens.coefficients))
+    at = x.astype(int)
+    X = rays / rays[:, 2:] * rendered.depth1[at[:, 1], at[:, 0]][:, None]
+    distance = float(np.linalg.norm(X[1] - X[0]))
+    config = Config(matcher="sgbm", mesher="grid", known_distance=(tuple(x[0]), tuple(x[1]), distance), unit="m")
+    result = reconstruct(rendered.left, rendered.right, Rig(FISHEYE, FISHEYE), config)
+    assert np.linalg.norm(result.view.t) == pytest.approx(0.15, rel=0.02)
+    far = np.array([[40.0, 198.0], [241.0, 198.0]])
+    with pytest.raises(StereoError, match="farther from the axis"):
+        pinhole_pixels(far, FISHEYE, pinhole_view(rendered.left, FISHEYE)[1])
+
+
+def test_a_rectified_pair_has_no_wide_lens(pair):
+    rig, rendered = pair
+    with pytest.raises(StereoError, match="wide-angle lens, and a rectified pair"):
+        cameras_of(rendered.left, rendered.right, rig, Config(rectified=True))
+
+
+def test_a_round_mask_is_no_fisheye(slanted_pair):
+    h, w = slanted_pair.left.pixels.shape[:2]
+    y, x = np.mgrid[:h, :w]
+    masked = replace(slanted_pair.left, mask=np.hypot(x - w / 2, y - h / 2) < 100)
+    assert disc_share(masked) is None
