@@ -48,7 +48,7 @@ from stereo3d.images import read_photo
 from stereo3d.io import read_map
 from stereo3d.mesh import build_mesh
 from stereo3d.mesh.meshers import MESHERS
-from stereo3d.output.preview import render
+from stereo3d.mesh.preview import render
 from stereo3d.pipeline import Config, reconstruct
 from stereo3d.pipeline.surface import texture_and_sigma
 from stereo3d.records import Camera, Photo, Rig
@@ -243,7 +243,7 @@ def verdict_with_codes(result) -> str:
 
 def draw(path: Path, mesh, result):
     from stereo3d.io import write_picture
-    from stereo3d.output import preview
+    from stereo3d.mesh.preview import preview
 
     write_picture(path, preview(mesh, result.view.rig.cam1))
 

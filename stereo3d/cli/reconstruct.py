@@ -225,7 +225,7 @@ def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float)
             files.append(result.save_points(outputs.points, axes=style.axes))
         if outputs.preview:
             from ..io.pictures import write_picture
-            from ..output.preview import preview as draw
+            from ..mesh.preview import preview as draw
 
             files.append(write_picture(outputs.preview, draw(result.mesh, result.view.rig.cam1)))
         if outputs.save_stages:

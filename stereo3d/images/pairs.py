@@ -1,18 +1,19 @@
 """Read one file that holds two photos: spatial photos, MPO, side by side, over and under, animations of two frames."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from ..errors import StereoError
-from ..foreign import read_file
+from ..foreign import as_file, name_of, read_file
 from ..foreign.child import FORMATS as DECODED_APART
 from ..records import ExifFacts, Photo, PhotoPair
 from .heif import heif_items
 from .jpegs import JpegPicture, pictures_in
 from .layouts import LAYOUTS, layout_of_content, layout_of_name, split_layout
 from .raw import RAW_SUFFIXES
-from .read import check_file, decode_photo, open_image, read_photo
+from .read import PictureFile, check_file, decode_photo, is_pil_image, open_image, read_photo, without_folder
 from .spatial import read_spatial
 
 MAX_FILE = 400_000_000  # bytes that are searched for a second JPEG picture
@@ -22,7 +23,7 @@ BASELINES_MM = {"FinePix REAL 3D W1": 77.0, "FinePix REAL 3D W3": 75.0, "Nintend
 ANIMATED = ("GIF", "WEBP", "TIFF", "PNG", "AVIF", "HEIF")
 
 
-def read_pair(path: str | os.PathLike, layout: str | None = None, *, max_pixels: int | None = None) -> PhotoPair:
+def read_pair(path: PictureFile, layout: str | None = None, *, max_pixels: int | None = None) -> PhotoPair:
     """Return the two photos that one file holds, in its order, and what it states about their cameras.
 
     - Spatial photos (HEIC with a stereo group; iPhone 15 Pro and later, Vision Pro): with their rig, nominal, in mm.
@@ -33,7 +34,8 @@ def read_pair(path: str | os.PathLike, layout: str | None = None, *, max_pixels:
 
     Parameters
     ----------
-    path : path
+    path : path, bytes, binary file or PIL image
+        As in `read_photo`; of a PIL image only its current frame.
     layout : {"sbs", "sbs-half", "tb", "tb-half"}, optional
         How one picture holds the two: side by side, or top and bottom; half: squeezed to half the width or height.
     max_pixels : int, optional
@@ -47,25 +49,33 @@ def read_pair(path: str | os.PathLike, layout: str | None = None, *, max_pixels:
     frames = read_frames(path, layout, max_pixels=max_pixels)
     if isinstance(frames, PhotoPair):
         return frames
-    path = Path(os.fsdecode(path))
     if len(frames) == 1:
         raise one_photo(path, frames[0])
     raise StereoError(
-        "one_photo", f"{path} holds {len(frames)} photos, not two.", "Save two of them as files, and name these."
+        "one_photo",
+        f"{name_of_picture(path)} holds {len(frames)} photos, not two.",
+        "Save two of them as files, and name these.",
     )
 
 
-def one_photo(path: Path, photo: Photo) -> StereoError:
+def name_of_picture(source: PictureFile) -> str:
+    """Return what a message calls a source of pictures: its path or name where it has one."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    return name_of(source) or "the given picture"
+
+
+def one_photo(path: PictureFile, photo: Photo) -> StereoError:
     """Return the error of a file that holds one photo where two are needed."""
     return StereoError(
         "one_photo",
-        f"{path} holds one photo of {photo.size[0]} x {photo.size[1]} px.",
+        f"{name_of_picture(path)} holds one photo of {photo.size[0]} x {photo.size[1]} px.",
         "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
     )
 
 
 def read_frames(
-    path: str | os.PathLike, layout: str | None = None, *, max_pixels: int | None = None
+    path: PictureFile, layout: str | None = None, *, max_pixels: int | None = None
 ) -> PhotoPair | list[Photo]:
     """Return the pair that a file holds, or the list of its photos where they are not two.
 
@@ -81,6 +91,17 @@ def read_frames(
     """
     if layout is not None and layout not in LAYOUTS:
         raise StereoError("bad_option", f"layout cannot be {layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
+    if is_pil_image(path):
+        photo = read_photo(path, max_pixels=max_pixels)
+        layout = layout or layout_of_content(photo)
+        return [photo] if layout is None else _split(photo, layout)
+    if not isinstance(path, str | os.PathLike):
+        with as_file(path) as copy:
+            found = read_frames(copy, layout, max_pixels=max_pixels)
+        if isinstance(found, PhotoPair):
+            left, right = (without_folder(photo, path) for photo in (found.left, found.right))
+            return replace(found, left=left, right=right)
+        return [without_folder(photo, path) for photo in found]
     path = Path(os.fsdecode(path))
     head = check_file(path)
     if path.suffix.lower() in RAW_SUFFIXES:

@@ -4,16 +4,18 @@ import contextlib
 import io
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard, Union, cast
 
 import numpy as np
 
 from ..errors import StereoError
-from ..foreign import Budget, exif_tags, open_file, open_picture, rgb_pixels
+from ..foreign import BinaryFile, Budget, as_file, exif_tags, name_of, open_file, open_picture, rgb_pixels
 from ..foreign.pictures import MAX_PIXELS
 from ..records import ExifFacts, Photo
 from .exif import facts_of, gravity_of, orientation_of, projection_of, xmp_text
@@ -23,7 +25,11 @@ from .raw import RAW_SUFFIXES, read_raw
 from .unknown import fill_nearest, opaque_pixels
 from .wide import colour_of_16_bits, has_16_bit_colour, to_8_bits
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 log = logging.getLogger(__name__)
+PictureFile = Union[str, os.PathLike[str], bytes, bytearray, memoryview, BinaryFile, "Image"]  # noqa: UP007 - PIL is lazy
 MIN_SIDE = 32  # px: a descriptor with its margin, or a matching window with a disparity range, needs more
 # Formats that Pillow may open where it is built with them: photographs, and nothing that runs an interpreter (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF", "PPM", "JPEG2000")
@@ -61,8 +67,11 @@ _SIGNATURES = (
 _pillow_limit = threading.Lock()  # Pillow's size limit is a global of its module
 
 
-def read_photo(path: str | os.PathLike, *, max_pixels: int | None = None) -> Photo:
+def read_photo(path: PictureFile, *, max_pixels: int | None = None) -> Photo:
     """Read a JPEG, PNG, TIFF, WebP, BMP, HEIC/HEIF, AVIF or other picture file as upright RGB.
+
+    Bytes are the content of a file, not its name. A file object that can seek is read from its start and stands
+    afterwards where it stood; others are read from where they stand, once.
 
     The EXIF orientation is applied to the pixels exactly once. In HEIF and AVIF files the container's transformation
     replaces it where present (ISO/IEC 23008-12); a HEIF file with only an EXIF orientation is rotated by that, as
@@ -81,8 +90,9 @@ def read_photo(path: str | os.PathLike, *, max_pixels: int | None = None) -> Pho
 
     Parameters
     ----------
-    path : path
-        A regular file, or a link to one.
+    path : path, bytes, binary file or PIL image
+        A regular file, or a link to one; its bytes; a file opened in binary mode. Of a PIL image, which stays as it is,
+        the EXIF orientation is applied as well, and its 8 bits are taken as they are.
     max_pixels : int, optional
         Read pictures of up to so many px. Default: 220 million; of more than 32 million px only such as have a byte
         of file for each 100 px, as photographs do.
@@ -98,12 +108,57 @@ def read_photo(path: str | os.PathLike, *, max_pixels: int | None = None) -> Pho
     StereoError
         "file_missing", "photo_unreadable", "photo_too_small", "photo_too_large", "memory".
     """
+    if is_pil_image(path):
+        return _photo_of_image(path, max_pixels)
+    if not isinstance(path, str | os.PathLike):
+        with as_file(path) as copy:
+            return without_folder(read_photo(copy, max_pixels=max_pixels), path)
     path = Path(os.fsdecode(path))
     if path.suffix.lower() in RAW_SUFFIXES:
         check_file(path)
         return read_raw(path)
     with open_image(path, max_pixels=max_pixels) as image:
         return decode_photo(image, path)
+
+
+def is_picture(source: object) -> bool:
+    """Return whether `read_photo` takes this: a path, bytes, a file object or a PIL image."""
+    known = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+    return known or callable(getattr(source, "read", None)) or is_pil_image(source)
+
+
+def is_pil_image(source: object) -> TypeGuard["Image"]:
+    """Return whether this is a PIL image, without loading PIL: who has one has loaded it."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(source, pil.Image)
+
+
+def without_folder(photo: Photo, source: object) -> Photo:
+    """Return a photo of a temporary file with the name that its source states, or none."""
+    name = name_of(source)
+    return replace(photo, path=Path(name) if name else None)
+
+
+def _photo_of_image(image: "Image", max_pixels: int | None) -> Photo:
+    """The upright Photo of a PIL image, which is copied: turning it would turn the caller's."""
+    name = getattr(image, "filename", None)
+    path = Path(os.fsdecode(name)).name if isinstance(name, str | bytes) and name else ""
+    label = Path(path or "the PIL image")
+    _check_size(label, *image.size)
+    Budget(max_pixels or MAX_PIXELS, sparse=True).check(label, image.mode, image.size, 0)
+    try:
+        tags = exif_tags(image)  # before it is loaded, as in `decode_photo`
+        copy = image.copy()
+    except Exception as error:  # whatever its decoder raises, ValueError of a closed file included
+        raise StereoError(
+            "photo_unreadable", f"{label}: it cannot be loaded ({error}).", "Is its file open? Or give its path."
+        ) from error
+    copy.format = None  # its container is not at hand, and Pillow has read 8 bits of it
+    photo = decode_photo(copy, label, tags=tags)
+    exif = {**photo.exif, "format": "JPEG" if image.format == "MPO" else image.format}
+    if image.format is None:
+        del exif["format"]
+    return replace(photo, exif=cast(ExifFacts, exif), path=Path(path) if path else None)
 
 
 @contextlib.contextmanager
@@ -245,7 +300,7 @@ def _register_heif() -> None:
         pillow_heif.register_heif_opener()
 
 
-def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
+def decode_photo(image: Any, path: Path, item: int | None = None, tags: Any = None) -> Photo:
     """Return the upright Photo of an opened Pillow image.
 
     Parameters
@@ -256,11 +311,15 @@ def decode_photo(image: Any, path: Path, item: int | None = None) -> Photo:
         Its file.
     item : int, optional
         The number of that frame among the items of a HEIF file; by default the primary one.
+    tags : mapping, optional
+        Pillow's EXIF, of a copy that has lost it.
     """
     from PIL import Image, ImageOps
 
     _check_size(path, *image.size)  # frames of one file differ
-    tags = exif_tags(image)  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
+    tags = (
+        exif_tags(image) if tags is None else tags
+    )  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
     facts = facts_of(tags)
     orientation = orientation_of(tags.get(0x0112))
     facts["format"] = "JPEG" if image.format == "MPO" else image.format

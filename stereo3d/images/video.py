@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..records import ExifFacts, Photo
+from ..records.checks import Record
 from .read import MAX_PIXELS, check_file
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".3gp", ".wmv", ".mpg", ".mpeg")
@@ -23,8 +24,8 @@ MAX_BYTES = 6_000_000_000  # of its address space: a decoder of 8K video keeps s
 SMALL_SIDE = 1000  # px, the longer side of frames that are only compared
 
 
-@dataclass(frozen=True, eq=False)
-class VideoFrame:
+@dataclass(frozen=True, eq=False, repr=False)
+class VideoFrame(Record):
     """A frame of a video; seconds from its start, as the file states it."""
 
     number: int

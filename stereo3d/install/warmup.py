@@ -62,7 +62,7 @@ def _photos_to_mesh() -> None:
     from ..io.atomic import scratch_folder
     from ..io.write_mesh import WRITERS
     from ..mesh.meshers import MESHERS
-    from ..output.preview import preview
+    from ..mesh.preview import preview
     from ..pipeline.config import Config
     from ..pipeline.run import reconstruct
     from ..synthetic.renderer import render

@@ -1,4 +1,4 @@
-"""Surface from a map of points: meshing, hole filling, decimation, texture."""
+"""Surface from a map of points: meshing, hole filling, decimation, texture; pictures of it."""
 
 from .build import build_mesh
 from .meshers import MESHERS

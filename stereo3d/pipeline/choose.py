@@ -64,8 +64,8 @@ class RankedPair(Record):
     sharpness: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Candidate(Record):
     """What is kept of a photo to compare it with others: no pixels.
 
     Attributes

@@ -1,10 +1,11 @@
 """Config: everything that a user can choose, checked before a pixel is read."""
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from ..options import (
     options_of,
 )
 from ..records import RigError
+from ..records.checks import Record
 from ..rectification.maps import disparity_range
 from ..rectification.rectify import rectify
 from ..two_view.estimate import estimate_two_view
@@ -54,8 +56,8 @@ WHOLE_NUMBERS = ("max_size", "max_feature_size", "max_pixels", "seed", "faces")
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory", "inlier_x", "sigma")
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, repr=False)
+class Config(Record):
     """The user's settings, checked when the record is made, before a pixel is read.
 
     Parameters
@@ -136,7 +138,7 @@ class Config:
     faces: int = DEFAULT_FACES
     close: bool = False
     baseline: float | None = None
-    known_distance: tuple | None = None
+    known_distance: tuple[Any, Any, Any] | None = None
     markers: Sequence[str] = ()
     board: str | None = None
     rotate: int | Literal["auto"] | None = None
@@ -228,6 +230,80 @@ class Config:
         """Return the options given for a stage that this function takes."""
         known = run_options(function)
         return {name: value for name, value in self.of(stage).items() if name in known}
+
+
+class ConfigOptions(TypedDict, total=False):
+    """The fields of `Config` as keyword arguments of `reconstruct`; a test keeps both equal."""
+
+    detector: str
+    matcher: str
+    mesher: str
+    options: Mapping[str, Any]
+    max_size: int
+    max_feature_size: int
+    max_memory: float | None
+    max_pixels: int | None
+    seed: int
+    rectified: bool
+    calib: str | Path | Sequence[str | Path] | None
+    rig_error: Literal["exact", "nominal"] | None
+    focal: float | None
+    focal_35mm: float | None
+    fov: float | None
+    faces: int
+    close: bool
+    baseline: float | None
+    known_distance: tuple[Any, Any, Any] | None
+    markers: Sequence[str]
+    board: str | None
+    rotate: int | Literal["auto"] | None
+    unit: str | None
+    force: bool
+    layout: Literal["sbs", "sbs-half", "tb", "tb-half"] | None
+    mask: Sequence[str | Path]
+
+
+def config_with(config: Config | None, options: ConfigOptions, function: str, others: Sequence[str] = ()) -> Config:
+    """Return the Config with these fields replaced; a new one without any.
+
+    Parameters
+    ----------
+    config : Config, optional
+    options : dict
+        Fields of Config by name.
+    function : str
+        Which was called with them, for the message.
+    others : sequence of str
+        Its further keyword arguments, for the message.
+
+    Raises
+    ------
+    TypeError
+        For a name that Config has not, with the nearest one.
+    ValueError
+        Where config is none.
+    """
+    known = [f.name for f in fields(Config)]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{function}() has no argument {name!r}. {_nearest(name, [*known, *others])}")
+    if config is None:
+        return Config(**options)
+    if not isinstance(config, Config):
+        raise ValueError(f"config must be a Config, got {type(config).__name__}")
+    return replace(config, **options) if options else config
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The argument that a misspelt one may mean, or the stage that has an option of this name, else all arguments."""
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    for kind, methods in (("matcher", MATCHERS), ("detector", DETECTORS), ("mesher", MESHERS)):
+        owner = next((method for method in methods if name in stage_options(**{kind: method})[kind]), None)
+        if owner is not None:
+            return f"The {kind} {owner!r} has that option: {kind}={owner!r}, options={{'{kind}.{name}': ...}}."
+    return f"There are: {', '.join(known)}."
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:

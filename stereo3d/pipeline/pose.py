@@ -10,6 +10,7 @@ from ..errors import StereoError
 from ..features.detectors import DETECTORS, detect_features
 from ..features.matching import match_features
 from ..records import Features, Finding, Matches, Photo, Rig, TwoView
+from ..records.checks import Record
 from ..two_view.estimate import estimate_two_view
 from ..two_view.robust import MIN_INLIERS
 from ..two_view.window import on_lines
@@ -27,8 +28,8 @@ FEW_SHARE = 0.3  # of the matches; of mirrored photos a few agree by chance
 EXCHANGE_SUPPORT = 1.5
 
 
-@dataclass(frozen=True, eq=False)
-class Pose:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pose(Record):
     """An estimated pose. rig: the cameras before the estimate; exchanged: they were given the other way round."""
 
     view: TwoView
@@ -41,8 +42,8 @@ class Pose:
         return int(self.view.inliers.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class MatchedPose:
+@dataclass(frozen=True, eq=False, repr=False)
+class MatchedPose(Record):
     """A pose with the features of both photos and the matches that it was estimated from."""
 
     features: tuple[Features, Features]

@@ -1,18 +1,24 @@
 """Result: the outcome of every stage."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, RightViewPoints, TwoView
+from ..records.checks import Record, brief
+from ..resources import load_open3d
 from .config import Config
 from .surface import add_pose_sigma
 
+if TYPE_CHECKING:
+    from open3d.geometry import PointCloud
 
-@dataclass(frozen=True, eq=False)
-class Result:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(Record):
     """The outcome of every stage of a run, in order, and its measurements.
 
     Attributes
@@ -68,6 +74,39 @@ class Result:
     def unit(self) -> str:
         """Unit of points and mesh."""
         return self.view.rig.unit or "baseline"
+
+    def _summary(self) -> Iterator[str]:
+        yield repr(self.verdict)
+        yield f"{100 * self.coverage:.0f} % of the photo covered"
+        yield f"{len(self.mesh.vertices)} vertices"
+        yield f"{len(self.mesh.faces)} faces"
+        yield f"relative_sigma={brief(self.relative_sigma)}"
+        yield f"unit={brief(self.unit)}"
+        warnings = sum(f.severity != "info" for f in self.findings)
+        yield f"{len(self.findings)} findings, {warnings} of them warnings"
+
+    def _repr_html_(self) -> str:
+        """Return verdict, findings and a picture of the mesh, for notebooks."""
+        from .result_html import picture_of, result_html
+
+        picture = picture_of(self.mesh, self.view.rig.cam1, self.pair.left, self.points)
+        return result_html(repr(self), self.verdict, self.summary, self.findings, picture)
+
+    def to_open3d_points(self) -> "PointCloud":
+        """Return the points as an `open3d.geometry.PointCloud` with their colours, in the frame of camera 1.
+
+        They are those of `save_points`: the known ones of the map `points`, row by row.
+
+        Raises
+        ------
+        StereoError
+            "library_missing" where Open3D, or a system library that it needs, cannot be loaded.
+        """
+        open3d = load_open3d()
+        known = np.isfinite(self.points[..., 2])
+        cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(self.points[known]))
+        cloud.colors = open3d.utility.Vector3dVector(self.pair.left[known] / 255)
+        return cloud
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
         """Write the mesh and return the files written.

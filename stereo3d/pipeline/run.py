@@ -1,8 +1,9 @@
 """The whole run: `reconstruct`, whose first half is `prepare`, and the steps of both in the order of use."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
@@ -37,11 +38,12 @@ from ..records import (
     RightViewPoints,
     TwoView,
 )
+from ..records.checks import Record, brief
 from ..triangulation.points import point_map, triangulate_between
 from .cameras import cameras_of, pinhole_views, refuse_same_pixels
 from .choose import RankedPair, first_that_works
 from .clock import Clock, MemoryMeter, Progress
-from .config import Config
+from .config import Config, ConfigOptions, config_with
 from .dense import match_pair, rectify_within_memory
 from .gravity import find_gravity
 from .memory import reduced_pixels, require_smallest_run
@@ -71,17 +73,21 @@ def reconstruct(
     progress: Progress | None = None,
     meter: MemoryMeter | None = None,
     reserve: float = 0,
+    **options: Unpack[ConfigOptions],
 ) -> Result:
     """Reconstruct a textured mesh from two photos: every stage in order.
 
     Parameters
     ----------
-    left, right : path or Photo
-        The first is camera 1, whichever side it was taken from. Without `right`: a file that holds both (`read_pair`),
-        or a folder of photos, a video, or a list of photos, whose best pair is taken.
+    left, right : photo
+        A path; the bytes of a file, or a file opened in binary mode (`read_photo`); a PIL image; an array (H, W, 3)
+        uint8, RGB; or a `Photo`. The first is camera 1, whichever side it was taken from. Without `right`: a file that
+        holds both (`read_pair`), or a folder of photos, a video, or a list of photos, whose best pair is taken.
     rig : Rig, optional
         The cameras, and their pose where it is known; else from config.calib, else from the file, EXIF and the pair.
     config : Config, optional
+    **options
+        Fields of `Config`, such as `matcher="sgm", max_size=1200`; they replace those of `config`.
     progress, meter : optional
         Called when a stage begins: see `Progress`; measures its peak memory, by default `SampledPeak`.
     reserve : float
@@ -91,7 +97,12 @@ def reconstruct(
     ------
     StereoError
         Where the input cannot give a mesh: code, numbers, remedy.
+    TypeError
+        For a misspelt option, with the nearest name.
+    ValueError
+        For a photo, rig or config of another kind.
     """
+    config = config_with(config, options, "reconstruct", ("rig", "config", "progress", "meter", "reserve"))
     clock = Clock(progress, meter)
     prepared = prepare(left, right, rig, config, clock=clock, reserve=reserve)
     rig, config, matches, pair = prepared.rig, prepared.config, prepared.matches, prepared.pair
@@ -147,8 +158,8 @@ def reconstruct(
 # The first half: photos, features, pose, rectification.
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prepared(Record):
     """The first half of a run: everything up to the rectified pair and its disparity range.
 
     Attributes
@@ -174,6 +185,13 @@ class Prepared:
     config: Config
     gravity: np.ndarray | None = None
 
+    def _summary(self) -> Iterator[str]:
+        yield f"{self.left.size[0]} x {self.left.size[1]} and {self.right.size[0]} x {self.right.size[1]} px"
+        yield f"{int(self.view.inliers.sum())} of {len(self.matches)} matches agree"
+        yield f"{self.pair.kind} {self.pair.left.shape[1]} x {self.pair.left.shape[0]} px"
+        yield f"d_range={brief(tuple(self.d_range))}"
+        yield f"{len(self.findings)} findings"
+
 
 def prepare(
     left: PhotoSource | Sequence[PhotoSource],
@@ -183,9 +201,13 @@ def prepare(
     *,
     clock: Clock | None = None,
     reserve: float = 0,
+    **options: Unpack[ConfigOptions],
 ) -> Prepared:
     """Run the first half of `reconstruct`, photos to rectified pair; arguments and errors as there."""
-    config, clock = config or Config(), clock or Clock()
+    config = config_with(config, options, "prepare", ("rig", "config", "clock", "reserve"))
+    if rig is not None and not isinstance(rig, Rig):
+        raise ValueError(f"rig must be a Rig, got {type(rig).__name__}; a Config is named: config=...")
+    clock = clock or Clock()
     require_smallest_run(left, right, config, reserve)
     with clock("photos"):
         opened = open_source(left, right, config)

@@ -5,23 +5,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import StereoError
 from ..images.masks import apply_mask
 from ..images.pairs import one_photo, read_frames
 from ..images.raw import RAW_SUFFIXES
-from ..images.read import SUFFIXES, read_photo
+from ..images.read import SUFFIXES, PictureFile, is_picture, read_photo
 from ..images.unknown import mark_borders
 from ..images.video import VIDEO_SUFFIXES, VideoFrame, read_frame, sample_frames
 from ..records import Finding, Photo, PhotoPair, Rig
+from ..records.checks import Record
 from .choose import Candidate, RankedPair, candidate_of, rank_pairs
 from .config import Config
 
-PhotoSource = str | Path | Photo
+# What one photo is given as. An array is RGB; OpenCV's go through `Photo.from_bgr`.
+PhotoSource = PictureFile | np.ndarray | Photo
+KINDS = "a path, bytes, a binary file, a PIL image, an RGB array or a Photo"
 MAX_PHOTOS = 500  # of a folder
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+@dataclass(frozen=True, eq=False, repr=False)
+class Source(Record):
     """The photos of a run, as they will be used, with what their file states.
 
     Attributes
@@ -39,8 +44,8 @@ class Source:
     findings: list[Finding] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
-class Collection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Collection(Record):
     """More than two photos, of which the pairs are ranked.
 
     Attributes
@@ -77,9 +82,10 @@ def open_source(
 
     Parameters
     ----------
-    left : path, Photo or sequence of them
-        A photo; with no `right` a file that holds both (`read_pair`), a folder of photos, a video, or several photos.
-    right : path or Photo, optional
+    left : photo or sequence of photos
+        A photo is a path, bytes, a binary file, a PIL image, an RGB array or a `Photo`. With no `right`: a file that
+        holds both (`read_pair`), a folder of photos, a video (by its path), or several photos.
+    right : photo, optional
     config : Config
 
     Raises
@@ -88,26 +94,27 @@ def open_source(
         "one_photo" where there are not two photos; as `read_photo`.
     """
     if right is not None:
-        if not isinstance(left, str | os.PathLike | Photo):
+        if isinstance(left, Sequence) and not isinstance(left, str | bytes | bytearray | memoryview):
             raise ValueError("either a list of photos, or left and right")
         return PhotoPair(_photo(left, config), _photo(right, config), form="")
-    if isinstance(left, Photo):
-        raise ValueError("a second Photo is needed")
-    if not isinstance(left, str | Path | os.PathLike):
-        return _of_list(left, config)
-    path = Path(os.fsdecode(left))
-    if path.is_dir():
-        return _of_list(photos_in(path), config, folder=True)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        frames = sample_frames(path)
-        names = [f"the frame at {frame.seconds:.2f} s" for frame in frames]
-        return Collection(names, _rank([frame.photo for frame in frames], config), frames, config, path)
-    found = read_frames(path, config.layout, max_pixels=config.max_pixels)
+    if isinstance(left, Photo | np.ndarray):
+        raise ValueError("a second photo is needed")
+    if isinstance(left, str | os.PathLike):
+        path = Path(os.fsdecode(left))
+        if path.is_dir():
+            return _of_list(photos_in(path), config, folder=True)
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            frames = sample_frames(path)
+            names = [f"the frame at {frame.seconds:.2f} s" for frame in frames]
+            return Collection(names, _rank([frame.photo for frame in frames], config), frames, config, path)
+    elif not is_picture(left):
+        return _of_list(left, config)  # pyright: ignore[reportArgumentType]
+    found = read_frames(left, config.layout, max_pixels=config.max_pixels)  # pyright: ignore[reportArgumentType]
     if isinstance(found, PhotoPair):
         return found
     if len(found) == 1:
-        raise one_photo(path, found[0])
-    return Collection([f"frame {k + 1}" for k in range(len(found))], _rank(found, config), found, config, path)
+        raise one_photo(left, found[0])  # pyright: ignore[reportArgumentType]
+    return Collection([f"frame {k + 1}" for k in range(len(found))], _rank(found, config), found, config)
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -133,13 +140,15 @@ def photos_in(folder: Path) -> list[Path]:
 
 
 def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = False) -> PhotoPair | Collection:
+    if not isinstance(photos, Sequence):
+        raise ValueError(f"photos are {KINDS}, or a list of these, got {type(photos).__name__}")
     if len(photos) < 2:
         raise StereoError("one_photo", f"{len(photos)} photo is named, two are needed.", "Name the second photo.")
     if len(photos) == 2:
         left, right = (_photo(photo, config) for photo in photos)
         return PhotoPair(left, right, f"{_name(photos[0])} and {_name(photos[1])}" if folder else "")
-    if any(isinstance(photo, Photo) for photo in photos):
-        photos = [_photo(photo, config) for photo in photos]
+    # files are read again when their pair is chosen; what is no path is read once
+    photos = [photo if isinstance(photo, str | os.PathLike) else _photo(photo, config) for photo in photos]
     return Collection([_name(photo) for photo in photos], _rank(photos, config), photos, config)  # pyright: ignore[reportArgumentType]
 
 
@@ -157,14 +166,21 @@ def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
     return rank_pairs(candidates, seed=config.seed)
 
 
-def _photo(source: PhotoSource, config: Config) -> Photo:
-    return source if isinstance(source, Photo) else read_photo(source, max_pixels=config.max_pixels)
-
-
-def _name(source: PhotoSource) -> str:
+def _photo(source: object, config: Config) -> Photo:
+    """Return the photo of a `PhotoSource`; ValueError for anything else."""
     if isinstance(source, Photo):
-        return source.path.name if source.path else "a photo"
-    return Path(os.fsdecode(source)).name
+        return source
+    if isinstance(source, np.ndarray):
+        return Photo.from_array(source)
+    if not is_picture(source):
+        raise ValueError(f"a photo is {KINDS}, got {type(source).__name__}")
+    return read_photo(source, max_pixels=config.max_pixels)  # pyright: ignore[reportArgumentType]
+
+
+def _name(source: object) -> str:
+    if isinstance(source, str | os.PathLike):
+        return Path(os.fsdecode(source)).name
+    return source.path.name if isinstance(source, Photo) and source.path else "a photo"
 
 
 def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:

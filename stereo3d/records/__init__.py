@@ -17,9 +17,10 @@ Conventions
 from .camera import Camera, Rig, RigError, WideLens
 from .checks import MAX_ROTATION_ERROR
 from .finding import Finding
-from .mesh import Mesh, TexturedPart
+from .mesh import Mesh
 from .photo import ExifFacts, Photo, PhotoPair, Position
 from .rectified import DisparityMap, Drift, RectifiedPair, RightViewPixels, RightViewPoints, RowErrors
+from .textured_part import TexturedPart
 from .two_view import Features, Matches, TwoView
 
 __all__ = [

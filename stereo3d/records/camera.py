@@ -1,16 +1,18 @@
 """Camera, Rig and RigError: intrinsics, lens distortion, relative pose, and how well they are known."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..geometry.camera import lens_coefficients
+from ..geometry.rotations import rotation_angle_deg
 from ..geometry.wide_lenses import LENSES
-from .checks import Record, check_baseline, check_pose, checked_numbers, checked_size, listed, wrong
+from .checks import Record, brief, check_baseline, check_pose, checked_numbers, checked_size, listed, wrong
 
 
-@dataclass(frozen=True)
-class WideLens:
+@dataclass(frozen=True, repr=False)
+class WideLens(Record):
     """A lens that maps directions, not the picture plane: x = K m(X), m as `geometry.wide_lenses` states it.
 
     Attributes
@@ -106,9 +108,19 @@ class Camera(Record):
         """Geometric mean of fx and fy, px."""
         return float(np.sqrt(self.K[0, 0] * self.K[1, 1]))
 
+    def _summary(self) -> Iterator[str]:
+        yield f"{self.size[0]} x {self.size[1]} px"
+        yield f"focal={brief(self.focal)} px"
+        yield f"centre=({brief(float(self.K[0, 2]))}, {brief(float(self.K[1, 2]))}) px"
+        if self.dist.size:
+            yield f"dist={brief(self.dist)}"
+        if self.lens is not None:
+            yield f"lens={self.lens.model}"
+        yield f"source={brief(self.source)}"
 
-@dataclass(frozen=True)
-class RigError:
+
+@dataclass(frozen=True, repr=False)
+class RigError(Record):
     """Standard deviations of the numbers of a rig, before any match is seen; 0: exact.
 
     The length of the baseline is taken as exact in any case: no match shows it.
@@ -207,6 +219,17 @@ class Rig(Record):
     def posed(self) -> bool:
         """Whether R and t are known."""
         return self.R is not None and self.t is not None
+
+    def _summary(self) -> Iterator[str]:
+        for name, camera in (("cam1", self.cam1), ("cam2", self.cam2)):
+            yield f"{name}={camera.size[0]} x {camera.size[1]} px, focal {brief(camera.focal)} px"
+        if self.R is None or self.t is None:
+            yield "pose not known"
+        else:
+            yield f"|t|={brief(float(np.linalg.norm(self.t)))}" + (f" {self.unit}" if self.unit else "")
+            yield f"turned by {brief(rotation_angle_deg(self.R))} degrees"
+        if not self.error.exact:
+            yield "not exact"
 
     def check_pinhole(self) -> None:
         """Raise StereoError("bad_calibration") where a camera has a wide-angle lens."""

@@ -1,7 +1,7 @@
 """Validation of the fields of records, and their short `repr`."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,24 +10,77 @@ from ..errors import StereoError
 
 # Largest |R R^T - 1| of a matrix that is accepted as a rotation: files round R to four digits, which leaves this much.
 MAX_ROTATION_ERROR = 1e-3
+MAX_REPR = 160  # characters of a record's `repr`: two lines of a terminal
+MAX_TEXT = 60  # characters of one value in it
+MAX_LISTED = 6  # elements of a collection in it
 
 
 class Record:
-    """A short `repr` for records: arrays appear as their shape and dtype, never as numbers."""
+    """A `repr` of one short line: arrays appear as their shape and dtype, records and lists as what they are."""
 
     def __repr__(self) -> str:
-        named = (f"{f.name}={_summary(getattr(self, f.name))}" for f in fields(self))  # pyright: ignore[reportArgumentType]
-        return f"{type(self).__name__}({', '.join(named)})"
+        return one_line(type(self).__name__, self._summary())
+
+    def _summary(self) -> Iterator[str]:
+        """The parts of the `repr`; by default the fields that differ from their defaults."""
+        for field in fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            if not _is_default(value, field):
+                yield f"{field.name}={brief(value)}"
 
 
-def _summary(value: object) -> str:
+def one_line(name: str, parts: Iterable[str]) -> str:
+    """Return "name(part, part)" of at most `MAX_REPR` characters: where more parts follow they are "..."."""
+    text, room = "", MAX_REPR - len(name) - len("(, ...)")
+    for part in parts:
+        longer = f"{text}, {part}" if text else part
+        if len(longer) > room:
+            text = f"{text}, ..." if text else f"{part[: room - 3]}..."
+            break
+        text = longer
+    return f"{name}({text})"
+
+
+def _is_default(value: object, field: Field) -> bool:
+    """Whether a field holds its default: a scalar of that value, or an empty collection."""
+    if isinstance(value, np.ndarray):
+        return field.default_factory is not MISSING and value.size == 0
+    if isinstance(value, tuple | list | Mapping) and not value:
+        return True
+    if field.default is MISSING or isinstance(field.default, Record):
+        return False
+    return value is field.default or (isinstance(value, str | int | float) and value == field.default)
+
+
+def brief(value: object) -> str:
+    """Return a value as text of at most about 60 characters, in one line."""
     if isinstance(value, np.ndarray):
         return f"<{'x'.join(map(str, value.shape))} {value.dtype}>"
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(_summary, value)) + ("," if len(value) == 1 else "") + ")"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_summary(item)}" for key, item in value.items()) + "}"
-    return repr(value)
+    if isinstance(value, str):
+        return repr(value) if len(value) <= MAX_TEXT else f"{value[: MAX_TEXT - 3]!r}..."
+    if isinstance(value, bool | np.bool_ | None):
+        return str(value)
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if is_dataclass(value):
+        return f"<{type(value).__name__}>"
+    if isinstance(value, tuple | list | Mapping):
+        return _listing(value)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
+
+
+def _listing(values: Collection) -> str:
+    """A collection with its elements where these are short, else their number."""
+    if len(values) <= MAX_LISTED:
+        if isinstance(values, Mapping):
+            text = "{" + ", ".join(f"{key!r}: {brief(item)}" for key, item in values.items()) + "}"
+        else:
+            text = ", ".join(map(brief, values)) + ("," if isinstance(values, tuple) and len(values) == 1 else "")
+            text = f"({text})" if isinstance(values, tuple) else f"[{text}]"
+        if len(text) <= MAX_TEXT:
+            return text
+    return f"<{type(values).__name__} of {len(values)}>"
 
 
 def check_array(record: object, name: str, shape: tuple[int | None, ...], kinds: str) -> None:

@@ -1,34 +1,18 @@
 """Mesh: vertices, faces, and the photos that texture them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .checks import Record, check_array
+from .interchange import mesh_html, open3d_mesh, trimesh_mesh
+from .textured_part import TexturedPart
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class TexturedPart(Record):
-    """One photo on some of a mesh's faces.
-
-    Attributes
-    ----------
-    faces : (M,) bool
-        Faces of the mesh that show the photo.
-    uv : (V, 2) float64
-        Position of each vertex in the photo, as in `Mesh`; any value at vertices that none of the faces uses.
-    texture : (H, W, 3) uint8
-        RGB.
-    """
-
-    faces: np.ndarray
-    uv: np.ndarray
-    texture: np.ndarray
-
-    def __post_init__(self) -> None:
-        check_array(self, "faces", (None,), "b")
-        check_array(self, "uv", (None, 2), "f")
-        check_array(self, "texture", (None, None, 3), "u")
+if TYPE_CHECKING:
+    from open3d.geometry import TriangleMesh
+    from trimesh import Trimesh
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,3 +75,44 @@ class Mesh(Record):
         for part in self.overlays:
             rest &= ~part.faces
         return (TexturedPart(rest, self.uv, self.texture), *self.overlays)
+
+    def to_trimesh(self) -> "Trimesh":
+        """Return the mesh as one `trimesh.Trimesh` with its texture, in the same frame and unit.
+
+        Face k is face k, and vertex k vertex k. With `overlays` all photos lie in one texture, one below the other; the
+        vertices of each overlay follow as copies, since they have another place in it. `vertex_attributes["sigma"]`
+        holds sigma.
+
+        Raises
+        ------
+        StereoError
+            "library_missing" without trimesh.
+        """
+        return trimesh_mesh(self.vertices, self.faces, self.sigma, self.textured_parts())
+
+    def to_open3d(self) -> "TriangleMesh":
+        """Return the mesh as an `open3d.geometry.TriangleMesh` in the same frame and unit, a texture for each photo.
+
+        Faces and vertices keep their order; `triangle_material_ids` names the texture of each face. Vertex normals are
+        computed.
+
+        Raises
+        ------
+        StereoError
+            "library_missing" where Open3D, or a system library that it needs, cannot be loaded.
+        """
+        return open3d_mesh(self.vertices, self.faces, self.textured_parts())
+
+    def _summary(self) -> Iterator[str]:
+        yield f"{len(self.vertices)} vertices"
+        yield f"{len(self.faces)} faces"
+        if parts := self.textured_parts():
+            yield "textures " + ", ".join(f"{p.texture.shape[1]} x {p.texture.shape[0]} px" for p in parts)
+        else:
+            yield "no texture"
+        if self.sigma is not None:
+            yield "with sigma"
+
+    def _repr_html_(self) -> str:
+        """Return a table and the textures, for notebooks."""
+        return mesh_html(repr(self), self.vertices, self.faces, self.textured_parts())

@@ -1,6 +1,7 @@
 """Photo: pixels as read, with the facts that the file states."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -8,11 +9,11 @@ import numpy as np
 
 from ..errors import StereoError
 from .camera import Rig
-from .checks import Record, check_array
+from .checks import Record, brief, check_array
 
 
-@dataclass(frozen=True)
-class Position:
+@dataclass(frozen=True, repr=False)
+class Position(Record):
     """Where a photo was taken, as its file states it.
 
     Attributes
@@ -60,6 +61,8 @@ class ExifFacts(TypedDict, total=False):
 class Photo(Record):
     """A photo as read, with what its file states about the camera.
 
+    From an array: `Photo.from_array`, of OpenCV `Photo.from_bgr`; from a file: `read_photo`.
+
     Attributes
     ----------
     pixels : (H, W, 3) uint8
@@ -67,7 +70,7 @@ class Photo(Record):
     exif : ExifFacts
         What the header states.
     path : Path, optional
-        The file.
+        The file, or the name that the given file object states.
     mask : (H, W) bool, optional
         Pixels that show the scene; the others are transparent, or a border. None: all do.
     """
@@ -84,17 +87,93 @@ class Photo(Record):
             raise StereoError(
                 "photo_unreadable",
                 f"a photo's pixels are {shape} {pixels.dtype}, height x width x 3 uint8 (RGB) are needed.",
-                "A grey picture: np.repeat(grey[..., None], 3, axis=2). With a fourth channel: "
-                "pixels[..., :3]. Numbers of 0 to 1: np.rint(255 * pixels).astype(np.uint8).",
+                _advice(pixels),
                 shape=pixels.shape,
             )
         if self.mask is not None:
             check_array(self, "mask", pixels.shape[:2], "b")
 
+    @classmethod
+    def from_array(cls, rgb: np.ndarray, mask: np.ndarray | None = None) -> "Photo":
+        """Return the photo of an RGB array, as Pillow, imageio and scikit-image give them.
+
+        Nothing in an array tells RGB from OpenCV's BGR: use `from_bgr` for what `cv2.imread` returns.
+
+        Parameters
+        ----------
+        rgb : (H, W, 3) uint8
+            Upright. It is not copied where its rows are contiguous.
+        mask : (H, W) bool, optional
+            Pixels that show the scene.
+
+        Raises
+        ------
+        StereoError
+            "photo_unreadable" for any other shape or type, with the expression that gives uint8 RGB.
+        """
+        return cls(np.ascontiguousarray(rgb), mask=mask)
+
+    @classmethod
+    def from_bgr(cls, bgr: np.ndarray, mask: np.ndarray | None = None) -> "Photo":
+        """Return the photo of a BGR array, as `cv2.imread` and `cv2.VideoCapture` give them.
+
+        Parameters
+        ----------
+        bgr : (H, W, 3) uint8
+            Upright. It is copied.
+        mask : (H, W) bool, optional
+            Pixels that show the scene.
+
+        Raises
+        ------
+        StereoError
+            As `from_array`.
+        """
+        return replace(cls.from_array(bgr, mask), pixels=np.ascontiguousarray(np.asarray(bgr)[..., ::-1]))
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in px."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    def _summary(self) -> Iterator[str]:
+        if self.path is not None:
+            yield brief(self.path.name)
+        yield f"{self.size[0]} x {self.size[1]} px"
+        known = [str(self.exif[name]) for name in ("make", "model") if name in self.exif]
+        if known:
+            yield brief(" ".join(known))
+        for name in ("focal_35mm", "focal_mm"):
+            if name in self.exif:
+                yield f"{name}={brief(self.exif[name])}"
+        if self.mask is not None:
+            yield f"mask={brief(self.mask)}"
+
+
+def _advice(pixels: np.ndarray) -> str:
+    """Return the expressions that make uint8 RGB of an array of another shape or type."""
+    advice = []
+    if pixels.ndim == 2:
+        advice.append("A grey picture: np.repeat(grey[..., None], 3, axis=2).")
+    elif pixels.ndim == 3 and pixels.shape[2] == 1:
+        advice.append("A grey picture: np.repeat(grey, 3, axis=2).")
+    elif pixels.ndim == 3 and pixels.shape[2] == 4:
+        advice.append("With a fourth channel: rgba[..., :3]; of OpenCV's BGRA: bgra[..., 2::-1].")
+    elif pixels.ndim == 3 and pixels.shape[2] != 3 and pixels.shape[0] in (1, 3, 4):
+        advice.append("The channels are the last axis: np.moveaxis(pixels, 0, -1).")
+    elif pixels.ndim == 4:
+        advice.append("Give one picture at a time: pixels[0].")
+    if pixels.dtype.kind == "f" and pixels.size:
+        unit = not np.nan_to_num(pixels).max() > 1
+        factor = "255 * pixels" if unit else "pixels"
+        advice.append(f"Numbers of 0 to {1 if unit else 255}: np.rint({factor}).astype(np.uint8).")
+    elif pixels.dtype == np.uint16:
+        advice.append("Numbers of 16 bits: (pixels >> 8).astype(np.uint8); of 12 bits: >> 4.")
+    elif pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
+        advice.append("Numbers of 0 to 255: pixels.astype(np.uint8).")
+    elif pixels.dtype.kind == "b":
+        advice.append("Only black and white: a photo has grey levels.")
+    return " ".join(advice) or "Photo.from_array takes RGB, Photo.from_bgr what cv2.imread returns, read_photo a file."
 
 
 @dataclass(frozen=True, eq=False, repr=False)

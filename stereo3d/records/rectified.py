@@ -1,11 +1,12 @@
 """The rectified pair, its disparity maps and what follows from them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypedDict, cast
 
 import numpy as np
 
-from .checks import Record, check_array
+from .checks import Record, brief, check_array
 
 
 class RowErrors(TypedDict):
@@ -65,6 +66,17 @@ class RectifiedPair(Record):
             check_array(self, name, (None, None, 3), "u")
         for name, picture in (("map1", self.left), ("map2", self.right)):
             check_array(self, name, (*picture.shape[:2], 2), "f")
+
+    def _summary(self) -> Iterator[str]:
+        yield self.kind
+        for name, picture in (("left", self.left), ("right", self.right)):
+            yield f"{name} {picture.shape[1]} x {picture.shape[0]} px"
+        if self.swapped:
+            yield "swapped"
+        if self.infinity is not None:
+            yield f"infinity={brief(self.infinity)} px"
+        if "median_px" in self.rows:
+            yield f"rows off by {brief(self.rows['median_px'])} px"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

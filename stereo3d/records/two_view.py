@@ -1,13 +1,15 @@
 """Features, matches and the relative pose of two photos."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import StereoError
 from ..geometry.arrays import real_array
+from ..geometry.rotations import rotation_angle_deg
 from .camera import Rig
-from .checks import Record, check_array, check_baseline, check_pose
+from .checks import Record, brief, check_array, check_baseline, check_pose
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,6 +78,11 @@ class Matches(Record):
     def __len__(self) -> int:
         return len(self.x1)
 
+    def _summary(self) -> Iterator[str]:
+        yield f"{len(self.x1)} matches"
+        if self.score is not None:
+            yield f"score={brief(self.score)}"
+
     def __getitem__(self, index: slice | np.ndarray) -> "Matches":
         return Matches(self.x1[index], self.x2[index], None if self.score is None else self.score[index])
 
@@ -119,3 +126,11 @@ class TwoView(Record):
             raise ValueError(f"TwoView.rig must be a Rig, got {type(self.rig).__name__}")
         check_pose(self)
         check_baseline(self.t)
+
+    def _summary(self) -> Iterator[str]:
+        yield f"{int(self.inliers.sum())} of {len(self.inliers)} matches agree"
+        yield f"turned by {brief(rotation_angle_deg(self.R))} degrees"
+        yield f"t={brief(tuple(float(v) for v in self.t))}" + (f" {self.rig.unit}" if self.rig.unit else "")
+        yield f"focal={brief(self.rig.cam1.focal)} px"
+        if self.focal_sigma is not None:
+            yield f"focal_sigma={brief(self.focal_sigma)}"

@@ -938,7 +938,7 @@ def test_what_fails_while_writing_leaves_nothing(run, quick, folder, tmp_path, m
     (tmp_path / "old.obj").write_text("an older mesh")
     home = {"draw_matches": "output.stage_files", "write_points": "io.ply", "write_json": "output.stage_files"}[where]
     monkeypatch.setattr(f"stereo3d.{home}.{where}", fail)
-    drawing = importlib.import_module("stereo3d.output.preview")  # the folder has a function of this name
+    drawing = importlib.import_module("stereo3d.mesh.preview")  # the folder has a function of this name
     monkeypatch.setattr(drawing, "preview", lambda *args: np.zeros((8, 8, 3), np.uint8))
     before = tree(tmp_path)
     args = "-o", tmp_path / "old.obj", "--save-stages", tmp_path / "new/stages", "--preview", tmp_path / "p.png"

@@ -29,7 +29,7 @@ from stereo3d.io import (
 )
 from stereo3d.io.style import AXES
 from stereo3d.mesh import build_mesh, texture_mesh
-from stereo3d.output.preview import render
+from stereo3d.mesh.preview import render
 from stereo3d.records import Mesh, TexturedPart
 from stereo3d.synthetic import renderer
 

@@ -18,8 +18,8 @@ from stereo3d.mesh import build_mesh, texture_mesh
 from stereo3d.mesh.build import NO_RIGHT_VIEW_POINTS, SMOOTHING, SMOOTHING_STEPS, noise
 from stereo3d.mesh.depth_buffer import depth_buffer
 from stereo3d.mesh.meshers import MESHERS
+from stereo3d.mesh.preview import bilinear, render
 from stereo3d.mesh.surface import PointGrid
-from stereo3d.output.preview import bilinear, render
 from stereo3d.records import Camera, Mesh, Photo, Rig, TwoView
 
 SIZE = (320, 240)

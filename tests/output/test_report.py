@@ -15,8 +15,8 @@ from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
 from stereo3d.geometry import fundamental_from_pose, hom, project, undistort
 from stereo3d.io import colourise, write_mesh
+from stereo3d.mesh.preview import bilinear
 from stereo3d.output.html import figures, page, repeat_command, scene, write_report, write_view
-from stereo3d.output.preview import bilinear
 from stereo3d.pipeline import Config, run
 from stereo3d.records import Camera, Finding, Mesh, Photo, TexturedPart
 from stereo3d.rectification import rectify

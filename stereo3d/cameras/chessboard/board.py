@@ -14,6 +14,7 @@ from ...errors import StereoError
 from ...images.read import SUFFIXES, read_photo
 from ...images.reduce import to_grey
 from ...records import Photo
+from ...records.checks import Record
 from ..dictionaries import dictionary_name, marker_dictionary
 from ..fit import turn_matrix
 
@@ -30,8 +31,8 @@ def _is_real(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float | np.integer | np.floating)
 
 
-@dataclass(frozen=True, eq=False)
-class Board:
+@dataclass(frozen=True, eq=False, repr=False)
+class Board(Record):
     """Plane calibration board of squares.
 
     Attributes
@@ -96,8 +97,8 @@ class Board:
         return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], -1) * self.square
 
 
-@dataclass(frozen=True, eq=False)
-class Corners:
+@dataclass(frozen=True, eq=False, repr=False)
+class Corners(Record):
     """Corners of a board found in a photo.
 
     Attributes

@@ -11,6 +11,7 @@ from ...errors import StereoError
 from ...geometry.rotations import angle_deg, rotation_from_vector
 from ...options import Range, check_options, options_of
 from ...records import Camera, Finding
+from ...records.checks import Record
 from ..focal import FOV_RANGE
 from .board import Board, Corners
 
@@ -35,8 +36,8 @@ Distortion = Literal["auto", 0, 2, 4, 5, 8]  # "auto", or a key of DISTORTIONS
 _INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
-@dataclass(frozen=True, eq=False)
-class CameraCalibration:
+@dataclass(frozen=True, eq=False, repr=False)
+class CameraCalibration(Record):
     """Calibrated camera with its uncertainty.
 
     Attributes

@@ -9,6 +9,7 @@ from ...errors import StereoError
 from ...geometry.rotations import rotation_angle_deg, rotation_from_vector
 from ...options import check_options, options_of
 from ...records import Camera, Finding, Rig
+from ...records.checks import Record
 from ..fit import turn_matrix
 from .board import MIN_CORNERS, Board, Corners
 from .camera import NOISE_FLOOR, CameraCalibration, Distortion, calibrate_camera, enough, outlying
@@ -19,8 +20,8 @@ MIN_BASELINE = 10.0  # standard errors: real rigs have a thousand; a less certai
 MISFIT = 3.0  # rms of the pairs / rms of the separate cameras, above which the pairs are not of one rig
 
 
-@dataclass(frozen=True, eq=False)
-class RigCalibration:
+@dataclass(frozen=True, eq=False, repr=False)
+class RigCalibration(Record):
     """Calibrated rig with its uncertainty.
 
     Attributes
@@ -109,8 +110,8 @@ def calibrate_rig(
     return RigCalibration(rig, cam1, cam2, rms, names, errors, baseline, sigma, findings)
 
 
-@dataclass(frozen=True, eq=False)
-class PairView:
+@dataclass(frozen=True, eq=False, repr=False)
+class PairView(Record):
     """Common corners of a pair: ids (N,), rows of `Board.points`; x1, x2 (N,2) px."""
 
     first: Corners

@@ -7,8 +7,7 @@ import pytest
 
 from stereo3d.errors import StereoError
 from stereo3d.geometry import rotation_from_vector
-from stereo3d.output import preview
-from stereo3d.output.preview import BACK, VIEWS, bilinear, render
+from stereo3d.mesh.preview import BACK, VIEWS, bilinear, preview, render
 from stereo3d.records import Camera, Mesh
 
 pytest.importorskip("open3d")
