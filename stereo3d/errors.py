@@ -75,7 +75,7 @@ class StereoError(Exception):
         self.advice = advice
         self.numbers = numbers
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Support pickle, which carries an error from a worker process to its parent."""
         return _rebuild, (type(self), self.code, self.message, self.advice, self.numbers), self.__dict__
 
@@ -88,5 +88,5 @@ class StereoError(Exception):
         return f"{self.message} {self.advice}".strip()
 
 
-def _rebuild(cls: type[StereoError], code: str, message: str, advice: str, numbers: dict) -> StereoError:
+def _rebuild(cls: type[StereoError], code: str, message: str, advice: str, numbers: dict[str, Any]) -> StereoError:
     return cls(code, message, advice, **numbers)

@@ -3,11 +3,12 @@
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stereo3d import estimate_two_view, reconstruct
+from stereo3d import Config, estimate_two_view, reconstruct
 from stereo3d.cameras import fit_rig
 from stereo3d.errors import StereoError
 from stereo3d.geometry import rotation_from_vector
@@ -16,13 +17,18 @@ from stereo3d.records import (
     Camera,
     DisparityMap,
     Features,
+    Finding,
     Matches,
     Mesh,
     Photo,
+    PhotoPair,
+    Position,
     RectifiedPair,
     Rig,
+    RigError,
     TexturedPart,
     TwoView,
+    WideLens,
 )
 from stereo3d.synthetic import matches as matches_module
 
@@ -51,6 +57,41 @@ def refused(code: str, message: str, make, *args, **kwargs):
 )
 def test_pixels_that_are_no_photo(pixels, message):
     refused("photo_unreadable", message, Photo, pixels)
+
+
+@pytest.mark.parametrize(
+    "pixels, advice",
+    [
+        (PIXELS[..., 0], "np.repeat(grey[..., None], 3, axis=2)"),
+        (PIXELS[..., :1], "np.repeat(grey, 3, axis=2)"),
+        (np.zeros((40, 50, 4), np.uint8), "rgba[..., :3]; of OpenCV's BGRA: bgra[..., 2::-1]"),
+        (np.zeros((3, 40, 50), np.uint8), "np.moveaxis(pixels, 0, -1)"),
+        (np.zeros((2, 40, 50, 3), np.uint8), "pixels[0]"),
+        (PIXELS + 0.5, "np.rint(255 * pixels).astype(np.uint8)"),
+        (PIXELS + np.float32(200.5), "np.rint(pixels).astype(np.uint8)"),
+        (np.full((4, 5, 3), np.nan), "np.rint(255 * pixels)"),
+        (PIXELS.astype(np.uint16), "(pixels >> 8).astype(np.uint8)"),
+        (PIXELS.astype(np.int64), "pixels.astype(np.uint8)"),
+        (PIXELS > 0, "black and white"),
+        (PIXELS[:0], "Photo.from_bgr what cv2.imread returns"),
+    ],
+)
+@pytest.mark.parametrize("make", [Photo, Photo.from_array, Photo.from_bgr])
+def test_an_array_that_is_no_rgb_photo_is_refused_with_what_makes_it_one(make, pixels, advice):
+    with pytest.raises(StereoError, match=f"{' x '.join(map(str, pixels.shape))} {pixels.dtype}") as caught:
+        make(pixels)
+    assert caught.value.code == "photo_unreadable" and advice in caught.value.advice
+
+
+def test_photos_from_arrays_of_both_orders_of_colours():
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    mask = rgb[..., 0] > 5
+    assert Photo.from_array(rgb).pixels is rgb  # not copied
+    for photo in (Photo.from_array(rgb, mask), Photo.from_bgr(rgb[..., ::-1], mask)):
+        np.testing.assert_array_equal(photo.pixels, rgb)
+        assert photo.pixels.flags.c_contiguous and photo.mask is mask and photo.path is None
+    with pytest.raises(ValueError, match="Photo.mask must be"):
+        Photo.from_array(rgb, mask[:3])
 
 
 @pytest.mark.parametrize(
@@ -171,11 +212,33 @@ def test_every_face_belongs_to_one_textured_part():
 def test_the_repr_is_short_and_prints_no_array():
     camera = Camera(K, SIZE)
     mesh = Mesh(np.random.default_rng(0).random((999, 3)), np.zeros((5, 3), np.int32), facts={"step": 2})
-    assert repr(mesh) == (
-        "Mesh(vertices=<999x3 float64>, faces=<5x3 int32>, uv=None, texture=None, sigma=None, overlays=(), "
-        "facts={'step': 2})"
+    assert repr(mesh) == "Mesh(999 vertices, 5 faces, no texture)"
+    assert repr(camera) == "Camera(640 x 480 px, focal=504.975 px, centre=(319.5, 239.5) px, source='given')"
+    assert "|t|=1, turned by 0 degrees" in repr(Rig(camera, camera, np.eye(3), STEP))
+    assert repr(Photo(PIXELS)) == "Photo(5 x 4 px)"
+    assert repr(DisparityMap(FLAT, FLAT, FLAT)) == (
+        "DisparityMap(disparity=<4x6 float32>, confidence=<4x6 float32>, sigma=<4x6 float32>)"
     )
-    assert "K=<3x3 float64>" in repr(Rig(camera, camera, np.eye(3), STEP)) and len(repr(Photo(PIXELS))) < 80
+    assert repr(RigError()) == "RigError()" and repr(RigError(focal=0.02)) == "RigError(focal=0.02)"
+
+
+def test_no_text_and_no_collection_makes_a_repr_long_or_breaks_its_line():
+    long = "two\nlines " * 100
+    records = [
+        Finding("code", "info", long, {"a": 1}, long),
+        Photo(PIXELS, {"make": long, "model": long}, Path("x" * 200)),
+        Position(1 / 3, 2 / 3, 1e9 / 7, (1 / 3, 1 / 7, 1 / 9), long, 1 / 3),
+        WideLens("fisheye", (1 / 3, 1 / 7, 1 / 9, 1 / 11)),
+        Camera(K, SIZE, np.full(12, 0.01), long, long),
+        PhotoPair(Photo(PIXELS), Photo(PIXELS), long, None, 1 / 3, long),
+        Config(
+            options={"matcher.p1": 20, "matcher.contrast": 1 / 3, "rectify.kind": "polar"}, matcher="sgm", focal=4 / 3
+        ),
+        Config(calib=["x" * 99] * 40, mask=["y" * 99] * 2, markers=[f"4X4_50:{k}:0.05" for k in range(40)]),
+    ]
+    for record in records:
+        assert len(repr(record)) < 200 and "\n" not in repr(record), repr(record)
+    assert repr(Config()) == "Config()"
 
 
 # StereoError

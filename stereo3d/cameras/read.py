@@ -132,7 +132,7 @@ BINARY_READERS = {
 
 
 def read_rig(
-    path: str | os.PathLike | Sequence[str | os.PathLike],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     sizes: tuple[tuple[int, int], tuple[int, int]] | None = None,
     *,
     orientations: tuple[int, int] = (1, 1),

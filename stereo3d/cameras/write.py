@@ -8,7 +8,7 @@ from ..records import Camera, Rig
 from .formats.check import UNKNOWN_SIZE
 
 
-def write_rig(path: str | os.PathLike, rig: Rig) -> Path:
+def write_rig(path: str | os.PathLike[str], rig: Rig) -> Path:
     """Write rig JSON: intrinsic1, intrinsic2, distCoeffs1, distCoeffs2, res1, res2, and R, T, unit where posed.
 
     `read_rig` returns the same numbers, bit for bit.
@@ -29,7 +29,7 @@ def write_rig(path: str | os.PathLike, rig: Rig) -> Path:
     return write_json(os.fsdecode(path), data)
 
 
-def write_camera(path: str | os.PathLike, camera: Camera) -> Path:
+def write_camera(path: str | os.PathLike[str], camera: Camera) -> Path:
     """Write one camera as rig JSON with the names intrinsic, distCoeffs, res, which hold for both photos.
 
     `read_rig` returns a rig with this camera on both sides, without pose.

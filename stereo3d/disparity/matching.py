@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def compute_disparity(
     threads: int | None = None,
     tolerance: Annotated[float, Range(0, 100)] = 1.0,
     speckle: Annotated[int, Range(0)] = 100,
-    **options,
+    **options: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return d with left(x, y) ~ right(x - d, y), and its confidence: the left map of `compute_disparities`.
 
@@ -87,7 +87,7 @@ def compute_disparities(
     tolerance: Annotated[float, Range(0, 100)] = 1.0,
     speckle: Annotated[int, Range(0)] = 100,
     max_memory: float | None = None,
-    **options,
+    **options: Any,
 ) -> tuple[DisparityMap, DisparityMap]:
     """Return the disparity maps of both pictures: left(x, y) ~ right(x - d, y), d in d_range.
 

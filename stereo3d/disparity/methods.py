@@ -364,7 +364,7 @@ def opencv_sgbm(left: np.ndarray, right: np.ndarray, lo: int, hi: int, arguments
     return disparity
 
 
-MATCHERS: dict[str, Callable] = {
+MATCHERS: dict[str, Callable[..., Any]] = {
     "block": block,
     "sgbm": sgbm,
     "sgm": sgm,

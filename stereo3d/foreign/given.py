@@ -11,6 +11,7 @@ from ..errors import StereoError
 
 MAX_BYTES = 2_000_000_000  # of one photo: the largest picture that is read, of 16 bits a colour, takes 1.3 GB
 CHUNK = 1 << 20  # bytes
+MAX_PATH = 1024  # bytes that may be a path by mistake: no photo is that small
 _PLAIN_NAME = re.compile(r"\w[\w .()+-]{0,99}")  # a name that is a file name on every system
 
 
@@ -63,6 +64,8 @@ def as_file(source: bytes | bytearray | memoryview | BinaryFile, max_bytes: int 
             yield path
         except StereoError as error:
             message, advice = (text.replace(str(path), what) for text in (error.message, error.advice))
+            if isinstance(source, bytes) and len(source) < MAX_PATH:
+                advice += " Bytes are the content of a file; a path is text: os.fsdecode(path)."
             raise StereoError(error.code, message, advice, **error.numbers) from error
 
 

@@ -13,7 +13,7 @@ from .style import FILLED, Style, check_axes, check_suffix, plain, rotation_to_f
 
 
 def write_points(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     points: np.ndarray,
     colours: np.ndarray | None = None,
     sigma: np.ndarray | None = None,

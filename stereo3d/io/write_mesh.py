@@ -16,7 +16,7 @@ from .style import TEXTURES, Style, check_axes, check_suffix, plain, rotation_to
 
 
 def write_mesh(  # noqa: PLR0913 - the signature is the list of options
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     mesh: Mesh,
     *,
     quality: int = 95,

@@ -3,7 +3,7 @@
 import logging
 import math
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def build_mesh(  # noqa: PLR0913 - the signature is the list of options
     close: bool = False,
     islands: Annotated[float, Range(0, 1)] = 0.002,
     smooth: bool = True,
-    **options,
+    **options: Any,
 ) -> Mesh:
     """A triangle mesh through a point map, by one of `MESHERS`, without texture.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from ..records.checks import Record, brief
 from ..resources import load_open3d
 from .config import Config
 from .surface import add_pose_sigma
-
-if TYPE_CHECKING:
-    from open3d.geometry import PointCloud
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +89,7 @@ class Result(Record):
         picture = picture_of(self.mesh, self.view.rig.cam1, self.pair.left, self.points)
         return result_html(repr(self), self.verdict, self.summary, self.findings, picture)
 
-    def to_open3d_points(self) -> "PointCloud":
+    def to_open3d_points(self) -> Any:  # Open3D states no types
         """Return the points as an `open3d.geometry.PointCloud` with their colours, in the frame of camera 1.
 
         They are those of `save_points`: the known ones of the map `points`, row by row.

@@ -31,6 +31,7 @@ from ..records import (
     DisparityMap,
     Finding,
     Matches,
+    Mesh,
     Photo,
     RectifiedPair,
     Rig,
@@ -119,40 +120,7 @@ def reconstruct(
         mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
         mesh = texture_and_sigma(mesh, prepared.left, prepared.right, matches, view, rig)
     clock.progress("done", 0, "")
-    relative_sigma = _median_relative_sigma(points, sigma, matches, view, rig)
-    findings = [
-        *face_findings(len(mesh.faces), config.faces),
-        *prepared.findings,
-        *unsupported,
-        *cloud.findings,
-        *fallback,
-        *coverage_findings(cloud.coverage),
-        *uncertainty_findings(relative_sigma, posed=rig.posed),
-    ]
-    verdict, summary = judge(findings, cloud.coverage, relative_sigma, int(view.inliers.sum()), view.rig.unit)
-    return Result(
-        config=config,
-        left=prepared.left,
-        right=prepared.right,
-        rig=rig,
-        matches=matches,
-        view=view,
-        findings=findings,
-        pair=pair,
-        d_range=prepared.d_range,
-        disparity=fused.disparity,
-        confidence=fused.confidence,
-        points=points,
-        sigma=sigma,
-        mesh=mesh,
-        stages=clock.stages,
-        coverage=cloud.coverage,
-        relative_sigma=relative_sigma,
-        verdict=verdict,
-        summary=summary,
-        between=cloud.between,
-        gravity=prepared.gravity,
-    )
+    return _result(prepared, fused, cloud, mesh, [*unsupported, *cloud.findings, *fallback], clock)
 
 
 # The first half: photos, features, pose, rectification.
@@ -411,3 +379,42 @@ def _median_relative_sigma(points: np.ndarray, sigma: np.ndarray, matches: Match
     X = points.reshape(-1, 3)[sample]
     total = add_pose_sigma(X, sigma.ravel()[sample], matches, view, rig)
     return float(np.median(total / np.linalg.norm(X, axis=1)))
+
+
+def _result(
+    prepared: Prepared, fused: DisparityMap, cloud: _PointCloud, mesh: Mesh, findings: list[Finding], clock: Clock
+) -> Result:
+    """The result of these outcomes of the stages, judged; findings: of the second half."""
+    view, matches, rig = cloud.view, prepared.matches, prepared.rig
+    relative_sigma = _median_relative_sigma(cloud.points, cloud.sigma, matches, view, rig)
+    findings = [
+        *face_findings(len(mesh.faces), prepared.config.faces),
+        *prepared.findings,
+        *findings,
+        *coverage_findings(cloud.coverage),
+        *uncertainty_findings(relative_sigma, posed=rig.posed),
+    ]
+    verdict, summary = judge(findings, cloud.coverage, relative_sigma, int(view.inliers.sum()), view.rig.unit)
+    return Result(
+        config=prepared.config,
+        left=prepared.left,
+        right=prepared.right,
+        rig=rig,
+        matches=matches,
+        view=view,
+        findings=findings,
+        pair=prepared.pair,
+        d_range=prepared.d_range,
+        disparity=fused.disparity,
+        confidence=fused.confidence,
+        points=cloud.points,
+        sigma=cloud.sigma,
+        mesh=mesh,
+        stages=clock.stages,
+        coverage=cloud.coverage,
+        relative_sigma=relative_sigma,
+        verdict=verdict,
+        summary=summary,
+        between=cloud.between,
+        gravity=prepared.gravity,
+    )

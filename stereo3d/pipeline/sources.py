@@ -96,7 +96,7 @@ def open_source(
     if right is not None:
         if isinstance(left, Sequence) and not isinstance(left, str | bytes | bytearray | memoryview):
             raise ValueError("either a list of photos, or left and right")
-        return PhotoPair(_photo(left, config), _photo(right, config), form="")
+        return PhotoPair(_photo(left, config, "first"), _photo(right, config, "second"), form="")
     if isinstance(left, Photo | np.ndarray):
         raise ValueError("a second photo is needed")
     if isinstance(left, str | os.PathLike):
@@ -145,10 +145,13 @@ def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = Fa
     if len(photos) < 2:
         raise StereoError("one_photo", f"{len(photos)} photo is named, two are needed.", "Name the second photo.")
     if len(photos) == 2:
-        left, right = (_photo(photo, config) for photo in photos)
+        left, right = (_photo(p, config, which) for p, which in zip(photos, ("first", "second"), strict=True))
         return PhotoPair(left, right, f"{_name(photos[0])} and {_name(photos[1])}" if folder else "")
     # files are read again when their pair is chosen; what is no path is read once
-    photos = [photo if isinstance(photo, str | os.PathLike) else _photo(photo, config) for photo in photos]
+    photos = [
+        photo if isinstance(photo, str | os.PathLike) else _photo(photo, config, f"{k}.")
+        for k, photo in enumerate(photos, 1)
+    ]
     return Collection([_name(photo) for photo in photos], _rank(photos, config), photos, config)  # pyright: ignore[reportArgumentType]
 
 
@@ -166,15 +169,21 @@ def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
     return rank_pairs(candidates, seed=config.seed)
 
 
-def _photo(source: object, config: Config) -> Photo:
-    """Return the photo of a `PhotoSource`; ValueError for anything else."""
+def _photo(source: object, config: Config, which: str = "") -> Photo:
+    """The photo of a `PhotoSource`; ValueError for anything else. which: "first", to name one that has no path."""
     if isinstance(source, Photo):
         return source
-    if isinstance(source, np.ndarray):
-        return Photo.from_array(source)
-    if not is_picture(source):
+    if not isinstance(source, np.ndarray) and not is_picture(source):
         raise ValueError(f"a photo is {KINDS}, got {type(source).__name__}")
-    return read_photo(source, max_pixels=config.max_pixels)  # pyright: ignore[reportArgumentType]
+    try:
+        if isinstance(source, np.ndarray):
+            return Photo.from_array(source)
+        return read_photo(source, max_pixels=config.max_pixels)  # pyright: ignore[reportArgumentType]
+    except StereoError as error:
+        if isinstance(source, str | os.PathLike) or not which:
+            raise
+        message = f"the {which} photo: {error.message}"
+        raise StereoError(error.code, message, error.advice, **error.numbers) from error
 
 
 def _name(source: object) -> str:

@@ -5,7 +5,7 @@ import html
 import io
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from ..errors import StereoError
 from .textured_part import TexturedPart
 
 if TYPE_CHECKING:
-    from open3d.geometry import TriangleMesh
     from trimesh import Trimesh
 
 MAX_EMBEDDED = 320  # px, the longer side of a texture in HTML
@@ -97,7 +96,7 @@ def _one_texture(
     return texture, np.concatenate(coordinates), faces, np.concatenate(origins)
 
 
-def open3d_mesh(vertices: np.ndarray, faces: np.ndarray, parts: Sequence[TexturedPart]) -> "TriangleMesh":
+def open3d_mesh(vertices: np.ndarray, faces: np.ndarray, parts: Sequence[TexturedPart]) -> Any:
     """Return an `open3d.geometry.TriangleMesh`, see `Mesh.to_open3d`; parameters as for `trimesh_mesh`.
 
     Open3D keeps v upwards, as OBJ files have it, and textures with their lowest row first.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from .interchange import mesh_html, open3d_mesh, trimesh_mesh
 from .textured_part import TexturedPart
 
 if TYPE_CHECKING:
-    from open3d.geometry import TriangleMesh
     from trimesh import Trimesh
 
 
@@ -90,7 +89,7 @@ class Mesh(Record):
         """
         return trimesh_mesh(self.vertices, self.faces, self.sigma, self.textured_parts())
 
-    def to_open3d(self) -> "TriangleMesh":
+    def to_open3d(self) -> Any:  # Open3D states no types
         """Return the mesh as an `open3d.geometry.TriangleMesh` in the same frame and unit, a texture for each photo.
 
         Faces and vertices keep their order; `triangle_material_ids` names the texture of each face. Vertex normals are

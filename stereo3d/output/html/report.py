@@ -21,10 +21,10 @@ from .page import Page, filled, text
 
 
 def write_report(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     result: Result,
     *,
-    files: Sequence[str | os.PathLike] = (),
+    files: Sequence[str | os.PathLike[str]] = (),
     command: str | None = None,
 ) -> Path:
     """Write a run as one self-contained HTML page of some megabytes; return its path.
@@ -98,7 +98,7 @@ def write_report(
     return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
 
 
-def write_view(path: str | os.PathLike, mesh_file: str | os.PathLike) -> Path:
+def write_view(path: str | os.PathLike[str], mesh_file: str | os.PathLike[str]) -> Path:
     """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl, ...); return its path."""
     name = Path(mesh_file).name
     parts, unit, total = scene.parts_of_file(Path(mesh_file))
@@ -124,7 +124,7 @@ def _camera(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str
     }
 
 
-def repeat_command(result: Result, output: str | os.PathLike = "model.obj") -> str:
+def repeat_command(result: Result, output: str | os.PathLike[str] = "model.obj") -> str:
     """Return the command line that repeats a run: its photos and all settings that are not the default."""
     photos = [str(p.path or name) for p, name in ((result.left, "LEFT"), (result.right, "RIGHT"))]
     if photos[0] == photos[1]:  # one file holds both
