@@ -152,7 +152,8 @@ def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = Fa
         photo if isinstance(photo, str | os.PathLike) else _photo(photo, config, f"{k}.")
         for k, photo in enumerate(photos, 1)
     ]
-    return Collection([_name(photo) for photo in photos], _rank(photos, config), photos, config)  # pyright: ignore[reportArgumentType]
+    names = [_name(photo) or f"photo {k}" for k, photo in enumerate(photos, 1)]
+    return Collection(names, _rank(photos, config), photos, config)  # pyright: ignore[reportArgumentType]
 
 
 def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
@@ -189,7 +190,7 @@ def _photo(source: object, config: Config, which: str = "") -> Photo:
 def _name(source: object) -> str:
     if isinstance(source, str | os.PathLike):
         return Path(os.fsdecode(source)).name
-    return source.path.name if isinstance(source, Photo) and source.path else "a photo"
+    return source.path.name if isinstance(source, Photo) and source.path else ""
 
 
 def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:

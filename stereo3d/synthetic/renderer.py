@@ -12,6 +12,7 @@ from ..geometry.camera import project, undistort
 from ..geometry.wide_lenses import pixels_from_rays, rays_from_pixels
 from ..options import Range, check_options, options_of
 from ..records import Camera, Photo, Rig
+from ..records.checks import Record
 from .poses import POSES, Pose
 from .scene import Scene, Vector, pack_light, pack_tables
 from .scenes import find_scene
@@ -23,8 +24,8 @@ CHUNK_RAYS = 60_000  # rays cast at a time in a thread: bounds the memory
 MAX_THREADS = 8
 
 
-@dataclass(frozen=True, eq=False)
-class SyntheticPair:
+@dataclass(frozen=True, eq=False, repr=False)
+class SyntheticPair(Record):
     """Two photos and their ground truth.
 
     Parameters
