@@ -134,6 +134,14 @@ def corners(draw: st.DrawFn) -> list:
     return found
 
 
+def convert_mesh(mesh: stereo3d.Mesh) -> None:
+    """Give it to everything that takes a mesh as it is."""
+    mesh.to_trimesh()
+    mesh.to_open3d()
+    mesh._repr_html_()
+    repr(mesh)
+
+
 def draw_any(draw: st.DrawFn, *strategies: st.SearchStrategy) -> tuple:
     return tuple(draw(strategy) for strategy in strategies)
 
@@ -141,6 +149,7 @@ def draw_any(draw: st.DrawFn, *strategies: st.SearchStrategy) -> tuple:
 # Name in `stereo3d` -> a function of (draw, folder) that calls it
 BOARD = stereo3d.Board("chessboard", 4, 3)
 MATRIX = arrays(3, 4)
+ARRAY_PHOTOS = stereo3d.Photo.from_array, stereo3d.Photo.from_bgr
 SETTINGS = ["max_size", "seed", "focal", "fov", "faces", "baseline", "max_pixels"]
 CALLS: dict[str, Callable] = {
     "Board": lambda d, _: stereo3d.Board(
@@ -159,8 +168,10 @@ CALLS: dict[str, Callable] = {
     "DisparityMap": lambda d, _: stereo3d.DisparityMap(*draw_any(d, *[arrays(3, 4, kind=np.float32)] * 3)),
     "Features": lambda d, _: stereo3d.Features(d(arrays(5, 2)), d(arrays(5, 8)), d(arrays(5, 2, 2))),
     "Matches": lambda d, _: len(d(matches())),
-    "Mesh": lambda d, _: d(meshes()).textured_parts(),
-    "Photo": lambda d, _: d(photos()).size,
+    "Mesh": lambda d, _: convert_mesh(d(meshes())),
+    "Photo": lambda d, _: repr(
+        d(st.one_of(photos(), *[st.builds(make, arrays(48, 64, 3, kind=np.uint8, high=255)) for make in ARRAY_PHOTOS]))
+    ),
     "RectifiedPair": lambda d, _: d(pairs()),
     "Rig": lambda d, _: d(rigs()).posed,
     "RigError": lambda d, _: stereo3d.RigError(*draw_any(d, *[NUMBERS] * 5)).exact,

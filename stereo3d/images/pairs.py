@@ -96,7 +96,7 @@ def read_frames(
         layout = layout or layout_of_content(photo)
         return [photo] if layout is None else _split(photo, layout)
     if not isinstance(path, str | os.PathLike):
-        with as_file(path) as copy:
+        with as_file(path) as copy:  # pyright: ignore[reportArgumentType] - no PIL image is left here
             found = read_frames(copy, layout, max_pixels=max_pixels)
         if isinstance(found, PhotoPair):
             left, right = (without_folder(photo, path) for photo in (found.left, found.right))

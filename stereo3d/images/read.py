@@ -111,7 +111,7 @@ def read_photo(path: PictureFile, *, max_pixels: int | None = None) -> Photo:
     if is_pil_image(path):
         return _photo_of_image(path, max_pixels)
     if not isinstance(path, str | os.PathLike):
-        with as_file(path) as copy:
+        with as_file(path) as copy:  # pyright: ignore[reportArgumentType] - no PIL image is left here
             return without_folder(read_photo(copy, max_pixels=max_pixels), path)
     path = Path(os.fsdecode(path))
     if path.suffix.lower() in RAW_SUFFIXES:

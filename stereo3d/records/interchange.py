@@ -126,7 +126,8 @@ def open3d_mesh(vertices: np.ndarray, faces: np.ndarray, parts: Sequence[Texture
             material[part.faces] = k
         mesh.triangle_uvs = open3d.utility.Vector2dVector(uv.reshape(-1, 2))
         mesh.triangle_material_ids = open3d.utility.IntVector(material)
-        mesh.textures = [open3d.geometry.Image(np.ascontiguousarray(part.texture[::-1])) for part in parts]
+        pictures: list[Any] = [np.ascontiguousarray(part.texture[::-1]) for part in parts]
+        mesh.textures = [open3d.geometry.Image(picture) for picture in pictures]
     mesh.compute_vertex_normals()
     return mesh
 

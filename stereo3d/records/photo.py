@@ -140,12 +140,12 @@ class Photo(Record):
         if self.path is not None:
             yield brief(self.path.name)
         yield f"{self.size[0]} x {self.size[1]} px"
-        known = [str(self.exif[name]) for name in ("make", "model") if name in self.exif]
-        if known:
-            yield brief(" ".join(known))
+        device = f"{self.exif.get('make', '')} {self.exif.get('model', '')}".strip()
+        if device:
+            yield brief(device)
         for name in ("focal_35mm", "focal_mm"):
-            if name in self.exif:
-                yield f"{name}={brief(self.exif[name])}"
+            if (focal := self.exif.get(name)) is not None:
+                yield f"{name}={brief(focal)}"
         if self.mask is not None:
             yield f"mask={brief(self.mask)}"
 
