@@ -26,8 +26,8 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -256,12 +256,11 @@ def records(keys, label: str, cache: Path | None, data: Path | None, jobs: int) 
             found[key] = json.loads(path.read_text())
         else:
             missing.append(key)
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=40) as pool:
-        futures = {pool.submit(run, (key, photos, data)): key for key in missing}
-        for count, future in enumerate(as_completed(futures), 1):
-            key, record = futures[future], future.result()
-            found[key] = record
-            if path := record_path(cache, label, key):
+    with get_context("spawn").Pool(jobs, maxtasksperchild=40) as pool:  # ProcessPoolExecutor's processes end in a wait
+        done = pool.imap_unordered(run, [(key, photos, data) for key in missing])
+        for count, record in enumerate(done, 1):
+            found[record["key"]] = record
+            if path := record_path(cache, label, record["key"]):
                 save(path, json.dumps(record).encode())
             print(f"{count}/{len(missing)} {row(record)}", file=sys.stderr, flush=True)
     return [found[key] for key in keys]

@@ -1,6 +1,7 @@
 """The README agrees with the code: options, exit codes, commands, recipes."""
 
 import re
+import signal
 from pathlib import Path
 
 import click
@@ -68,7 +69,7 @@ def test_every_notebook_is_named():
 
 
 def test_every_exit_code_is_named():
-    for code in {*errors.CODES.values(), cli_module.EXIT_BUG, cli_module.EXIT_INTERRUPTED, cli_module.EXIT_TERMINATED}:
+    for code in {*errors.CODES.values(), cli_module.EXIT_BUG, cli_module.EXIT_INTERRUPTED, 128 + signal.SIGTERM}:
         assert re.search(rf"^\| {code} \|", README, flags=re.M), code
 
 

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 
 from ..errors import StereoError
+from ..foreign import check_memory
 from ..geometry.camera import project
 from ..geometry.wide_lenses import pixels_from_rays, rays_from_pixels
 from ..images.exif import WHOLE_PICTURE_FACTS
@@ -17,7 +18,8 @@ from ..records import Camera, ExifFacts, Photo
 # times as large, along the radius, as in the middle, at 75 degrees 15 times, of pixels that the photo has not.
 MAX_HALF_ANGLE_DEG = 65.0
 MIN_HALF_ANGLE_DEG = 1.0
-STRIP_PIXELS = 1_000_000  # resampled at a time: temporary arrays stay below 100 MB
+STRIP_PIXELS = 1_000_000  # resampled at a time
+STRIP_BYTES = 100_000_000  # of the temporary arrays of a strip
 
 
 def pinhole_view(
@@ -63,6 +65,7 @@ def pinhole_view(
     f = _middle_focal(camera, coefficients)
     size = max(1, round(f * (left + right))), max(1, round(f * (top + bottom)))
     K = np.array([[f, 0, f * left - 0.5], [0, f, f * top - 0.5], [0, 0, 1]])
+    check_memory(f"the pinhole view of {size[0]} x {size[1]} px", 4 * size[0] * size[1] + STRIP_BYTES)
     source, known = scene_pixels(photo), photo.mask
     pixels = np.empty((size[1], size[0], 3), np.uint8)
     shown = np.empty((size[1], size[0]), bool)

@@ -47,7 +47,9 @@ def _report_failure(error: Exception) -> int:
     if known is not None:
         echo(f"error: {known}", err=True)
         return known.exit_code
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):  # of standard output
+    # Files are written by functions that name them; without a name it is standard output.
+    lost = errno.ENOSPC, errno.EIO, errno.EBADF
+    if isinstance(error, OSError) and error.filename is None and error.errno in lost:
         echo(f"error: standard output cannot be written ({error.strerror}).", err=True)
         drop_output()
         return EXIT_OUTPUT

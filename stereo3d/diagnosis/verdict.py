@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..records import Finding
 from .cameras import MAX_FOCAL_TILT, MAX_STRETCH
 from .run_findings import RELIABLE_SIGMA
+from .surfaces import MAX_DOUBTFUL
 
 # The meaning of a finding for the shape, the most important first.
 REASONS = {
@@ -52,11 +53,14 @@ REASONS = {
 FOCAL_CODES = ("focal", "focal_unknown", "focal_ambiguous")
 MAX_WINDOW_STRETCH = 1.6  # of the depth range, between +- 2 standard errors: 1.3 from the middle
 MIN_COVERAGE = 0.1  # share of the first photo below which the shape says little
+LOW_COVERAGE = 0.2  # likewise, below which too much is missing for "good"
 USABLE_SIGMA = 0.06  # median relative depth uncertainty above which the shape says little
 
 
 # What these cost is measured: the uncertainty of the depth, and the coverage. Where both are good they are no doubt.
 MEASURED = ("small_baseline", "large_baseline", "forward_motion")
+# What these cost is missing, not wrong: repeated structure that features do not support is left out.
+MISSING = ("repeated", "low_coverage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +82,12 @@ class Evidence:
     @property
     def doubts(self) -> set[str]:
         """Codes of the warnings and errors that make the shape less reliable."""
-        certain = self.sigma <= RELIABLE_SIGMA and not self.any_of("low_coverage")
-        return {code for code in self.findings if not (certain and code in MEASURED)}
+        spared: set[str] = set()
+        if self.sigma <= RELIABLE_SIGMA and not self.any_of("low_coverage"):
+            spared.update(MEASURED)
+        if self.coverage >= LOW_COVERAGE and self.number("repeated", "kept") <= MAX_DOUBTFUL:
+            spared.update(MISSING)
+        return set(self.findings) - spared
 
     @property
     def stretch(self) -> float:

@@ -31,6 +31,8 @@ class WindowEstimate:
         Natural logarithm of the odds for this order of depth against the reversed one.
     z : float or None
         The part of the hidden strips (`depth_order`), positive for this order; None where they were not asked.
+    gain : float
+        Log likelihood over equal principal points, where the epipolar lines show the shift; else 0.
     """
 
     shift: np.ndarray
@@ -38,6 +40,7 @@ class WindowEstimate:
     behind: float
     log_odds: float
     z: float | None
+    gain: float = 0.0
 
 
 def behind_findings(matches: Matches, view: TwoView, threshold: float) -> list[Finding]:
@@ -84,16 +87,18 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
     certain = np.isfinite(high) and high <= MAX_STRETCH * low
     length = float(np.linalg.norm(window.shift))
     across = "sideways" if abs(window.shift[0]) >= abs(window.shift[1]) else "up or down"
-    cause = (
-        f"{100 * window.behind:.0f} % of the matches would otherwise meet behind a camera"
-        if window.behind > MAX_BEHIND
-        else "depth would otherwise be reversed: near surfaces would be hidden by far ones"
-    )
-    bound = (
-        f"the far matches are {low:.2g} to {high:.2g} times as far as the near ones"
-        if np.isfinite(high)
-        else f"the far matches are at least {low:.2g} times as far as the near ones"
-    )
+    if window.gain:
+        cause = f"the epipolar lines fit so much better (log likelihood {window.gain:.0f})"
+    elif window.behind > MAX_BEHIND:
+        cause = f"{100 * window.behind:.0f} % of the matches would otherwise meet behind a camera"
+    else:
+        cause = "depth would otherwise be reversed: near surfaces would be hidden by far ones"
+    if np.isfinite(high):
+        bound = f"the far matches are {low:.2g} to {high:.2g} times as far as the near ones"
+    elif np.isfinite(low):
+        bound = f"the far matches are at least {low:.2g} times as far as the near ones"
+    else:
+        bound = "the far matches may be at infinity"
     return Finding(
         "window",
         "info" if certain else "warning",
@@ -104,6 +109,7 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
             "sigma_px": window.sigma,
             "behind_share": window.behind,
             "log_odds": window.log_odds,
+            "gain": window.gain,
             "stretch": min(high / low, UNBOUNDED) if np.isfinite(high) else UNBOUNDED,
             "depth_ratio_low": low if np.isfinite(low) else 0.0,
             "depth_ratio_high": high if np.isfinite(high) else 0.0,

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from ..errors import StereoError
-from ..foreign import open_file
+from ..foreign import Budget, check_memory, open_file
 from ..records import ExifFacts, Photo
 from .exif import facts_of
 
@@ -30,18 +30,19 @@ RAW_SUFFIXES = (
     ".srw",
     ".x3f",
 )
+DEVELOPED_BYTES = 20  # per pixel: LibRaw's sensor values, its picture of four 16-bit channels, what it returns
 MAX_HEADER = 1_000_000  # bytes of the file in which EXIF is looked for
 # LibRaw's flips -> EXIF orientation.
 _FLIPS = {0: 1, 3: 3, 5: 8, 6: 6}
 
 
-def read_raw(path: Path) -> Photo:
+def read_raw(path: Path, budget: Budget) -> Photo:
     """Return a camera raw file developed with the camera's white balance and sRGB, upright, 8 bits.
 
     Raises
     ------
     StereoError
-        "library_missing" without the extra `raw`; "photo_unreadable".
+        "library_missing" without the extra `raw`; "photo_unreadable"; "photo_too_large" and "memory" beyond the budget.
     """
     try:
         import rawpy
@@ -53,6 +54,8 @@ def read_raw(path: Path) -> Photo:
         ) from error
     try:
         with open_file(path, "photo_unreadable") as file, rawpy.imread(file) as raw:
+            budget.check(path, "RGB", (raw.sizes.width, raw.sizes.height), path.stat().st_size)
+            check_memory(f"{path}: developing it", DEVELOPED_BYTES * raw.sizes.raw_width * raw.sizes.raw_height)
             pixels = raw.postprocess(use_camera_wb=True, output_bps=8)
             orientation = _FLIPS.get(raw.sizes.flip, 1)
             facts = _facts(path, _thumbnail(raw))

@@ -116,7 +116,7 @@ def read_photo(path: PictureFile, *, max_pixels: int | None = None) -> Photo:
     path = Path(os.fsdecode(path))
     if path.suffix.lower() in RAW_SUFFIXES:
         check_file(path)
-        return read_raw(path)
+        return read_raw(path, _budget(max_pixels))
     with open_image(path, max_pixels=max_pixels) as image:
         return decode_photo(image, path)
 
@@ -183,7 +183,7 @@ def open_image(
         As `read_photo`; errors of decoders inside the block as well.
     """
     head = check_file(path)
-    budget = Budget(MAX_PIXELS) if max_pixels is None else Budget(max_pixels, sparse=True)
+    budget = _budget(max_pixels)
     from PIL import Image, UnidentifiedImageError
 
     Image.init()
@@ -212,6 +212,10 @@ def open_image(
         raise StereoError("photo_unreadable", f"{path}: no permission to read it.", "Check its permissions.") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise _unreadable(path, head, str(error)) from error
+
+
+def _budget(max_pixels: int | None) -> Budget:
+    return Budget(MAX_PIXELS) if max_pixels is None else Budget(max_pixels, sparse=True)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -13,7 +13,15 @@ from ..records import Finding, Photo, TwoView
 from ..rectification.maps import disparity_range
 from ..rectification.rectify import rectify
 from ..two_view.estimate import estimate_two_view
-from ..two_view.window import FRONT_LOSS, WindowProfile, on_lines, pose_by_lines, shift_principal_points, window_profile
+from ..two_view.window import (
+    FRONT_LOSS,
+    WindowProfile,
+    likelihood_gain,
+    on_lines,
+    pose_by_lines,
+    shift_principal_points,
+    window_profile,
+)
 from .cameras import exchange_cameras
 from .config import Config
 from .memory import MemoryLimit
@@ -33,6 +41,7 @@ MIN_Z = 3.0  # of the strips, against the order that needs no shift: repeated pa
 MIN_FAR_SIDE = 0.10  # share of matches behind that a shift may bring in front; a repeated pattern can be less
 DECIDED = 2.0  # odds of 7 to 1
 ASTRAY = 0.9  # share of matches that agree; with less, half of them may be behind and the pose astray
+MIN_GAIN = 6.0  # log likelihood of shifted principal points over equal ones, depth in the same order
 MIN_PLACES = 12  # of hidden strips; z of fewer is no normal variable
 STRIP_SIZE = 640  # px, longer side at which hidden strips are sought
 
@@ -74,6 +83,10 @@ def settle_window(
     given = profile.order(view)
     if behind > MAX_BEHIND and profile.front.max() < 1 - FRONT_LOSS:
         return found, behind_findings(matches, view, threshold)  # no shift explains them
+    if behind <= MAX_BEHIND and (shifted := _better_shift(found, config, profile, given, behind)) is not None:
+        pose, window = shifted
+        findings = [window_finding(matches, pose.view, window), *behind_findings(matches, pose.view, threshold)]
+        return replace(found, pose=pose), findings
     simple = behind <= MAX_BEHIND or bool(profile.feasible(given)[len(profile.shifts) // 2])
     start = replace(found, pose=replace(found.pose, view=view))
     odds, z = _reversed_odds((left, right), start, config, profile, simple=simple)
@@ -168,6 +181,23 @@ def _strips_for_order(photos: tuple[Photo, Photo], found: MatchedPose, config: C
     if cells < MIN_PLACES:
         return None
     return -z if pair.swapped else z
+
+
+def _better_shift(
+    found: MatchedPose, config: Config, profile: WindowProfile, order: int, behind: float
+) -> tuple[Pose, WindowEstimate] | None:
+    """The pose with shifted principal points in the same order of depth, where the epipolar lines ask for it."""
+    if found.pose.rig.posed or profile.gain(order) < MIN_GAIN:
+        return None
+    shift, sigma = profile.shift(order)
+    window = WindowEstimate(shift * profile.axis, sigma, behind, 0.0, None)
+    pose = _shifted_pose(found, config, profile, order, window)
+    if pose is None or pose.inlier_count < ASTRAY * found.pose.inlier_count:
+        return None
+    threshold = pose_options(found.pose.rig, config)["threshold"]
+    gain = likelihood_gain(found.matches, found.pose.view, pose.view, threshold)
+    log.info("principal points that differ by %s px: likelihood gain %.1f", np.round(window.shift), gain)
+    return (pose, replace(window, gain=gain)) if gain > MIN_GAIN else None
 
 
 def _shifted_pose(

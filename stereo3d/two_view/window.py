@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..geometry.two_view import fundamental_from_pose
+from ..geometry.camera import ideal_pixels
+from ..geometry.two_view import fundamental_from_pose, sampson
 from ..records import Camera, Matches, Rig, TwoView
 from .lens import MAX_INDEPENDENT, free_lens_model
 from .refine import (
@@ -67,6 +68,11 @@ class WindowProfile:
     def least_cost(self, order: int) -> float:
         """Return the least cost of the feasible shifts, infinite where there is none."""
         return float(np.min(self.cost[self.feasible(order)], initial=np.inf))
+
+    def gain(self, order: int) -> float:
+        """Return by how much the best feasible shift is better than principal points equal to within one step."""
+        middle = len(self.shifts) // 2
+        return float(self.cost[middle - 1 : middle + 2].min()) - self.least_cost(order)
 
     def front_unshifted(self, order: int) -> float:
         """Return the share in front where the principal points are equal."""
@@ -261,6 +267,28 @@ def on_lines(matches: Matches, view: TwoView, threshold: float) -> tuple[np.ndar
     ahead = plausible_depth(view.R, t, x1 / focals[0], x2 / focals[1], 2 * threshold / focals[0])
     front[index] = on[index] & ahead
     return on, front
+
+
+def likelihood_gain(matches: Matches, view: TwoView, other: TwoView, threshold: float) -> float:
+    """sum rho(r) - sum rho(r_other), at most `MAX_INDEPENDENT` matches counted: how much better another pose fits.
+
+    Parameters
+    ----------
+    matches : Matches
+        Photo pixels, inliers or not.
+    view, other : TwoView
+        Two estimates; the noise is that of the one with less.
+    threshold : float
+        px, Sampson distance of an inlier.
+    """
+    residuals = []
+    for v in (view, other):
+        x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, v.rig.cam1), (matches.x2, v.rig.cam2)))
+        residuals.append(np.nan_to_num(sampson(v.F, x1, x2), nan=np.inf))
+    sigma = max(min(noise_of(r, threshold) for r in residuals), MIN_NOISE * threshold / 1.5)
+    loss = RobustLoss.of_noise(sigma, threshold)
+    first, second = (float(soft_truncated(r, loss.sigma, loss.cut)[0].sum()) for r in residuals)
+    return min(1.0, MAX_INDEPENDENT / len(matches)) * (first - second)
 
 
 def shift_principal_points(rig: Rig, shift: np.ndarray) -> Rig:

@@ -104,6 +104,15 @@ def test_a_raw_file_is_turned_upright(tmp_path, colours):
     assert photo.pixels[W // 4, 3 * H // 4].argmax() == 0  # red, top left as stored, is top right
 
 
+def test_a_raw_file_beyond_the_budget_is_not_developed(tmp_path, colours):
+    path = tmp_path / "a.dng"
+    write_dng(path, colours)
+    with pytest.raises(StereoError) as caught:
+        read_photo(path, max_pixels=W * H - 1)
+    assert caught.value.code == "photo_too_large"
+    assert read_photo(path, max_pixels=W * H).size == (W, H)
+
+
 def test_a_damaged_raw_file_is_a_stereo_error(tmp_path, colours):
     path = tmp_path / "a.dng"
     write_dng(path, colours)

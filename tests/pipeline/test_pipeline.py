@@ -503,7 +503,6 @@ def finding(code, severity="warning", **numbers):
     [
         ([], "good", "You can rely on it. "),
         ([finding("focal", "info")], "good", "You can rely on it. "),
-        ([finding("low_coverage")], "fair", "Usable, with care: it covers only a part of the photos. "),
         ([finding("blur"), finding("small_baseline")], "fair", "Usable, with care: the photos are blurred. "),
         (
             [finding("focal_unknown", stretch=1.25, motion_deg=1.0)],
@@ -527,6 +526,23 @@ def finding(code, severity="warning", **numbers):
 def test_the_verdict_names_its_main_reason(findings, level, words):
     verdict, summary = diagnosis.judge(findings, 0.5, 0.001, 99, None)
     assert verdict == level and summary.startswith(words), summary
+
+
+@pytest.mark.parametrize(
+    "findings, covered, level",
+    [
+        ([finding("low_coverage")], 0.25, "good"),
+        ([finding("low_coverage")], 0.19, "fair"),
+        ([finding("low_coverage")], 0.09, "poor"),
+        ([finding("repeated", share=0.4, kept=0.1)], 0.5, "good"),
+        ([finding("repeated", share=0.0, kept=0.3)], 0.5, "fair"),
+        ([finding("low_coverage"), finding("small_baseline")], 0.25, "fair"),
+    ],
+)
+def test_what_is_left_out_is_missing_not_wrong(findings, covered, level):
+    verdict, summary = diagnosis.judge(findings, covered, 0.001, 99, None)
+    assert verdict == level, summary
+    assert level != "good" or f"Mind also: {findings[0].code}" in summary
 
 
 def test_progress_names_the_stages_in_order(small):

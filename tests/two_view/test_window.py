@@ -5,8 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stereo3d.evaluation.pose import pose_errors
 from stereo3d.geometry import hom, project, rotation_from_vector, undistort
-from stereo3d.records import Camera, Matches, Rig
+from stereo3d.pipeline import Config
+from stereo3d.pipeline.pose import MatchedPose, estimate_pose
+from stereo3d.pipeline.window import settle_window
+from stereo3d.records import Camera, Matches, Photo, Rig
 from stereo3d.two_view import estimate_two_view, window
 
 SIZE, F = (640, 480), 600.0
@@ -100,3 +104,21 @@ def test_principal_points_move_apart_by_the_shift():
     rig = window.shift_principal_points(centred(), np.array([30.0, -8.0]))
     np.testing.assert_allclose((rig.cam2.K - rig.cam1.K)[:2, 2], [30, -8])
     np.testing.assert_allclose((rig.cam2.K + rig.cam1.K)[:2, 2], np.array(SIZE) - 1)
+
+
+@pytest.mark.parametrize("shift, shown", [((60, 0), True), ((-70, 0), True), ((0, 0), False)])
+def test_epipolar_lines_of_turned_cameras_show_a_shift_that_reverses_nothing(shift, shown):
+    """All matches are in front without it; the pose alone takes up the shift as a turn, and stretches depth."""
+    matches, rig = shot(shift, turn=(3, -10, 4), seed=2)
+    rig_given = centred()
+    pose = estimate_pose(matches, rig_given, Config())
+    blank = Photo(np.zeros((*SIZE[::-1], 3), np.uint8))
+    start = MatchedPose(None, matches, pose)
+    found, findings = settle_window(blank, blank, start, Config(), measured=False)
+    numbers = {f.code: f.numbers for f in findings}
+    before, after = (pose_errors(v.R, v.t, rig.R, rig.t)["pose_deg"] for v in (pose.view, found.pose.view))
+    if shown:
+        assert numbers["window"]["gain"] > 20 and abs(numbers["window"]["shift_px"] - abs(shift[0])) < 15
+        assert after < 0.4 * before
+    else:
+        assert not numbers and found.pose is pose
