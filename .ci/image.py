@@ -4,9 +4,9 @@
     python3 .ci/image.py ROOT            # build, then check
     python3 .ci/image.py ROOT --check    # check a root that was built
 
-For machines without Docker; needs root. The instructions are read from the Dockerfile itself. The check has a read-only
-root and read-only /tmp, no network, no home folder, and a user whom the root does not know: what `docker run --read-only
---network none --user 12345` gives.
+For machines without Docker; needs root. The instructions are read from the Dockerfile itself. The check has a
+read-only root and /tmp, no network, no home folder, and a user whom the root does not know: what `docker run
+--read-only --network none --user 12345` gives.
 """
 
 import argparse
