@@ -2,6 +2,7 @@
 # make test   set up; then style, types and the whole test suite (with real photographs if STEREO3D_DATA names their folder)
 # make types  set up; then the type checker alone
 # make docs   set up; then the documentation site with the executed notebooks: out/site/index.html
+# make package  set up; then wheel and source archive in out/dist, tried outside the repository with every Python there is
 # make sbom   set up; then the software bill of materials of .venv, CycloneDX 1.5: out/sbom.json
 # make setup  set up only: Python packages in .venv, missing system libraries by apt
 # make fuzz   mutated files for every reader, MINUTES=60 in all; files that break one are kept in out/fuzz
@@ -10,7 +11,7 @@
 
 MINUTES ?= 60
 
-.PHONY: demo test types docs sbom setup fuzz clean
+.PHONY: demo test types docs package sbom setup fuzz clean
 
 demo:
 	@./setup.sh
@@ -30,6 +31,10 @@ types:
 docs:
 	@./setup.sh test
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+
+package:
+	@./setup.sh test
+	.ci/package.sh --all
 
 sbom:
 	@./setup.sh

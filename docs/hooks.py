@@ -134,6 +134,8 @@ def without_formulas(markdown: str) -> tuple[str, dict[str, str]]:
 
 # ------------------------------------------------------------------------------------------------------ the pages
 
+ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md")  # pages that lie beside the README
+
 
 def readme() -> str:
     """Return the README with its names of notebooks and of pages in docs/ turned into links within the site."""
@@ -339,6 +341,11 @@ def on_files(files, config):
     add("index.md", readme())
     for picture in set(re.findall(r"\]\((data/[^)]+)\)", readme())):
         add(picture, (ROOT / picture).read_bytes())
+    for name in ROOT_PAGES:
+        add(
+            name,
+            (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](").replace("](README.md", "](index.md"),
+        )
     add("options.md", options_page())
     files.remove(files.get_file_from_path("api/index.md"))
     add("api/index.md", api_index())

@@ -55,10 +55,18 @@ _PARTS = {
     "cv2": "import cv2; print(json.dumps({n: hasattr(cv2, n) for n in "
     "('SIFT_create', 'ORB_create', 'StereoSGBM_create')}))",
 }
-_CACHE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from stereo3d import kernel_cache; "
-    "print(kernel_cache.writable_folder(kernel_cache.__file__) or '')"
-)
+# Prints the folder into which kernels are written, and one that holds kernels: each "" where there is none.
+_CACHE = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from stereo3d import kernel_cache as k
+package = Path(k.__file__).parent
+folders = (f for source in package.rglob("*.py") for f in k.cache_folders(str(source)) if any(f.glob("*.nbi")))
+held = next(folders, None)
+loaded = "" if held is None else str(held if held.is_relative_to(package) else held.parent)
+print(json.dumps([str(k.writable_folder(k.__file__) or ""), loaded]))
+"""
 
 
 def check() -> list[Finding]:
@@ -259,7 +267,12 @@ def _kernel_cache() -> list[Finding]:
     given = os.environ.get("NUMBA_CACHE_DIR")
     if status != 0:  # numba itself is broken: a finding already
         return []
-    folder = (output.strip().splitlines() or [""])[-1]
+    folder, loaded = json.loads(output.strip().splitlines()[-1])
+    if loaded and not folder:  # as in an image with a read-only root
+        message = (
+            f"Compiled kernels are loaded from {loaded}; none can be kept, so each run compiles those missing there."
+        )
+        return [Finding("kernel_cache", "info", message, {"folder": None, "loaded": loaded})]
     if not folder:
         message = (
             "Compiled kernels cannot be kept, so every run compiles them again: no folder for them can be written."
@@ -269,6 +282,9 @@ def _kernel_cache() -> list[Finding]:
     message = f"Compiled kernels are kept in {folder}."
     numbers = {"folder": folder}
     if given and not Path(folder).is_relative_to(Path(given).expanduser().absolute()):
+        if loaded == given:
+            message = f"Compiled kernels are loaded from {loaded}; those missing there are kept in {folder}."
+            return [Finding("kernel_cache", "info", message, numbers | {"loaded": loaded})]
         message = f"NUMBA_CACHE_DIR={given} cannot be written. {message}"
         return [Finding("kernel_cache", "warning", message, numbers, f"mkdir -p {shlex.quote(given)}")]
     return [Finding("kernel_cache", "info", message, numbers)]

@@ -58,11 +58,12 @@ def _matchers() -> None:
 
 
 def _photos_to_mesh() -> None:
-    """Run known and unknown cameras, sideways and forward motion, both meshers, all file formats."""
+    """Run known and unknown cameras, sideways and forward motion, both meshers, all file formats, a report's mesh."""
     from ..io.atomic import scratch_folder
     from ..io.write_mesh import WRITERS
     from ..mesh.meshers import MESHERS
     from ..mesh.preview import preview
+    from ..output.html.scene import parts_of_result
     from ..pipeline.config import Config
     from ..pipeline.run import reconstruct
     from ..synthetic.renderer import render
@@ -76,6 +77,7 @@ def _photos_to_mesh() -> None:
             result.save(folder / f"mesh{suffix}")
         result.save_points(folder / "points.ply")
         preview(result.mesh, result.view.rig.cam1)
+        parts_of_result(result, len(result.mesh.faces) // 2)  # of a large mesh the report shows fewer faces
         for name in MESHERS:
             with contextlib.suppress(StereoError):  # no Open3D here
                 reconstruct(pair.left, pair.right, rig, Config(force=True, mesher=name))

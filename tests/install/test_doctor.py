@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -194,9 +195,27 @@ def test_a_kernel_cache_that_numba_does_not_take_is_warned_of(monkeypatch):
 
 
 def test_no_room_for_kernels_is_warned_of(monkeypatch):
-    monkeypatch.setattr("stereo3d.install.doctor._CACHE", "print('')")  # no folder can be written
+    monkeypatch.setattr("stereo3d.install.doctor._CACHE", """print('["", ""]')""")  # no folder can be written
     (finding,) = doctor._kernel_cache()
     assert finding.severity == "warning" and finding.advice.startswith("export NUMBA_CACHE_DIR=")
+
+
+def test_kernels_that_cannot_be_written_are_no_warning_where_they_can_be_loaded(tmp_path, monkeypatch):
+    """As in an image with a read-only root, with and without a folder for temporary files."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    package = Path(doctor.__file__).parents[1]
+    first = "import sys; from stereo3d import kernel_cache as k; print(next(k.cache_folders(sys.argv[1])))"
+    place = Path(doctor._run(first, str(package / "mesh" / "decimation.py"))[1].strip())
+    place.mkdir()
+    assert place.parent == tmp_path
+    assert json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] != str(tmp_path), "no kernel is there yet"
+    (place / "a_kernel.nbi").touch()
+    assert json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] == str(tmp_path)
+    for folder in ("", str(tmp_path.parent / "elsewhere")):
+        printed = json.dumps([folder, str(tmp_path)])
+        monkeypatch.setattr("stereo3d.install.doctor._CACHE", f"print({printed!r})")
+        (finding,) = doctor._kernel_cache()
+        assert finding.severity == "info" and f"loaded from {tmp_path}" in finding.message
 
 
 def test_not_installed_at_all(monkeypatch):

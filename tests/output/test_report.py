@@ -549,6 +549,30 @@ def test_a_simplified_mesh_is_the_same_surface(perspective):
     assert scene.simplified(mesh, len(mesh.faces)) is mesh
 
 
+def test_the_report_uses_the_kernel_that_the_mesher_has_compiled(monkeypatch):
+    """An omitted argument would be another signature of the same kernel, compiled once more."""
+    from numba import typeof
+
+    from stereo3d.mesh import decimation
+    from stereo3d.mesh.meshers.poisson import _simplify
+
+    seen = []
+
+    def collapse(*args):
+        seen.append([str(typeof(value)) for value in args])
+        return np.ones(len(args[1]), bool), np.arange(len(args[0])), 0.0
+
+    y, x = np.mgrid[:9.0, :9.0]
+    vertices = np.stack([x, y, x + y + 9], -1).reshape(-1, 3)
+    corner = (9 * np.arange(8)[:, None] + np.arange(8)).ravel()
+    faces = np.stack([corner, corner + 1, corner + 9], -1).astype(np.int32)
+    monkeypatch.setattr(scene, "collapse", collapse)
+    monkeypatch.setattr(decimation, "collapse", collapse)
+    scene.simplified(Mesh(vertices, faces), 10, perspective=True)
+    _simplify(vertices, faces.astype(np.int64), 10, 0.5, 0.1)
+    assert len(seen) == 2 and seen[0] == seen[1]
+
+
 def test_a_mesh_of_two_photos_becomes_two_parts_each_with_its_own(pair, result):
     mesh = ball(60)
     second = mesh.vertices[mesh.faces].mean(1)[:, 0] > 0.3

@@ -116,7 +116,7 @@ def _simplified(mesh: Mesh, faces: int, perspective: bool) -> tuple[Mesh, np.nda
     middle = X.mean(0)
     scale = np.abs(X - middle).max()
     X, F = (X - middle) / scale, mesh.faces.astype(np.int64)
-    alive, source, _ = collapse(X, F, 0.0, faces)
+    alive, source, _ = collapse(X, F, 0.0, faces, 0.0)  # all five, as the mesher: else it is compiled once more
     used, corners = np.unique(F[alive], return_inverse=True)
     X, source = X[used] * scale + middle, source[used]
     if perspective:
