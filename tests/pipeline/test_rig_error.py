@@ -15,7 +15,7 @@ from stereo3d.records import RigError
 
 @pytest.fixture(scope="module")
 def pair(render_once):
-    return render_once("still_life", size=(320, 240), supersample=1)
+    return render_once("still_life", size=(400, 300), supersample=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_the_rows_of_a_knocked_rig_come_right(pair, knocked):
     moved = found(view, "rig_moved")
     assert moved.severity == "info" and moved.numbers["rotation_deg"] == pytest.approx(0.5, abs=0.05)
     assert "0.5" in moved.message and moved.numbers["sigmas"] < 2
-    # in a photo of 320 px a turn about x and centres at other heights are nearly alike
+    # in a photo of 400 px a turn about x and centres at other heights are nearly alike
     assert g.rotation_angle_deg(view.view.R @ pair.rig.R.T) < 0.2
     assert np.linalg.norm(view.view.t) == pytest.approx(np.linalg.norm(pair.rig.t)) and view.view.rig.unit == "m"
 

@@ -28,7 +28,7 @@ POSE = np.eye(3), np.array([-0.15, 0.0, 0.0])
 def pair():
     """Slanted planes and the wall behind, by two fisheye cameras 15 cm apart."""
     rig = Rig(FISHEYE, FISHEYE, *POSE, unit="m")
-    return rig, renderer.render("slanted", camera1=FISHEYE, camera2=FISHEYE, pose=POSE, supersample=1)
+    return rig, renderer.render("slanted", camera1=FISHEYE, camera2=FISHEYE, pose=POSE, supersample=2)
 
 
 def test_the_view_shows_each_direction_at_its_pinhole_pixel(pair):
