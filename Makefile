@@ -1,5 +1,6 @@
 # make demo   set up; then reconstruct the two photos of data/demo: out/demo.obj with its texture, and a preview picture
 # make test   set up; then style, types and the whole test suite (with real photographs if STEREO3D_DATA names their folder)
+#             EXAMPLES=20: 20 times the examples of the property tests, drawn anew each time
 # make types  set up; then the type checker alone
 # make docs   set up; then the documentation site with the executed notebooks: out/site/index.html
 # make package  set up; then wheel and source archive in out/dist, tried outside the repository with every Python there is
@@ -10,6 +11,7 @@
 # PYTHON=...  the interpreter (3.11 or newer) for a new .venv
 
 MINUTES ?= 60
+EXAMPLES ?= 1
 
 .PHONY: demo test types docs package sbom setup fuzz clean
 
@@ -22,7 +24,7 @@ test:
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright --level error
-	.venv/bin/python -m pytest -n 2 --dist worksteal
+	STEREO3D_EXAMPLES=$(EXAMPLES) .venv/bin/python -m pytest -n 2 --dist worksteal
 
 types:
 	@./setup.sh test

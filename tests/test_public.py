@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as hnp
 
@@ -278,9 +279,8 @@ def test_any_input_gives_an_answer_or_a_clear_error(name, folder):
         raise TimeoutError(f"{name} takes more than {SECONDS} s")
 
     @settings(
-        max_examples=EXAMPLES.get(name, 20),
+        max_examples=examples(EXAMPLES.get(name, 12)),
         deadline=None,
-        derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
@@ -301,4 +301,4 @@ def test_any_input_gives_an_answer_or_a_clear_error(name, folder):
     check()
 
 
-EXAMPLES = {"compute_disparities": 10, "compute_disparity": 8}
+EXAMPLES = {"compute_disparities": 6, "compute_disparity": 6}

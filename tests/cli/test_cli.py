@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stereo3d import errors, pipeline, synthetic
+from stereo3d import errors, pipeline
 from stereo3d.cameras import read_rig
 from stereo3d.cli import entry_point, parameters
 from stereo3d.disparity import MATCHERS, compute_disparity
@@ -34,11 +34,12 @@ from stereo3d.pipeline import run as run_module
 from stereo3d.synthetic import scenes, write
 
 SIZE = (320, 240)
+QUICK = "--matcher", "sgm", "--mesher", "grid"  # for what is no test of methods
 
 
 @pytest.fixture(scope="module")
-def scene():
-    return synthetic.render("handheld", size=SIZE)
+def scene(render_once):
+    return render_once("handheld", size=SIZE, supersample=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def folder(scene, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(scene):
-    return pipeline.reconstruct(scene.left, scene.right, scene.rig, Config(mesher="grid"))
+    return pipeline.reconstruct(scene.left, scene.right, scene.rig, Config(matcher="sgm", mesher="grid"))
 
 
 COMPILING = re.compile(r"(?m)^compiling .*\n")  # said where kernels are not kept yet: a matter of what ran before
@@ -290,8 +291,7 @@ def test_the_cameras_found_are_measured_and_used_again(whole, folder, run, tmp_p
         tmp_path / "a.glb",
         "--focal",
         read_rig(folder / "rig.json").cam1.focal,
-        "--mesher",
-        "grid",
+        *QUICK,
         "--save-stages",
         tmp_path / "s",
         "-q",
@@ -306,8 +306,7 @@ def test_the_cameras_found_are_measured_and_used_again(whole, folder, run, tmp_p
         folder / "right.png",
         "-o",
         tmp_path / "b.ply",
-        "--mesher",
-        "grid",
+        *QUICK,
         "--calib",
         tmp_path / "s/cameras.json",
     )
@@ -332,7 +331,7 @@ def test_eval_mesh_measures_the_obj(whole, folder, run):
 
 
 def test_quiet_is_silent_and_verbose_explains(folder, run, tmp_path):
-    args = folder / "left.png", folder / "right.png", "-o", tmp_path / "m.glb", "--mesher", "grid", "--calib"
+    args = folder / "left.png", folder / "right.png", "-o", tmp_path / "m.glb", *QUICK, "--calib"
     said = run(*args, folder / "rig.json", "-q", "--no-progress")
     assert (said.code, said.out, said.err) == (0, "", "")
     said = run(*args, folder / "rig.json", "-v")
@@ -405,7 +404,7 @@ def on_a_terminal(command, environment, tmp_path) -> str:
 
 def test_on_a_terminal_the_lines_move_and_the_summary_fits(folder, tmp_path):
     photos = folder / "left.png", folder / "right.png"
-    command = [*photos, "-o", "m.ply", "--mesher", "grid", "--calib", folder / "rig.json"]
+    command = [*photos, "-o", "m.ply", *QUICK, "--calib", folder / "rig.json"]
     plain = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR")} | {"TERM": "xterm"}
     said = on_a_terminal(command, plain, tmp_path)
     assert "\x1b[2K" in said and "\u2713" in said, "lines are drawn over"
@@ -431,7 +430,7 @@ def test_a_warning_is_printed_with_its_advice(monkeypatch, folder, run, tmp_path
 
 def test_force_shows_what_comes_out(run, wrong, tmp_path):
     pair = wrong / "plane" / "left.png", wrong / "plane" / "right.png"
-    answer = run(*pair, "-o", tmp_path / "m.ply", "--mesher", "grid", "--json", tmp_path / "m.json", "--force")
+    answer = run(*pair, "-o", tmp_path / "m.ply", *QUICK, "--json", tmp_path / "m.json", "--force")
     assert answer.code == 0 and without_stages(answer.err) == "" and (tmp_path / "m.ply").stat().st_size > 10_000
     assert re.search("^error: the scene is one plane", answer.out, flags=re.M)
     assert re.search("^none: Do not believe this shape: both photos show a single plane", answer.out, flags=re.M)
@@ -507,15 +506,15 @@ def test_version_and_nothing(run):
 
 
 def test_doctor_reports_faults_by_its_exit_code(run, monkeypatch):
-    said = run("doctor")
-    assert said.code == (7 if "ERROR" in said.out else 0) and "Python" in said.out
+    """What is found of this installation: tests/install/test_doctor.py."""
     from stereo3d.records import Finding
 
-    monkeypatch.setattr(
-        "stereo3d.install.doctor.check", lambda: [Finding("x", "error", "it is broken.", {}, "Mend it.")]
-    )
-    said = run("doctor")
-    assert said.code == 7 and said.out.strip() == "ERROR   it is broken. Mend it."
+    sound, broken = Finding("x", "info", "Python 3.", {}, ""), Finding("y", "error", "it is broken.", {}, "Mend it.")
+    for found, code in (([sound], 0), ([sound, broken], 7)):
+        monkeypatch.setattr("stereo3d.install.doctor.check", lambda found=found: found)
+        said = run("doctor")
+        assert said.code == code and "Python 3." in said.out
+        assert ("\nERROR   it is broken. Mend it.\n" in said.out) == (code == 7)
 
 
 # ----------------------------------------------------------------------------------------------- options
@@ -699,7 +698,7 @@ def test_commands_that_are_none(run, args, words):
 
 
 @pytest.fixture(scope="module")
-def wrong(folder, tmp_path_factory):
+def wrong(folder, render_once, rotation_pair, plane_pair, tmp_path_factory):
     """Files that are not what they should be."""
     from PIL import Image
 
@@ -715,9 +714,10 @@ def wrong(folder, tmp_path_factory):
     Image.new("RGB", (20, 240), "red").save(wrong / "narrow.png")
     for name, colour in (("blank", (90, 90, 90)), ("blank2", (120, 110, 90))):
         Image.new("RGB", SIZE, colour).save(wrong / f"{name}.png")
-    for scene in ("rotation", "plane"):
-        write.write_pair(wrong / scene, synthetic.render(scene, size=(480, 360), supersample=2))
-    Image.fromarray(synthetic.render("still_life", size=SIZE, supersample=1).left.pixels).save(wrong / "other.png")
+    for name, pair in (("rotation", rotation_pair), ("plane", plane_pair)):
+        write.write_pair(wrong / name, pair)
+    other = render_once("still_life", size=SIZE, supersample=1).left
+    Image.fromarray(other.pixels).save(wrong / "other.png")
     return wrong
 
 
@@ -1152,7 +1152,8 @@ def test_names_that_are_no_text(folder, tmp_path):
     os.mkdir(odd)
     for name in ("left.png", "right.png"):
         shutil.copy(folder / name, odd + b"/" + os.fsencode(name))
-    args = [b"left.png", b"right.png", b"-o", odd + b"/m\xff .obj", b"--json", odd + b"/f.json", b"--mesher", b"grid"]
+    args = [b"left.png", b"right.png", b"-o", odd + b"/m\xff .obj", b"--json", odd + b"/f.json"]
+    args += map(os.fsencode, QUICK)
     done = subprocess.run([*COMMAND, *args], cwd=odd, capture_output=True)
     assert done.returncode == 0 and without_stages(done.stderr.decode()) == "", done.stderr
     json.loads((Path(os.fsdecode(odd)) / "f.json").read_text(encoding="utf-8"))
@@ -1176,10 +1177,10 @@ def test_no_traceback_when_nobody_listens(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def rectified(tmp_path_factory):
+def rectified(slanted_pair, swapped_pair, tmp_path_factory):
     made = tmp_path_factory.mktemp("rectified")
-    for name in ("slanted", "swapped"):
-        write.write_pair(made / name, synthetic.render(name, size=SIZE))
+    for name, pair in (("slanted", slanted_pair), ("swapped", swapped_pair)):
+        write.write_pair(made / name, pair)
     return made
 
 
@@ -1204,7 +1205,7 @@ def test_disparity_finds_the_range_and_its_sign(run, rectified, tmp_path, name, 
 def test_disparity_in_every_format_dense_and_sparse(run, rectified, tmp_path):
     import cv2
 
-    pair = pair_of(rectified, "slanted")
+    pair = *pair_of(rectified, "slanted"), "--matcher", "sgm"
     for name in ("d.pfm", "d.npy", "d.png"):
         extra = ["--colour", tmp_path / "c.png"] if name == "d.pfm" else []
         assert run("disparity", *pair, "-o", tmp_path / name, "--range", 0, 48, *extra).code == 0
@@ -1222,15 +1223,15 @@ def test_disparity_in_every_format_dense_and_sparse(run, rectified, tmp_path):
 def test_the_map_of_the_command_is_that_of_a_run(run, rectified, tmp_path, name):
     """Both by one path: steep surfaces and the fusion of both views included. Dense: the same, and the gaps filled."""
     pair = pair_of(rectified, name)
-    result = pipeline.reconstruct(*pair, config=Config(rectified=True))
-    found = ["--range", *result.d_range]
+    result = pipeline.reconstruct(*pair, config=Config(matcher="sgm", mesher="grid", rectified=True))
+    found = ["--matcher", "sgm", "--range", *result.d_range]
     assert run("disparity", *pair, "-o", tmp_path / "d.npy", *found).code == 0
     assert np.array_equal(np.load(tmp_path / "d.npy"), result.disparity, equal_nan=True)
     assert run("disparity", *pair, "-o", tmp_path / "dense.npy", "--dense", *found).code == 0
     dense, known = np.load(tmp_path / "dense.npy"), np.isfinite(result.disparity)
     assert np.array_equal(dense[known], result.disparity[known]) and np.isfinite(dense).all() and not known.all()
     truth = read_map(rectified / name / "disp_left.pfm")
-    own, _ = compute_disparity(result.pair, result.d_range, dense=True)
+    own, _ = compute_disparity(result.pair, result.d_range, method="sgm", dense=True)
     assert np.mean(np.abs(dense - truth) > 1) <= np.mean(np.abs(own - truth) > 1)  # the fusion makes none worse
 
 

@@ -49,11 +49,11 @@ def end(process: subprocess.Popen, number: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    from stereo3d.synthetic import render, write
+def photos(render_once, tmp_path_factory):
+    from stereo3d.synthetic import write
 
     folder = tmp_path_factory.mktemp("pair")
-    write.write_pair(folder, render("handheld", size=(320, 240)))
+    write.write_pair(folder, render_once("handheld", size=(320, 240), supersample=2))
     return folder / "left.png", folder / "right.png"
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stereo3d import pipeline, synthetic
+from stereo3d import pipeline
 from stereo3d.io import read_mesh
 from stereo3d.pipeline import Config
 from stereo3d.synthetic import write
@@ -30,12 +30,12 @@ main()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(render_once, tmp_path_factory):
     """A pair on disk and the pickled outcome of its run."""
     folder = tmp_path_factory.mktemp("pair")
-    scene = synthetic.render("handheld", size=(320, 240))
+    scene = render_once("handheld", size=(320, 240), supersample=2)
     write.write_pair(folder, scene)
-    result = pipeline.reconstruct(scene.left, scene.right, scene.rig, Config(mesher="grid"))
+    result = pipeline.reconstruct(scene.left, scene.right, scene.rig, Config(matcher="sgm", mesher="grid"))
     (folder / "result").write_bytes(pickle.dumps(result))
     return folder
 

@@ -16,8 +16,8 @@ SHAPE = (240, 320)
 
 
 @pytest.fixture(scope="module")
-def pair():
-    return synthetic.render("handheld", size=SHAPE[::-1], supersample=2)
+def pair(render_once):
+    return render_once("handheld", size=SHAPE[::-1], supersample=2)
 
 
 def whole(levels, noise=0.0, seed=0):

@@ -472,7 +472,7 @@ def test_turned_photos_and_photos_of_different_scale_are_reported():
 
 @pytest.fixture(scope="module")
 def photos():
-    pair = synthetic.render("slanted", size=(640, 480), noise=1.0)
+    pair = synthetic.render("slanted", size=(640, 480), noise=1.0, supersample=2)
     return pair, matches_module.exact_matches(pair, 300, seed=2)
 
 

@@ -130,7 +130,7 @@ def called():
     return {(d.py_func.__module__, d.py_func.__name__, signature)
             for m in modules for d in vars(m).values() if isinstance(d, Dispatcher) for signature in d.signatures}
 
-pair = render("handheld", size=(480, 360))
+pair = render("handheld", size=(320, 240), supersample=1)
 for parts in warmup.later_parts("planes", "grid"):
     for part in parts:
         name, _, method = part.partition(" ")

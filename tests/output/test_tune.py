@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from browser import Browser
 
-from stereo3d import synthetic
 from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
 from stereo3d.output.html.tune import MAX_POINTS, Bench, serve
@@ -25,9 +24,9 @@ from stereo3d.synthetic import write
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(slanted_pair, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pair")
-    write.write_pair(folder, synthetic.render("slanted", size=(320, 240)))
+    write.write_pair(folder, slanted_pair)
     return folder
 
 

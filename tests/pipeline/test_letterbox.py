@@ -16,8 +16,8 @@ PRIOR_FOCAL = 28 / 43.267  # of the diagonal: 28 mm of 35 mm film
 
 
 @pytest.fixture(scope="module")
-def bare():
-    return synthetic.render("handheld", size=(320, 240), supersample=2)
+def bare(render_once):
+    return render_once("handheld", size=(320, 240), supersample=2)
 
 
 def barred(photo, bars=(TOP, BOTTOM, 0, 0), colour=(0, 0, 0), exif=None):

@@ -36,7 +36,7 @@ def marked_pair():
         marker_card(small, (0.22, -0.05, 1.0), turn=(-25, -10, 30)),
     )
     scene = replace(scene, groups=(*scene.groups, *cards))
-    return renderer.render(scene, size=(480, 360), pose="handheld", dist=LENS, noise=1.5, supersample=3)
+    return renderer.render(scene, size=(480, 360), pose="handheld", dist=LENS, noise=1.5, supersample=2)
 
 
 def unscaled(rig):

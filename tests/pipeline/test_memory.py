@@ -10,7 +10,6 @@ import numpy as np
 import psutil
 import pytest
 
-from stereo3d import synthetic
 from stereo3d.errors import EXIT_RESOURCES, StereoError
 from stereo3d.pipeline import Config, memory, prepare
 from stereo3d.pipeline.memory import MemoryLimit, feature_bytes, later_bytes
@@ -23,8 +22,8 @@ TOLERANCE = 150e6  # bytes above the limit that the project allows
 
 
 @pytest.fixture(scope="module")
-def pair():
-    return synthetic.render("still_life", size=(480, 360))
+def pair(render_once):
+    return render_once("still_life", size=(480, 360), supersample=1)
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from stereo3d import synthetic
 from stereo3d.errors import EXIT_PAIR, StereoError
 from stereo3d.pipeline import Config, prepare, refusals
 from stereo3d.records import Camera, Photo
 
 
 @pytest.fixture(scope="module")
-def pair():
-    return synthetic.render("handheld", size=(320, 240), supersample=2)
+def pair(render_once):
+    return render_once("handheld", size=(320, 240), supersample=2)
 
 
 def mirrored(photo, upside_down=False):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from stereo3d import geometry as g
-from stereo3d import synthetic
 from stereo3d.diagnosis.verdict import judge
 from stereo3d.errors import StereoError
 from stereo3d.pipeline.config import Config
@@ -15,8 +14,8 @@ from stereo3d.records import RigError
 
 
 @pytest.fixture(scope="module")
-def pair():
-    return synthetic.render("still_life", size=(400, 300))
+def pair(render_once):
+    return render_once("still_life", size=(400, 300), supersample=1)
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stereo3d import synthetic
 from stereo3d.geometry import project
 from stereo3d.pipeline import Config, reconstruct
 from stereo3d.records import Photo
 
 
 @pytest.fixture(scope="module")
-def bare():
-    return synthetic.render("handheld", size=(320, 240), supersample=2)
+def bare(render_once):
+    return render_once("handheld", size=(320, 240), supersample=2)
 
 
 def inside(photo):
