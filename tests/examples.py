@@ -5,6 +5,6 @@ import os
 TIMES = int(os.environ.get("STEREO3D_EXAMPLES", "1"))
 
 
-def examples(count: int) -> int:
+def tries(count: int) -> int:
     """`count` in `make test`; `make test EXAMPLES=20` tries 20 times as many, drawn anew each time."""
     return count * TIMES

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,7 +218,7 @@ def test_choose_names_what_there_is():
     assert caught.value.code == "unknown_method"
 
 
-@settings(max_examples=examples(40))
+@settings(max_examples=tries(60))
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.lists(st.integers())))
 def test_any_value_is_taken_whole_or_refused(value):
     for name, option in OPTIONS.items():

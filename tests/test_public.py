@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as hnp
 
@@ -279,7 +279,7 @@ def test_any_input_gives_an_answer_or_a_clear_error(name, folder):
         raise TimeoutError(f"{name} takes more than {SECONDS} s")
 
     @settings(
-        max_examples=examples(EXAMPLES.get(name, 12)),
+        max_examples=tries(EXAMPLES.get(name, 12)),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

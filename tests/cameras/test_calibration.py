@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -325,7 +325,7 @@ def kitti(P1: np.ndarray, P2: np.ndarray, keys=("P2", "P3")) -> str:
     return "\n".join(rows) + "\n"
 
 
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(
     st.lists(st.floats(-1.5, 1.5), min_size=12, max_size=12),
     st.tuples(st.floats(50, 5000), st.floats(50, 5000), st.floats(-20, 20), st.floats(1e-3, 1e3), st.booleans()),
@@ -885,7 +885,7 @@ def test_missing_calibration(tmp_path):
         read_rig(big)
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.data())
 def test_damaged_text_gives_a_rig_or_a_stereo_error(data):
     form = data.draw(st.sampled_from(sorted(examples())))
@@ -1103,7 +1103,7 @@ def test_turned_photos_and_a_camera_of_unknown_size():
 finite = st.floats(-1e3, 1e3)
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     st.tuples(st.floats(1, 1e5), st.floats(1, 1e5), st.floats(0, 640), st.floats(0, 480)),
     st.sampled_from([0, 4, 5, 8, 12]).flatmap(lambda n: st.lists(finite, min_size=n, max_size=n)),

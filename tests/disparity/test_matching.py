@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -208,7 +208,7 @@ def test_moving_the_right_picture_moves_the_disparity(method, k):
     assert np.nanmedian(np.abs(here[:, inside] - 6)) < 0.05
 
 
-@settings(max_examples=examples(8), deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(d=st.integers(-20, 20), below=st.integers(1, 9), above=st.integers(1, 9), seed=st.integers(0, 99))
 def test_any_range_that_holds_the_shift_finds_it(d, below, above, seed):
     left, right = flat_shift(d, height=24, width=110, seed=seed)
@@ -243,7 +243,7 @@ def test_upside_down(slanted_pair, method):
         assert np.mean(difference < 1e-3) > 0.999
 
 
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=tries(8), deadline=None)
 @given(
     height=st.integers(1, 40),
     width=st.integers(2, 90),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -229,7 +229,7 @@ def test_auc_by_hand():
             pose.auc(*bad)
 
 
-@settings(deadline=None, max_examples=examples(20))
+@settings(deadline=None, max_examples=tries(30))
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=40), st.floats(0.5, 20))
 def test_auc_is_the_integral_of_the_recall(errors, threshold):
     e = (np.arange(20_000) + 0.5) / 20_000 * threshold
@@ -341,7 +341,7 @@ def test_the_truth_itself_scores_one(mesh, depth, align):
     json.dumps(s, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=examples(4))
+@settings(deadline=None, max_examples=tries(6))
 @given(st.floats(0.01, 100), st.tuples(*[st.floats(-1.7, 1.7)] * 3), st.tuples(*[st.floats(-50, 50)] * 3))
 def test_a_similarity_of_the_mesh_changes_nothing(s, r, t):
     depth = scene_depth(W // 2, H // 2)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -247,7 +247,7 @@ def oracle(d1, d2, x1, x2, ratio):
     return kept
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(seed=st.integers(0, 10**6), n1=st.integers(20, 60), n2=st.integers(20, 60), ratio=st.floats(0.5, 0.95))
 def test_nearest_neighbours_as_the_oracle(seed, n1, n2, ratio):
     rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
@@ -450,7 +450,7 @@ def test_a_weight_of_zero_leaves_a_point_out():
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=examples(20))
+@settings(max_examples=tries(30))
 def test_never_a_reflection(seed):
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(8, 3))

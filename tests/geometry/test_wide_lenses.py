@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ def rays(rng, degrees: float, count: int = 400) -> np.ndarray:
 
 
 @pytest.mark.parametrize("model", LENSES)
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(data=st.data())
 def test_pixel_and_ray_are_inverse_to_each_other(model, data):
     bounds, degrees = FIELDS[model]

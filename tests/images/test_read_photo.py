@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pillow_heif
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
@@ -468,7 +468,7 @@ def test_without_pillow_heif_other_formats_are_read(tmp_path, scene, monkeypatch
     np.testing.assert_array_equal(read_photo(save(scene, tmp_path / "a.png")).pixels, scene)
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_gives_a_photo_or_a_stereo_error(tmp_path, scene, data):
     form = data.draw(st.sampled_from(["JPEG", "PNG", "TIFF", "WEBP", "BMP", "HEIF", "AVIF", "GIF"]))

@@ -6,7 +6,7 @@ import stat
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -36,7 +36,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("suffix", [".pfm", ".npy", ".PFM"])
-@settings(max_examples=examples(15))
+@settings(max_examples=tries(25))
 @given(value=maps)
 def test_floats_come_back_bit_for_bit(tmp_path_factory, suffix, value):
     path = tmp_path_factory.mktemp("maps") / ("a" + suffix)
@@ -44,7 +44,7 @@ def test_floats_come_back_bit_for_bit(tmp_path_factory, suffix, value):
     assert same(read_map(path), value)
 
 
-@settings(max_examples=examples(15))
+@settings(max_examples=tries(25))
 @given(raw=hnp.arrays(np.uint16, shapes))
 def test_png_holds_every_value_that_it_promises(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("maps") / "a.png"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,7 +230,7 @@ def test_axes_that_are_asked_for(tmp_path, suffix, axes):
         assert np.allclose(back.vertices[back.faces], mesh.vertices[mesh.faces], rtol=1e-6, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=examples(25))
+@settings(deadline=None, max_examples=tries(40))
 @given(st.floats(-180, 180), st.floats(-89.5, 89.5))
 def test_gravity_sets_the_model_upright(tmp_path_factory, roll, pitch):
     """The camera rolled about its axis and looked up or down: in the file its up is up, and it looks along -z."""
@@ -305,7 +305,7 @@ def test_two_models_in_one_folder_share_no_material(tmp_path):
     assert "left.jpg" not in [p.name for p in companions("left.obj")]
 
 
-@settings(deadline=None, max_examples=examples(30))
+@settings(deadline=None, max_examples=tries(50))
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_any_name_has_companions_that_mtl_can_name(stem):
     path = Path(f"{stem}.obj")
@@ -313,7 +313,7 @@ def test_any_name_has_companions_that_mtl_can_name(stem):
         assert other.name.isascii() and not set(other.name) & set(" \t\n#\\\"'") and other.name[0] not in "-."
 
 
-@settings(deadline=None, max_examples=examples(20))
+@settings(deadline=None, max_examples=tries(30))
 @given(st.lists(st.tuples(*[st.floats(-1e9, 1e9)] * 3), min_size=3, max_size=30))
 def test_obj_numbers_come_back(tmp_path_factory, rows):
     X = np.array(rows)

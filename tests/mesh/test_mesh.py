@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -449,7 +449,7 @@ maps = arrays(
 )
 
 
-@settings(deadline=None, max_examples=examples(40))
+@settings(deadline=None, max_examples=tries(60))
 @given(maps, st.integers(1, 3))
 def test_any_map_gives_a_sound_mesh_or_says_it_is_empty(z, step):
     points = rays(z.shape[::-1]) * z[..., None]

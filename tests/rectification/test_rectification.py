@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -589,7 +589,7 @@ def test_a_plane_that_would_lose_most_pixels_is_not_chosen(scenes):
 directions = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1)
 
 
-@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=tries(25), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(directions, directions, st.floats(0, 25), st.sampled_from(["auto", "polar"]), st.integers(0, 3))
 def test_any_motion_has_equal_rows(centre, axis, degrees, kind, quarters):
     """Whatever the motion: matches before both cameras have equal rows, and disparities of one order."""

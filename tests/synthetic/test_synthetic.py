@@ -174,7 +174,7 @@ def test_swapping_the_photos_is_taking_photo_1_from_the_right(slanted_pair):
     reach = np.linalg.norm(lamp - scene.target)  # the lamp's strength holds at the target's distance: keep that
     ahead = lamp[2] + np.sqrt(reach**2 - (lamp[0] - b) ** 2 - lamp[1] ** 2)
     moved = replace(scene, eye=(b, 0, 0), target=(b, 0, ahead), pose="swapped")
-    other = synthetic.render(moved, size=slanted_pair.left.size)
+    other = synthetic.render(moved, size=slanted_pair.left.size, supersample=2)
     np.testing.assert_allclose(other.depth1, slanted_pair.depth2, rtol=1e-12)
     assert np.abs(other.left.pixels.astype(int) - slanted_pair.right.pixels).max() <= 1
     np.testing.assert_allclose(other.disparity_left, -slanted_pair.disparity_right, atol=1e-4)

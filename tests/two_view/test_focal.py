@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from examples import examples
+from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -217,7 +217,7 @@ def test_an_error_of_the_lens_that_is_no_parameter_raises_the_variance():
     assert found == pytest.approx(1 + moved / variance, rel=0.1)
 
 
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     st.sampled_from(["equal", "line", "twice", "plane", "not a number", "still"]),
     st.integers(0, 60),
