@@ -82,7 +82,7 @@ while read -r python; do
             test -s demo.obj && test -s demo.mtl && grep -q '</html>' demo.html
             check_types "$venv/bin/python"
         fi
-    )
+    ) </dev/null
     first=no
 done < <(pythons)
 say "wheel and source archive pass"

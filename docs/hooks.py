@@ -361,6 +361,8 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
+    for name in ROOT_PAGES:
+        markdown = markdown.replace(f"](../{name}", f"]({name}")
     if not page.file.src_uri.startswith(WITH_FORMULAS):
         return markdown
     markdown, _formulas[page.file.src_uri] = without_formulas(markdown)

@@ -91,6 +91,12 @@ def test_the_metadata_of_the_wheel(built):
     assert "Project-URL" not in values and "Home-page" not in values, "no address is known"
 
 
+def test_links_between_the_pages_lead_somewhere():
+    for path in (*ROOT.glob("*.md"), ROOT / "docs" / "install.md"):
+        for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
 def test_the_version_is_the_same_everywhere():
     import stereo3d
 

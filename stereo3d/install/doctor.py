@@ -62,7 +62,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from stereo3d import kernel_cache as k
 package = Path(k.__file__).parent
-folders = (f for source in package.rglob("*.py") for f in k.cache_folders(str(source)) if any(f.glob("*.nbi")))
+folders = (f for source in package.rglob("*.py") for f in k.cache_folders(str(source)) if any(f.glob("*.index")))
 held = next(folders, None)
 loaded = "" if held is None else str(held if held.is_relative_to(package) else held.parent)
 print(json.dumps([str(k.writable_folder(k.__file__) or ""), loaded]))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stereo3d import resources
+from stereo3d import kernel_cache, resources
 from stereo3d.install import doctor
 
 
@@ -209,7 +209,7 @@ def test_kernels_that_cannot_be_written_are_no_warning_where_they_can_be_loaded(
     place.mkdir()
     assert place.parent == tmp_path
     assert json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] != str(tmp_path), "no kernel is there yet"
-    (place / "a_kernel.nbi").touch()
+    Path(kernel_cache.CacheFile(place, "a_kernel", "stamp")._index_path).touch()
     assert json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] == str(tmp_path)
     for folder in ("", str(tmp_path.parent / "elsewhere")):
         printed = json.dumps([folder, str(tmp_path)])
