@@ -15,8 +15,8 @@ from stereo3d.cameras import fit_rig, read_rig
 from stereo3d.cameras.chessboard import Board, Corners, calibrate_camera, calibrate_rig, find_corners
 from stereo3d.cameras.chessboard import describe as describe_module
 from stereo3d.cameras.chessboard.board import list_photos, pair_by_name, read_corners
-from stereo3d.cameras.chessboard.camera import coverage_map
 from stereo3d.cameras.chessboard.describe import coverage_picture, describe, measured
+from stereo3d.cameras.chessboard.solve import coverage_map
 from stereo3d.cameras.fit import turn_matrix
 from stereo3d.cli import entry_point
 from stereo3d.errors import StereoError
