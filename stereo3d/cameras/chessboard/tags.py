@@ -14,6 +14,7 @@ MIN_PERIMETER = 0.01  # of a tag / longer side of the picture
 MAX_OFF = 0.35  # of a tag's side: how far its neighbour may lie from where the grid has it; a lens bends the grid
 MAX_OFF_SURFACE = 1.0  # px: a corner that merged with a square is several px off
 REWEIGHTINGS = 10
+MIN_AROUND = 7  # corners of a tag and its neighbour
 GAP = 0.8  # half window of corner refinement / the smallest square that meets the corner
 # Corners of the unit square in the order of OpenCV's markers: from the upper left on, clockwise, y down.
 UNIT = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
@@ -85,23 +86,28 @@ def refine_tag_grid(grey: np.ndarray, grid: np.ndarray, spacing: float) -> np.nd
     row, column = np.mgrid[: grid.shape[0], : grid.shape[1]]
     plane = np.stack([n // 2 * (1 + spacing) + n % 2 for n in (column, row)], -1)
     off = np.full(grid.shape[:2], np.inf)
-    for i, j in tags:
-        near = slice(max(i - 2, 0), i + 4), slice(max(j - 2, 0), j + 4)
-        own = slice(i, i + 2), slice(j, j + 2)
-        off[own] = _off_surface(plane[near], refined[near], plane[own], refined[own])
+    for i, j in np.argwhere(np.isfinite(refined[..., 0])):
+        row, column = i // 2 * 2, j // 2 * 2  # of its tag
+        near = slice(max(row - 2, 0), row + 4), slice(max(column - 2, 0), column + 4)
+        others = np.isfinite(refined[..., 0])[near] & ~np.all(plane[near] == plane[i, j], axis=-1)
+        off[i, j] = _off_surface(plane[near][others] - plane[i, j], refined[near][others], refined[i, j])
     return np.where((off <= MAX_OFF_SURFACE)[..., None], refined, np.nan)
 
 
-def _off_surface(plane: np.ndarray, x: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Distance, px, of corners (2, 2, 2) from the quadratic through most of those around, by least absolute values."""
-    known = np.isfinite(x[..., 0])
-    X, target = plane[known] - at.mean((0, 1)), x[known]
-    A, B = (np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], -1) for u, v in (X.T, (at - at.mean((0, 1))).T))
-    weight = np.ones(len(A))
+def _off_surface(X: np.ndarray, x: np.ndarray, wanted: np.ndarray) -> float:
+    """Distance, px, of a pixel from where the quadratic through most of x (N, 2) at X (N, 2) has X = 0.
+
+    By least absolute values; inf of fewer than `MIN_AROUND` points.
+    """
+    if len(x) < MIN_AROUND:
+        return np.inf
+    u, v = X.T
+    A = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], -1)
+    C, weight = np.zeros((6, 2)), np.ones(len(A))
     for _ in range(REWEIGHTINGS):
-        C = np.linalg.lstsq(A * weight[:, None], target * weight[:, None], rcond=None)[0]
-        weight = 1 / np.sqrt(np.maximum(np.linalg.norm(A @ C - target, axis=1), 0.05))
-    return np.linalg.norm(np.swapaxes(B, 0, 1) @ C - wanted, axis=-1)
+        C = np.linalg.lstsq(A * weight[:, None], x * weight[:, None], rcond=None)[0]
+        weight = 1 / np.sqrt(np.maximum(np.linalg.norm(A @ C - x, axis=1), 0.05))
+    return float(np.linalg.norm(C[0] - wanted))
 
 
 def _tags(grey: np.ndarray, border: int, count: int) -> dict[int, np.ndarray]:
@@ -152,22 +158,28 @@ def _tags_at(grey: np.ndarray, scale: float, dilation: int, border: int) -> dict
 
 
 def _placed(tags: dict[int, np.ndarray], columns: int, rows: int, spacing: float) -> np.ndarray:
-    """Corners as a grid, of the tags that agree with a neighbour, in the turn that most agree on."""
+    """Corners as a grid, of the tags that agree with a neighbour, in the turn that most agree on.
+
+    None where most pairs of neighbours disagree: a board of other columns and rows.
+    """
     at = {n: (rows - 1 - n // columns, n % columns) for n in tags}
     number = {place: n for n, place in at.items()}
     agreeing: list[set[int]] = [set() for _ in range(4)]
+    pairs, agreements = 0, [0] * 4
     for n, (row, column) in at.items():
         for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
             other = number.get((row + down, column + right))
             if other is None:
                 continue
             step = np.array([right, down]) * (1 + spacing)
+            pairs += 1
             for turn in range(4):
                 if _agree(tags[n], tags[other], step, turn) and _agree(tags[other], tags[n], -step, turn):
                     agreeing[turn] |= {n, other}
-    turn = max(range(4), key=lambda k: len(agreeing[k]))
+                    agreements[turn] += 1
+    turn = max(range(4), key=lambda k: agreements[k])
     grid = np.full((2 * rows, 2 * columns, 2), np.nan)
-    for n in agreeing[turn]:
+    for n in agreeing[turn] if 2 * agreements[turn] > pairs else ():
         row, column = at[n]
         x = np.roll(tags[n], turn, axis=0)  # from the grid's upper left
         grid[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = x[[[0, 1], [3, 2]]]
