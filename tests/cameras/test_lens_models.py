@@ -15,6 +15,7 @@ from stereo3d.cameras.chessboard.fisheye import fit_fisheye
 from stereo3d.cameras.chessboard.pair_poses import fit_pair_poses
 from stereo3d.cameras.chessboard.poses import camera_pixels, camera_rays
 from stereo3d.cameras.chessboard.selection import ModelError, choose_model, held_out_errors, model_errors
+from stereo3d.cameras.targets import find_targets, parse_board
 from stereo3d.cameras.write import write_camera, write_rig
 from stereo3d.cli import entry_point
 from stereo3d.errors import StereoError
@@ -263,7 +264,9 @@ def test_held_out_errors_of_the_true_camera_are_the_noise_of_the_corners():
     assert seen == [7] * 8  # each photo is left out once
     # 27 corners determine 6 numbers: of 54 measured ones, hidden corners are off by the noise and that of the pose
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(0.1 * np.sqrt(2) * np.sqrt(1 + 6 / 54), rel=0.1)
-    wrong = held_out_errors(corners, BOARD, lambda some: replace(camera, lens=WideLens("fisheye", (-0.1, 0, 0, 0))), poses)
+    wrong = held_out_errors(
+        corners, BOARD, lambda some: replace(camera, lens=WideLens("fisheye", (-0.1, 0, 0, 0))), poses
+    )
     assert np.median(wrong / errors) > 2
 
 
@@ -455,3 +458,18 @@ def test_aprilgrids_that_cannot_be(given, words):
     with pytest.raises(StereoError, match=words) as caught:
         Board(**{"kind": "aprilgrid", "columns": 6, "rows": 6, **given})
     assert caught.value.advice
+
+
+def test_an_aprilgrid_is_found_in_both_photos_of_a_pair():
+    """Its corners, each in both photos; that corners give the scale is tested with a chessboard and a ChArUco board."""
+    camera = Camera(np.array([[620.0, 0, 322], [0, 620, 238], [0, 0, 1]]), (640, 480))
+    rays = rays_of_samples(camera, 2)
+    R1, X1 = rotation_from_vector(np.radians([20, -12, 5])), np.array([-0.2, -0.16, 0.85])
+    R, t = rotation_from_vector(np.radians([3, -8, 20])), np.array([0.1, -0.07, 0.07])
+    board = parse_board("5x4:0.088:0.3:aprilgrid")
+    poses = [(R1, X1), (R @ R1, R @ X1 + t)]
+    photos = [Photo(aprilgrid_photo(camera, board, Rk, Xk, rays, seed=k)) for k, (Rk, Xk) in enumerate(poses)]
+    (target,) = find_targets(*photos, board=board)
+    assert len(target.points) > 40 and target.name == "aprilgrid 5x4"
+    for x, (Rk, Xk) in zip((target.x1, target.x2), poses, strict=True):
+        assert np.abs(x - camera_pixels(camera, target.points @ Rk.T + Xk)).max() < 0.5

@@ -12,7 +12,7 @@ MAX_ENLARGEMENT = 2.0  # of a smaller picture
 PASSES = ((1.0, 3), (0.75, 3), (0.5, 0))  # share of that size, and side of the square that dilates the white, px
 MIN_PERIMETER = 0.01  # of a tag / longer side of the picture
 MAX_OFF = 0.35  # of a tag's side: how far its neighbour may lie from where the grid has it; a lens bends the grid
-MAX_OFF_SURFACE = 1.0  # px: a corner that merged with a square is several px off
+MAX_OFF_SURFACE = 0.05  # of a tag's side, or 1 px: a corner that merged with a square is off by a tenth
 REWEIGHTINGS = 10
 MIN_AROUND = 7  # corners of a tag and its neighbour
 GAP = 0.8  # half window of corner refinement / the smallest square that meets the corner
@@ -68,13 +68,14 @@ def refine_tag_grid(grey: np.ndarray, grid: np.ndarray, spacing: float) -> np.nd
     """
     import cv2
 
-    refined = np.full_like(grid, np.nan)
+    refined, limit = np.full_like(grid, np.nan), np.zeros(grid.shape[:2])
     tags = np.argwhere(np.isfinite(grid[::2, ::2, 0])) * 2
     for i, j in tags:
         x = grid[i : i + 2, j : j + 2]
         if (x < 0).any() or (x > np.array(grey.shape[::-1]) - 1).any():
             continue
         side = min(float(np.linalg.norm(np.diff(x, axis=axis), axis=2).min()) for axis in (0, 1))
+        limit[i : i + 2, j : j + 2] = max(1.0, MAX_OFF_SURFACE * side)
         half = max(2, int(GAP * min(spacing, 1 / (DATA_CELLS + 2 * max(BORDERS))) * side))
         refined[i : i + 2, j : j + 2] = cv2.cornerSubPix(
             image=grey,
@@ -91,7 +92,7 @@ def refine_tag_grid(grey: np.ndarray, grid: np.ndarray, spacing: float) -> np.nd
         near = slice(max(row - 2, 0), row + 4), slice(max(column - 2, 0), column + 4)
         others = np.isfinite(refined[..., 0])[near] & ~np.all(plane[near] == plane[i, j], axis=-1)
         off[i, j] = _off_surface(plane[near][others] - plane[i, j], refined[near][others], refined[i, j])
-    return np.where((off <= MAX_OFF_SURFACE)[..., None], refined, np.nan)
+    return np.where((off <= limit)[..., None], refined, np.nan)
 
 
 def _off_surface(X: np.ndarray, x: np.ndarray, wanted: np.ndarray) -> float:
