@@ -142,14 +142,14 @@ def test_standard_errors_of_a_fisheye_are_those_of_repeated_trials():
     camera = fisheye(160.0)
     placed = facing(camera, 10, 3)
     off, sigma = [], []
-    for seed in range(12):
+    for seed in range(8):
         found = calibrate_camera(corners_of(camera, placed, 0.15, seed), BOARD, model="fisheye")
         off.append(numbers(found.camera) - numbers(camera))
         sigma.append(list(found.sigma.values()))
         assert list(found.sigma) == ["fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4"] and found.model == "fisheye"
-    # 12 trials know a standard deviation to 1 / sqrt(24) = 20 %: three of that, and the mean of eight of them better
+    # 8 trials know a standard deviation to 1 / sqrt(16) = 25 %: three of that
     ratio = np.sqrt(np.mean(np.square(off), 0)) / np.mean(sigma, 0)
-    np.testing.assert_allclose(ratio, 1, atol=0.6)
+    np.testing.assert_allclose(ratio, 1, atol=0.75)
 
 
 def test_corners_of_no_lens_are_refused():
@@ -273,7 +273,7 @@ def test_held_out_errors_of_the_true_camera_are_the_noise_of_the_corners():
 def lens_of(kind: str) -> Camera:
     if kind == "fisheye":
         return fisheye(165.0)
-    f = {"brown": 400.0, "rational": 250.0}[kind]
+    f = {"brown": 400.0, "rational": 210.0}[kind]
     K = np.array([[f, 0, 243.0], [0, f * 1.001, 177], [0, 0, 1]])
     dist = {"brown": [-0.25, 0.08, 1e-3, -5e-4], "rational": [0.85, 0.13, -1.5e-3, 1e-3, 0.002, 1.2, 0.34, 0.018]}
     return Camera(K, SIZE, dist[kind])
@@ -282,7 +282,8 @@ def lens_of(kind: str) -> Camera:
 @pytest.mark.parametrize("kind", ["brown", "rational", "fisheye"])
 def test_the_true_model_is_chosen(kind):
     camera = lens_of(kind)
-    corners = corners_of(camera, facing(camera, 12, 8), noise=0.15)
+    half = (0.2, 0.35) if kind == "brown" else (0.4, 0.8)
+    corners = corners_of(camera, facing(camera, 12, 8, half=half), noise=0.15)
     found = calibrate_camera(corners, BOARD)
     assert found.model == kind and {m.model for m in found.models} == {"brown", "rational", "fisheye"}
     facts, lines = measured(found), describe(found)
@@ -299,9 +300,8 @@ def test_the_true_model_is_chosen(kind):
     [dict(model="fisheye", distortion=5), dict(model="brown", distortion=8), dict(model="rational", distortion=4)],
 )
 def test_a_model_that_contradicts_its_number_of_coefficients(given):
-    camera = lens_of("brown")
     with pytest.raises(StereoError, match=f"{given['model']} cannot have {given['distortion']}") as caught:
-        calibrate_camera(corners_of(camera, facing(camera, 5, 9)), BOARD, **given)
+        calibrate_camera([], BOARD, **given)
     assert caught.value.code == "bad_option"
 
 

@@ -126,6 +126,9 @@ def _chosen_model(corners: list[Corners], board: Board) -> tuple[str, list]:
     for model in MODELS:
         try:
             whole = _fit_model(corners, board, model)
+            if not _focal_error(whole) <= MAX_FOCAL_ERROR:
+                reasons[model] = f"the focal length has a standard error of {100 * _focal_error(whole):.2g} %"
+                continue
             fit: Fit = partial(_refit, board, model, whole.camera)
             errors[model] = held_out_errors(corners, board, fit, (whole.R, whole.t))
         except StereoError as error:
@@ -189,8 +192,13 @@ def outlying(errors: np.ndarray) -> np.ndarray:
     return errors > OUTLIER * max(float(np.median(errors)), NOISE_FLOOR)
 
 
+def _focal_error(found: CameraCalibration) -> float:
+    """The larger standard error of both focal lengths / focal length."""
+    return max(found.sigma["fx"] / found.camera.K[0, 0], found.sigma["fy"] / found.camera.K[1, 1])
+
+
 def _refuse_undetermined(found: CameraCalibration) -> None:
-    error = max(found.sigma["fx"] / found.camera.K[0, 0], found.sigma["fy"] / found.camera.K[1, 1])
+    error = _focal_error(found)
     if not error <= MAX_FOCAL_ERROR:
         raise undetermined(
             f"the photos do not determine the camera: focal length {found.camera.focal:.0f} px with a standard error "

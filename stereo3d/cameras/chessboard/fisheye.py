@@ -34,8 +34,8 @@ class FisheyeFit:
         px, rms of each photo.
     rms : float
         px, over all corners.
-    information : (8, 8) float64
-        J^T J of the intrinsics, the poses eliminated.
+    jacobian : (2N, 8) float64
+        Derivatives of all corners by the intrinsics, less what the poses can undo.
     """
 
     camera: Camera
@@ -43,7 +43,7 @@ class FisheyeFit:
     t: np.ndarray
     errors: np.ndarray
     rms: float
-    information: np.ndarray
+    jacobian: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +85,8 @@ class FisheyeProblem:
 
     def linearise(self, state: State, values: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, None]:
         """Return J^T J (1, 8 + 6 V, 8 + 6 V) and J^T r."""
-        p, _, t = (a[0] for a in state)
-        r, X = values[0].reshape(-1, 2), values[2][0]
-        m, by_X, by_k = fisheye_slopes(X, p[4:])
-        A = np.concatenate([m[:, :, None] * np.eye(2), np.tile(np.eye(2), (len(m), 1, 1)), p[:2, None] * by_k], -1)
-        A[..., self.free :] = 0
-        B = pose_jacobian(p[:2, None] * by_X, X - t[self.view])
+        r = values[0].reshape(-1, 2)
+        A, B = self.jacobians(state, values)
         first = np.flatnonzero(np.diff(self.view, prepend=-1))
         AB = np.add.reduceat(np.einsum("nik,nil->nkl", A, B), first)
         BB = np.add.reduceat(np.einsum("nik,nil->nkl", B, B), first)
@@ -103,6 +99,15 @@ class FisheyeProblem:
         blocks = whole[8:, 8:].reshape(count, 6, count, 6)
         blocks[np.arange(count), :, np.arange(count)] = BB
         return whole[None], np.concatenate([np.einsum("nik,ni->k", A, r), b.ravel()])[None], None
+
+    def jacobians(self, state: State, values: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the derivatives of each corner by the intrinsics (N, 2, 8) and by the pose of its board (N, 2, 6)."""
+        p, _, t = (a[0] for a in state)
+        X = values[2][0]
+        m, by_X, by_k = fisheye_slopes(X, p[4:])
+        A = np.concatenate([m[:, :, None] * np.eye(2), np.tile(np.eye(2), (len(m), 1, 1)), p[:2, None] * by_k], -1)
+        A[..., self.free :] = 0
+        return A, pose_jacobian(p[:2, None] * by_X, X - t[self.view])
 
     def solve(self, A: np.ndarray, b: np.ndarray, damping: np.ndarray) -> np.ndarray:
         """Return -(A + damping diag(A))^-1 b, the poses eliminated first."""
@@ -228,7 +233,9 @@ def _finished(
     squares = np.sum(values[0].reshape(-1, 2) ** 2, 1)
     count = np.bincount(problem.view)
     errors = np.sqrt(np.bincount(problem.view, squares) / count)
-    A, _, _ = problem.linearise(state, values)
-    information, _, _ = eliminated(A[0])
+    whole, _, _ = problem.linearise(state, values)
+    _, W, inverse = eliminated(whole[0])
+    A, B = problem.jacobians(state, values)
+    jacobian = A - B @ (inverse @ np.swapaxes(W, 1, 2))[problem.view]
     rms = float(np.sqrt(squares.mean()))
-    return FisheyeFit(_fisheye(p, corners[0].size), R, t, errors, rms, information)
+    return FisheyeFit(_fisheye(p, corners[0].size), R, t, errors, rms, jacobian.reshape(-1, 8))

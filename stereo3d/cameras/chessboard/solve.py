@@ -17,6 +17,7 @@ from .fisheye import fit_fisheye
 from .selection import ModelError
 
 NOISE_FLOOR = 0.05  # px: accuracy of corners in real photos at best, a lower bound for standard errors
+MIN_SINGULAR = 1e-8  # of a Jacobian of unit columns: below it lies what is not determined
 # Number of distortion coefficients -> flags of OpenCV's solver. k1 k2 | + p1 p2 | + k3 | + k4 k5 k6.
 # "auto" tries the first four only: the fraction of the last fits noise by a pole next to a zero.
 DISTORTIONS = {
@@ -138,7 +139,7 @@ def solve_fisheye(corners: list[Corners], board: Board, start: Camera | None = N
     fit = fit_fisheye(corners, board, start)
     if fit is None:
         raise undetermined("no fisheye fits the boards")
-    sigma = _standard_errors(fit.information, max(fit.rms / np.sqrt(2), NOISE_FLOOR), FISHEYE_NUMBERS)
+    sigma = _standard_errors(fit.jacobian, max(fit.rms / np.sqrt(2), NOISE_FLOOR), FISHEYE_NUMBERS)
     detail = f"{board.kind}, {len(corners)} photos, {fit.rms:.2f} px"
     camera = replace(fit.camera, source_detail=detail)
     return _calibration(camera, sigma, fit.rms, corners, fit.errors, (fit.R, fit.t))
@@ -168,29 +169,28 @@ def _pinhole_errors(
     distortion: int,
     noise: float,
 ) -> dict[str, float]:
-    """sqrt(diag(noise^2 S^-1)), S = sum_i A_i^T A_i - A_i^T B_i (B_i^T B_i)^-1 B_i^T A_i, the poses eliminated.
-
-    A_i, B_i are the derivatives of photo i's corners by the intrinsics and by its pose; noise: px, of one coordinate.
-    """
+    """Standard errors (`_standard_errors`) of K and the first `distortion` coefficients; noise: px, of a coordinate."""
     import cv2
 
-    known = 4 + distortion
-    S = np.zeros((known, known))
+    known, rows = 4 + distortion, []
     for c, ri, ti in zip(corners, r, t, strict=True):
         _, J = cv2.projectPoints(objectPoints=board.points[c.ids], rvec=ri, tvec=ti, cameraMatrix=K, distCoeffs=dist)
         A, B = J[:, 6 : 6 + known], J[:, :6]
-        S += A.T @ A - (A.T @ B) @ np.linalg.pinv(B.T @ B, hermitian=True) @ (B.T @ A)
-    return _standard_errors(S, noise, _INTRINSICS)
+        rows.append(A - B @ (np.linalg.pinv(B.T @ B, hermitian=True) @ (B.T @ A)))
+    return _standard_errors(np.concatenate(rows), noise, _INTRINSICS)
 
 
-def _standard_errors(S: np.ndarray, noise: float, names: Sequence[str]) -> dict[str, float]:
-    """sqrt(diag(noise^2 S^-1)) by name; S (k, k).
+def _standard_errors(J: np.ndarray, noise: float, names: Sequence[str]) -> dict[str, float]:
+    """sqrt(diag(noise^2 (J^T J)^-1)) by name.
 
-    The result is huge where S is numerically singular; OpenCV's is small there, as it inverts by a truncated SVD.
+    J (N, k) are the derivatives of all corners by the intrinsics, less what each photo's pose can undo. The result is
+    huge where J is numerically singular; OpenCV's is small there, as it inverts by a truncated SVD.
     """
-    scale = np.sqrt(np.maximum(np.diag(S), 1e-300))
-    values, vectors = np.linalg.eigh(S / np.outer(scale, scale))
-    variance = (vectors**2 / np.maximum(values, 1e-16)).sum(1)
+    scale = np.maximum(np.linalg.norm(J, axis=0), 1e-150)
+    if not np.isfinite(scale).all():
+        return dict.fromkeys(names[: J.shape[1]], np.inf)
+    _, values, vectors = np.linalg.svd(J / scale, full_matrices=False)
+    variance = ((vectors / np.maximum(values, MIN_SINGULAR)[:, None]) ** 2).sum(0)
     return dict(zip(names, noise * np.sqrt(variance) / scale, strict=False))
 
 
