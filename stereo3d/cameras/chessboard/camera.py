@@ -79,13 +79,13 @@ def calibrate_camera(
     """
     given = {"model": model, "distortion": distortion, "drop": drop}
     model, distortion, drop = check_options("calibrate_camera", options_of(calibrate_camera), given).values()
-    model = _stated_model(model, distortion)
+    name = _stated_model(model, distortion)
     enough(len(corners), MIN_PHOTOS, "photos")
     corners, dropped, models = list(corners), [], []
-    if model == "auto":
-        model, models = _chosen_model(corners, board)
+    if name == "auto":
+        name, models = _chosen_model(corners, board)
     while True:
-        found = _solve(corners, board, model, distortion)
+        found = _solve(corners, board, name, distortion)
         worst = int(np.argmax(found.errors))
         if not (drop and outlying(found.errors)[worst] and len(corners) > MIN_PHOTOS):
             break

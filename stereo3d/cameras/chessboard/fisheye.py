@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...geometry.least_squares import Schedule, State, minimise
+from ...geometry.least_squares import Fit, Schedule, State, minimise
 from ...geometry.rotations import rotation_from_vector
 from ...geometry.wide_lenses import fisheye_limit, fisheye_ray, fisheye_slopes, project_fisheye
 from ...records import Camera, WideLens
@@ -151,28 +151,31 @@ def fit_fisheye(corners: list[Corners], board: Board, start: Camera | None = Non
     FisheyeFit or None
         None where no such lens fits: it would fold within the corners.
     """
-    points, x = np.concatenate([board.points[c.ids] for c in corners]), np.concatenate([c.x for c in corners])
-    view = np.repeat(np.arange(len(corners)), [len(c.ids) for c in corners])
     if start is None:
         starts = [(f, STAGES) for f in _focal_starts(corners, board)]
     else:
         starts = [(start, STAGES[-1:])]
-    found = []
-    for camera, stages in starts:
-        state = _start_state(camera, corners, board)
-        if state is None:
-            continue
-        for free, steps in stages:
-            scale = np.concatenate([np.full(4, camera.focal), np.ones(4), np.tile(_pose_scale(state[2]), len(corners))])
-            problem = FisheyeProblem(points, x, view, scale, free)
-            fit = minimise(problem, state, Schedule(max_steps=steps, tolerance=TOLERANCE, hopeless=1e12))
-            state = fit.state
-        if np.isfinite(fit.values[1][0, 0]):
-            found.append((fit.values[1][0, 0], problem, fit))
+    found = [fit for camera, stages in starts if (fit := _descended(camera, stages, corners, board)) is not None]
     if not found:
         return None
-    _, problem, fit = min(found, key=lambda f: f[0])
+    problem, fit = min(found, key=lambda f: f[1].values[1][0, 0])
     return _finished(corners, problem, fit.state, fit.values)
+
+
+def _descended(
+    camera: Camera, stages: tuple[tuple[int, int], ...], corners: list[Corners], board: Board
+) -> tuple[FisheyeProblem, Fit] | None:
+    """The problem and its fit from one start, stage by stage; None where it leads nowhere."""
+    points, x = np.concatenate([board.points[c.ids] for c in corners]), np.concatenate([c.x for c in corners])
+    view = np.repeat(np.arange(len(corners)), [len(c.ids) for c in corners])
+    found, state = None, _start_state(camera, corners, board)
+    for free, steps in stages if state is not None else ():
+        assert state is not None
+        scale = np.concatenate([np.full(4, camera.focal), np.ones(4), np.tile(_pose_scale(state[2]), len(corners))])
+        problem = FisheyeProblem(points, x, view, scale, free)
+        fit = minimise(problem, state, Schedule(max_steps=steps, tolerance=TOLERANCE, hopeless=1e12))
+        found, state = (problem, fit), fit.state
+    return found if found is not None and np.isfinite(found[1].values[1][0, 0]) else None
 
 
 def _pose_scale(t: np.ndarray) -> np.ndarray:

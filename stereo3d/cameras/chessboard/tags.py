@@ -44,6 +44,7 @@ def find_tag_grid(grey: np.ndarray, columns: int, rows: int, spacing: float) -> 
     ----------
     Olson, AprilTag: a robust and flexible visual fiducial system, 2011. Kalibr's wiki, "Calibration targets".
     """
+    grid = np.full((2 * rows, 2 * columns, 2), np.nan)
     for border in BORDERS:
         grid = _placed(_tags(grey, border, columns * rows), columns, rows, spacing)
         if np.isfinite(grid).any():
