@@ -112,7 +112,7 @@ def test_a_camera_matrix_that_is_none(K, message):
         refused("bad_calibration", message, replace, CAMERA, K=K)
 
 
-@pytest.mark.parametrize("dist, message", [([0.1, np.inf], "0.1, inf"), (np.ones(14), "tilt of the sensor")])
+@pytest.mark.parametrize("dist, message", [([0.1, np.inf], "0.1, inf"), (2 * np.ones(14), "tilt of the sensor")])
 def test_distortion_that_is_none(dist, message):
     refused("bad_calibration", message, Camera, K, SIZE, dist)
 
@@ -277,9 +277,11 @@ def test_every_distortion_that_a_camera_accepts_can_be_applied(count):
     assert np.isfinite(distort([[0.1, 0.2]], camera.dist)).all()
 
 
-def test_a_camera_drops_a_tilt_of_zero_and_refuses_any_other():
+def test_a_camera_drops_a_tilt_of_zero_and_keeps_any_other():
     untilted = np.r_[np.full(12, 0.01), 0, 0]
     np.testing.assert_array_equal(Camera(np.diag([500.0, 500, 1]), (640, 480), untilted).dist, untilted[:12])
+    tilted = untilted + np.eye(14)[12] * 1e-3
+    np.testing.assert_array_equal(Camera(np.diag([500.0, 500, 1]), (640, 480), tilted).dist, tilted)
     with pytest.raises(StereoError, match="tilt of the sensor") as caught:
-        Camera(np.diag([500.0, 500, 1]), (640, 480), untilted + np.eye(14)[12] * 1e-3)
+        Camera(np.diag([500.0, 500, 1]), (640, 480), untilted + np.eye(14)[12] * 2)
     assert caught.value.code == "bad_calibration"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.camera import scale_K
+from ..geometry.camera import scale_K, tilt_rotation
 from ..records import Camera, Rig
 from ..records.checks import checked_size
 from .formats.check import UNKNOWN_SIZE
@@ -67,6 +67,8 @@ def turn_camera(camera: Camera, orientation: int) -> Camera:
     """K' = A K Q^-1: the camera of the upright photo, with x' = A x (`turn_matrix`), X' = Q X, Q the rotation in A.
 
     Radial distortion is symmetric; (p2, p1), (s1, s3) and (s2, s4) are vectors in the picture plane and rotate with it.
+    A tilted sensor that turns by a right angle has its two tilts in the other order, which turns Q by their product / 2
+    (`turn_frame`).
 
     Parameters
     ----------
@@ -75,8 +77,18 @@ def turn_camera(camera: Camera, orientation: int) -> Camera:
     orientation : int
         EXIF's, 1 to 8.
     """
+    return _turned(camera, orientation)[0]
+
+
+def turn_frame(camera: Camera, orientation: int) -> np.ndarray:
+    """Q (3, 3) of `turn_camera`: X' = Q X."""
+    return _turned(camera, orientation)[1]
+
+
+def _turned(camera: Camera, orientation: int) -> tuple[Camera, np.ndarray]:
+    """The camera of the upright photo, and the rotation or reflection Q of its frame."""
     if orientation == 1:
-        return camera
+        return camera, np.eye(3)
     if camera.lens is not None and camera.lens.model == "equirectangular":
         raise StereoError(
             "calibration_mismatch",
@@ -86,13 +98,24 @@ def turn_camera(camera: Camera, orientation: int) -> Camera:
     A = turn_matrix(orientation, camera.size)
     Q = A.copy()
     Q[:2, 2] = 0
-    dist = camera.dist.copy()
+    dist, K = camera.dist.copy(), A @ camera.K @ Q.T
+    if len(dist) == 14:
+        dist[12:], Q = _turned_tilt(tilt_rotation(dist), Q)
     for i, j in ((3, 2), (8, 10), (9, 11)):
         if len(dist) > max(i, j):
             dist[[i, j]] = Q[:2, :2] @ dist[[i, j]]
     size = camera.size[::-1] if orientation >= 5 else camera.size
     detail = f"{camera.source_detail}; {_TURNS[orientation - 1]} with the photo".removeprefix("; ")
-    return replace(camera, K=A @ camera.K @ Q.T, size=size, dist=dist, source_detail=detail)
+    return replace(camera, K=K, size=size, dist=dist, source_detail=detail), Q
+
+
+def _turned_tilt(R: np.ndarray, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tilts (tau_x, tau_y) of the sensor turned by Q, and Z Q: Q R Q^T = R_y(tau_y) R_x(tau_x) Z, Z about the axis."""
+    M = Q @ R @ Q.T
+    # the third column of R_y R_x is (-sin b cos a, sin a, cos b cos a)
+    a, b = np.arcsin(np.clip(M[1, 2], -1, 1)), np.arctan2(-M[0, 2], M[2, 2])
+    tilts = np.array([a, b])
+    return tilts, tilt_rotation(np.r_[np.zeros(12), tilts]).T @ M @ Q
 
 
 def turn_rig(rig: Rig, degrees: int) -> Rig:
@@ -107,9 +130,8 @@ def turn_rig(rig: Rig, degrees: int) -> Rig:
     cam1, cam2 = turn_camera(rig.cam1, orientation), turn_camera(rig.cam2, orientation)
     if not rig.posed:
         return replace(rig, cam1=cam1, cam2=cam2)
-    Q = turn_matrix(orientation, rig.cam1.size)
-    Q[:2, 2] = 0
-    return replace(rig, cam1=cam1, cam2=cam2, R=Q @ rig.R @ Q.T, t=Q @ rig.t)
+    Q1, Q2 = turn_frame(rig.cam1, orientation), turn_frame(rig.cam2, orientation)
+    return replace(rig, cam1=cam1, cam2=cam2, R=Q2 @ rig.R @ Q1.T, t=Q2 @ rig.t)
 
 
 def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orientations: tuple[int, int] = (1, 1)) -> Rig:
@@ -202,9 +224,7 @@ def _fit_camera(camera: Camera, size: tuple[int, int], orientation: int, which: 
             log.info("%s photo: calibration %s", which, detail)
             K = scale_K(camera.K, frame[0] / camera.size[0], frame[1] / camera.size[1])
             camera = replace(camera, K=K, size=frame, source_detail=detail)
-    Q = turn_matrix(turn, frame)
-    Q[:2, 2] = 0
-    return turn_camera(camera, turn), Q
+    return _turned(camera, turn)
 
 
 def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:

@@ -11,6 +11,8 @@ from .formats.check import UNKNOWN_SIZE
 def write_rig(path: str | os.PathLike[str], rig: Rig) -> Path:
     """Write rig JSON: intrinsic1, intrinsic2, distCoeffs1, distCoeffs2, res1, res2, and R, T, unit where posed.
 
+    A wide lens has its model under lens1, lens2, and its coefficients under distCoeffs1, distCoeffs2.
+
     `read_rig` returns the same numbers, bit for bit.
 
     Returns
@@ -30,7 +32,7 @@ def write_rig(path: str | os.PathLike[str], rig: Rig) -> Path:
 
 
 def write_camera(path: str | os.PathLike[str], camera: Camera) -> Path:
-    """Write one camera as rig JSON with the names intrinsic, distCoeffs, res, which hold for both photos.
+    """Write one camera as rig JSON with the names intrinsic, distCoeffs, res, lens, which hold for both photos.
 
     `read_rig` returns a rig with this camera on both sides, without pose.
 
@@ -48,7 +50,7 @@ def write_camera(path: str | os.PathLike[str], camera: Camera) -> Path:
 
 
 def _entries_of(camera: Camera, side: str) -> dict:
-    if camera.lens is not None:
-        raise ValueError(f"rig JSON has no place for a {camera.lens.model} lens")
+    lens = {} if camera.lens is None else {"lens" + side: camera.lens.model}
+    dist = camera.dist.tolist() if camera.lens is None else list(camera.lens.coefficients)
     size = {} if tuple(camera.size) == UNKNOWN_SIZE else {"res" + side: [int(s) for s in camera.size]}
-    return {**size, "intrinsic" + side: camera.K.tolist(), "distCoeffs" + side: camera.dist.tolist()}
+    return {**size, "intrinsic" + side: camera.K.tolist(), **lens, "distCoeffs" + side: dist}

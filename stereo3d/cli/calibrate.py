@@ -16,8 +16,8 @@ from .process import say
 
 if TYPE_CHECKING:
     from ..cameras.chessboard.board import Board, Corners
-    from ..cameras.chessboard.camera import CameraCalibration
     from ..cameras.chessboard.rig import RigCalibration
+    from ..cameras.chessboard.solve import CameraCalibration
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class BoardChoice:
     marker: float | None
     dictionary: str
     legacy: bool
+    spacing: float | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class CalibrationOutputs:
     epilog="""\b
 Examples:
   stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm
-  stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm""",
+  stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm
+  stereo3d calibrate photos/*.jpg -o camera.json --kind aprilgrid --board 6x6 --square 88 --spacing 0.3 --unit mm""",
 )
 @click.argument("photos", type=FILE, nargs=-1)
 @click.option(
@@ -62,7 +64,8 @@ Examples:
     "shape",
     required=True,
     metavar="CxR",
-    help="Set the size of the board: inner corners of a chessboard, as 9x6; squares of a ChArUco board.",
+    help="Set the size of the board: inner corners of a chessboard, as 9x6; squares of a ChArUco board; tags of an "
+    "AprilGrid.",
 )
 @click.option(
     "--kind",
@@ -71,19 +74,29 @@ Examples:
     show_default=True,
     help="Choose the kind of board.",
 )
-@click.option("--square", type=Positive(), help="Set the side of a square, in --unit, which gives a rig its scale.")
+@click.option(
+    "--square", type=Positive(), help="Set the side of a square or tag, in --unit, which gives a rig its scale."
+)
 @click.option("--unit", metavar="UNIT", help="Name the unit of --square, such as mm.")
 @click.option("--marker", type=Positive(), help="Set the side of a ChArUco marker, in --unit.")
 @click.option(
     "--dictionary", default="5X5_100", show_default=True, help="Choose the dictionary of the ChArUco markers."
 )
 @click.option("--legacy", is_flag=True, help="Take the ChArUco board as drawn by OpenCV before 4.6.")
+@click.option("--spacing", type=Positive(), help="Set the gap between the tags of an AprilGrid / side of a tag.")
+@click.option(
+    "--model",
+    type=click.Choice(["auto", "brown", "rational", "fisheye"]),
+    default="auto",
+    show_default=True,
+    help="Choose the lens model; auto: the one with the smallest error on held-out corners.",
+)
 @click.option(
     "--distortion",
     type=click.Choice(["auto", "0", "2", "4", "5", "8"]),
     default="auto",
     show_default=True,
-    help="Choose the number of distortion coefficients.",
+    help="Choose the number of distortion coefficients: of Brown's model, or 8 of the rational one.",
 )
 @click.option("--drop", is_flag=True, help="Drop photos that fit far worse than the others.")
 @click.option("--coverage", type=FILE, metavar="PNG", help="Write a picture of the positions of the boards.")
@@ -91,7 +104,7 @@ Examples:
 @click.option("-v", "--verbose", is_flag=True, help="Explain choices; show tracebacks of bugs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Path, ...], **given: Any) -> None:
-    """Calibrate a camera, or both cameras of a rig, from PHOTOS of a chessboard or a ChArUco board."""
+    """Calibrate a camera, or both cameras of a rig, from PHOTOS of a chessboard, a ChArUco board or an AprilGrid."""
     set_up_logging(given["verbose"], given["quiet"])
     choice, outputs = take_fields(BoardChoice, given), take_fields(CalibrationOutputs, given)
     _check_cameras(photos, left, right)
@@ -116,8 +129,9 @@ def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Pat
             marker=choice.marker,
             dictionary=choice.dictionary,
             legacy=choice.legacy,
+            spacing=choice.spacing,
         )
-        solve = {"distortion": _distortion(given["distortion"]), "drop": given["drop"]}
+        solve = {"model": given["model"], "distortion": _distortion(given["distortion"]), "drop": given["drop"]}
         seen, missing = zip(*[read_corners(group, board) for group in groups], strict=True)
         if photos:
             found = camera.calibrate_camera(seen[0], board, **solve)
@@ -184,14 +198,14 @@ def _write_calibration(
     found: CameraCalibration | RigCalibration, missing: list, outputs: CalibrationOutputs
 ) -> list[Path]:
     """Write all files of a calibration, or none; return them."""
-    from ..cameras.chessboard import camera, describe
+    from ..cameras.chessboard import CameraCalibration, describe
     from ..cameras.write import write_camera, write_rig
     from ..io.atomic import together
     from ..io.json_files import write_json
     from ..io.pictures import write_picture
 
     with together():
-        if isinstance(found, camera.CameraCalibration):
+        if isinstance(found, CameraCalibration):
             files = [write_camera(outputs.output, found.camera)]
         else:
             files = [write_rig(outputs.output, found.rig)]

@@ -230,7 +230,7 @@ CAMERA_OPTIONS = (
         "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D between two pixels of LEFT."
     ),
     click.option("--marker", "markers", multiple=True, metavar="DICT:ID:SIZE", help="Take the scale from a marker."),
-    click.option("--board", metavar="CxR:SQUARE", help="Take the scale from a chessboard."),
+    click.option("--board", metavar="CxR:SQUARE", help="Take the scale from a board."),
     click.option("--unit", metavar="UNIT", help="Name the unit of these lengths, such as m."),
     click.option("--rotate", type=click.Choice(["90", "180", "270", "auto"]), help="Turn both photos clockwise."),
 )

@@ -5,7 +5,7 @@ anything that numpy makes an array of, and computes in float64.
 """
 
 from .arrays import hom, transform
-from .camera import distort, fold_radius, ideal_pixels, project, scale_K, undistort
+from .camera import distort, fold_radius, ideal_pixels, project, scale_K, undistort, untilted
 from .least_squares import Schedule, damped_step, minimise
 from .orientation import absolute_orientation, relative_orientation
 from .robust import Estimate, RobustProblem, huber_fit, ransac, truncated_squares
@@ -56,5 +56,6 @@ __all__ = [
     "triangulate_points",
     "truncated_squares",
     "undistort",
+    "untilted",
     "vertex_normals",
 ]

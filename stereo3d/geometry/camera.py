@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-COEFFICIENTS = 12  # of Brown's model as OpenCV orders them: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4
+COEFFICIENTS = 14  # as OpenCV orders them: k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y
+TILT = slice(12, 14)  # of these, the tilt of the sensor, rad
+MAX_TILT = 1.0  # rad, of each of the two; lens and sensor of Scheimpflug cameras differ by .2
 NEWTON_STEP = 1e-6  # of the central differences in `undistort`, normalised coordinates
 MAX_NEWTON_STEPS = 20
 MAX_MOVE = 0.2  # normalised coordinates a Newton step, so that none leaps over the fold
@@ -54,42 +56,80 @@ def project(
 
 
 def lens_coefficients(dist: ArrayLike | None) -> np.ndarray:
-    """Return the twelve coefficients k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, those not given being zero.
+    """Return the coefficients k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y, those not given being zero.
 
     Parameters
     ----------
     dist : array, optional
-        In OpenCV's order, of any shape: 0, 1 or 2 (k1, k2), 4, 5, 8, 12 or 14 numbers; of 14 the last two, the tilt of
-        the sensor, must be zero.
+        In OpenCV's order, of any shape: 0, 1 or 2 (k1, k2), 4, 5, 8, 12 or 14 numbers; of 14 the last two are the tilt
+        of the sensor, rad.
 
     Returns
     -------
-    (12,) float64
+    (14,) float64
 
     Raises
     ------
     ValueError
-        For another number of coefficients, or a tilted sensor.
+        For another number of coefficients, or a tilt beyond `MAX_TILT`.
     """
     k = np.zeros(0) if dist is None else np.asarray(dist, dtype=float).ravel()
-    if len(k) == 14:
-        if np.any(k[COEFFICIENTS:]):
-            raise ValueError(f"tilt of the sensor (coefficients 13 and 14, {k[12]:g} and {k[13]:g}) is not supported")
-        k = k[:COEFFICIENTS]
-    if len(k) not in (0, 1, 2, 4, 5, 8, COEFFICIENTS):
+    if len(k) not in (0, 1, 2, 4, 5, 8, 12, COEFFICIENTS):
         raise ValueError(f"a lens has 4, 5, 8, 12 or 14 distortion coefficients, got {len(k)}")
+    if np.abs(k[TILT]).max(initial=0) > MAX_TILT:
+        raise ValueError(
+            f"a tilt of the sensor (coefficients 13 and 14) of {k[12]:g} and {k[13]:g} rad; {MAX_TILT:g} is the most"
+        )
     return np.pad(k, (0, COEFFICIENTS - len(k)))
+
+
+def tilt_rotation(dist: ArrayLike | None) -> np.ndarray:
+    """R = R_y(tau_y) R_x(tau_x) (3, 3) of a tilted sensor, as OpenCV turns it."""
+    a, b = lens_coefficients(dist)[TILT]
+    Rx = np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)], [0, -np.sin(a), np.cos(a)]])
+    return np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]]) @ Rx
+
+
+def tilt_homography(dist: ArrayLike | None) -> np.ndarray:
+    """T (3, 3) of a tilted sensor: distorted coordinates (x, y, 1) on the plane across the axis -> on the sensor.
+
+    With R = R_y(tau_y) R_x(tau_x), T = [R_22 0 -R_02; 0 R_22 -R_12; 0 0 1] R.
+
+    References
+    ----------
+    Louhichi, Fournel, Lavest and Ben Aissia, Self-calibration of Scheimpflug cameras: an easy protocol, 2007. OpenCV's
+    documentation of calib3d.
+    """
+    R = tilt_rotation(dist)
+    return np.array([[R[2, 2], 0, -R[0, 2]], [0, R[2, 2], -R[1, 2]], [0, 0, 1]]) @ R
+
+
+def untilted(x: ArrayLike, K: np.ndarray, dist: ArrayLike | None) -> np.ndarray:
+    """K T^-1 K^-1 x: photo pixels (..., 2) as the same lens shows them on a sensor across its axis."""
+    x = np.asarray(x, dtype=float)
+    if not np.any(lens_coefficients(dist)[TILT]):
+        return x
+    return _mapped(K @ np.linalg.inv(tilt_homography(dist)) @ np.linalg.inv(K), x)
+
+
+def _mapped(H: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """H x of points (..., 2); NaN beyond the line that H sends to infinity."""
+    X = x @ H[:, :2].T + H[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return X[..., :2] / np.where(X[..., 2:] > 0, X[..., 2:], np.nan)
 
 
 def distort(x: ArrayLike, dist: ArrayLike | None = None) -> np.ndarray:
     """x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + tangential p1, p2 + thin prism s1..s4.
+
+    Of a tilted sensor, T x' (`tilt_homography`).
 
     Parameters
     ----------
     x : (..., 2) float64
         Normalised image coordinates.
     dist : array, optional
-        k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4, as in `lens_coefficients`.
+        k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y, as in `lens_coefficients`.
 
     Returns
     -------
@@ -104,13 +144,14 @@ def distort(x: ArrayLike, dist: ArrayLike | None = None) -> np.ndarray:
     coefficients = lens_coefficients(dist)
     if not coefficients.any():
         return x
-    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = coefficients
+    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = coefficients[:12]
     u, v = x[..., 0], x[..., 1]
     r2 = u * u + v * v
     radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
     du = 2 * p1 * u * v + p2 * (r2 + 2 * u * u) + r2 * (s1 + r2 * s2)
     dv = p1 * (r2 + 2 * v * v) + 2 * p2 * u * v + r2 * (s3 + r2 * s4)
-    return np.stack([u * radial + du, v * radial + dv], -1)
+    bent = np.stack([u * radial + du, v * radial + dv], -1)
+    return _mapped(tilt_homography(coefficients), bent) if coefficients[TILT].any() else bent
 
 
 def undistort(x: ArrayLike, K: np.ndarray, dist: ArrayLike | None = None) -> np.ndarray:
@@ -131,9 +172,10 @@ def undistort(x: ArrayLike, K: np.ndarray, dist: ArrayLike | None = None) -> np.
         Normalised image coordinates. NaN for pixels that the model reaches only from beyond its fold (`fold_radius`,
         far outside the calibrated field) or not at all.
     """
-    x = np.asarray(x, dtype=float)
+    x = untilted(x, K, dist)
     target = (x - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
     lens = lens_coefficients(dist)
+    lens[TILT] = 0
     if not lens.any():
         return target
     y = target.copy()

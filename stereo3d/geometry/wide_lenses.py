@@ -12,6 +12,7 @@ import numpy as np
 NEWTON_STEPS = 30
 CONVERGED = 1e-14  # rad, or relative
 MAX_ANGLE = np.pi  # rad from the axis
+TINY_RADIUS = 1e-9  # |(x, y)| / |z| below which a direction is the axis
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,26 @@ def fisheye_ray(m: np.ndarray, k: np.ndarray) -> np.ndarray:
     sine = np.where(wanted > 0, np.sin(theta) / np.where(wanted > 0, wanted, 1), 1.0)
     X = np.concatenate([m * sine[..., None], np.cos(theta)[..., None]], axis=-1)
     return np.where(reached[..., None], X, np.nan)
+
+
+def fisheye_slopes(X: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return m of `project_fisheye` without its limit, dm/dX (..., 2, 3), dm/dk (..., 2, 4) at X (..., 3) off the axis.
+
+    With r = |(x, y)|, theta = atan2(r, z), g = theta_d / r: dm = g d(x, y) + (x, y) dg.
+    """
+    x, z = X[..., :2], X[..., 2]
+    r = np.maximum(np.hypot(x[..., 0], x[..., 1]), TINY_RADIUS * np.abs(z))
+    theta, square = np.arctan2(r, z), r * r + z * z
+    bent, slope = _fisheye_angle(theta, k), _fisheye_slope(theta, k)
+    g = bent / r
+    by_r, by_z = (slope * z / square - g) / r, -slope / square  # of g
+    by_X = np.zeros((*X.shape[:-1], 2, 3))
+    by_X[..., :2] = x[..., :, None] * x[..., None, :] * (by_r / r)[..., None, None]
+    by_X[..., 0, 0] += g
+    by_X[..., 1, 1] += g
+    by_X[..., 2] = x * by_z[..., None]
+    powers = theta[..., None] ** np.array([3, 5, 7, 9]) / r[..., None]
+    return x * g[..., None], by_X, x[..., :, None] * powers[..., None, :]
 
 
 def fisheye_limit(k: np.ndarray) -> float:

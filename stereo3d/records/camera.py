@@ -53,8 +53,8 @@ class Camera(Record):
     size : (width, height)
         px.
     dist : (k,) float64
-        OpenCV's order, k1 k2 p1 p2 k3 ...: 0, 1, 2, 4, 5, 8 or 12 coefficients; empty: no distortion. Of 14 the last
-        two, the tilt of the sensor, must be 0; they are dropped.
+        OpenCV's order, k1 k2 p1 p2 k3 ...: 0, 1, 2, 4, 5, 8, 12 or 14 coefficients; empty: no distortion. Of 14 the
+        last two are the tilt of the sensor; where they are 0, they are dropped.
     source : str
         Where K comes from: "given", "calibration", "exif", "estimated" or "prior".
     source_detail : str
@@ -87,18 +87,18 @@ class Camera(Record):
             )
         object.__setattr__(self, "size", checked_size(self.size))
         dist = checked_numbers(
-            self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4"
+            self, "dist", (np.size(self.dist),), "OpenCV's order is k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y"
         )
         try:
             lens_coefficients(dist)
         except ValueError as error:
             raise wrong(
                 f"the distortion of a camera cannot be used: {error}",
-                "Give 0, 1, 2, 4, 5, 8 or 12 coefficients in OpenCV's order, k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; "
-                "fill up with zeros.",
+                "Give 0, 1, 2, 4, 5, 8, 12 or 14 coefficients in OpenCV's order, k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 "
+                "tau_x tau_y; fill up with zeros.",
                 coefficients=len(dist),
             ) from error
-        if len(dist) == 14:
+        if len(dist) == 14 and not np.any(dist[12:]):
             object.__setattr__(self, "dist", dist[:12])
         if self.lens is not None and np.any(dist):
             raise ValueError("a camera has a wide lens or distortion coefficients, not both")

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from ..geometry.arrays import norms
-from ..geometry.camera import fold_radius, undistort
+from ..geometry.camera import fold_radius, lens_coefficients, undistort, untilted
 from ..geometry.rotations import rotation_from_vector
 from ..geometry.two_view import essential_from_pose, intersect_rays
 from ..options import Range, check_options, options_of
@@ -260,8 +260,8 @@ def _undistort(x: np.ndarray, camera: Camera) -> np.ndarray:
 
     if not np.any(camera.dist):
         return undistort(x, camera.K)
-    dist = np.ravel(np.asarray(camera.dist, dtype=float))
-    dist = np.pad(dist, (0, 12 - len(dist)))
+    dist = lens_coefficients(camera.dist)[:12]
+    x = np.ascontiguousarray(untilted(x, camera.K, camera.dist))
     return undistort_kernel(x, np.linalg.inv(camera.K[:2, :2]), camera.K[:2, 2], dist, fold_radius(dist))
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stereo3d.cameras import camera_for, fit_rig, read_rig, write_camera, write_rig
-from stereo3d.cameras.fit import turn_camera, turn_matrix
+from stereo3d.cameras.fit import turn_camera, turn_frame, turn_matrix
 from stereo3d.cameras.focal import PRIOR_35MM
 from stereo3d.cameras.formats import UNKNOWN_SIZE, UNSTATED_UNIT
 from stereo3d.cameras.read import READERS
@@ -774,7 +774,7 @@ BAD = {
     "negative size": (rig_with(res1=[640, -480]), "size"),
     "broken size": (rig_with(res2=[640.5, 480]), "size"),
     "six coefficients": (rig_with(distCoeffs1=[1, 2, 3, 4, 5, 6]), "6 distortion"),
-    "tilted": (rig_with(distCoeffs1=[0.1] * 14), "14 distortion"),
+    "tilted": (rig_with(distCoeffs1=[0.1] * 12 + [0.1, 2.0]), "tilted by 0.1 and 2 rad"),
     "only one camera": (rig_with(intrinsic2=None), "camera 2"),
     "contradiction": (rig_with(K1=K2.tolist()), "both"),
     "strange unit": (rig_with(unit=3), "unit"),
@@ -924,11 +924,10 @@ def test_a_rounded_rotation_is_made_orthonormal(tmp_path):
 # ------------------------------------------------------------------------------------------ distortion
 
 
-@pytest.mark.parametrize("n", [4, 5, 8, 12, 14])
+@pytest.mark.parametrize("n", [4, 5, 8, 12, 14, "tilted"])
 def test_distortion_keeps_opencvs_order(tmp_path, n):
-    dist = np.pad(
-        np.array([-0.2, 0.1, 1e-3, -2e-3, 0.05, 0.01, -0.02, 0.003, 1e-3, 2e-3, -1e-3, 5e-4])[:n], (0, max(n - 12, 0))
-    )
+    dist = np.array([-0.2, 0.1, 1e-3, -2e-3, 0.05, 0.01, -0.02, 0.003, 1e-3, 2e-3, -1e-3, 5e-4, 0.02, -0.03])
+    dist = dist if n == "tilted" else np.pad(dist[: min(n, 12)], (0, max(n - 12, 0)))
     rig = read_rig(store(tmp_path / "d.yml", K1=K1, D1=dist, K2=K2, D2=dist, R=R, T=T))
     X = np.random.default_rng(0).uniform(-1, 1, (30, 3)) + [0, 0, 4]
     want = cv2.projectPoints(objectPoints=X, rvec=np.zeros(3), tvec=np.zeros(3), cameraMatrix=K1, distCoeffs=dist)[0]
@@ -1029,17 +1028,18 @@ def test_turn_matrix_refuses_other_numbers():
             turn_matrix(wrong, (4, 3))
 
 
-LONG_DIST = np.array([-0.2, 0.1, 3e-3, -7e-3, 0.05, 0.01, -0.02, 0.003, 4e-3, 2e-3, -1e-3, 5e-4])
+LONG_DIST = np.array([-0.2, 0.1, 3e-3, -7e-3, 0.05, 0.01, -0.02, 0.003, 4e-3, 2e-3, -1e-3, 5e-4, 0.05, -0.08])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("n", [0, 4, 5, 8, 12])
+@pytest.mark.parametrize("n", [0, 4, 5, 8, 12, 14])
 def test_a_turned_camera_sees_the_same_points_at_the_turned_pixels(orientation, n):
     camera = Camera(K1, SIZE, LONG_DIST[:n])
     turned = turn_camera(camera, orientation)
     A = turn_matrix(orientation, SIZE)
-    Q = A.copy()
-    Q[:2, 2] = 0
+    Q = turn_frame(camera, orientation)
+    off = np.abs(Q - np.diag([0, 0, 1]) - np.pad(A[:2, :2], (0, 1))).max()  # a tilt turns the frame by a thousandth
+    assert off == 0 if n < 14 else off < 0.01
     X = np.random.default_rng(orientation).uniform(-1, 1, (50, 3)) + [0, 0, 3]
     x = project(X, camera.K, dist=camera.dist)
     np.testing.assert_allclose(project(X @ Q.T, turned.K, dist=turned.dist), x @ A[:2, :2].T + A[:2, 2], atol=1e-9)
@@ -1048,11 +1048,12 @@ def test_a_turned_camera_sees_the_same_points_at_the_turned_pixels(orientation, 
 
 
 def test_turning_there_and_back_changes_nothing():
-    camera = Camera(K1, SIZE, LONG_DIST)
+    camera, flat = Camera(K1, SIZE, LONG_DIST), Camera(K1, SIZE, LONG_DIST[:12])
     for there, back in ((2, 2), (3, 3), (4, 4), (5, 5), (6, 8), (7, 7), (8, 6)):
         again = turn_camera(turn_camera(camera, there), back)
         np.testing.assert_allclose(again.K, camera.K, atol=1e-12)
-        np.testing.assert_array_equal(again.dist, camera.dist)
+        np.testing.assert_allclose(again.dist, camera.dist, atol=1e-12)
+        np.testing.assert_array_equal(turn_camera(turn_camera(flat, there), back).dist, flat.dist)
         assert again.size == camera.size
 
 
@@ -1106,7 +1107,7 @@ finite = st.floats(-1e3, 1e3)
 @settings(max_examples=tries(60), deadline=None)
 @given(
     st.tuples(st.floats(1, 1e5), st.floats(1, 1e5), st.floats(0, 640), st.floats(0, 480)),
-    st.sampled_from([0, 4, 5, 8, 12]).flatmap(lambda n: st.lists(finite, min_size=n, max_size=n)),
+    st.sampled_from([0, 4, 5, 8, 12, 14]).flatmap(lambda n: st.lists(finite, min_size=n, max_size=n)),
     st.one_of(
         st.none(),
         st.tuples(
@@ -1122,8 +1123,10 @@ def test_a_written_rig_reads_back_the_same(tmp_path_factory, k, dist, pose, unit
     if size == (1, 1):
         cx, cy = 0.0, 0.0
     K, dist = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), np.array(dist)
+    dist[12:] *= 1e-3  # at most 1 rad
     if not np.any(dist):
         dist = np.zeros(0)
+    dist = dist[:12] if not np.any(dist[12:]) else dist
     cam1, cam2 = Camera(K, size, dist), Camera(K2 if size != (1, 1) else K, size)
     rig = Rig(cam1, cam2) if pose is None else Rig(cam1, cam2, rotation_from_vector(pose[0]), np.array(pose[1]), unit)
     path = tmp_path_factory.mktemp("rig") / "rig é.json"

@@ -15,8 +15,8 @@ from stereo3d.cameras import fit_rig, read_rig
 from stereo3d.cameras.chessboard import Board, Corners, calibrate_camera, calibrate_rig, find_corners
 from stereo3d.cameras.chessboard import describe as describe_module
 from stereo3d.cameras.chessboard.board import list_photos, pair_by_name, read_corners
-from stereo3d.cameras.chessboard.camera import coverage_map
 from stereo3d.cameras.chessboard.describe import coverage_picture, describe, measured
+from stereo3d.cameras.chessboard.solve import coverage_map
 from stereo3d.cameras.fit import turn_matrix
 from stereo3d.cli import entry_point
 from stereo3d.errors import StereoError
@@ -562,6 +562,8 @@ def test_the_command_writes_a_camera(folder, tmp_path, capsys):
     np.testing.assert_array_equal(rig.cam1.K, facts["K"])
     np.testing.assert_allclose(rig.cam1.K[[0, 1], [0, 1]], [380, 378], rtol=3e-3)
     assert np.array_equal(rig.cam2.K, rig.cam1.K) and not rig.posed
+    assert facts["model"] == "brown" and [m["model"] for m in facts["models"]] == ["brown", "fisheye", "rational"]
+    assert "model: brown, by the error on held-out corners" in said.out
     assert len(facts["photos"]) == 12 and facts["no_board"] == [str(tmp_path / "empty.png")]
     assert 0 < facts["standard_errors"]["fx"] < 2 and 0.2 < facts["coverage"] < 1
     with Image.open(files[1]) as picture:
@@ -610,6 +612,9 @@ def test_the_command_writes_a_rig(folder, tmp_path, capsys):
         (["left0*.png", "-o", "left00.png"], 2, "written over the input"),
         (["left0*.png", "--kind", "charuco"], 2, "--marker"),
         (["left0*.png", "--distortion", "3"], 2, "not one of"),
+        (["left0*.png", "--kind", "aprilgrid"], 2, "--spacing"),
+        (["left0*.png", "--model", "fisheye", "--distortion", "5"], 2, "fisheye cannot have 5"),
+        (["left0*.png", "--model", "omni"], 2, "not one of"),
     ],
 )
 def test_the_command_refuses(folder, monkeypatch, capsys, args, code, words):

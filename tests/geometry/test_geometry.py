@@ -172,12 +172,38 @@ def test_coefficients_in_a_column_or_a_row_are_the_same_lens(count, shape):
     assert g.fold_radius(dist.reshape(shape)) == g.fold_radius(dist)
 
 
-def test_fourteen_coefficients_are_taken_without_tilt_and_other_numbers_refused():
+def test_tilted_sensors_are_those_of_opencv():
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.uniform(-0.7, 0.7, (200, 2)), np.ones(200)])
+    for tilt in ((0.05, 0), (0, -0.08), (0.12, -0.2)):
+        for lens in (np.zeros(12), LENSES[8], LENSES[12]):
+            dist = np.r_[lens, np.zeros(12 - len(lens)), tilt]
+            zero = np.zeros(3)
+            theirs, J = cv2.projectPoints(objectPoints=X, rvec=zero, tvec=zero, cameraMatrix=K, distCoeffs=dist)
+            x = g.project(X, K, dist=dist)
+            np.testing.assert_allclose(x, theirs.reshape(-1, 2), atol=1e-9)
+            assert np.abs(g.undistort(x, K, dist) - X[:, :2]).max() < 1e-9
+            flat = np.abs(g.untilted(x, K, dist) - g.project(X, K, dist=dist[:12])).max()
+            assert flat < 1e-9 < np.abs(x - g.project(X, K, dist=dist[:12])).max()
+            h = 1e-6  # the slopes by the point are those of OpenCV's own Jacobian, by its translation
+            for axis in range(2):
+                step = h * np.eye(3)[axis]
+                slope = (g.project(X + step, K, dist=dist) - g.project(X - step, K, dist=dist)) / (2 * h)
+                np.testing.assert_allclose(slope, J[:, 3 + axis].reshape(-1, 2), atol=1e-5)
+
+
+def test_a_pixel_beyond_the_horizon_of_a_tilted_sensor_has_no_ray():
+    dist = np.r_[np.zeros(12), 0, 0.9]
+    x = np.array([[1e7, 0.0], [-1e7, 0.0], K[:2, 2]])
+    assert np.isfinite(g.undistort(x, K, dist)).all(1).tolist() in ([True, False, True], [False, True, True])
+
+
+def test_fourteen_coefficients_are_taken_and_other_numbers_refused():
     x, lens = np.array([[0.1, -0.2]]), LENSES[12]
     assert np.array_equal(g.distort(x, [*lens, 0, 0]), g.distort(x, lens))
     assert np.array_equal(g.distort(x, [-0.1]), g.distort(x, [-0.1, 0, 0, 0]))
     with pytest.raises(ValueError, match="tilt"):
-        g.distort(x, [*lens, 0.01, 0])
+        g.distort(x, [*lens, 1.5, 0])
     for count in (3, 6, 7, 9, 11, 13, 15):
         for function in (g.distort, lambda x, dist: g.undistort(x, K, dist)):
             with pytest.raises(ValueError, match=f"coefficients, got {count}"):

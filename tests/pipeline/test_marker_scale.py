@@ -217,7 +217,9 @@ def test_names_of_markers_and_boards():
         with pytest.raises(StereoError) as caught:
             Config(markers=[wrong])
         assert caught.value.code == "bad_option"
-    for wrong in ("9x6", "9:0.02", "9x6:0.02:0.03", "9x6:-1", "9x6:0.02:0.01:5X5_9", "2x2:0.1"):
+    board = parse_board("6x5:0.088:0.3:aprilgrid")
+    assert (board.kind, board.columns, board.rows, board.square, board.spacing) == ("aprilgrid", 6, 5, 0.088, 0.3)
+    for wrong in ("6x6:0.08:9:aprilgrid", "9x6", "9:0.02", "9x6:0.02:0.03", "9x6:-1", "9x6:0.02:0.01:5X5_9", "2x2:0.1"):
         with pytest.raises(StereoError) as caught:
             Config(board=wrong)
         assert caught.value.code == "bad_option"

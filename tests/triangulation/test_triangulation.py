@@ -171,6 +171,7 @@ CASES = {
     "converging": dict(pose="converging"),
     "turned": dict(pose="turned"),
     "distorted": dict(pose="handheld", dist=(-0.22, 0.06, 0.001, -0.0008)),
+    "tilted": dict(pose="handheld", dist=(-0.22, 0.06, 0.001, -0.0008, *8 * [0], 0.03, -0.05)),
     "other_camera": dict(pose="handheld", camera2=WIDER),
 }
 FORWARD = {

@@ -17,6 +17,7 @@ from ...records import Photo
 from ...records.checks import Record
 from ..dictionaries import dictionary_name, marker_dictionary
 from ..fit import turn_matrix
+from .tags import find_tag_grid, refine_tag_grid
 
 log = logging.getLogger(__name__)
 DETECT_SIDE = 1600  # px, longer side for detection: a board over a third of the picture still has squares of 50 px
@@ -25,6 +26,11 @@ MARKER_GAP = 0.8  # half window of corner refinement / distance to the nearest m
 MIN_SIDE = 20  # px: OpenCV averages over a tenth of the shorter side, which must be 2 px
 MIN_SQUARE = 3  # px: the sides of a smaller square are one edge
 MIN_CORNERS = 6  # of one ChArUco photo: a pose has 6 unknowns, each corner gives 2 equations; twice as many as needed
+
+
+MIN_COUNT = {"chessboard": 3, "charuco": 3, "aprilgrid": 1}  # columns or rows of a board
+MAX_TAGS = 587  # of the family 36h11
+MAX_SPACING = 3.0  # of an AprilGrid: gap / side of a tag; Kalibr takes up to 1
 
 
 def _is_real(value: object) -> TypeGuard[float]:
@@ -40,15 +46,18 @@ class Board(Record):
     kind : str
         Name in `BOARDS`.
     columns, rows : int
-        As OpenCV counts them: inner corners of a chessboard (10 x 7 squares have 9 x 6), squares of a ChArUco board.
+        As OpenCV counts them: inner corners of a chessboard (10 x 7 squares have 9 x 6), squares of a ChArUco board; of
+        an AprilGrid its tags, as Kalibr counts them.
     square : float
-        Side of a square, in any unit.
+        Side of a square, or of a tag of an AprilGrid (its black border included), in any unit.
     marker : float, optional
         Side of a ChArUco marker, in the same unit.
     dictionary : str
         Of the ChArUco markers, such as "5X5_100".
     legacy : bool
         Whether OpenCV before 4.6 drew the ChArUco board.
+    spacing : float, optional
+        Gap between the tags of an AprilGrid / side of a tag. Its tags are of the family 36h11.
     """
 
     kind: str
@@ -58,17 +67,19 @@ class Board(Record):
     marker: float | None = None
     dictionary: str = "5X5_100"
     legacy: bool = False
+    spacing: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in BOARDS:
             raise StereoError("unknown_method", f"there is no board {self.kind!r}.", f"There are: {', '.join(BOARDS)}.")
         for name in ("columns", "rows"):
             count = getattr(self, name)
-            if not isinstance(count, int | np.integer) or not 3 <= count <= 100:
+            least = MIN_COUNT[self.kind]
+            if not isinstance(count, int | np.integer) or not least <= count <= 100:
                 raise StereoError(
                     "bad_option",
                     f"a board of {count} {name} cannot be found.",
-                    "Give 3 to 100; for a chessboard, count the inner corners.",
+                    f"Give {least} to 100; for a chessboard, count the inner corners.",
                 )
         if not (_is_real(self.square) and 0 < self.square < np.inf):
             raise StereoError("bad_option", f"a square cannot have the side {self.square}.", "Measure one square.")
@@ -82,10 +93,28 @@ class Board(Record):
             )
         if self.kind == "charuco":
             dictionary_name(self.dictionary)
+        if self.kind == "aprilgrid":
+            self._check_tags()
+
+    def _check_tags(self) -> None:
+        if not (_is_real(self.spacing) and 0 < self.spacing <= MAX_SPACING):
+            raise StereoError(
+                "bad_option",
+                f"the gap between the tags of an AprilGrid is {'not given' if self.spacing is None else self.spacing}.",
+                f"Give --spacing: gap / side of a tag, above 0 and at most {MAX_SPACING:g}; Kalibr's default is 0.3.",
+            )
+        if self.columns * self.rows > MAX_TAGS:
+            raise StereoError(
+                "bad_option",
+                f"an AprilGrid of {self.columns} x {self.rows} tags has more than the family 36h11: {MAX_TAGS}.",
+                "Count the tags of a row and of a column.",
+            )
 
     @property
     def grid(self) -> tuple[int, int]:
         """Columns and rows of corners."""
+        if self.kind == "aprilgrid":
+            return 2 * self.columns, 2 * self.rows
         inner = self.kind == "charuco"
         return self.columns - inner, self.rows - inner
 
@@ -94,6 +123,8 @@ class Board(Record):
         """Corners (columns rows, 3) float64, row by row, in the plane z = 0, in the unit of `square`."""
         columns, rows = self.grid
         y, x = np.mgrid[:rows, :columns]
+        if self.spacing is not None and self.kind == "aprilgrid":
+            x, y = (n // 2 * (1 + self.spacing) + n % 2 for n in (x, y))
         return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], -1) * self.square
 
 
@@ -289,8 +320,19 @@ def _find_charuco(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarra
     return ids, grid.reshape(-1, 2)[ids]
 
 
+def _find_aprilgrid(grey: np.ndarray, board: Board) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return ids (N,), x (N,2) of the corners of at least two neighbouring tags, refined at full size."""
+    assert board.spacing is not None  # Board refuses an AprilGrid without it
+    if min(grey.shape) < MIN_SIDE:
+        return None
+    grid = find_tag_grid(grey, board.columns, board.rows, board.spacing)
+    grid = refine_tag_grid(grey, grid, board.spacing).reshape(-1, 2)
+    ids = np.flatnonzero(np.isfinite(grid[:, 0]))
+    return (ids, grid[ids]) if len(ids) >= MIN_CORNERS else None
+
+
 # Kind of board -> detector: grey (H,W) uint8, board -> ids (N,), x (N,2) px; None where the board is not found.
-BOARDS = {"chessboard": _find_chessboard, "charuco": _find_charuco}
+BOARDS = {"chessboard": _find_chessboard, "charuco": _find_charuco, "aprilgrid": _find_aprilgrid}
 
 
 def list_photos(patterns: Iterable) -> list[Path]:

@@ -1,19 +1,25 @@
 """Calibrate one camera from photos of a board, with standard errors."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 
 from ...errors import StereoError
-from ...geometry.rotations import angle_deg, rotation_from_vector
-from ...options import Range, check_options, options_of
+from ...options import check_options, options_of
 from ...records import Camera, Finding
-from ...records.checks import Record
-from ..focal import FOV_RANGE
 from .board import Board, Corners
+from .selection import Fit, choose_model, held_out_errors, model_errors
+from .solve import (
+    NOISE_FLOOR,
+    CameraCalibration,
+    Distortion,
+    solve_fisheye,
+    solve_pinhole,
+    undetermined,
+)
 
 log = logging.getLogger(__name__)
 MIN_PHOTOS = 5  # three views determine a camera without distortion (Zhang 2000); two more expose an outlier
@@ -22,74 +28,36 @@ MIN_TILT = 10.0  # degrees between two boards; a board bent by a hundredth of it
 MIN_COVERAGE = 0.2  # share of the picture under boards; below it, distortion elsewhere is extrapolated
 FAIR_COVERAGE = 0.5  # share of the picture under boards; below it a finding warns
 OUTLIER = 3.0  # times the median error of all photos; in a good set the worst has less than twice
-NOISE_FLOOR = 0.05  # px: accuracy of corners in real photos at best, a lower bound for standard errors
-# Number of distortion coefficients -> flags of OpenCV's solver. k1 k2 | + p1 p2 | + k3 | + k4 k5 k6.
-# "auto" tries the first four only: the fraction of the last fits noise by a pole next to a zero.
-DISTORTIONS = {
-    0: ("FIX_K1", "FIX_K2", "FIX_K3", "ZERO_TANGENT_DIST"),
-    2: ("FIX_K3", "ZERO_TANGENT_DIST"),
-    4: ("FIX_K3",),
-    5: (),
-    8: ("RATIONAL_MODEL",),
-}
-Distortion = Literal["auto", 0, 2, 4, 5, 8]  # "auto", or a key of DISTORTIONS
-_INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CameraCalibration(Record):
-    """Calibrated camera with its uncertainty.
-
-    Attributes
-    ----------
-    camera : Camera
-    sigma : dict
-        Standard errors by parameter: fx, fy, cx, cy in px, k1 ...
-    rms : float
-        px, root mean square distance over all corners.
-    photos : list of Corners
-        The photos used.
-    errors : (V,) float64
-        px, rms of each photo.
-    R : (V, 3, 3) float64
-    t : (V, 3) float64
-        X_camera = R X_board + t, t in the unit of the board.
-    dropped : list of str
-        Names of rejected photos.
-    coverage : float
-        Share of the picture that boards covered.
-    tilt : float
-        degrees, largest angle between two boards.
-    findings : list of Finding
-        Warnings for the user.
-    """
-
-    camera: Camera
-    sigma: dict[str, float]
-    rms: float
-    photos: list[Corners]
-    errors: np.ndarray
-    R: np.ndarray
-    t: np.ndarray
-    dropped: list[str]
-    coverage: float
-    tilt: float
-    findings: list[Finding]
+# The simplest first, by the number of coefficients; but a pinhole before a fisheye, which a run has to resample.
+MODELS = ("brown", "fisheye", "rational")
+Model = Literal["auto", "brown", "rational", "fisheye"]
+BROWN_COEFFICIENTS = 5  # of Brown's model while models are compared: the most that it may have
+RATIONAL_COEFFICIENTS = 8
 
 
 def calibrate_camera(
-    corners: list[Corners], board: Board, *, distortion: Distortion = "auto", drop: bool = False
+    corners: list[Corners],
+    board: Board,
+    *,
+    model: Model = "auto",
+    distortion: Distortion = "auto",
+    drop: bool = False,
 ) -> CameraCalibration:
-    """Minimise sum |x - K distort(R_i X + t_i)|^2 over all corners of all photos.
+    """Minimise sum |x - K m(R_i X + t_i)|^2 over all corners of all photos, m of one of three lens models.
 
     Parameters
     ----------
     corners : list of Corners
         Of photos of one camera.
     board : Board
+    model : "auto" or str
+        "brown" (up to 5 coefficients), "rational" (8), both of a pinhole with OpenCV's distortion; "fisheye"
+        (Kannala-Brandt, for fields of view up to 180 degrees and beyond). "auto" selects by the error on photos that
+        the fit has not seen (`held_out_errors`, `choose_model`); a given `distortion` selects "rational" for 8, else
+        "brown".
     distortion : "auto" or int
-        Number of coefficients, a key of `DISTORTIONS`. "auto" selects the number, up to 5, with the smallest Bayesian
-        information criterion N log(sum / N) + p log N for N measured numbers and p parameters.
+        Number of coefficients of a pinhole, a key of `DISTORTIONS`. "auto" selects the number of Brown's model with the
+        smallest Bayesian information criterion N log(sum / N) + p log N for N measured numbers and p parameters.
     drop : bool
         Reject photos whose error exceeds `OUTLIER` times the median, the worst first, and solve again; else findings
         name them.
@@ -107,14 +75,17 @@ def calibrate_camera(
     References
     ----------
     Zhang, A flexible new technique for camera calibration, 2000, by OpenCV's calibrateCamera.
-    Schwarz, Estimating the dimension of a model, 1978.
+    Schwarz, Estimating the dimension of a model, 1978. Kannala and Brandt 2006 (`fit_fisheye`).
     """
-    given = {"distortion": distortion, "drop": drop}
-    distortion, drop = check_options("calibrate_camera", options_of(calibrate_camera), given).values()
+    given = {"model": model, "distortion": distortion, "drop": drop}
+    model, distortion, drop = check_options("calibrate_camera", options_of(calibrate_camera), given).values()
+    name = _stated_model(model, distortion)
     enough(len(corners), MIN_PHOTOS, "photos")
-    corners, dropped = list(corners), []
+    corners, dropped, models = list(corners), [], []
+    if name == "auto":
+        name, models = _chosen_model(corners, board)
     while True:
-        found = _best(corners, board, distortion)
+        found = _solve(corners, board, name, distortion)
         worst = int(np.argmax(found.errors))
         if not (drop and outlying(found.errors)[worst] and len(corners) > MIN_PHOTOS):
             break
@@ -122,7 +93,63 @@ def calibrate_camera(
         log.info("%s left out: %.2f px", corners[worst].name, found.errors[worst])
         corners = corners[:worst] + corners[worst + 1 :]
     _refuse_undetermined(found)
-    return replace(found, dropped=dropped, findings=_findings(found))
+    return replace(found, dropped=dropped, findings=_findings(found), models=models)
+
+
+def _stated_model(model: str, distortion: Distortion) -> str:
+    """The model that both options state; StereoError("bad_option") where they contradict each other."""
+    if distortion == "auto":
+        return model
+    stated = "rational" if distortion == RATIONAL_COEFFICIENTS else "brown"
+    if model not in ("auto", stated):
+        raise StereoError(
+            "bad_option",
+            f"the model {model} cannot have {distortion} coefficients of distortion.",
+            "Leave out --distortion or --model: 0 to 5 are Brown's, 8 are rational, a fisheye always has 4.",
+        )
+    return stated
+
+
+def _solve(corners: list[Corners], board: Board, model: str, distortion: Distortion) -> CameraCalibration:
+    """The camera of a model of `MODELS`."""
+    if model == "fisheye":
+        return solve_fisheye(corners, board)
+    if model == "rational":
+        return solve_pinhole(corners, board, RATIONAL_COEFFICIENTS)
+    return _best(corners, board, distortion)
+
+
+def _chosen_model(corners: list[Corners], board: Board) -> tuple[str, list]:
+    """The model with the smallest error on held-out photos, or a simpler one that is as good; the errors of all."""
+    errors: dict[str, np.ndarray] = {}
+    reasons: dict[str, str] = {}
+    for model in MODELS:
+        try:
+            whole = _fit_model(corners, board, model)
+            if not _focal_error(whole) <= MAX_FOCAL_ERROR:
+                reasons[model] = f"the focal length has a standard error of {100 * _focal_error(whole):.2g} %"
+                continue
+            fit: Fit = partial(_refit, board, model, whole.camera)
+            errors[model] = held_out_errors(corners, board, fit, (whole.R, whole.t))
+        except StereoError as error:
+            reasons[model] = error.message
+    models = model_errors(MODELS, errors, reasons)
+    chosen = choose_model(models)
+    for m in models:
+        log.info("model %s: %s", m.model, m.reason or f"{m.error:.4f} px on held-out corners")
+    return chosen or MODELS[0], models
+
+
+def _fit_model(corners: list[Corners], board: Board, model: str, start: Camera | None = None) -> CameraCalibration:
+    """The camera of a model of `MODELS` with as many coefficients as it may have."""
+    if model == "fisheye":
+        return solve_fisheye(corners, board, start)
+    count = BROWN_COEFFICIENTS if model == "brown" else RATIONAL_COEFFICIENTS
+    return solve_pinhole(corners, board, count, start)
+
+
+def _refit(board: Board, model: str, start: Camera, corners: list[Corners]) -> Camera:
+    return _fit_model(corners, board, model, start).camera
 
 
 def enough(count: int, needed: int, what: str) -> None:
@@ -141,7 +168,7 @@ def enough(count: int, needed: int, what: str) -> None:
 def _best(corners: list[Corners], board: Board, distortion: Distortion) -> CameraCalibration:
     """Return the camera with that number of coefficients, or with the number that the criterion selects."""
     if distortion != "auto":
-        return _solve(corners, board, distortion)
+        return solve_pinhole(corners, board, distortion)
     measurements = 2 * sum(len(c.ids) for c in corners)
     candidates = []
     for count in (0, 2, 4, 5):
@@ -149,88 +176,15 @@ def _best(corners: list[Corners], board: Board, distortion: Distortion) -> Camer
         if parameters >= measurements:
             continue
         try:
-            solved = _solve(corners, board, count)
+            solved = solve_pinhole(corners, board, count)
         except StereoError:
             continue
         squares = max(solved.rms**2 / 2, 1e-12)
         candidates.append((measurements * np.log(squares) + parameters * np.log(measurements), count, solved))
         log.info("%d coefficients of distortion: %.4f px, criterion %.1f", count, solved.rms, candidates[-1][0])
     if not candidates:
-        return _solve(corners, board, 0)
+        return solve_pinhole(corners, board, 0)
     return min(candidates, key=lambda c: c[:2])[2]
-
-
-def _solve(corners: list[Corners], board: Board, distortion: int) -> CameraCalibration:
-    import cv2
-
-    size = corners[0].size
-    flags = sum(getattr(cv2, "CALIB_" + name) for name in DISTORTIONS[distortion])
-    try:
-        rms, K, dist, r, t, _, _, errors = cv2.calibrateCameraExtended(
-            objectPoints=[board.points[c.ids].astype(np.float32) for c in corners],
-            imagePoints=[c.x.astype(np.float32) for c in corners],
-            imageSize=size,
-            cameraMatrix=np.eye(3),
-            distCoeffs=np.zeros(max(distortion, 5)),
-            flags=flags,
-            criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12),
-        )
-    except cv2.error as error:
-        raise _undetermined("no camera fits the boards") from error
-    if not (np.isfinite(rms) and np.all(np.isfinite(K)) and np.all(np.isfinite(dist))):
-        raise _undetermined("no camera fits the boards")
-    angle = 2 * np.degrees(np.arctan2(size[0] / 2, K[0, 0]))
-    if not FOV_RANGE[0] <= angle <= FOV_RANGE[1]:
-        raise _undetermined(f"the best fit is no camera: it would have a field of view of {angle:.2g} degrees")
-    R = np.array([rotation_from_vector(v.ravel()) for v in r])
-    noise = max(float(rms) / np.sqrt(2), NOISE_FLOOR)
-    sigma = _standard_errors(corners, board, K, dist, r, t, distortion, noise)
-    detail = f"{board.kind}, {len(corners)} photos, {rms:.2f} px"
-    camera = Camera(K, size, dist.ravel()[:distortion].copy(), "calibration", detail)
-    covered = float(np.mean(coverage_map(corners) > 0))
-    tilt = max((angle_deg(a, b) for i, a in enumerate(R[:, :, 2]) for b in R[:i, :, 2]), default=0.0)
-    return CameraCalibration(
-        camera,
-        sigma,
-        float(rms),
-        corners,
-        errors.ravel().astype(float),
-        R,
-        np.array([v.ravel() for v in t]),
-        [],
-        covered,
-        tilt,
-        [],
-    )
-
-
-def _standard_errors(
-    corners: list[Corners],
-    board: Board,
-    K: np.ndarray,
-    dist: np.ndarray,
-    r: Sequence[np.ndarray],
-    t: Sequence[np.ndarray],
-    distortion: int,
-    noise: float,
-) -> dict[str, float]:
-    """sqrt(diag(noise^2 S^-1)), S = sum_i A_i^T A_i - A_i^T B_i (B_i^T B_i)^-1 B_i^T A_i, the poses eliminated.
-
-    A_i, B_i are the derivatives of photo i's corners by the intrinsics and by its pose; noise: px, of one coordinate.
-    The result is huge where S is numerically singular; OpenCV's is small there, as it inverts by a truncated SVD.
-    """
-    import cv2
-
-    known = 4 + distortion
-    S = np.zeros((known, known))
-    for c, ri, ti in zip(corners, r, t, strict=True):
-        _, J = cv2.projectPoints(objectPoints=board.points[c.ids], rvec=ri, tvec=ti, cameraMatrix=K, distCoeffs=dist)
-        A, B = J[:, 6 : 6 + known], J[:, :6]
-        S += A.T @ A - (A.T @ B) @ np.linalg.pinv(B.T @ B, hermitian=True) @ (B.T @ A)
-    scale = np.sqrt(np.maximum(np.diag(S), 1e-300))
-    values, vectors = np.linalg.eigh(S / np.outer(scale, scale))
-    variance = (vectors**2 / np.maximum(values, 1e-16)).sum(1)
-    return dict(zip(_INTRINSICS, noise * np.sqrt(variance) / scale, strict=False))
 
 
 def outlying(errors: np.ndarray) -> np.ndarray:
@@ -238,20 +192,15 @@ def outlying(errors: np.ndarray) -> np.ndarray:
     return errors > OUTLIER * max(float(np.median(errors)), NOISE_FLOOR)
 
 
-def _undetermined(message: str, **numbers: float) -> StereoError:
-    return StereoError(
-        "bad_calibration",
-        message.rstrip(".") + ".",
-        "Take 10 to 20 photos with the board tilted by 20 "
-        "to 45 degrees to every side, near enough to fill the picture, and some in its corners.",
-        **numbers,
-    )
+def _focal_error(found: CameraCalibration) -> float:
+    """The larger standard error of both focal lengths / focal length."""
+    return max(found.sigma["fx"] / found.camera.K[0, 0], found.sigma["fy"] / found.camera.K[1, 1])
 
 
 def _refuse_undetermined(found: CameraCalibration) -> None:
-    error = max(found.sigma["fx"] / found.camera.K[0, 0], found.sigma["fy"] / found.camera.K[1, 1])
+    error = _focal_error(found)
     if not error <= MAX_FOCAL_ERROR:
-        raise _undetermined(
+        raise undetermined(
             f"the photos do not determine the camera: focal length {found.camera.focal:.0f} px with a standard error "
             f"of {100 * error:.2g} %, {100 * MAX_FOCAL_ERROR:g} % at most is allowed; the boards are tilted to each "
             f"other by {found.tilt:.1f} degrees at most",
@@ -260,13 +209,13 @@ def _refuse_undetermined(found: CameraCalibration) -> None:
             tilt=found.tilt,
         )
     if found.tilt < MIN_TILT:
-        raise _undetermined(
+        raise undetermined(
             f"the photos do not determine the camera: the boards are tilted against each other by "
             f"{found.tilt:.1f} degrees at most, {MIN_TILT:g} are needed",
             tilt=found.tilt,
         )
     if found.coverage < MIN_COVERAGE:
-        raise _undetermined(
+        raise undetermined(
             f"the boards cover {100 * found.coverage:.0f} % of the picture, {100 * MIN_COVERAGE:.0f} % "
             "are needed to know the camera there",
             coverage=found.coverage,
@@ -297,24 +246,3 @@ def _findings(found: CameraCalibration) -> list[Finding]:
             )
         )
     return findings
-
-
-def coverage_map(corners: list[Corners], *, side: Annotated[int, Range(1)] = 320) -> np.ndarray:
-    """Count the boards (convex hulls of corners) over each pixel of the picture reduced to the longer side `side`.
-
-    Returns
-    -------
-    (h, w) int
-    """
-    import cv2
-
-    width, height = corners[0].size
-    scale = side / max(width, height)
-    shape = max(1, round(height * scale)), max(1, round(width * scale))
-    count = np.zeros(shape, int)
-    for c in corners:
-        mask = np.zeros(shape, np.uint8)
-        hull = cv2.convexHull(points=((c.x + 0.5) * scale - 0.5).astype(np.float32))
-        cv2.fillConvexPoly(img=mask, points=np.rint(hull).astype(np.int32), color=1)
-        count += mask
-    return count

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from ...geometry.rotations import rotation_angle_deg
-from .camera import CameraCalibration, coverage_map, outlying
+from .camera import outlying
 from .rig import RigCalibration
+from .solve import CameraCalibration, coverage_map
 
 
 def coverage_picture(found: CameraCalibration | RigCalibration, *, side: int = 960) -> np.ndarray:
@@ -55,8 +56,13 @@ def _measured_camera(found: CameraCalibration) -> dict:
     camera = found.camera
     return {
         "size": camera.size,
+        "model": found.model,
+        "models": [
+            {"model": m.model, "held_out_px": m.error, "standard_error_px": m.sigma, "reason": m.reason}
+            for m in found.models
+        ],
         "K": camera.K,
-        "dist": camera.dist,
+        "dist": camera.dist if camera.lens is None else list(camera.lens.coefficients),
         "standard_errors": found.sigma,
         "rms_px": found.rms,
         "photos": {c.name: float(e) for c, e in zip(found.photos, found.errors, strict=True)},
@@ -121,9 +127,25 @@ def _describe_camera(found: CameraCalibration, which: str = "") -> list[str]:
     K, s = found.camera.K, found.sigma
     value = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
     values = ", ".join(f"{name} {value[name]:.2f} +- {s[name]:.2f}" for name in value)
+    lens = found.camera.lens
+    count = len(found.camera.dist) if lens is None else len(lens.coefficients)
     return [
+        *_describe_models(found, which),
         *(f"  {Path(c.name).name}: {e:.2f} px" for c, e in zip(found.photos, found.errors, strict=True)),
         *(f"  {Path(name).name}: left out" for name in found.dropped),
-        f"{which}camera: {values} px, {len(found.camera.dist)} coefficients of distortion, {len(found.photos)} "
-        f"photos, {found.rms:.2f} px, {100 * found.coverage:.0f} % of the picture covered",
+        f"{which}camera: {values} px, {found.model}, {count} coefficients of distortion, "
+        f"{len(found.photos)} photos, {found.rms:.2f} px, {100 * found.coverage:.0f} % of the picture covered",
     ]
+
+
+def _describe_models(found: CameraCalibration, which: str) -> list[str]:
+    """One line with the model that was chosen and the errors of all, or none where the model was given."""
+    if not found.models:
+        return []
+    parts = [
+        f"{m.model} does not fit ({m.reason.rstrip('.')})"
+        if m.error is None or m.sigma is None
+        else f"{m.model} {m.error:.3f} px" + (f" +- {m.sigma:.3f}" if m.sigma else "")
+        for m in found.models
+    ]
+    return [f"{which}model: {found.model}, by the error on held-out corners: {', '.join(parts)}"]

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from ...records import Camera, Finding, Rig
 from ...records.checks import Record
 from ..fit import turn_matrix
 from .board import MIN_CORNERS, Board, Corners
-from .camera import NOISE_FLOOR, CameraCalibration, Distortion, calibrate_camera, enough, outlying
+from .camera import Model, calibrate_camera, enough, outlying
+from .pair_poses import fit_pair_poses
+from .poses import camera_rays, fit_poses, pose_of_rays, pose_problem
+from .solve import NOISE_FLOOR, CameraCalibration, Distortion
 
 log = logging.getLogger(__name__)
 MIN_PAIRS = 3  # one gives the pose of a rig; three expose a wrong one
@@ -60,14 +64,16 @@ def calibrate_rig(
     board: Board,
     *,
     unit: str | None = None,
+    model: Model = "auto",
     distortion: Distortion = "auto",
     drop: bool = False,
 ) -> RigCalibration:
     """Calibrate both cameras, and the pose X2 = R X1 + t that fits all pairs of photos taken at the same moment.
 
     Each camera is calibrated separately on all its photos (`calibrate_camera`); then R, t on the pairs, the cameras
-    fixed (OpenCV's stereoCalibrate). A chessboard with two equal ends fits in two orders (a square one in four); of
-    these the one that rotates the upright cameras least against each other is used.
+    fixed (OpenCV's stereoCalibrate; `fit_pair_poses` where one is a fisheye). A chessboard with two equal ends fits in
+    two orders (a square one in four); of these the one that rotates the upright cameras least against each other is
+    used.
 
     Parameters
     ----------
@@ -79,7 +85,7 @@ def calibrate_rig(
         t is in the unit of `board.square`.
     unit : str, optional
         Name of that unit.
-    distortion, drop
+    model, distortion, drop
         As in `calibrate_camera`; `drop` rejects outlying pairs too.
 
     Returns
@@ -92,11 +98,11 @@ def calibrate_rig(
         "bad_calibration" as in `calibrate_camera`, for fewer than 3 pairs, for pairs that do not fit one rig, and for
         a baseline of 0.
     """
-    given = {"unit": unit, "distortion": distortion, "drop": drop}
-    unit, distortion, drop = check_options("calibrate_rig", options_of(calibrate_rig), given).values()
-    cam1, cam2 = (
-        _calibrate_side(side, corners, board, distortion, drop) for side, corners in (("left", left), ("right", right))
-    )
+    solve = {"model": model, "distortion": distortion, "drop": drop}
+    unit, *values = check_options("calibrate_rig", options_of(calibrate_rig), {"unit": unit, **solve}).values()
+    solve = dict(zip(solve, values, strict=True))
+    drop = solve["drop"]
+    cam1, cam2 = (_calibrate_side(side, corners, board, solve) for side, corners in (("left", left), ("right", right)))
     views = _pair_views(left, right, pairs, (cam1, cam2), board)
     enough(len(views), MIN_PAIRS, "pairs of photos")
     views, rms, R, t, errors = _fit_pose(views, cam1.camera, cam2.camera, board, drop)
@@ -121,11 +127,9 @@ class PairView(Record):
     x2: np.ndarray
 
 
-def _calibrate_side(
-    side: str, corners: list[Corners], board: Board, distortion: Distortion, drop: bool
-) -> CameraCalibration:
+def _calibrate_side(side: str, corners: list[Corners], board: Board, solve: dict[str, Any]) -> CameraCalibration:
     try:
-        return calibrate_camera(corners, board, distortion=distortion, drop=drop)
+        return calibrate_camera(corners, board, **solve)
     except StereoError as error:
         raise StereoError(error.code, f"{side} camera: {error.message}", error.advice, **error.numbers) from error
 
@@ -245,6 +249,20 @@ def _solve_pose(
     """Return rms px, R (3,3), t (3,), errors (P,2) px of the pairs, the cameras fixed."""
     import cv2
 
+    if camera1.lens is not None or camera2.lens is not None:
+        found = fit_pair_poses(
+            [(board.points[view.ids], view.x1) for view in views],
+            [(board.points[view.ids], view.x2) for view in views],
+            (camera1, camera2),
+        )
+        if found is None:
+            raise StereoError(
+                "bad_calibration",
+                "no pose of the two cameras fits the pairs.",
+                "Are the photos of both cameras in the same order?",
+            )
+        return found
+
     rational = max(len(camera1.dist), len(camera2.dist)) > 5  # else OpenCV takes k4 to k6 for zero
     rms, _, _, _, _, R, t, _, _, _, _, errors = cv2.stereoCalibrateExtended(
         objectPoints=[board.points[view.ids].astype(np.float32) for view in views],
@@ -270,6 +288,11 @@ def _padded(camera: Camera) -> np.ndarray:
 def _pose(x: np.ndarray, ids: np.ndarray, camera: Camera, board: Board) -> tuple[np.ndarray, np.ndarray]:
     """R, t of the board in the frame of a camera, X_camera = R X + t."""
     import cv2
+
+    if camera.lens is not None:
+        R, t = pose_of_rays(camera_rays(camera, x), board.points[ids])
+        R, t = fit_poses(pose_problem(camera, [(board.points[ids], x)]), (R[None], t[None]))
+        return R[0], t[0]
 
     _, r, t = cv2.solvePnP(
         objectPoints=board.points[ids],

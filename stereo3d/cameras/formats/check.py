@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import StereoError
+from ...geometry.camera import MAX_TILT
 from ...geometry.rotations import rotation_from_vector
 from ...geometry.wide_lenses import LENSES
 from ...records import Camera, Rig, WideLens
@@ -117,10 +118,15 @@ def _distortion(dist: Any, name: str) -> np.ndarray:
         dist = dist[:12]
     if len(dist) in (1, 2):
         dist = np.pad(dist, (0, 4 - len(dist)))
-    if len(dist) not in (4, 5, 8, 12):
+    if len(dist) not in (4, 5, 8, 12, 14):
         raise bad(
             f"has {len(dist)} distortion coefficients for {name}",
-            "OpenCV's order has 4, 5, 8 or 12 of them (k1 k2 p1 p2 k3 ...), without tilt.",
+            "OpenCV's order has 4, 5, 8, 12 or 14 of them (k1 k2 p1 p2 k3 ...).",
+        )
+    if len(dist) == 14 and np.abs(dist[12:]).max() > MAX_TILT:
+        raise bad(
+            f"has a sensor of {name} tilted by {dist[12]:g} and {dist[13]:g} rad (coefficients 13 and 14)",
+            f"Check its numbers; {MAX_TILT:g} rad is the most.",
         )
     return dist
 

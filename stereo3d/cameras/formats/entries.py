@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...geometry.wide_lenses import LENSES
 from ...records import Rig
 from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed, wide_lens
 
@@ -192,9 +193,10 @@ def rig_of_entries(entries: dict) -> Rig:
     Raises
     ------
     StereoError
-        "bad_calibration". A fisheye of OpenCV (fisheye_model: 1) becomes one of Kannala and Brandt.
+        "bad_calibration". A fisheye of OpenCV (fisheye_model: 1) becomes one of Kannala and Brandt; lens, lens1, lens2
+        name the model of a wide lens.
     """
-    found, keys, fisheyes = {}, {}, fisheye_sides(entries)
+    found, keys, lenses = {}, {}, lens_models(entries)
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
         if (meaning := meaning_of(key)) is not None and value is not None:
@@ -221,15 +223,30 @@ def rig_of_entries(entries: dict) -> Rig:
             size = (width, height)
         dist = found.get(("dist", side), found.get(("dist", 0)))
         name = keys.get(("K", side)) or keys[("K", 0)]
-        if side in fisheyes:
-            dist = np.zeros(4) if dist is None else number_array(dist, f"the distortion of {name}").ravel()[:4]
-            cameras.append(wide_lens("fisheye", K, size, dist, f"OpenCV, {name}"))
+        if side in lenses:
+            model = lenses[side]
+            wanted = LENSES[model].coefficients
+            dist = np.zeros(wanted) if dist is None else number_array(dist, f"the distortion of {name}").ravel()
+            if model == "fisheye":
+                dist = dist[:wanted]
+            cameras.append(wide_lens(model, K, size, dist, f"OpenCV, {name}" if model == "fisheye" else name))
         else:
             cameras.append(checked_camera(K, size, dist, name))
     R, t = found.get(("R", 0)), found.get(("t", 0))
     if ("K", 0) in found and t is not None and not np.any(number_array(t, keys[("t", 0)])):
         R = t = None  # the pose of a single camera in its own axes
     return posed(cameras[0], cameras[1], R, t, length_unit(entries))
+
+
+def lens_models(entries: dict) -> dict[int, str]:
+    """Return the model, a key of `LENSES`, of the cameras 1 and 2 that an entry marks as having a wide lens."""
+    found = dict.fromkeys(fisheye_sides(entries), "fisheye")
+    for key, value in entries.items():
+        plain = re.sub(r"[^a-z0-9]", "", str(key).lower())
+        sides = {"lens": (1, 2), "lens1": (1,), "lens2": (2,), "leftlens": (1,), "rightlens": (2,)}.get(plain, ())
+        if isinstance(value, str) and value in LENSES:
+            found |= dict.fromkeys(sides, value)
+    return found
 
 
 def fisheye_sides(entries: dict) -> set[int]:
@@ -242,6 +259,7 @@ def fisheye_sides(entries: dict) -> set[int]:
             marked = marked or re.search(r"fish.?eye|equidist|kannala", value[:100], re.I) is not None
         if marked:
             side = 1 if "left" in key.lower() else 2 if "right" in key.lower() else 0
+            side = int(key[-1]) if key in ("lens1", "lens2") else side
             sides |= {side} if side else {1, 2}
     return sides
 

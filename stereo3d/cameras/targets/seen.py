@@ -17,7 +17,8 @@ from .marker import Marker, find_markers
 
 BOARD_FORM = (
     "Write COLUMNSxROWS:SQUARE for a chessboard, its inner corners and the side of a square, as 9x6:0.025; "
-    "COLUMNSxROWS:SQUARE:MARKER[:DICTIONARY] for a ChArUco board, its squares, as 8x5:0.03:0.022:5X5_100."
+    "COLUMNSxROWS:SQUARE:MARKER[:DICTIONARY] for a ChArUco board, its squares, as 8x5:0.03:0.022:5X5_100; "
+    "COLUMNSxROWS:TAG:SPACING:aprilgrid for an AprilGrid, its tags and gap / tag, as 6x6:0.088:0.3:aprilgrid."
 )
 # px: by how much a side of a black square may move as a whole, since how a camera turns light into numbers and sharpens
 # is not known. Of a chessboard's corner, where two dark squares meet, such errors cancel.
@@ -67,6 +68,8 @@ class SeenTarget:
 def parse_board(text: object) -> Board:
     """Return the board of "COLUMNSxROWS:SQUARE" (chessboard) or "COLUMNSxROWS:SQUARE:MARKER[:DICTIONARY]" (ChArUco).
 
+    Or of "COLUMNSxROWS:TAG:SPACING:aprilgrid".
+
     Raises
     ------
     StereoError
@@ -85,6 +88,8 @@ def parse_board(text: object) -> Board:
     columns, rows = int(size[1]), int(size[2])
     if len(rest) == 1:
         return Board("chessboard", columns, rows, lengths[0])
+    if len(rest) == 3 and rest[2].strip().lower() == "aprilgrid":
+        return Board("aprilgrid", columns, rows, lengths[0], spacing=lengths[1])
     board = Board("charuco", columns, rows, lengths[0], lengths[1])
     return replace(board, dictionary=rest[2]) if len(rest) == 3 else board
 
