@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from ..errors import StereoError
 from ..images.masks import apply_mask
@@ -12,7 +13,7 @@ from ..images.raw import RAW_SUFFIXES
 from ..images.read import SUFFIXES, read_photo
 from ..images.unknown import mark_borders
 from ..images.video import VIDEO_SUFFIXES, VideoFrame, read_frame, sample_frames
-from ..records import Finding, Photo, PhotoPair, Rig
+from ..records import ExifFacts, Finding, Photo, PhotoPair, Rig
 from .choose import Candidate, RankedPair, candidate_of, rank_pairs
 from .config import Config
 
@@ -158,7 +159,14 @@ def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
 
 
 def _photo(source: PhotoSource, config: Config) -> Photo:
-    return source if isinstance(source, Photo) else read_photo(source, max_pixels=config.max_pixels)
+    return _projected(source if isinstance(source, Photo) else read_photo(source, max_pixels=config.max_pixels), config)
+
+
+def _projected(photo: Photo, config: Config) -> Photo:
+    """The photo with the projection of the config, where it states one."""
+    if config.projection is None or photo.exif.get("projection") == config.projection:
+        return photo
+    return replace(photo, exif=cast(ExifFacts, {**photo.exif, "projection": config.projection}))
 
 
 def _name(source: PhotoSource) -> str:
@@ -169,7 +177,7 @@ def _name(source: PhotoSource) -> str:
 
 def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:
     """Return the photos with their masks, and what their file states about the cameras where the user says nothing."""
-    photos = [mark_borders(photo) for photo in (pair.left, pair.right)]
+    photos = [mark_borders(_projected(photo, config)) for photo in (pair.left, pair.right)]
     for k, mask in enumerate(config.mask):
         photos[k] = apply_mask(photos[k], Path(mask))
     if config.known_distance is not None and pair.squeezed:

@@ -1,11 +1,12 @@
 """The rectified pair, its disparity maps and what follows from them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict, cast
 
 import numpy as np
 
 from .checks import Record, check_array
+from .sphere import SphereGrid
 
 
 class RowErrors(TypedDict):
@@ -35,7 +36,7 @@ class RectifiedPair(Record):
     map1, map2 : (H, W, 2) float32
         Photo pixel (x, y) that each rectified pixel shows, NaN outside.
     kind : str
-        "identity", "planar" or "polar".
+        "identity", "planar", "polar" or, of cameras with a wide field, "sphere".
     swapped : bool
         The first photo is the right picture, so nearer points have the smaller (signed) disparity.
     rows : RowErrors
@@ -47,6 +48,8 @@ class RectifiedPair(Record):
     epipole_columns : (float, float), optional
         px: column of the left and of the right picture at which the epipole lies, inside or outside; of the kind
         "polar" only.
+    sphere : SphereGrid, optional
+        The directions of the pixels, of the kind "sphere" only.
     """
 
     left: np.ndarray
@@ -59,12 +62,21 @@ class RectifiedPair(Record):
     drift: Drift = field(default_factory=lambda: cast(Drift, {}))
     infinity: float | None = None
     epipole_columns: tuple[float, float] | None = None
+    sphere: SphereGrid | None = None
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):
             check_array(self, name, (None, None, 3), "u")
         for name, picture in (("map1", self.left), ("map2", self.right)):
             check_array(self, name, (*picture.shape[:2], 2), "f")
+
+    def without_padding(self) -> "RectifiedPair":
+        """Return the pair without the rows that a closed `SphereGrid` repeats; any other pair as it is."""
+        if self.sphere is None or not self.sphere.padding:
+            return self
+        kept = slice(self.sphere.padding, len(self.left) - self.sphere.padding)
+        pictures = {name: getattr(self, name)[kept] for name in ("left", "right", "map1", "map2")}
+        return replace(self, **pictures, sphere=self.sphere.without_padding())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
