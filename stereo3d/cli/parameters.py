@@ -87,6 +87,7 @@ GROUPS = {
         "board",
         "unit",
         "rotate",
+        "projection",
     ),
     "Methods": (
         "detector",
@@ -233,6 +234,7 @@ CAMERA_OPTIONS = (
     click.option("--board", metavar="CxR:SQUARE", help="Take the scale from a board."),
     click.option("--unit", metavar="UNIT", help="Name the unit of these lengths, such as m."),
     click.option("--rotate", type=click.Choice(["90", "180", "270", "auto"]), help="Turn both photos clockwise."),
+    click.option("--projection", type=click.Choice(["equirectangular"]), help="Take both photos as panoramas."),
 )
 MATCHING_OPTIONS = (
     click.option(

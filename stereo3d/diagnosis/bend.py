@@ -15,7 +15,7 @@ MAX_DEPTH_SIGMA = 0.02  # relative; above it depth is not reliable (as `run_find
 def bend_findings(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
     """Return a warning where the pictures are bent as by no lens and that leaves the depth uncertain.
 
-    Of a posed rig nothing is said: `rig_findings` and the rows tell of it.
+    Of a posed rig nothing is said: `rig_findings` and the rows tell of it; nor of wide lenses, which are given.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def bend_findings(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
         The cameras as they were given.
     """
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
-    if rig.posed:
+    if rig.posed or rig.wide:
         return []
     covariance, tangents, error = bend_covariance(x1, x2, view)
     if error == 0:

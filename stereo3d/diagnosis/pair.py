@@ -10,6 +10,7 @@ from ..records import Finding, Matches, Rig, TwoView
 from ..two_view.uncertainty import weakest_motion_px
 from .cameras import CAMERA_THRESHOLDS, CameraThresholds, camera_findings
 from .flatness import FlatnessThresholds, MotionUncertainty, flatness_findings
+from .sphere import sphere_findings
 from .statistics import (
     coherent_outliers,
     false_alarms,
@@ -82,6 +83,13 @@ def diagnose(
         raise ValueError(f"diagnose: {len(matches)} matches, {len(view.inliers)} entries of the view's inliers")
     unit = photo_unit(view.rig)
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
+    if view.rig.wide:
+        return [
+            *_overlap(matches, view, limits),
+            *sphere_findings(matches, view, rig, unit),
+            *_baseline(view, x1, x2, unit, limits),
+            *_outliers(matches, view, unit, limits),
+        ]
     motion = MotionUncertainty(x1, x2, view)
     flat = [] if rig.posed else flatness_findings(motion, rig, unit, limits)
     findings = [*_overlap(matches, view, limits), *flat]
@@ -239,6 +247,8 @@ def _outliers(matches: Matches, view: TwoView, unit: float, limits: PairThreshol
                 "Repeated texture, moving things or little overlap do this.",
             )
         )
+    if view.rig.wide:
+        return findings
     moving = coherent_outliers(matches, view, limits.moved_distance * unit)
     count = int(moving.sum())
     if count >= limits.min_moved and count > limits.min_moved_share * len(matches):

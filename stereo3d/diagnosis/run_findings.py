@@ -175,6 +175,8 @@ def parallax_px(pair: RectifiedPair, view: TwoView, x1: np.ndarray, x2: np.ndarr
     -------
     float
     """
+    if pair.sphere is not None:
+        return math.radians(median_parallax_angle(x1, x2, view)) / pair.sphere.pitch
     photo_px = float(np.nanmedian(np.linalg.norm(np.diff(pair.map1, axis=1), axis=-1)))
     return view.rig.cam1.focal * math.radians(median_parallax_angle(x1, x2, view)) / photo_px
 

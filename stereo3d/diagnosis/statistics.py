@@ -6,8 +6,9 @@ from ..geometry.arrays import hom
 from ..geometry.camera import ideal_pixels, undistort
 from ..geometry.robust import RobustProblem, ransac
 from ..geometry.rotations import enforce_rotation
-from ..geometry.two_view import fit_homography, homography_errors, intersect_rays, sampson
+from ..geometry.two_view import essential_from_pose, fit_homography, homography_errors, intersect_rays, sampson
 from ..records import Matches, Rig, TwoView
+from ..two_view.rays import angular_residuals
 from ..two_view.refine import MAX_PIXEL
 
 # Lengths in px are those of a photo of longer side 1600 (`photo_unit`), but no less than this share of the photo's own:
@@ -72,18 +73,32 @@ def false_alarms(matches: Matches, view: TwoView) -> float:
     ----------
     Moisan and Stival, A probabilistic criterion to detect rigid point matches between two images, 2004.
     """
+    rig = view.rig
+    if rig.wide:
+        off = np.abs(ray_residuals(matches, view))
+        return _log_false_alarms(2 * np.maximum(off, 0.05 * rig.cam2.pixel_angle))  # a band about a great circle
+    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
+    distance = np.nan_to_num(np.abs(sampson(view.F, x1, x2)), nan=np.inf)
+    w, h = rig.cam2.size
+    distance = np.minimum(distance, w * h)  # px; no picture is wider, and the product would overflow
+    return _log_false_alarms(2 * np.hypot(w, h) / (w * h) * np.maximum(distance, 0.05))
+
+
+def ray_residuals(matches: Matches, view: TwoView) -> np.ndarray:
+    """`angular_residuals` of matches of cameras with a wide lens, (N,) rad; inf without a ray."""
+    d1, d2 = view.rig.cam1.rays_from_pixels(matches.x1), view.rig.cam2.rays_from_pixels(matches.x2)
+    return np.nan_to_num(angular_residuals(essential_from_pose(view.R, view.t), d1, d2), nan=np.inf)
+
+
+def _log_false_alarms(alpha: np.ndarray) -> float:
+    """log10 of the number of false alarms, alpha (n,) the probability of each match to lie as near by chance."""
     from scipy.special import gammaln
 
-    rig = view.rig
-    x1, x2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
-    distance = np.sort(np.nan_to_num(np.abs(sampson(view.F, x1, x2)), nan=np.inf))
-    n = len(distance)
+    n = len(alpha)
     if n <= 6:
         return 0.0
-    w, h = rig.cam2.size
     k = np.arange(6, n + 1)
-    distance = np.minimum(distance, w * h)  # px; no picture is wider, and the product would overflow
-    alpha = np.clip(2 * np.hypot(w, h) / (w * h) * np.maximum(distance[5:], 0.05), 1e-12, 1.0)
+    alpha = np.clip(np.sort(alpha)[5:], 1e-12, 1.0)
 
     def log_binomial(a: int | np.ndarray, b: int | np.ndarray) -> np.ndarray:
         return gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1)
@@ -217,10 +232,18 @@ def _turn_error(y1: np.ndarray, y2: np.ndarray, focal2: float) -> float:
 
 def median_parallax_angle(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
     """Median angle, degrees, between the two rays of a match. x1, x2: (N, 2) photo px."""
-    d1 = hom(undistort(x1, view.rig.cam1.K, view.rig.cam1.dist)) @ view.R.T
-    d2 = hom(undistort(x2, view.rig.cam2.K, view.rig.cam2.dist))
+    return float(np.degrees(np.nanmedian(parallax_angles(x1, x2, view))))
+
+
+def parallax_angles(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> np.ndarray:
+    """Angle, rad, between the two rays of each match, (N,). x1, x2: (N, 2) photo px."""
+    if view.rig.wide:
+        d1, d2 = view.rig.cam1.rays_from_pixels(x1) @ view.R.T, view.rig.cam2.rays_from_pixels(x2)
+    else:
+        d1 = hom(undistort(x1, view.rig.cam1.K, view.rig.cam1.dist)) @ view.R.T
+        d2 = hom(undistort(x2, view.rig.cam2.K, view.rig.cam2.dist))
     sine = np.linalg.norm(np.cross(d1, d2), axis=1)
-    return float(np.degrees(np.nanmedian(np.arctan2(sine, np.sum(d1 * d2, 1)))))
+    return np.arctan2(sine, np.sum(d1 * d2, 1))
 
 
 def coherent_outliers(matches: Matches, view: TwoView, distance: float) -> np.ndarray:

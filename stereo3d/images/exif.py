@@ -8,6 +8,7 @@ from typing import Any
 # Facts that hold for the picture as a whole, and not for a half of it.
 WHOLE_PICTURE_FACTS = ("size_exif", "plane_resolution", "size_stored")
 APPLE_PANORAMA = 6  # EXIF CustomRendered
+MAX_PANORAMA = 10_000_000  # px, a side; larger numbers are faults
 MAX_XMP = 1_000_000  # characters; packets have some thousand
 _MM_PER_PLANE_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF FocalPlaneResolutionUnit; 1: none
 
@@ -60,6 +61,32 @@ def projection_of(tags: Any, info: dict) -> str | None:
     if stated and stated.isalpha():
         return stated.lower()
     return "panorama" if number_of(tags.get_ifd(0x8769).get(0xA401)) == APPLE_PANORAMA else None
+
+
+def panorama_area_of(info: dict, size: tuple[int, int]) -> tuple[int, int, int, int, int, int] | None:
+    """Return the part of the sphere that a panorama shows, as GPano states it in XMP; None where it does not.
+
+    Parameters
+    ----------
+    info : dict
+        Of the opened picture.
+    size : (width, height)
+        px, of the picture: that of the part where GPano states the whole alone.
+
+    Returns
+    -------
+    (int, int, int, int, int, int)
+        px: width and height of the whole panorama; left, top, width and height of the part.
+    """
+    xmp = xmp_text(info)
+    whole = [xmp_number(xmp, f"FullPano{side}Pixels") for side in ("Width", "Height")]
+    corner = [xmp_number(xmp, f"CroppedArea{side}Pixels") or 0 for side in ("Left", "Top")]
+    part = [xmp_number(xmp, f"CroppedAreaImage{side}Pixels") for side in ("Width", "Height")]
+    numbers = [*whole, *corner, *(n or given for n, given in zip(part, size, strict=True))]
+    if None in numbers or not all(0 <= n <= MAX_PANORAMA and n == int(n) for n in numbers) or 0 in numbers[:2]:
+        return None
+    full_width, full_height, left, top, width, height = map(int, numbers)
+    return full_width, full_height, left, top, width, height
 
 
 def xmp_entry(xmp: str, name: str) -> str | None:

@@ -18,7 +18,7 @@ from ..errors import StereoError
 from ..foreign import BinaryFile, Budget, as_file, exif_tags, name_of, open_file, open_picture, rgb_pixels
 from ..foreign.pictures import MAX_PIXELS
 from ..records import ExifFacts, Photo
-from .exif import facts_of, gravity_of, orientation_of, projection_of, xmp_text
+from .exif import facts_of, gravity_of, orientation_of, panorama_area_of, projection_of, xmp_text
 from .heif import container_orientation, heif_items
 from .position import GPS_IFD, read_position
 from .raw import RAW_SUFFIXES, read_raw
@@ -349,6 +349,8 @@ def decode_photo(image: Any, path: Path, item: int | None = None, tags: Any = No
         facts["position"] = position
     if (projection := projection_of(tags, image.info)) is not None:
         facts["projection"] = projection
+        if (area := panorama_area_of(image.info, image.size)) is not None:
+            facts["panorama_area"] = area
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
     mask = None

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -11,8 +12,9 @@ from ..errors import StereoError
 from ..geometry.arrays import all_channels, norms, real_array
 from ..geometry.triangles import face_components, used_vertices
 from ..options import Range, check_options, choose, options_of
-from ..records import Mesh, RightViewPoints
+from ..records import Mesh, RightViewPoints, SphereGrid
 from .meshers import MESHERS
+from .sphere import SpherePoints
 from .surface import PointGrid
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def build_mesh(  # noqa: PLR0913 - the signature is the list of options
     *,
     sigma: np.ndarray | None = None,
     between: RightViewPoints | None = None,
+    sphere: SphereGrid | None = None,
     method: str = "grid",
     faces: Annotated[int, Range(0)] = 500_000,
     max_angle: Annotated[float, Range(0, 90)] = 80.0,
@@ -54,6 +57,8 @@ def build_mesh(  # noqa: PLR0913 - the signature is the list of options
         Standard deviation along the ray, units of the points. None: estimated from the point map (`noise`).
     between : RightViewPoints, optional
         Further points between two pixels of a row, which only the second photo resolves.
+    sphere : SphereGrid, optional
+        Of points all around, without padding; for the method "grid" only.
     method : str
         Name in `MESHERS`.
     faces : int
@@ -85,12 +90,12 @@ def build_mesh(  # noqa: PLR0913 - the signature is the list of options
     ValueError
         For wrong shapes.
     """
-    mesher = choose("mesher", MESHERS, method)
+    mesher = _chosen_mesher(method, around=sphere is not None)
     options = check_options(method, options_of(mesher), options)
     given = {"faces": faces, "max_angle": max_angle, "holes": holes}
     given |= {"close": close, "islands": islands, "smooth": smooth}
     check_options("mesh", options_of(build_mesh), given)
-    point_grid = _point_grid(points, sigma, max_angle, between)
+    point_grid = _point_grid(points, sigma, max_angle, between, sphere)
     del points, sigma
     known = int(np.count_nonzero(np.isfinite(point_grid.points[..., 2])))
     step = _thinning_step(point_grid.sigma.shape, faces) if faces and not options.get("step") else 1
@@ -100,17 +105,34 @@ def build_mesh(  # noqa: PLR0913 - the signature is the list of options
     radius = holes * max(point_grid.sigma.shape)
     point_grid, filled = point_grid.without_holes(radius, close)
     mesh = mesher(point_grid, faces, **options)
-    mesh, dropped, area = without_islands(mesh, islands)
+    mesh, dropped, area = without_islands(mesh, islands, around=sphere is not None)
     facts: dict[str, float] = {"holes_filled": filled, "islands_dropped": dropped, "islands_area": area, **mesh.facts}
-    for name in ("simplification_px", "cell_px", "step"):  # from pixels of the thinned map to those of the given one
-        if name in facts:
-            facts[name] *= step
+    facts = _in_given_pixels(facts, step)
     logger.info("%s: %d points, %d vertices, %d faces, %s", method, known, len(mesh.vertices), len(mesh.faces), facts)
     return replace(mesh, facts=facts)
 
 
+def _chosen_mesher(method: str, *, around: bool) -> Callable[..., Mesh]:
+    """The mesher of that name; StereoError("bad_option") where it cannot work all around the camera and has to."""
+    mesher = choose("mesher", MESHERS, method)
+    if around and method != "grid":
+        raise StereoError(
+            "bad_option", f"the mesher {method} makes no surface all around the camera.", "Use --mesher grid."
+        )
+    return mesher
+
+
+def _in_given_pixels(facts: dict[str, float], step: int) -> dict[str, float]:
+    """The facts in pixels of the given map, those of a map thinned by `step` multiplied."""
+    return {name: x * step if name in ("simplification_px", "cell_px", "step") else x for name, x in facts.items()}
+
+
 def _point_grid(
-    points: np.ndarray, sigma: np.ndarray | None, max_angle: float, between: RightViewPoints | None
+    points: np.ndarray,
+    sigma: np.ndarray | None,
+    max_angle: float,
+    between: RightViewPoints | None,
+    sphere: SphereGrid | None,
 ) -> PointGrid:
     """Check the point map and its sigma, and make a PointGrid of them; the arguments are those of `build_mesh`."""
     points = real_array(points, "points")
@@ -120,7 +142,7 @@ def _point_grid(
     if sigma is not None and np.shape(sigma) != points.shape[:2]:
         raise ValueError(f"build_mesh needs sigma {points.shape[:2]}, got {np.shape(sigma)}")
     with np.errstate(invalid="ignore"):
-        known = all_channels(np.isfinite(points)) & (points[..., 2] > 0)
+        known = all_channels(np.isfinite(points)) & ((points[..., 2] > 0) | (sphere is not None))
     if known.sum() < 3:
         raise StereoError(
             "empty_mesh",
@@ -130,7 +152,10 @@ def _point_grid(
         )
     points = np.where(known[..., None], points, np.nan)
     sigma = noise(points) if sigma is None else _complete_sigma(sigma, known)
-    return PointGrid(points, sigma, np.zeros(sigma.shape, bool), max_angle, between or NO_RIGHT_VIEW_POINTS)
+    filled, between = np.zeros(sigma.shape, bool), between or NO_RIGHT_VIEW_POINTS
+    if sphere is None:
+        return PointGrid(points, sigma, filled, max_angle, between)
+    return SpherePoints(points, sigma, filled, max_angle, between, sphere)
 
 
 def _complete_sigma(sigma: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -169,8 +194,10 @@ def noise(points: np.ndarray) -> np.ndarray:
     return s * z * norms(points)
 
 
-def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
+def without_islands(mesh: Mesh, share: float, *, around: bool = False) -> tuple[Mesh, int, float]:
     """Remove connected components smaller than `share` of the largest, by area in the photo, and unused vertices.
+
+    around: points lie all around the camera, and the area is the solid angle.
 
     Returns
     -------
@@ -189,9 +216,14 @@ def without_islands(mesh: Mesh, share: float) -> tuple[Mesh, int, float]:
     dropped, lost = 0, 0.0
     if len(faces):
         component = face_components(faces, len(vertices))
-        view = vertices[:, :2] / vertices[:, 2:]
-        u, v, w = (view[faces[:, k]] for k in range(3))
-        area = np.abs((v[:, 0] - u[:, 0]) * (w[:, 1] - u[:, 1]) - (v[:, 1] - u[:, 1]) * (w[:, 0] - u[:, 0]))
+        if around:
+            view = vertices / norms(vertices)[:, None]
+            u, v, w = (view[faces[:, k]] for k in range(3))
+            area = np.abs(np.einsum("ij,ij->i", np.cross(u, v), w))
+        else:
+            view = vertices[:, :2] / vertices[:, 2:]
+            u, v, w = (view[faces[:, k]] for k in range(3))
+            area = np.abs((v[:, 0] - u[:, 0]) * (w[:, 1] - u[:, 1]) - (v[:, 1] - u[:, 1]) * (w[:, 0] - u[:, 0]))
         total = np.bincount(component, weights=area)
         kept = total >= share * total.max()
         dropped, lost = int(np.count_nonzero(~kept & (total > 0))), float(total[~kept].sum() / total.sum())

@@ -8,10 +8,12 @@ from ..geometry.texture_coordinates import pixels_of_uv
 from ..geometry.triangles import vertex_normals
 from ..records import Camera, Mesh, TexturedPart
 from ..resources import load_open3d
+from .viewing import viewing_camera
 
 BACK = np.array([90, 60, 130], np.float32)  # RGB of the back of a surface, rare in photos
 CLAY = np.array([205, 200, 190], np.float32)
 ORBIT_DEG = 28.0  # degrees
+AROUND_DEG = 90.0  # degrees, of a view from the place of a panorama
 # Rotation about the (vertical, horizontal) axis through the middle of the surface, in units of ORBIT_DEG.
 VIEWS = {"front": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 
@@ -90,7 +92,8 @@ def preview(
     """Return a contact sheet: one column for each view, textured above, as clay below.
 
     "front" is the view of `camera` (camera 1, without its lens distortion); the others are rotated by 28 degrees about
-    the median point of the surface and moved back until the surface fits.
+    the median point of the surface and moved back until the surface fits. The surface around a panorama is seen from
+    its camera in each view, which turns by `AROUND_DEG` instead.
 
     Parameters
     ----------
@@ -109,15 +112,22 @@ def preview(
     unknown = [v for v in views if v not in VIEWS]
     if unknown:
         raise ValueError(f"no view {', '.join(unknown)}; there are {', '.join(VIEWS)}")
+    around, camera = camera.is_panorama, viewing_camera(camera)
     scale = size / camera.size[0]
     tile = (size, max(1, round(camera.size[1] * scale)))
     K = scale_K(camera.K, tile[0] / camera.size[0], tile[1] / camera.size[1])
     columns = []
     for view in views:
-        R, t = _orbit(mesh, K, tile, *VIEWS[view])
+        R, t = (_turned(*VIEWS[view]), np.zeros(3)) if around else _orbit(mesh, K, tile, *VIEWS[view])
         modes = ("texture", "clay") if mesh.texture is not None else ("clay",)
         columns.append(np.concatenate([render(mesh, K=K, size=tile, R=R, t=t, shading=s) for s in modes]))
     return np.concatenate(columns, axis=1)
+
+
+def _turned(yaw: float, pitch: float) -> np.ndarray:
+    """R (3, 3) of a camera that looks to the left (yaw -1), to the right, up (pitch 1) or down."""
+    angle = np.radians(AROUND_DEG)
+    return rotation_from_vector(np.array([-pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, -yaw * angle, 0]))
 
 
 def _orbit(mesh: Mesh, K, size, yaw: float, pitch: float) -> tuple[np.ndarray, np.ndarray]:

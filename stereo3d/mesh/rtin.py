@@ -23,6 +23,7 @@ from .kernels import DOWN, FALLING, RIGHT, RISING
 EMPTY = 0  # no triangle
 WHOLE = 1  # two triangles, cut along the network's own diagonal
 BROKEN = 2  # any other cell: triangulated on its own
+DEPTH = -1  # place of the depth in a point: z, or a fourth number
 # err of a middle
 MUST_SPLIT = np.float32(np.inf)  # the triangles on both sides must be split
 NO_TRIANGLE = np.float32(-1)  # there is no triangle on either side
@@ -114,14 +115,14 @@ def texture_stretch(P, Q, dy, dx):
 
     A texture runs evenly along the side in space, the photo along its image.
     """
-    return np.sqrt(float(dy * dy + dx * dx)) * abs(P[2] - Q[2]) / (2 * (P[2] + Q[2]))
+    return np.sqrt(float(dy * dy + dx * dx)) * abs(P[DEPTH] - Q[DEPTH]) / (2 * (P[DEPTH] + Q[DEPTH]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def distance_to_plane(points, triangle, pitch, cap):
-    """The largest distance of a triangle's pixels from its plane, over z pitch (px), or its texture stretch if larger.
+    """The largest distance of a triangle's pixels from its plane, px, or its texture stretch if that is larger.
 
-    MUST_SPLIT above cap and for a triangle without area.
+    A px is pitch times the depth. MUST_SPLIT above cap and for a triangle without area.
     """
     py, px, qy, qx, ry, rx = triangle
     P, Q, R = points[py, px], points[qy, qx], points[ry, rx]
@@ -147,8 +148,8 @@ def distance_to_plane(points, triangle, pitch, cap):
             for j in range(s + 1 - i):
                 X = points[y, rx + dx * j]
                 off = abs(nx * (X[0] - P[0]) + ny * (X[1] - P[1]) + nz * (X[2] - P[2]))
-                if off > largest * X[2] * pitch:
-                    largest = off / (X[2] * pitch)
+                if off > largest * X[DEPTH] * pitch:
+                    largest = off / (X[DEPTH] * pitch)
             if largest > cap:
                 return MUST_SPLIT
     else:  # the longest side lies along an axis
@@ -160,8 +161,8 @@ def distance_to_plane(points, triangle, pitch, cap):
             for j in range(i - half, half - i + 1):
                 X = points[my + ay * i + by * j, mx + ax * i + bx * j]
                 off = abs(nx * (X[0] - P[0]) + ny * (X[1] - P[1]) + nz * (X[2] - P[2]))
-                if off > largest * X[2] * pitch:
-                    largest = off / (X[2] * pitch)
+                if off > largest * X[DEPTH] * pitch:
+                    largest = off / (X[DEPTH] * pitch)
             if largest > cap:
                 return MUST_SPLIT
     return np.float32(largest)
@@ -183,19 +184,20 @@ def triangle_error(points, triangle, halves, states, pitch, cap):
 
 
 def split_errors(points: np.ndarray, cell: np.ndarray, pitch: float, cap: float, size: int) -> np.ndarray:
-    """Err of every middle: (H, W) float32, px, the distance over z pitch; MUST_SPLIT above cap.
+    """Err of every middle: (H, W) float32, px, the distance over depth pitch; MUST_SPLIT above cap.
 
     Parameters
     ----------
-    points : (H, W, 3) float64
+    points : (H, W, 3) or (H, W, 4) float64
+        x, y, z, and where no axis is ahead everywhere the distance, which is the depth then in the place of z.
     cell : (H-1, W-1) uint8
         Of `classify_cells`.
     pitch : float
-        Distance of neighbouring pixels in (x/z, y/z).
+        Distance of neighbouring pixels at depth 1.
     cap : float
         px.
     size : int
-        2^k >= H-1, W-1.
+        2^k: the largest triangle's side. Triangles that are larger are split.
     """
     err = np.full(points.shape[:2], MUST_SPLIT, np.float32)
     with ThreadPoolExecutor() as pool:

@@ -49,6 +49,26 @@ class PointGrid:
         return kernels.ranges(self.points)
 
     @property
+    def closed(self) -> bool:
+        """Whether the last row adjoins the first."""
+        return False
+
+    @property
+    def depth(self) -> np.ndarray | None:
+        """What distances from a triangle are counted in, (H, W); None: z."""
+        return None
+
+    @property
+    def max_triangle(self) -> int | None:
+        """Side of the largest triangle, px; None: any."""
+        return None
+
+    @property
+    def single(self) -> np.ndarray | None:
+        """(H, W) bool: pixels whose cells become triangles of single pixels; None: none."""
+        return None
+
+    @property
     def pitch(self) -> float:
         """Median distance of neighbouring pixels in (x/z, y/z), along rows or columns, whichever is larger."""
         medians = [0.0]

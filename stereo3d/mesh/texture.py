@@ -12,6 +12,7 @@ from ..geometry.texture_coordinates import uv_of_pixels
 from ..geometry.triangles import face_components
 from ..records import Camera, Mesh, Photo, TexturedPart, TwoView
 from .build import compact
+from .wide_texture import wide_texture
 
 # cosine between normal and line of sight (70 degrees): below it the second photo may show the face better
 GRAZING = 0.35
@@ -43,7 +44,7 @@ def texture_mesh(
     photo : Photo
         The first photo, at its full resolution.
     camera : Camera
-        Camera 1, for a picture of the photo's proportions.
+        Camera 1, for a picture of the photo's proportions. With a wide lens the second photo is not used.
     second : Photo, optional
         The photo of camera 2 of `view`. It becomes an overlay (`Mesh.overlays`) on faces that the first photo sees at a
         grazing angle or not at all, if it sees them freely and with more than twice as many pixels. A gain per channel,
@@ -64,6 +65,8 @@ def texture_mesh(
         Camera and photo differ in proportions.
     """
     _check_proportions(photo, camera)
+    if camera.lens is not None:
+        return wide_texture(mesh, photo, camera)
     front = mesh.vertices[:, 2] > 0
     x = np.full((len(mesh.vertices), 2), np.nan)
     x[front] = project(mesh.vertices[front], camera.K, dist=camera.dist)

@@ -58,11 +58,16 @@ STAGE_FILES = (*_WRITERS, POINTS_FILE)  # names of the files of `save_stages`
 
 
 def cameras(result: Result) -> dict[str, Any]:
-    """Return {"cameras": {"left", "right": K, R, t, ...}, "F", "inliers", ...}: X_cam = R X + t, camera 1 the world."""
+    """Return {"cameras": {"left", "right": K, R, t, ...}, "F", "inliers", ...}: X_cam = R X + t, camera 1 the world.
+
+    A camera with a wide lens has the entry "lens", its model and coefficients.
+    """
     view = result.view
 
     def entry(camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
+        lens = {} if camera.lens is None else {"lens": plain(vars(camera.lens))}
         return {
+            **lens,
             "K": camera.K.tolist(),
             "R": np.asarray(R).tolist(),
             "t": np.asarray(t).tolist(),

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..cameras.fit import fit_rig
-from ..cameras.focal import camera_for
 from ..cameras.formats.check import UNSTATED_UNIT
-from ..cameras.pinhole_view import field_of_view_deg, pinhole_pixels, pinhole_view
+from ..cameras.panorama import camera_of
+from ..cameras.pinhole_view import MAX_HALF_ANGLE_DEG, field_of_view_deg, pinhole_pixels, pinhole_view
 from ..cameras.read import read_rig
 from ..diagnosis.run_findings import format_size
 from ..errors import StereoError
@@ -18,6 +18,7 @@ from ..records import Camera, Finding, Photo, Rig
 from .config import RIG_ERRORS, Config
 
 MAX_MISALIGNMENT_DEG = 1.0  # degrees; calibrated rectified pairs deviate by hundredths (KITTI: 0.3 in the baseline)
+_SIZED = {"markers": "markers", "board": "board", "known-distance": "known_distance"}  # option -> field of Config
 NOT_RECTIFIED = "Leave --rectified out: `stereo3d LEFT RIGHT` rectifies the photos."
 
 
@@ -51,11 +52,13 @@ def pinhole_views(
     """Return photos, rig, settings and a finding, photos of wide-angle lenses resampled as pinhole cameras'.
 
     The positions and axes of the cameras stay, so the pose does. The pixels of config.known_distance become those of
-    the view.
+    the view. Where the whole field is used (`uses_whole_field`), photos and rig stay as they are.
     """
-    if rig.cam1.lens is None and rig.cam2.lens is None:
+    if not rig.wide:
         return left, right, rig, config, []
     fields = [field_of_view_deg(camera) for camera in (rig.cam1, rig.cam2)]
+    if uses_whole_field(rig, config):
+        return left, right, rig, config, _whole_field_findings(rig, fields)
     (left, cam1), (right, cam2) = pinhole_view(left, rig.cam1), pinhole_view(right, rig.cam2)
     used = [field_of_view_deg(camera) for camera in (cam1, cam2)]
     lens = rig.cam1.lens or rig.cam2.lens
@@ -75,6 +78,40 @@ def pinhole_views(
     return left, right, replace(rig, cam1=cam1, cam2=cam2), config, [finding]
 
 
+def uses_whole_field(rig: Rig, config: Config) -> bool:
+    """Whether a run works on the sphere of directions: panoramas, and posed wide lenses that no pinhole view holds.
+
+    Targets of known size, known distances and rigs that are known nominally need the pinhole view, where there is one.
+    """
+    sized = [name for name, value in _SIZED.items() if getattr(config, value)]
+    if rig.cam1.is_panorama or rig.cam2.is_panorama:
+        if targets := [name for name in sized if name != "known-distance"]:
+            raise StereoError(
+                "bad_option",
+                f"{' and '.join(targets)} cannot be measured in a panorama.",
+                "Give --baseline, the distance between the two camera positions, or --known-distance.",
+            )
+        return True
+    widest = max(field_of_view_deg(camera) for camera in (rig.cam1, rig.cam2))
+    return rig.posed and rig.error.exact and not sized and widest > 2 * MAX_HALF_ANGLE_DEG + 1
+
+
+def _whole_field_findings(rig: Rig, fields: list[float]) -> list[Finding]:
+    """State that the whole field of a wide lens is used; of panoramas `diagnosis.sphere` states more."""
+    lens = rig.cam1.lens or rig.cam2.lens
+    if lens is None or rig.cam1.is_panorama or rig.cam2.is_panorama:
+        return []
+    return [
+        Finding(
+            "wide_lens",
+            "info",
+            f"the calibration is of a {lens.model} lens that shows {max(fields):.0f} degrees; all of it is used, "
+            "over the sphere of directions.",
+            {"field_deg": max(fields), "used_deg": max(fields)},
+        )
+    ]
+
+
 def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -> Rig:
     """The cameras from the first of these sources: the argument, the calibration file, the settings and EXIF."""
     sizes = left.size, right.size
@@ -83,7 +120,7 @@ def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -
         return fit_rig(rig, *sizes, orientations=orientations)
     if config.calib is None:
         given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
-        return Rig(camera_for(left, **given), camera_for(right, **given))
+        return Rig(camera_of(left, given), camera_of(right, given))
     names = left.path.name if left.path else "", right.path.name if right.path else ""
     rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
     sized = config.known_distance is not None or bool(config.markers) or config.board is not None
@@ -97,7 +134,7 @@ def _rectified_cameras(rig: Rig, size1: tuple[int, int], size2: tuple[int, int])
     if rig.cam1.lens is not None or rig.cam2.lens is not None:
         raise StereoError(
             "calibration_mismatch",
-            "the calibration is of a wide-angle lens, and a rectified pair shows what pinhole cameras see.",
+            "a camera has a wide-angle lens, and a rectified pair shows what pinhole cameras see.",
             "Leave --rectified out, or give the calibration of the rectified pair.",
         )
     if rig.R is not None and rig.t is not None:

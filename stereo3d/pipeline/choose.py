@@ -8,14 +8,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..cameras.focal import camera_for
+from ..cameras.panorama import camera_of
 from ..diagnosis.pair import PAIR_THRESHOLDS
+from ..diagnosis.sphere import turn_angle
 from ..diagnosis.statistics import false_alarms, homography_residual, median_parallax_angle
 from ..errors import EXIT_PAIR, StereoError
 from ..features.detectors import detect_features
+from ..features.faces import detect_on_faces
 from ..features.matching import match_features
 from ..images.reduce import reduced_grey
-from ..records import Camera, Features, Photo, Rig
+from ..records import Camera, Features, Photo, Rig, TwoView
 from ..records.checks import Record
 from ..two_view.estimate import estimate_two_view
 from .config import Config
@@ -85,8 +87,11 @@ def candidate_of(photo: Photo, config: Config) -> Candidate:
     grey, _ = reduced_grey(photo, SIDE)
     dx, dy = np.diff(grey.astype(np.float32), axis=1)[:-1], np.diff(grey.astype(np.float32), axis=0)[:, :-1]
     given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
-    camera = replace(camera_for(photo, **given), source="given")  # as it is: a ranking needs no better one
-    features = detect_features(photo, max_size=SIDE, features=FEATURES)
+    camera = replace(camera_of(photo, given), source="given")  # as it is: a ranking needs no better one
+    if camera.lens is None:
+        features = detect_features(photo, max_size=SIDE, features=FEATURES)
+    else:
+        features = detect_on_faces(photo, camera, max_size=SIDE, features=FEATURES)
     empty = Photo(np.zeros((1, 1, 3), np.uint8), photo.exif, photo.path)
     return Candidate(empty, features, camera, float(np.quantile(np.hypot(dx, dy), 0.95)))
 
@@ -131,9 +136,17 @@ def _compare(candidates: Sequence[Candidate], i: int, j: int, typical: float, se
     share = np.exp(-((angle / WIDE_DEG) ** 2)) / (1 + (NARROW_DEG / max(angle, 1e-6)) ** 2)
     agreement = min(1.0, 2 * len(x1) / len(matches))  # half of the matches agree in any sound pair
     # a turn on the spot is one homography, and with a wrong focal length it looks like parallax
-    relief = homography_residual(x1, x2)[0] / (MIN_RELIEF_PX * max(1.0, max(one.camera.size) / SIDE))
+    relief = _relief_px(x1, x2, view) / (MIN_RELIEF_PX * max(1.0, max(one.camera.size) / SIDE))
     score = float(overlap * share * sharpness * agreement / (1 + max(relief, 1e-6) ** -2))
     return RankedPair(i, j, score, len(matches), len(x1), float(angle), overlap, sharpness)
+
+
+def _relief_px(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:
+    """Photo px by which 10 % of the matches differ at least from one homography; all around, from a turn."""
+    if not view.rig.wide:
+        return homography_residual(x1, x2)[0]
+    cam1, cam2 = view.rig.cam1, view.rig.cam2
+    return turn_angle(cam1.rays_from_pixels(x1), cam2.rays_from_pixels(x2)) / cam1.pixel_angle
 
 
 def _spanned(x: np.ndarray, size: tuple[int, int]) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from ..cameras.panorama import EQUIRECTANGULAR
 from ..cameras.targets import parse_board, parse_marker
 from ..disparity.matching import compute_disparities
 from ..disparity.methods import MATCHERS
@@ -107,6 +108,8 @@ class Config(Record):
         the photos show it.
     unit : str, optional
         Unit of these lengths, or of a calibration that states none.
+    projection : {"equirectangular"}, optional
+        The photos are panoramas of this projection, whatever their files state.
     force : bool
         Continue past findings that make the shape worthless.
     layout : {"sbs", "sbs-half", "tb", "tb-half"}, optional
@@ -143,6 +146,7 @@ class Config(Record):
     board: str | None = None
     rotate: int | Literal["auto"] | None = None
     unit: str | None = None
+    projection: Literal["equirectangular"] | None = None
     force: bool = False
     layout: Literal["sbs", "sbs-half", "tb", "tb-half"] | None = None
     mask: Sequence[str | Path] = ()
@@ -157,6 +161,10 @@ class Config(Record):
             )
         if self.layout is not None and self.layout not in list(LAYOUTS):
             raise StereoError("bad_option", f"layout cannot be {self.layout!r}.", f"It is one of {', '.join(LAYOUTS)}.")
+        if self.projection not in (None, EQUIRECTANGULAR):
+            raise StereoError(
+                "bad_option", f"projection cannot be {self.projection!r}.", f"It is {EQUIRECTANGULAR}, or not given."
+            )
         if not isinstance(self.mask, list | tuple) or len(self.mask) > 2:
             raise StereoError(
                 "bad_option",

@@ -76,6 +76,21 @@ def match_pair(
     return fused, between
 
 
+def without_repeated_rows(
+    fused: DisparityMap, between: RightViewPixels, pair: RectifiedPair
+) -> tuple[DisparityMap, RightViewPixels]:
+    """Return both outputs of `match_pair` without the rows that a closed `SphereGrid` repeats."""
+    padding = 0 if pair.sphere is None else pair.sphere.padding
+    if not padding:
+        return fused, between
+    inner = slice(padding, len(fused.disparity) - padding)
+    fused = DisparityMap(*(getattr(fused, name)[inner] for name in ("disparity", "confidence", "sigma")))
+    kept = (between.row >= inner.start) & (between.row < inner.start + len(fused.disparity))
+    x, row, disparity, sigma = (getattr(between, name)[kept] for name in ("x", "row", "disparity", "sigma"))
+    between = RightViewPixels(x, row - padding, disparity, sigma)
+    return fused, between
+
+
 def _without_filled(found: DisparityMap) -> DisparityMap:
     """A dense map without its filled pixels, which have no sigma."""
     known = np.isfinite(found.sigma)

@@ -91,6 +91,8 @@ def find_gravity(
         return np.array(stated), []
     if other is not None:
         return view.R.T @ np.array(other), []
+    if view.rig.wide:  # edges are no lines in its photos
+        return None, []
     limits = limits or GravityThresholds()
     with ThreadPoolExecutor(2) as pool:
         taken = (left, view.rig.cam1), (right, view.rig.cam2)

@@ -1,13 +1,12 @@
 """Matches and pose, with fallbacks."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from ..errors import StereoError
-from ..features.detectors import DETECTORS, detect_features
+from ..features.detectors import DETECTORS
+from ..features.faces import detect_in_both
 from ..features.matching import match_features
 from ..records import Features, Finding, Matches, Photo, Rig, TwoView
 from ..records.checks import Record
@@ -81,7 +80,7 @@ def features_within_memory(left: Photo, right: Photo, config: Config) -> tuple[C
 
 
 def find_matches(
-    left: Photo, right: Photo, config: Config, *, detector: str | None = None
+    left: Photo, right: Photo, config: Config, *, rig: Rig | None = None, detector: str | None = None
 ) -> tuple[tuple[Features, Features], Matches]:
     """Return the features of both photos and their matches.
 
@@ -89,6 +88,8 @@ def find_matches(
 
     Parameters
     ----------
+    rig : Rig, optional
+        The cameras: of a wide lens, features are found on the faces of a cube (`features.faces`).
     detector : str, optional
         Another detector than that of the Config, with its default options.
     """
@@ -97,14 +98,13 @@ def find_matches(
         detector = config.detector
         finding = config.arguments("detector", DETECTORS[detector])
         matching = config.arguments("detector", match_features)
-    find = partial(detect_features, method=detector, max_size=config.feature_size, **finding)
     needed = feature_bytes((left, right), config.feature_size, detector, together=2)
     together = 2 if needed <= MemoryLimit.of(config).room(needed) else 1
     if together == 1:
         log.info("one photo after the other: features of both at once need %.2g GB", needed / 1e9)
-    with ThreadPoolExecutor(together) as pool:
-        features1, features2 = pool.map(find, (left, right))
-    features = features1, features2
+    options = {"method": detector, "max_size": config.feature_size, **finding}
+    cameras = (None, None) if rig is None else (rig.cam1, rig.cam2)
+    features = detect_in_both((left, right), cameras, together, **options)
     return features, match_features(left, right, max_size=config.feature_size, found=features, **matching)
 
 
@@ -146,7 +146,7 @@ def _oblique_pose(left: Photo, right: Photo, rig: Rig, config: Config) -> Matche
     try:
         needed = feature_bytes((left, right), config.feature_size, "asift", together=1)
         MemoryLimit.of(config).require(needed, "asift")
-        features, matches = find_matches(left, right, config, detector="asift")
+        features, matches = find_matches(left, right, config, rig=rig, detector="asift")
         return MatchedPose(features, matches, estimate_pose(matches, rig, config))
     except StereoError:
         return None

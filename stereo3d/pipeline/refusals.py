@@ -28,13 +28,20 @@ def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config
 
     measured: the caller gave the cameras.
 
-    A panorama states its projection. A fisheye photo without a calibration is one whose scene fills a disc, or an
-    upright or lying part of one that touches two opposite sides, before black.
+    A panorama states its projection; an equirectangular one has a camera (`cameras.panorama.panorama_camera`). A
+    fisheye photo without a calibration is one whose scene fills a disc, or an upright or lying part of one that touches
+    two opposite sides, before black.
     """
     if config.force:
         return
     for photo, camera, which in ((left, rig.cam1, "first"), (right, rig.cam2, "second")):
         projection = photo.exif.get("projection")
+        if projection is None and rig.wide and camera.lens is None and not (measured or camera.source != "prior"):
+            raise StereoError(
+                "panorama",
+                f"only one photo is a panorama: the {which} states no projection, and its focal length is not known.",
+                "Take both photos with the same camera, or give the cameras (--calib).",
+            )
         if projection is not None and camera.lens is None:
             raise StereoError(
                 "panorama",

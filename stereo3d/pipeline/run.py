@@ -22,6 +22,7 @@ from ..diagnosis.run_findings import (
     row_findings,
     uncertainty_findings,
 )
+from ..diagnosis.sphere import panorama_findings
 from ..diagnosis.verdict import judge
 from ..disparity.matching import matching_bytes, matching_work
 from ..errors import StereoError
@@ -45,7 +46,7 @@ from .cameras import cameras_of, pinhole_views, refuse_same_pixels
 from .choose import RankedPair, first_that_works
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config, ConfigOptions, config_with
-from .dense import match_pair, rectify_within_memory
+from .dense import match_pair, rectify_within_memory, without_repeated_rows
 from .gravity import find_gravity
 from .memory import reduced_pixels, require_smallest_run
 from .metric import metric_pose
@@ -106,18 +107,18 @@ def reconstruct(
     config = config_with(config, options, "reconstruct", ("rig", "config", "progress", "meter", "reserve"))
     clock = Clock(progress, meter)
     prepared = prepare(left, right, rig, config, clock=clock, reserve=reserve)
-    rig, config, matches, pair = prepared.rig, prepared.config, prepared.matches, prepared.pair
+    rig, config, matches = prepared.rig, prepared.config, prepared.matches
 
-    with clock("disparity", matching_work(pair, prepared.d_range, config.matcher), config.matcher):
-        fused, right_pixels = match_pair(pair, prepared.d_range, config)
-        fused, right_pixels, unsupported = _without_unsupported(fused, right_pixels, prepared)
+    with clock("disparity", matching_work(prepared.pair, prepared.d_range, config.matcher), config.matcher):
+        fused, right_pixels, unsupported = _supported_surfaces(prepared, config)
+        prepared = replace(prepared, pair=prepared.pair.without_padding())
 
     with clock("points", int(np.isfinite(fused.disparity).sum())):
         cloud = _triangulate(fused, right_pixels, prepared, config)
     points, sigma, view = cloud.points, cloud.sigma, cloud.view
 
     with clock("mesh", cloud.count, config.mesher):
-        mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, forward=pair.kind == "polar")
+        mesh, fallback = mesh_with_fallback(points, sigma, cloud.between, config, prepared.pair)
         mesh = texture_and_sigma(mesh, prepared.left, prepared.right, matches, view, rig)
     clock.progress("done", 0, "")
     return _result(prepared, fused, cloud, mesh, [*unsupported, *cloud.findings, *fallback], clock)
@@ -211,7 +212,7 @@ def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
     config, size_findings = features_within_memory(left, right, config)
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
-            features, matches = find_matches(left, right, config)
+            features, matches = find_matches(left, right, config, rig=rig)
         findings = [
             *source.findings,
             *size_findings,
@@ -242,6 +243,7 @@ def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
         inlier_x = matches.x1[view.inliers], matches.x2[view.inliers]
         pair, d_range, size_findings = rectify_within_memory(left, right, view, inlier_x, config, reserve)
         findings += [*row_findings(pair, parallax_px(pair, view, *inlier_x)), *size_findings]
+        findings += panorama_findings(pair, matches, view, rig)
         needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
         log.info(
             "rectified: %s, %s px; disparities %d to %d px will be searched, with %.2g GB",
@@ -311,13 +313,16 @@ def _log_pose(view: TwoView, rig: Rig, matches: int) -> None:
 # The second half: supported surfaces, points and their uncertainty.
 
 
-def _without_unsupported(
-    fused: DisparityMap, right_pixels: RightViewPixels, prepared: Prepared
-) -> tuple[DisparityMap, RightViewPixels, list[Finding]]:
-    """Both outputs of `match_pair` without repeated and floating surfaces, by the inliers of the pose; findings."""
-    inliers = prepared.matches[prepared.view.inliers]
+def _supported_surfaces(prepared: Prepared, config: Config) -> tuple[DisparityMap, RightViewPixels, list[Finding]]:
+    """Both outputs of `match_pair` without repeated and floating surfaces, by the inliers of the pose; findings.
+
+    They are those of the pair without padding.
+    """
+    pair, d_range, inliers = prepared.pair, prepared.d_range, prepared.matches[prepared.view.inliers]
+    fused, right_pixels = match_pair(pair, d_range, config)
     inlier_x = inliers.x1, inliers.x2
-    return drop_unsupported(fused, right_pixels, prepared.pair, prepared.view, inlier_x, prepared.d_range)
+    fused, right_pixels, findings = drop_unsupported(fused, right_pixels, pair, prepared.view, inlier_x, d_range)
+    return *without_repeated_rows(fused, right_pixels, pair), findings
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.arrays import hom
-from ..geometry.camera import undistort
+from ..geometry.arrays import norms
 from ..records import Finding, RectifiedPair, RightViewPoints, TwoView
 
 READING_SIGMA = 0.5  # px, of the two pixels of --known-distance, which are read by hand
@@ -39,7 +38,8 @@ def known_scale(
     ends, sigmas = zip(*[_point_at(points, sigma, pair, view, np.array(x)) for x in pixels], strict=True)
     apart = float(np.linalg.norm(ends[0] - ends[1]))
     along = (ends[0] - ends[1]) / max(apart, 1e-300)
-    across = [READING_SIGMA * X[2] / view.rig.cam1.focal for X in ends]
+    camera = view.rig.cam1
+    across = [READING_SIGMA * (X[2] if camera.lens is None else np.linalg.norm(X)) / camera.focal for X in ends]
     error = math.hypot(*(s * abs(along @ X) / np.linalg.norm(X) for s, X in zip(sigmas, ends, strict=True)), *across)
     if not error < 0.5 * apart:
         raise StereoError(
@@ -75,12 +75,15 @@ def _point_at(
         )
     around = np.flatnonzero(away <= away[nearest] + 3 * pixel)
     X, s = points[known][around], sigma[known][around]
-    w, deviation = 1 / X[:, 2], s / (np.linalg.norm(X, axis=1) * X[:, 2])
+    camera = view.rig.cam1
+    depth = X[:, 2] if camera.lens is None else norms(X)
+    w, deviation = 1 / depth, s / (norms(X) * depth)
     here = np.argmin(away[around])
     same = np.abs(w - w[here]) <= 3 * np.hypot(deviation, deviation[here])
     plane = np.column_stack([off[around][same] / pixel, np.ones(same.sum())])
     fit = np.linalg.lstsq(plane, w[same])[0][2] if same.sum() >= 6 else w[here]
-    ray = hom(undistort(x[None], view.rig.cam1.K, view.rig.cam1.dist))[0]
+    ray = camera.rays_from_pixels(x[None])[0]
+    ray = ray / ray[2] if camera.lens is None else ray
     return ray / fit, float(np.median(s[same]))
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..images.raw import RAW_SUFFIXES
 from ..images.read import SUFFIXES, PictureFile, is_picture, read_photo
 from ..images.unknown import mark_borders
 from ..images.video import VIDEO_SUFFIXES, VideoFrame, read_frame, sample_frames
-from ..records import Finding, Photo, PhotoPair, Rig
+from ..records import ExifFacts, Finding, Photo, PhotoPair, Rig
 from ..records.checks import Record
 from .choose import Candidate, RankedPair, candidate_of, rank_pairs
 from .config import Config
@@ -170,8 +171,19 @@ def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
     return rank_pairs(candidates, seed=config.seed)
 
 
+def _projected(photo: Photo, config: Config) -> Photo:
+    """The photo with the projection of the config, where it states one."""
+    if config.projection is None or photo.exif.get("projection") == config.projection:
+        return photo
+    return replace(photo, exif=cast(ExifFacts, {**photo.exif, "projection": config.projection}))
+
+
 def _photo(source: object, config: Config, which: str = "") -> Photo:
     """The photo of a `PhotoSource`; ValueError for anything else. which: "first", to name one that has no path."""
+    return _projected(_read(source, config, which), config)
+
+
+def _read(source: object, config: Config, which: str) -> Photo:
     if isinstance(source, Photo):
         return source
     if not isinstance(source, np.ndarray) and not is_picture(source):
@@ -195,7 +207,7 @@ def _name(source: object) -> str:
 
 def use_source(pair: PhotoPair, rig: Rig | None, config: Config) -> Source:
     """Return the photos with their masks, and what their file states about the cameras where the user says nothing."""
-    photos = [mark_borders(photo) for photo in (pair.left, pair.right)]
+    photos = [mark_borders(_projected(photo, config)) for photo in (pair.left, pair.right)]
     for k, mask in enumerate(config.mask):
         photos[k] = apply_mask(photos[k], Path(mask))
     if config.known_distance is not None and pair.squeezed:

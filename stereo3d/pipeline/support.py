@@ -8,6 +8,7 @@ from .. import resources
 from ..diagnosis.surfaces import LostSurface, unsupported_findings
 from ..disparity.surfaces import UNKNOWN, AttachmentLimits, attached_surfaces
 from ..disparity.uniqueness import Surfaces, find_surfaces
+from ..geometry.arrays import norms
 from ..records import DisparityMap, Finding, RectifiedPair, RightViewPixels, TwoView
 from ..rectification.maps import rectified_positions
 from ..triangulation.points import triangulate
@@ -75,7 +76,8 @@ def _beyond_matches(
     some = np.full(disparity.size, np.float32(np.nan))
     for chosen in (sample, on_match):
         some[chosen] = disparity.ravel()[chosen]
-    z = triangulate(some.reshape(height, width), pair, view)[0][..., 2].ravel()
+    points = triangulate(some.reshape(height, width), pair, view)[0]
+    z = (points[..., 2] if pair.sphere is None else norms(points)).ravel()
     certain = np.append(surfaces.certain, False)[surfaces.agreeing]
     certain &= surfaces.labels.ravel()[on_match] == surfaces.agreeing  # not beside it
     supporting = z[on_match[certain]]

@@ -2,13 +2,14 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import StereoError
 from ..mesh.build import build_mesh, without_steep_fill
 from ..mesh.texture import texture_mesh
-from ..records import Finding, Matches, Mesh, Photo, Rig, RightViewPoints, TwoView
+from ..records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, RightViewPoints, SphereGrid, TwoView
 from ..triangulation.points import along_the_ray
 from ..two_view.bend import bend_covariance
 from ..two_view.nominal_depth import nominal_sigma
@@ -19,20 +20,38 @@ log = logging.getLogger(__name__)
 
 
 def mesh_with_fallback(
-    points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config, *, forward: bool = False
+    points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config, pair: RectifiedPair
 ) -> tuple[Mesh, list[Finding]]:
-    """Return the mesh of config.mesher, or of "grid" with a finding where the mesher's library is missing.
+    """Return the mesh of config.mesher, or of "grid" with a finding where it cannot be used.
 
-    forward: the camera moved ahead, so holes are not filled by steep faces.
+    It cannot where its library is missing, or all around the camera. Where the pair has the epipole inside, holes are
+    not filled by steep faces.
     """
-    mesh, findings = _mesh_of_points(points, sigma, between, config)
-    return (without_steep_fill(mesh) if forward else mesh), findings
+    if pair.sphere is not None and config.mesher != "grid":
+        message = f"the mesher {config.mesher} makes no surface all around the camera: the grid mesh was made instead."
+        finding = Finding("grid_mesh", "info", message)
+        config = replace(config, mesher="grid", options=_without_mesher(config))
+        mesh, findings = _mesh_of_points(points, sigma, between, config, pair.sphere)
+        findings = [finding, *findings]
+    else:
+        mesh, findings = _mesh_of_points(points, sigma, between, config, pair.sphere)
+    return (without_steep_fill(mesh) if pair.kind in ("polar", "sphere") else mesh), findings
+
+
+def _without_mesher(config: Config) -> dict[str, Any]:
+    """The options of the other stages."""
+    return {name: value for name, value in config.options.items() if not name.startswith("mesher.")}
 
 
 def _mesh_of_points(
-    points: np.ndarray, sigma: np.ndarray, between: RightViewPoints | None, config: Config
+    points: np.ndarray,
+    sigma: np.ndarray,
+    between: RightViewPoints | None,
+    config: Config,
+    sphere: SphereGrid | None,
 ) -> tuple[Mesh, list[Finding]]:
     settings = {"sigma": sigma, "between": between, "faces": config.faces, "close": config.close}
+    settings["sphere"] = sphere
     try:
         return build_mesh(points, method=config.mesher, **settings, **config.of("mesher")), []
     except StereoError as error:
@@ -78,5 +97,7 @@ def add_pose_sigma(X: np.ndarray, sigma: np.ndarray, matches: Matches, view: Two
     if rig.posed:
         return np.hypot(sigma, nominal_sigma(X, inliers.x1, inliers.x2, view)).astype(sigma.dtype)
     covariance, tangents = pose_covariance(inliers.x1, inliers.x2, view)
+    if view.rig.wide:
+        return np.hypot(sigma, along_the_ray(X, view, covariance, tangents)).astype(sigma.dtype)
     covariance = covariance + bend_covariance(inliers.x1, inliers.x2, view)[0]
     return np.hypot(sigma, along_the_ray(X, view, covariance, tangents)).astype(sigma.dtype)

@@ -70,6 +70,8 @@ def settle_window(
         "window" and "behind_camera".
     """
     matches, rig, view = found.matches, found.pose.rig, found.pose.view
+    if rig.wide:  # all around, points behind a camera are seen to be
+        return found, []
     threshold = pose_options(rig, config)["threshold"]
     if measured:
         found = _exchanged_by_strips((left, right), found, config)

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..geometry.camera import lens_coefficients
+from ..geometry.arrays import hom, norms
+from ..geometry.camera import fold_radius, lens_coefficients, project, undistort
 from ..geometry.rotations import rotation_angle_deg
-from ..geometry.wide_lenses import LENSES
+from ..geometry.wide_lenses import LENSES, pixels_from_rays, rays_from_pixels
 from .checks import Record, brief, check_baseline, check_pose, checked_numbers, checked_size, listed, wrong
+
+PIXEL_SAMPLES = 32  # a side: pixels whose angle is measured
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,8 +63,8 @@ class Camera(Record):
     source_detail : str
         The same as text.
     lens : WideLens, optional
-        In the place of `dist`, which is empty then. Runs resample its photos as a pinhole camera's
-        (`cameras.pinhole_view`); the stages after that take pinhole cameras only.
+        In the place of `dist`, which is empty then. Runs use its whole field over the sphere of directions, or
+        resample its photos as a pinhole camera's (`cameras.pinhole_view`): docs/decisions/sphere.md.
     """
 
     K: np.ndarray
@@ -117,6 +120,39 @@ class Camera(Record):
         if self.lens is not None:
             yield f"lens={self.lens.model}"
         yield f"source={brief(self.source)}"
+
+    def rays_from_pixels(self, x: np.ndarray) -> np.ndarray:
+        """Return unit directions (..., 3) of pixels (..., 2) in the frame of the camera; NaN where none is shown."""
+        if self.lens is not None:
+            return rays_from_pixels(x, self.lens.model, self.K, np.array(self.lens.coefficients))
+        X = hom(undistort(x, self.K, self.dist))
+        return X / norms(X)[..., None]
+
+    def pixels_from_rays(self, X: np.ndarray) -> np.ndarray:
+        """Return the pixels (..., 2) of directions or points (..., 3) in the frame of the camera, in the photo or not.
+
+        NaN where the lens shows none: behind a pinhole, beyond a fold of its distortion.
+        """
+        if self.lens is not None:
+            return pixels_from_rays(X, self.lens.model, self.K, np.array(self.lens.coefficients))
+        X = np.asarray(X, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shown = (X[..., 2] > 0) & (np.hypot(X[..., 0], X[..., 1]) <= fold_radius(self.dist) * X[..., 2])
+        return np.where(shown[..., None], project(X, self.K, dist=self.dist), np.nan)
+
+    @property
+    def is_panorama(self) -> bool:
+        """Whether the photo is an equirectangular panorama: its columns are longitudes, its rows latitudes."""
+        return self.lens is not None and self.lens.model == "equirectangular"
+
+    @property
+    def pixel_angle(self) -> float:
+        """Radians that a pixel covers along the axis along which it covers more; the median over the photo."""
+        steps = (np.arange(PIXEL_SAMPLES) + 0.5) / PIXEL_SAMPLES
+        x = np.stack(np.meshgrid(*(steps * n - 0.5 for n in self.size)), -1).reshape(-1, 2)
+        here = self.rays_from_pixels(x)
+        across, down = (norms(self.rays_from_pixels(x + 0.25 * step) - here) / 0.25 for step in np.eye(2))
+        return float(np.nanmedian(np.fmax(across, down)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -230,6 +266,11 @@ class Rig(Record):
             yield f"turned by {brief(rotation_angle_deg(self.R))} degrees"
         if not self.error.exact:
             yield "not exact"
+
+    @property
+    def wide(self) -> bool:
+        """Whether a camera has a lens that no plane shows: its stages work on the sphere of directions."""
+        return self.cam1.lens is not None or self.cam2.lens is not None
 
     def check_pinhole(self) -> None:
         """Raise StereoError("bad_calibration") where a camera has a wide-angle lens."""

@@ -54,6 +54,7 @@ class ExifFacts(TypedDict, total=False):
     orientation: int  # EXIF's 1..8, already applied to the pixels
     size_stored: tuple[int, int]  # (width, height) px before that rotation
     projection: str  # of a panorama: "equirectangular", "cylindrical", ... or "panorama"
+    panorama_area: tuple[int, int, int, int, int, int]  # px: whole width, height; left, top, width, height of the part
     stretched: tuple[float, float]  # lowest and highest value that became dark and light, of more than 8 bits
 
 

@@ -1,12 +1,13 @@
 """The rectified pair, its disparity maps and what follows from them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict, cast
 
 import numpy as np
 
 from .checks import Record, brief, check_array
+from .sphere import SphereGrid
 
 
 class RowErrors(TypedDict):
@@ -36,7 +37,7 @@ class RectifiedPair(Record):
     map1, map2 : (H, W, 2) float32
         Photo pixel (x, y) that each rectified pixel shows, NaN outside.
     kind : str
-        "identity", "planar" or "polar".
+        "identity", "planar", "polar" or, of cameras with a wide field, "sphere".
     swapped : bool
         The first photo is the right picture, so nearer points have the smaller (signed) disparity.
     rows : RowErrors
@@ -48,6 +49,8 @@ class RectifiedPair(Record):
     epipole_columns : (float, float), optional
         px: column of the left and of the right picture at which the epipole lies, inside or outside; of the kind
         "polar" only.
+    sphere : SphereGrid, optional
+        The directions of the pixels, of the kind "sphere" only.
     """
 
     left: np.ndarray
@@ -60,6 +63,7 @@ class RectifiedPair(Record):
     drift: Drift = field(default_factory=lambda: cast(Drift, {}))
     infinity: float | None = None
     epipole_columns: tuple[float, float] | None = None
+    sphere: SphereGrid | None = None
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):
@@ -77,6 +81,14 @@ class RectifiedPair(Record):
             yield f"infinity={brief(self.infinity)} px"
         if "median_px" in self.rows:
             yield f"rows off by {brief(self.rows['median_px'])} px"
+
+    def without_padding(self) -> "RectifiedPair":
+        """Return the pair without the rows that a closed `SphereGrid` repeats; any other pair as it is."""
+        if self.sphere is None or not self.sphere.padding:
+            return self
+        kept = slice(self.sphere.padding, len(self.left) - self.sphere.padding)
+        pictures = {name: getattr(self, name)[kept] for name in ("left", "right", "map1", "map2")}
+        return replace(self, **pictures, sphere=self.sphere.without_padding())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

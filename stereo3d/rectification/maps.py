@@ -141,6 +141,8 @@ def rectified_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> 
     u1, u2 : (N,2) float64
         px, NaN outside the canvas.
     """
+    if pair.sphere is not None:
+        return _sphere_positions(pair, x1, x2)
     # a pixel between the last row and the first is accepted from either side
     beyond = 1.0 if pair.kind == "polar" else 0.5
     u1, u2 = _invert(pair.map1, x1, beyond), _invert(pair.map2, x2, beyond)
@@ -149,6 +151,22 @@ def rectified_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> 
         with np.errstate(invalid="ignore"):
             apart = u2[:, 1] - u1[:, 1]
             u2[:, 1] -= rows * np.where(np.abs(apart) > rows - 8, np.sign(apart), 0)
+    return u1, u2
+
+
+def _sphere_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`rectified_positions` of a pair of the kind "sphere", whose directions are known exactly."""
+    grid = pair.sphere
+    assert grid is not None
+    u1, u2 = grid.positions(x1, 0), grid.positions(x2, 1)
+    if grid.closed:
+        turn = 2 * np.pi / grid.row_pitch
+        u2[:, 1] -= turn * np.round((u2[:, 1] - u1[:, 1]) / turn)
+    height, width = pair.left.shape[:2]
+    for u in (u1, u2):
+        with np.errstate(invalid="ignore"):
+            margin = [0.5, 1.0 if grid.closed else 0.5]
+            u[~((u >= np.negative(margin)).all(1) & (u <= np.add([width - 1, height - 1], margin)).all(1))] = np.nan
     return u1, u2
 
 
@@ -243,8 +261,11 @@ def _without_masked(xy: np.ndarray, photo: Photo) -> np.ndarray:
     return np.where(known[..., None], xy, np.float32(np.nan))
 
 
-def resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
-    """The photo at the pixels xy (H,W,2): reduced by area first where the map steps over more than 1.5 px."""
+def resample(photo: Photo, xy: np.ndarray, wraps: bool = False) -> np.ndarray:
+    """The photo at the pixels xy (H,W,2): reduced by area first where the map steps over more than 1.5 px.
+
+    wraps: the last column of the photo adjoins the first, as in a panorama.
+    """
     import cv2
 
     photo, corner = crop_to_content(photo)
@@ -267,7 +288,7 @@ def resample(photo: Photo, xy: np.ndarray) -> np.ndarray:
         grid.astype(np.float32),
         None,  # pyright: ignore[reportArgumentType]
         interpolation=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_WRAP if wraps else cv2.BORDER_REPLICATE,
     )
     picture[np.isnan(xy[..., 0])] = 0
     return picture

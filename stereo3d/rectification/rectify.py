@@ -16,6 +16,7 @@ from .drift import fit_drift
 from .maps import infinity_disparity, photo_map, resample, row_errors, without_bars
 from .planar import MAX_STRETCH, epipole_too_near, max_stretch, planar_canvas
 from .polar import polar_canvas
+from .sphere import sphere_pair
 
 Kind = Literal["auto", "planar", "polar"]
 MAX_PIXELS = 2.0  # of the canvas, over those of the photo at matching size; more: the epipole is too near for a plane
@@ -39,6 +40,9 @@ def rectify(
     first photo least, so no picture is mirrored, and `swapped` says that the first photo is on the right. A
     vertical baseline turns the pair by 90 degrees. The canvas holds the rows that both photos see and the columns of
     each photo whose scene the other may see, at the density of the photos reduced to the longer side `max_size`.
+
+    Photos of cameras with a wide lens (`Camera.lens`) are always resampled over the sphere of directions (kind
+    "sphere", `sphere_pair`): like "polar", whatever the field, without `straighten`.
 
     Photos that are rectified already (R = I, t along x, equal K but for the principal column, no distortion) keep
     their pixels, unless kind is "polar": the result has kind "identity".
@@ -86,6 +90,9 @@ def rectify(
     given = check_options("rectify", options_of(rectify), {"straighten": straighten, "max_size": max_size})
     straighten, max_size = given["straighten"], given["max_size"]
     scale = min(1.0, max_size / max(max(left.size), max(right.size)))
+    if view.rig.wide:
+        pair = sphere_pair((left, right), view, _orientation(view, keep_order=True)[0], scale)
+        return pair if inlier_x is None else replace(pair, rows=row_errors(pair, *inlier_x))
     if kind != "polar" and _is_rectified(view):
         pair = _identity(left, right, view, scale)
         pair = pair if inlier_x is None else replace(pair, rows=row_errors(pair, *inlier_x))
@@ -158,12 +165,12 @@ def _keep_better_rows(bent: RectifiedPair, straight: RectifiedPair, inlier_x: In
     return bent
 
 
-def _orientation(view: TwoView) -> tuple[Rotations, bool]:
-    """rect_from_cam1, rect_from_cam2 (3,3), and whether the first photo is on the right."""
+def _orientation(view: TwoView, *, keep_order: bool = False) -> tuple[Rotations, bool]:
+    """rect_from_cam1, rect_from_cam2 (3,3), and whether the first photo is on the right; never with keep_order."""
     baseline = -view.R.T @ view.t  # centre of camera 2
     e1 = baseline / np.linalg.norm(baseline)
     # within 1 % of vertical both ways turn the photo equally far: then the first photo counts as left
-    swapped = bool(e1[0] < -0.01)
+    swapped = bool(e1[0] < -0.01) and not keep_order
     if swapped:
         e1 = -e1
     forward = np.array([0.0, 0.0, 1.0]) + view.R[2]

@@ -9,7 +9,6 @@ import numpy as np
 from ..cameras.focal import DIAGONAL_35MM
 from ..errors import StereoError
 from ..geometry.camera import project, undistort
-from ..geometry.wide_lenses import pixels_from_rays, rays_from_pixels
 from ..options import Range, check_options, options_of
 from ..records import Camera, Photo, Rig
 from ..records.checks import Record
@@ -19,7 +18,6 @@ from .scenes import find_scene
 
 # mm, rounded: the scenes were laid out and the shipped demo was rendered with this diagonal; the EXIF has the exact one
 SCENE_DIAGONAL_35MM = round(DIAGONAL_35MM, 2)
-MIN_FORWARD = 0.02  # cosine of the largest angle from the axis that a wide lens is rendered to: 88.9 degrees
 CHUNK_RAYS = 60_000  # rays cast at a time in a thread: bounds the memory
 MAX_THREADS = 8
 
@@ -35,7 +33,7 @@ class SyntheticPair(Record):
     rig : Rig
         Cameras and pose, exact, unit "m"; R = I, t = (-B, 0, 0) for "rectified".
     depth1, depth2 : (H,W) float64
-        m: z-depth at pixel centres.
+        m: z-depth at pixel centres; of a camera with a wide lens, which may see behind itself, the distance from it.
     visible1, visible2 : (H,W) bool
         The surface point at the pixel's centre is visible in the other photo: inside the picture, unoccluded, from the
         same side.
@@ -287,11 +285,13 @@ def _pixels(size: tuple[int, int]) -> np.ndarray:
 
 
 def _rays(camera: Camera, W: np.ndarray, x: np.ndarray | None = None) -> np.ndarray:
-    """Scene-frame directions of unit z in the camera, so that t along them is z-depth: x (...,2) px -> (...,3)."""
+    """Scene-frame directions of unit z in the camera, so that t along them is z-depth: x (...,2) px -> (...,3).
+
+    Those of a wide lens are of unit length.
+    """
     x = _pixels(camera.size) if x is None else x
     if camera.lens is not None:
-        X = rays_from_pixels(x, camera.lens.model, camera.K, np.array(camera.lens.coefficients))
-        return np.where(X[..., 2:] > MIN_FORWARD, X / X[..., 2:], np.nan) @ W
+        return camera.rays_from_pixels(x) @ W
     y = undistort(x, camera.K, camera.dist)
     if not np.all(np.isfinite(y)):
         raise ValueError(f"the distortion {camera.dist} folds inside the picture")
@@ -353,17 +353,15 @@ def _visible_from(
     X = view.C + _rays(view.camera, view.W) * depth[..., None]
     with np.errstate(invalid="ignore"):
         Xc = (X - other.C) @ other.W.T
-        lens = other.camera.lens
-        if lens is None:
-            x = project(Xc, other.camera.K, dist=other.camera.dist)
-        else:
-            x = pixels_from_rays(Xc, lens.model, other.camera.K, np.array(lens.coefficients))
-        inside = (Xc[..., 2] > 0) & np.all((x >= -0.5) & (x <= np.array(other.camera.size) - 0.5), -1)
+        wide = other.camera.lens is not None
+        x = other.camera.pixels_from_rays(Xc) if wide else project(Xc, other.camera.K, dist=other.camera.dist)
+        ahead = (Xc[..., 2] > 0) | wide
+        inside = ahead & np.all((x >= -0.5) & (x <= np.array(other.camera.size) - 0.5), -1)
         if np.any(other.camera.dist):  # far outside the field, the polynomial may fold back into the picture
             inside &= np.hypot(*np.moveaxis(Xc[..., :2] / Xc[..., 2:], -1, 0)) <= _field_radius(other.camera)
         t, n = _trace(tables, other.C, X - other.C)
         visible = inside & (t > 1 - 1e-6) & (np.sum(n * normals, -1) > 0)
-    x[~(Xc[..., 2] > 0)] = np.nan
+    x[~ahead] = np.nan
     return visible, x
 
 

@@ -12,6 +12,7 @@ from ..geometry.two_view import essential_from_pose, intersect_rays
 from ..options import Range, check_options, options_of
 from ..records import Camera, DisparityMap, RectifiedPair, RightViewPixels, RightViewPoints, TwoView
 from .shards import shards
+from .sphere import points_on_sphere, triangulate_on_sphere
 
 STRIP_ROWS = 32  # rows triangulated at a time: their arrays stay in the processor's cache
 DISPARITY_STEP = 0.05  # px: step of the finite difference dz/dd
@@ -59,7 +60,8 @@ def triangulate(
     Returns
     -------
     points : (H,W,3) float64
-        In the frame of camera 1, units of t. NaN behind a camera, or where sigma is half the depth or more.
+        In the frame of camera 1, units of t. NaN behind a camera, or where sigma is half the depth or more. Of a pair
+        of the kind "sphere" the depth is the distance from camera 1.
     sigma : (H,W) float32
         Units of t.
 
@@ -82,6 +84,8 @@ def triangulate(
     elif np.any(np.asarray(disparity_sigma) < 0):
         raise ValueError(f"disparity_sigma must not be negative, its minimum is {np.nanmin(disparity_sigma):g} px")
     match_sigma = np.broadcast_to(np.asarray(disparity_sigma, dtype=float), (h, w))
+    if pair.sphere is not None:
+        return triangulate_on_sphere(disparity, match_sigma, pair.sphere, view)
 
     def triangulate_strip(top: int) -> None:
         r = slice(top, top + STRIP_ROWS)
@@ -100,7 +104,7 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     """Triangulate a matched map with its own sigma, and up to MAX_BEYOND px past the second picture.
 
     Points whose sigma exceeds MAX_RELATIVE_SIGMA of their distance, as near the epipole, are discarded; of a polar pair
-    those above MAX_RELATIVE_SIGMA_POLAR and `shards`.
+    those above MAX_RELATIVE_SIGMA_POLAR and `shards`; `shards` of a pair of the kind "sphere", too.
 
     Parameters
     ----------
@@ -122,7 +126,7 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=match_sigma, beyond=MAX_BEYOND)
     uncertain = ~(sigma <= _max_relative_sigma(pair) * norms(points))
     points[uncertain], sigma[uncertain] = np.nan, np.nan
-    if pair.kind == "polar":
+    if pair.kind in ("polar", "sphere"):
         torn = shards(points)
         points[torn], sigma[torn] = np.nan, np.nan
     return points, sigma
@@ -149,7 +153,11 @@ def triangulate_between(between: RightViewPixels, pair: RectifiedPair, view: Two
     known = np.isfinite(x) & np.isfinite(disparity)
     x, row, disparity, match_sigma = x[known], row[known], disparity[known], match_sigma[known]
     match_sigma = np.asarray(match_sigma, dtype=float) * row_spread(pair)[row, x.astype(int)]
-    points, sigma = _intersect((row, x, x - disparity, match_sigma), pair.map1, pair.map2, view)
+    if pair.sphere is None:
+        points, sigma = _intersect((row, x, x - disparity, match_sigma), pair.map1, pair.map2, view)
+    else:
+        points, change = points_on_sphere(row, x, disparity, pair.sphere, view)
+        sigma = change * match_sigma
     after = row * pair.map1.shape[1] + x.astype(np.int64)
     kept = sigma <= _max_relative_sigma(pair) * norms(points)
     return RightViewPoints(points[kept], sigma[kept], after[kept], -view.R.T @ view.t)
@@ -197,15 +205,16 @@ def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents
 
 def _relative_changes(X: np.ndarray, view: TwoView, tangents: np.ndarray) -> np.ndarray:
     """(N,6): d(ln z) of points X (N,3) by the five parameters of the pose and by the relative focal length."""
-    rays1, rays2 = X / X[:, 2:], X @ view.R.T + view.t
-    rays2 = rays2 / rays2[:, 2:]
+    X2 = X @ view.R.T + view.t
+    depth = norms(X) if view.rig.wide else X[:, 2]  # of a camera of any field the distance
+    rays1, rays2 = X / depth[:, None], X2 / (norms(X2) if view.rig.wide else X2[:, 2])[:, None]
     length = np.linalg.norm(view.t)
 
     def change(step: np.ndarray, focal: float) -> np.ndarray:
         R = rotation_from_vector(step[:3]) @ view.R
         t = view.t / length + step[3:] @ tangents
         flat = np.array([focal, focal, 1.0])
-        return intersect_rays(rays1 * flat, rays2 * flat, R, length * t / np.linalg.norm(t)) / X[:, 2] - 1
+        return intersect_rays(rays1 * flat, rays2 * flat, R, length * t / np.linalg.norm(t)) / depth - 1
 
     pose = [change(step, 1.0) / POSE_STEP for step in POSE_STEP * np.eye(5)]
     return np.stack([*pose, change(np.zeros(5), 1 / (1 + FOCAL_STEP)) / FOCAL_STEP], -1)
@@ -214,9 +223,12 @@ def _relative_changes(X: np.ndarray, view: TwoView, tangents: np.ndarray) -> np.
 def row_spread(pair: RectifiedPair) -> np.ndarray:
     """1 / sqrt(share of a photo pixel that a row shows): the factor on the deviation of a disparity, (H,W).
 
-    Above 1 only around the epipole of a polar pair: the rows there show a share of a photo pixel each, so a matching
-    window holds that much less information.
+    Above 1 only around the epipole of a pair of the kinds "polar" and "sphere": the rows there show a share of a photo
+    pixel each, so a matching window holds that much less information.
     """
+    if pair.sphere is not None:
+        share = np.sin(pair.sphere.column_angles(np.arange(pair.map1.shape[1])))
+        return np.broadcast_to(1 / np.sqrt(share), pair.map1.shape[:2])
     if pair.kind != "polar":
         return np.broadcast_to(1.0, pair.map1.shape[:2])
     return 1 / np.sqrt(_row_share(pair.map1))

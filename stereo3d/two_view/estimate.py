@@ -15,6 +15,7 @@ from .focal_ladder import FINALISTS, climb_ladder, lowest
 from .lens import LensState, free_lens_model, prior_focal_error
 from .lens_fit import MIN_MATCHES_FOR_LENS, LensFit, as_it_was, fit_lens
 from .nominal import refine_rig
+from .rays import estimate_from_rays
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
 from .robust import MIN_INLIERS, pose_candidates
 from .solvers import plausible_depth
@@ -40,7 +41,8 @@ def estimate_two_view(
         Photo pixels. Those that are not finite are no inliers.
     rig : Rig
         The cameras. Where it knows R and t, these are taken, refined where they are nominal (`Rig.error`), and the
-        inliers classified.
+        inliers classified. Those with a wide lens are known exactly, and the pose is that of their rays
+        (`estimate_from_rays`).
     threshold : float
         px, Sampson distance of an inlier.
     confidence : float
@@ -62,7 +64,6 @@ def estimate_two_view(
     given = {"threshold": threshold, "confidence": confidence, "seed": seed}
     threshold, confidence, seed = check_options("pose", options_of(estimate_two_view), given).values()
     rig.check_baseline()
-    rig.check_pinhole()
     if len(matches) < MIN_INLIERS:
         raise StereoError(
             "few_matches",
@@ -70,6 +71,10 @@ def estimate_two_view(
             "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
             matches=len(matches),
         )
+    if rig.wide:
+        if rig.posed and not rig.error.exact:
+            rig.check_pinhole()
+        return estimate_from_rays(matches, rig, threshold=threshold, confidence=confidence, seed=seed)
     if rig.posed:
         return _classify(matches, rig if rig.error.exact else refine_rig(matches, rig, threshold=threshold), threshold)
     fit = _pose_and_lens(matches, rig, threshold, confidence, seed)
@@ -154,6 +159,7 @@ def _classify(matches: Matches, rig: Rig, threshold: float) -> TwoView:
 def sparse_points(matches: Matches, view: TwoView) -> np.ndarray:
     """Triangulate all matches by SVD: X (N, 3) in the frame of camera 1, unit of t; NaN for a match without a ray."""
     rig = view.rig
+    rig.check_pinhole()
     y1 = undistort(matches.x1, rig.cam1.K, rig.cam1.dist)
     y2 = undistort(matches.x2, rig.cam2.K, rig.cam2.dist)
     return triangulate_points(np.eye(3, 4), np.column_stack([view.R, view.t]), y1, y2)

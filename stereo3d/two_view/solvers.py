@@ -155,14 +155,19 @@ def pose_from_essential(E: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> Pose:
     ----------
     E : (3, 3) float64
         Essential matrix.
-    y1, y2 : (N, 2) float64
-        Matches, normalised camera coordinates.
+    y1, y2 : (N, 2) or (N, 3) float64
+        Matches, normalised camera coordinates or rays.
 
     Returns
     -------
     R, t : (3, 3), (3,) float64
     """
     return max(decompose_essential(E), key=lambda pose: cheirality_mask(*pose, y1, y2).sum())
+
+
+def _directions(y: np.ndarray) -> np.ndarray:
+    """Directions (N, 3) of normalised camera coordinates (N, 2); of directions themselves."""
+    return y if y.shape[-1] == 3 else hom(y)
 
 
 def cheirality_mask(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray) -> np.ndarray:
@@ -175,8 +180,8 @@ def cheirality_mask(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray
     ----------
     R, t : (3, 3), (3,) float64
         Pose, X2 = R X1 + t.
-    y1, y2 : (N, 2) float64
-        Matches, normalised camera coordinates.
+    y1, y2 : (N, 2) or (N, 3) float64
+        Matches, normalised camera coordinates or rays.
 
     Returns
     -------
@@ -186,7 +191,7 @@ def cheirality_mask(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray
     ----------
     Hartley and Zisserman, Multiple View Geometry, 2004, chapter 21.
     """
-    p, q = hom(y1) @ R.T, hom(y2)
+    p, q = _directions(y1) @ R.T, _directions(y2)
     n = np.cross(p, q)
     z1 = np.sum(np.cross(q, np.broadcast_to(t, q.shape)) * n, -1)
     z2 = np.sum(np.cross(p, np.broadcast_to(t, p.shape)) * n, -1)
@@ -209,7 +214,7 @@ def plausible_depth(R: np.ndarray, t: np.ndarray, y1: np.ndarray, y2: np.ndarray
     -------
     (N,) bool
     """
-    parallel = np.linalg.norm(np.cross(hom(y1) @ R.T, hom(y2)), axis=1) < slack
+    parallel = np.linalg.norm(np.cross(_directions(y1) @ R.T, _directions(y2)), axis=1) < slack
     return parallel | cheirality_mask(R, t, y1, y2)
 
 

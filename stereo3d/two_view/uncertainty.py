@@ -10,6 +10,7 @@ from ..geometry.least_squares import Schedule, State, damped_step, minimise
 from ..geometry.rotations import angle_deg, enforce_rotation, rotation_angle_deg, rotation_from_vector
 from ..geometry.two_view import decompose_essential, essential_from_pose, intersect_rays, sampson
 from ..records import Rig, TwoView
+from .rays import angular_jacobian, moved_poses
 from .refine import centred_pixels, pose_alone, sampson_jacobian
 
 PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
@@ -105,8 +106,15 @@ def residuals_at_estimate(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tupl
     Returns
     -------
     r, J, tangents : (n,), (n, 5), (2, 3) float64
-        px; px a rad; unit vectors.
+        px; px a rad; unit vectors. Of cameras with a wide lens they are those of `angular_residuals`, in px of the
+        coarser camera.
     """
+    if view.rig.wide:
+        d1, d2 = view.rig.cam1.rays_from_pixels(x1), view.rig.cam2.rays_from_pixels(x2)
+        known = np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
+        r, J, tangents = angular_jacobian(view.R, _direction(view), d1[known], d2[known])
+        px = max(view.rig.cam1.pixel_angle, view.rig.cam2.pixel_angle)
+        return r / px, J / px, tangents
     x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
     return sampson_jacobian(view.R, _direction(view), np.zeros(0), x1, x2, pose_alone(focals))
 
@@ -328,7 +336,7 @@ class _Rival:
     def linearise(self, state: State, values: State) -> tuple[np.ndarray, np.ndarray, None]:
         (R, t), (r,), h = state, values, RIVAL_STEP
         directions = np.broadcast_to(np.eye(5), (len(r), 5, 5))
-        plus, minus = (self.evaluate(_moved(R, t, s * h * directions))[0] for s in (1, -1))
+        plus, minus = (self.evaluate(moved_poses(R, t, s * h * directions))[0] for s in (1, -1))
         J = np.swapaxes(plus - minus, 1, 2) / (2 * h)
         w = 1 / (1 + (r / self.width) ** 2)
         return np.einsum("bni,bn,bnj->bij", J, w, J), np.einsum("bni,bn,bn->bi", J, w, r), None
@@ -339,12 +347,4 @@ class _Rival:
     def move(self, state: State, step: np.ndarray, frame: None) -> tuple[State, np.ndarray]:
         step = step * np.minimum(1, 0.5 / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12))
         R, t = state
-        return _moved(R, t, step), step
-
-
-def _moved(R: np.ndarray, t: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """exp([w]x) R, t + s tangents (normalised), p = (w, s) (B, ..., 5), of B motions."""
-    tangents = np.linalg.svd(t[:, None])[2][:, 1:]
-    R, t = (a.reshape(a.shape[:1] + (1,) * (p.ndim - 2) + a.shape[1:]) for a in (R, t))
-    t = t + np.einsum("b...k,bki->b...i", p[..., 3:], tangents)
-    return rotation_from_vector(p[..., :3]) @ R, t / np.linalg.norm(t, axis=-1, keepdims=True)
+        return moved_poses(R, t, step), step

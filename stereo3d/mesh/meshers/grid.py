@@ -1,5 +1,6 @@
 """The grid mesher: the pixel grid as an adaptive triangulation."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -77,12 +78,18 @@ def _network(
     """Vertices, triangles, sigma and the error in px, by the smallest tolerance that gives at most `faces`."""
     from .. import kernels, rtin
 
+    rows = len(point_grid.sigma)
+    point_grid = _closing_row(point_grid)
     points, sigma, ranges = np.ascontiguousarray(point_grid.points), point_grid.sigma, point_grid.ranges
     h, w = sigma.shape
     if min(h, w) < 2 or not pitch > 0:
         return np.zeros((0, 3), np.float64), np.zeros((0, 3), np.int32), np.zeros(0), 0.0
     between = point_grid.between
     cell = rtin.classify_cells(kernels.edges(points, ranges, sigma, point_grid.tangent), between.after)
+    single = point_grid.single
+    if single is not None:
+        touched = single[:-1, :-1] | single[:-1, 1:] | single[1:, :-1] | single[1:, 1:]
+        cell[touched & (cell == rtin.WHOLE)] = rtin.BROKEN
     if not faces:  # every pixel becomes a vertex, and each cell takes its better diagonal
         cell[cell == rtin.WHOLE] = rtin.BROKEN
     view1 = kernels.PointList(
@@ -93,18 +100,37 @@ def _network(
     triangles, error = _broken_cells(view1, between, cell, point_grid.tangent), 0.0
     if faces:
         size = 1 << int(np.ceil(np.log2(max(h, w) - 1))) if max(h, w) > 2 else 1
-        err = rtin.split_errors(points, cell, pitch, MAX_TOLERANCE_PX, size)
+        depth = point_grid.depth
+        with_depth = points if depth is None else np.concatenate([points, depth[..., None]], -1)
+        largest = min(size, point_grid.max_triangle or size)
+        err = rtin.split_errors(with_depth, cell, pitch, MAX_TOLERANCE_PX, largest)
         tolerance = _smallest_tolerance(err, cell, tolerance, size, faces - len(triangles))
         count, error = rtin.extract_triangles(err, cell, tolerance, size, np.zeros((0, 3), np.int32))
         whole = np.empty((count, 3), np.int32)
         rtin.extract_triangles(err, cell, tolerance, size, whole)
         triangles = np.concatenate([whole, triangles])
+    last = (triangles >= rows * w) & (triangles < h * w)
+    triangles[last] -= rows * w  # of a closed map the row after the last is the first
     triangles = triangles[
         np.argsort(triangles[:, 0], kind="stable")
     ]  # neighbours in space are near each other in the file
     triangles = triangles[facing(view1.X, triangles)]
     measured = np.where(point_grid.filled.ravel(), np.nan, sigma.ravel())
     return view1.X, triangles, np.concatenate([measured, between.sigma]), float(error)
+
+
+def _closing_row(point_grid: PointGrid) -> PointGrid:
+    """A closed map with its first row once more after the last; any other map as it is."""
+    if not point_grid.closed:
+        return point_grid
+    arrays = {
+        name: np.concatenate([value, value[:1]])
+        for name, value in (("points", point_grid.points), ("sigma", point_grid.sigma), ("filled", point_grid.filled))
+    }
+    between = point_grid.between
+    inner = between.after >= point_grid.sigma.shape[1]  # those of the first row would be missing in the last
+    between = replace(between, points=between.points[inner], sigma=between.sigma[inner], after=between.after[inner])
+    return replace(point_grid, **arrays, between=between)
 
 
 def _broken_cells(view1: Any, between: RightViewPoints, cell: np.ndarray, tangent: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ...diagnosis.statistics import ray_residuals
 from ...disparity.selection import fill_background
 from ...geometry.camera import ideal_pixels, project
 from ...geometry.rotations import angle_deg, rotation_angle_deg
@@ -11,6 +12,7 @@ from ...geometry.two_view import sampson
 from ...pipeline.result import Result
 from ...records import Camera, RectifiedPair
 from ...rectification.maps import rectified_positions
+from ..views import shown_depth
 
 MATCHES = 4000  # largest number of matches drawn
 MAP_PIXELS = 350_000  # largest number of pixels of a map on the page
@@ -158,7 +160,10 @@ def match_numbers(result: Result) -> list[tuple[str, str]]:
     view, matches = result.view, result.matches
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
     cam1, cam2 = view.rig.cam1, view.rig.cam2
-    off = np.abs(sampson(view.F, ideal_pixels(x1, cam1.K, cam1.dist), ideal_pixels(x2, cam2.K, cam2.dist)))
+    if view.rig.wide:
+        off = np.abs(ray_residuals(matches[view.inliers], view)) / max(cam1.pixel_angle, cam2.pixel_angle)
+    else:
+        off = np.abs(sampson(view.F, ideal_pixels(x1, cam1.K, cam1.dist), ideal_pixels(x2, cam2.K, cam2.dist)))
     shares = f"{count(len(x1))} of {count(len(matches))} ({percent(len(x1) / max(1, len(matches)))})"
     numbers = [("inliers", shares)]
     if np.isfinite(off).any():
@@ -203,6 +208,7 @@ def pair_numbers(result: Result) -> list[tuple[str, str]]:
         "planar": "onto a plane",
         "polar": "polar, on the sphere about the baseline",
         "identity": "already rectified",
+        "sphere": "over the whole sphere, about the baseline",
     }
     numbers = [
         ("rectified", kinds.get(pair.kind, pair.kind)),
@@ -217,7 +223,7 @@ def pair_numbers(result: Result) -> list[tuple[str, str]]:
 
 def disparity_numbers(result: Result) -> list[tuple[str, str]]:
     """Return (name, value) of disparity and depth."""
-    d, z = result.disparity, result.points[..., 2]
+    d, z = result.disparity, shown_depth(result)
     known, placed = np.isfinite(d), np.isfinite(z)
     near, far = np.quantile(z[placed], [0.02, 0.98])
     return [

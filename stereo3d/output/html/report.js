@@ -270,7 +270,8 @@ async function showStages() {
     depthOf: line ? (d) => { const z = 1 / (line.a + line.b * d); return z > 0 && isFinite(z) ? z : null; } : null,
   };
   await showMatches($("#matches figure"), photos);
-  await showEpipolar($("#epipolar figure"), photos);
+  if (facts.wide) $("#epipolar").remove();
+  else await showEpipolar($("#epipolar figure"), photos);
   await showRectified($("#rectified figure"), pictures, maps);
   showBlend($("#blend figure"), pictures, maps);
   await showDisparity($("#disparity figure"), maps, turbo);

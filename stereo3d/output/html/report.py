@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ...mesh.viewing import viewing_camera
 from ...pipeline.config import Config
 from ...pipeline.result import Result
 from ...records import Camera
 from ..stage_files import versions
+from ..views import shown_depth
 from . import figures, scene, texts
 from .page import Page, filled, text
 
@@ -54,18 +56,20 @@ def write_report(
     page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
     page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
     page.array("inlier", view.inliers[drawn].astype(np.uint8))
-    page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
-    page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
+    if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
+        page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
+        page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
 
     step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
     page.levels("disparity", figures.sampled(result.disparity, step))
-    page.levels("inverse", 1 / figures.sampled(result.points[..., 2], step), lo=0)
+    page.levels("inverse", 1 / figures.sampled(shown_depth(result), step), lo=0)
     page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
     page.array("reason", figures.sampled(kinds, step), rows=True)
 
     cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
     facts = {
         "report": True,
+        "wide": view.rig.wide,
         "unit": result.unit,
         "mesh": mesh,
         "mode": texts.modes_of(parts)[0],
@@ -73,7 +77,7 @@ def write_report(
         "pair": {
             "size": list(pair.left.shape[1::-1]),
             "step": step,
-            "line": figures.depth_line(result.disparity, result.points),
+            "line": None if view.rig.wide else figures.depth_line(result.disparity, result.points),
         },
         "example": figures.example_pixel(result),
         "reasons": [{"text": why, "colour": colour} for why, colour in figures.REASONS],
@@ -113,7 +117,8 @@ def write_view(path: str | os.PathLike[str], mesh_file: str | os.PathLike[str]) 
 
 
 def _camera(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
-    """The camera in plain values, for viewer.js."""
+    """The camera in plain values, for viewer.js; a wide lens as the pinhole camera that looks ahead."""
+    camera = viewing_camera(camera)
     return {
         "name": name,
         "K": camera.K.tolist(),

@@ -40,8 +40,9 @@ class Part:
 def parts_of_result(result: Result, faces: int = FACES) -> list[Part]:
     """Return the mesh of a run, simplified to at most `faces` faces, as one part for each photo that it shows."""
     view, simplify = result.view, len(result.mesh.faces) > faces
-    mesh = simplified(result.mesh, faces, perspective=True)
-    if simplify and mesh.uv is not None:  # the vertices have moved, and so have their pixels
+    wide = view.rig.wide  # no plane shows all of its surface, and its uv has a seam: those of nearby vertices stay
+    mesh = simplified(result.mesh, faces, perspective=not wide)
+    if simplify and mesh.uv is not None and not wide:  # the vertices have moved, and so have their pixels
         uv = _photo_uv(mesh.vertices, view.rig.cam1)
         overlays = tuple(
             replace(part, uv=_photo_uv(mesh.vertices, view.rig.cam2, view.R, view.t)) for part in mesh.overlays
@@ -81,8 +82,8 @@ def _confidence(result: Result, vertices: np.ndarray) -> np.ndarray:
     """Confidence (V,) of the match at the rectified pixel that shows each vertex; NaN where there is none."""
     view, pair = result.view, result.pair
     cam1, cam2 = view.rig.cam1, view.rig.cam2
-    x1 = project(vertices, cam1.K, dist=cam1.dist)
-    x2 = project(vertices, cam2.K, view.R, view.t, cam2.dist)
+    x1 = cam1.pixels_from_rays(vertices)
+    x2 = cam2.pixels_from_rays(vertices @ view.R.T + view.t)
     u, _ = rectified_positions(pair, x1, x2)
     found = np.full(len(vertices), np.nan)
     height, width = result.confidence.shape

@@ -18,6 +18,8 @@ import numpy as np
 
 from ...disparity.methods import MATCHERS
 from ...errors import StereoError
+from ...geometry.arrays import norms
+from ...mesh.viewing import viewing_camera
 from ...options import Option
 from ...pipeline.config import Config, stage_options
 from ...pipeline.dense import match_pair, search_range
@@ -90,7 +92,8 @@ class Bench:
             )
         page, step = Page(), figures.map_step(known.shape)
         page.levels("disparity", figures.sampled(fused.disparity, step))
-        page.levels("inverse", 1 / figures.sampled(points[..., 2], step), lo=0)
+        depth = norms(points) if self.view.rig.wide else points[..., 2]
+        page.levels("inverse", 1 / figures.sampled(depth, step), lo=0)
         page.levels("confidence", figures.sampled(fused.confidence, step), lo=0, hi=1, steps=254)
         chosen = np.flatnonzero(known)[:: max(1, -(-int(known.sum()) // MAX_POINTS))]
         page.array("position", points.reshape(-1, 3)[chosen].astype(np.float32).reshape(-1))
@@ -108,7 +111,7 @@ class Bench:
 
     def page(self) -> str:
         """Return the page as HTML."""
-        page, cam, size = Page(), self.view.rig.cam1, list(self.pair.left.shape[1::-1])
+        page, cam, size = Page(), viewing_camera(self.view.rig.cam1), list(self.pair.left.shape[1::-1])
         page.colours()
         page.picture("left", self.pair.left, "rectified")
         offered = {}

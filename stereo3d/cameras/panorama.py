@@ -1,0 +1,69 @@
+"""The camera of an equirectangular panorama, by what its file states (GPano) and its size."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import StereoError
+from ..records import Camera, Photo, WideLens
+from .focal import camera_for
+
+EQUIRECTANGULAR = "equirectangular"
+MAX_OFF_SHAPE = 0.01  # relative: a whole panorama is twice as wide as high, but for rounding and scaling
+
+
+def panorama_camera(photo: Photo) -> Camera:
+    """longitude = (x - cx) / fx, latitude = (y - cy) / fy: the camera of an equirectangular panorama.
+
+    The part of the sphere that the photo shows is that of its file (`ExifFacts`, "panorama_area"), else all of it,
+    where the photo is twice as wide as high.
+
+    Raises
+    ------
+    StereoError
+        "panorama" where the part is not known or impossible.
+    """
+    width, height = photo.size
+    area = photo.exif.get("panorama_area")
+    full_width, full_height, left, top, shown_width, shown_height = area or (width, height, 0, 0, width, height)
+    inside = min(left, top) >= 0 and left + shown_width <= full_width and top + shown_height <= full_height
+    if abs(full_width / (2 * full_height) - 1) > MAX_OFF_SHAPE or not inside:
+        stated = f"the file states {full_width} x {full_height} px for the whole" if area else "it is not twice as wide"
+        raise StereoError(
+            "panorama",
+            f"what part of the sphere the panorama of {width} x {height} px shows is not known: {stated}.",
+            "A whole panorama is twice as wide as high; of a part, the file states the area that it shows "
+            "(GPano:FullPanoWidthPixels, CroppedAreaLeftPixels and so on).",
+            width=width,
+            height=height,
+        )
+    sx, sy = width / shown_width, height / shown_height
+    K = np.array(
+        [
+            [sx * full_width / (2 * np.pi), 0, sx * (full_width / 2 - left) - 0.5],
+            [0, sy * full_height / np.pi, sy * (full_height / 2 - top) - 0.5],
+            [0, 0, 1],
+        ]
+    )
+    detail = f"equirectangular panorama, {360 * shown_width / full_width:.0f} degrees around"
+    return Camera(K, photo.size, source="given", source_detail=detail, lens=WideLens(EQUIRECTANGULAR))
+
+
+def camera_of(photo: Photo, given: Mapping[str, float | None]) -> Camera:
+    """Return the camera of a photo without calibration: `camera_for`, or of a panorama that states its projection.
+
+    Parameters
+    ----------
+    photo : Photo
+    given : mapping
+        The options of `camera_for`; where one is given, the photo counts as a pinhole camera's.
+
+    Raises
+    ------
+    StereoError
+        As `panorama_camera` and `camera_for`.
+    """
+    known = any(value is not None for value in given.values())
+    if photo.exif.get("projection") == EQUIRECTANGULAR and not known:
+        return panorama_camera(photo)
+    return camera_for(photo, **given)
