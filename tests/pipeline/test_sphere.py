@@ -13,7 +13,8 @@ from stereo3d.cameras.panorama import panorama_camera
 from stereo3d.errors import StereoError
 from stereo3d.geometry.arrays import norms
 from stereo3d.geometry.rotations import rotation_from_vector
-from stereo3d.output import measured, preview, save_stages
+from stereo3d.mesh.preview import preview
+from stereo3d.output import measured, save_stages
 from stereo3d.pipeline.cameras import cameras_of, uses_whole_field
 from stereo3d.pipeline.scale import known_scale
 from stereo3d.pipeline.sources import use_source
