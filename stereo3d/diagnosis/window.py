@@ -12,6 +12,9 @@ from ..two_view.window import on_lines, shift_principal_points
 
 MAX_BEHIND = 0.05  # share of the matches on their epipolar lines; wrong ones are 0 to .4 % of 22 shared pairs
 MAX_STRETCH = 1.2  # factor on the depth range between shifts of +- 2 standard errors; more is a warning
+AS_TAKEN = "Give the photos as the camera took them, without a shifted stereo window, or their calibration with doffs."
+# Between two orthographic pictures of a turned object disparities have both signs, as in a stereo window.
+NO_PERSPECTIVE = "Orthographic pictures (electron microscope, telecentric lens) look alike: for these try --fov 1."
 UNBOUNDED = 99.0  # the stretch where far matches may be at infinity
 
 
@@ -66,7 +69,8 @@ def behind_findings(matches: Matches, view: TwoView, threshold: float) -> list[F
             f"{behind} of {count} matches on their epipolar lines meet behind a camera: what they show is missing, or "
             "lies at a wrong depth.",
             {"behind": behind, "on_lines": count, "share": behind / count},
-            "The principal points or the pose are not what the cameras say: give a calibration of these very pictures.",
+            "The principal points or the pose are not what the cameras say: give a calibration of these very pictures. "
+            + NO_PERSPECTIVE,
         )
     ]
 
@@ -114,7 +118,7 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
             "depth_ratio_low": low if np.isfinite(low) else 0.0,
             "depth_ratio_high": high if np.isfinite(high) else 0.0,
         },
-        "Give the photos as the camera took them, without a shifted stereo window, or their calibration with doffs.",
+        f"{AS_TAKEN} {NO_PERSPECTIVE}",
     )
 
 
@@ -141,7 +145,7 @@ def undecided_finding(window: WindowEstimate, *, severity: str) -> Finding:
         severity,
         message,
         {"behind_share": window.behind, "log_odds": window.log_odds, "stretch": UNBOUNDED},
-        "Give the photos as the camera took them, without a shifted stereo window, or their calibration with doffs.",
+        f"{AS_TAKEN} {NO_PERSPECTIVE}",
     )
 
 

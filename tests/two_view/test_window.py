@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
+from stereo3d.cameras import camera_for
+from stereo3d.diagnosis.window import behind_findings
 from stereo3d.evaluation.pose import pose_errors
 from stereo3d.geometry import hom, project, rotation_from_vector, undistort
 from stereo3d.pipeline import Config
@@ -12,6 +15,7 @@ from stereo3d.pipeline.pose import MatchedPose, estimate_pose
 from stereo3d.pipeline.window import settle_window
 from stereo3d.records import Camera, Matches, Photo, Rig
 from stereo3d.two_view import estimate_two_view, window
+from stereo3d.two_view.estimate import sparse_points
 
 SIZE, F = (640, 480), 600.0
 
@@ -122,3 +126,20 @@ def test_epipolar_lines_of_turned_cameras_show_a_shift_that_reverses_nothing(shi
         assert after < 0.4 * before
     else:
         assert not numbers and found.pose is pose
+
+
+def test_orthographic_pictures_are_those_of_a_very_long_lens():
+    """By a usual lens a third of the matches meets behind a camera; by one of 1 degree, their own, none does."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (500, 3)) * [220, 160, 120]
+    R, far = rotation_from_vector(np.radians([3, 8, 2])), 36_700.0
+    x = [far * Y[:, :2] / (far + Y[:, 2:]) + [319.5, 239.5] + rng.normal(0, 0.1, (500, 2)) for Y in (X, X @ R.T)]
+    matches = Matches(x[0], x[1])
+    blank = Photo(np.zeros((*SIZE[::-1], 3), np.uint8))
+    usual, long = (Rig(camera_for(blank, fov=fov), camera_for(blank, fov=fov)) for fov in (None, 1.0))
+    assert estimate_two_view(matches, usual).inliers.mean() < 0.8
+    view = estimate_two_view(matches, long)
+    assert view.inliers.all()
+    assert spearmanr(sparse_points(matches, view)[:, 2], X[:, 2]).statistic > 0.95
+    on = behind_findings(matches, window.pose_by_lines(matches, usual, threshold=1.5), 1.5)
+    assert "--fov 1" in on[0].advice
