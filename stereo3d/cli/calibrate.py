@@ -49,7 +49,7 @@ class CalibrationOutputs:
 Examples:
   stereo3d calibrate photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm
   stereo3d calibrate --left 'left*.jpg' --right 'right*.jpg' -o rig.json --board 9x6 --square 25 --unit mm
-  stereo3d calibrate photos/*.jpg -o camera.json --kind aprilgrid --board 6x6 --square 88 --spacing 0.3 --unit mm""",
+  stereo3d calibrate photos/*.jpg -o rig.json --kind aprilgrid --board 6x6 --square 88 --spacing 0.3""",
 )
 @click.argument("photos", type=FILE, nargs=-1)
 @click.option(

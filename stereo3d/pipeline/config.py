@@ -268,6 +268,7 @@ class ConfigOptions(TypedDict, total=False):
     unit: str | None
     force: bool
     layout: Literal["sbs", "sbs-half", "tb", "tb-half"] | None
+    projection: Literal["equirectangular"] | None
     mask: Sequence[str | Path]
 
 

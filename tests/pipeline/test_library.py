@@ -198,6 +198,7 @@ def some_of_each(result, slanted_pair) -> list[object]:
         records.WideLens("eucm", (0.5, 1.0)),
         records.DisparityMap(result.disparity, result.confidence, result.confidence),
         records.RightViewPixels(x, x.astype(int), x, x),
+        records.SphereGrid((camera, camera), np.stack([np.eye(3)] * 2), 3.0, 0.01, np.linspace(0, 1, 5)),
         records.TexturedPart(np.ones(3, bool), np.zeros((3, 2)), photo.pixels),
         Config(calib=["x" * 300] * 30),
     ]

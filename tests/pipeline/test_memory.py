@@ -52,9 +52,10 @@ def run_limited(tmp_path, gib: float, *more: str) -> tuple[int, float, str]:
 
 def test_a_run_stays_within_its_memory_and_says_how(tmp_path):
     """Resident memory as seen from outside; without the limit this run takes 0.85 GiB."""
-    code, peak, text = run_limited(tmp_path, 0.62)
-    if code == EXIT_RESOURCES:  # kernels are compiled in this run, which takes more than is allowed
+    for _ in range(3):  # a run that compiles kernels takes more than is allowed
         code, peak, text = run_limited(tmp_path, 0.62)
+        if code != EXIT_RESOURCES:
+            break
     assert code == 0, text
     assert 0.3 * GIB < peak < 0.62 * GIB + TOLERANCE
     assert re.search(r"matched at \d+ px instead of 1400, which needs .* GiB of memory, 0\.62 GiB are allowed", text)
