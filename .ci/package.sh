@@ -44,6 +44,13 @@ pythons() {
     done
 }
 
+# install PYTHON ARGUMENTS: by uv, which is quicker; by pip where the package index is one that only pip is told of
+install() {
+    local python=$1
+    shift
+    .venv/bin/uv pip install -q --python "$python" "$@" || .venv/bin/python -m pip --python "$python" install -q "$@"
+}
+
 # check_types PYTHON: the script passes, a misspelt argument and a wrong type do not
 check_types() {
     mkdir -p types
@@ -70,8 +77,8 @@ while read -r python; do
     venv=$scratch/venv-$version
     mkdir "$scratch/user-$version"
     .venv/bin/uv venv -q --python "$python" "$venv"
-    .venv/bin/uv pip install -q --python "$venv/bin/python" --require-hashes -r constraints.txt
-    .venv/bin/uv pip install -q --python "$venv/bin/python" --no-deps out/dist/*.whl
+    install "$venv/bin/python" --require-hashes -r constraints.txt
+    install "$venv/bin/python" --no-deps out/dist/*.whl
     (
         cd "$scratch/user-$version"
         "$venv/bin/stereo3d" doctor
