@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Build the wheel and the source archive; install the wheel outside the repository, and use it there as a user would.
 #   .ci/package.sh           as CI does: with the Python of .venv, `stereo3d doctor`, a reconstruction with a report, and a
-#                            type check of a user's script; with each newer one that this machine has, `stereo3d doctor`
-#   .ci/package.sh --all     everything with every Python, the demo at its full size (`make package`)
+#                            type check of a user's script
+#   .ci/package.sh --all     with every Python that this machine has, the demo at its full size (`make package`)
 # The wheel is built from the unpacked archive. Both stay in out/dist. Needs what ./setup.sh test installs.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -70,7 +70,6 @@ raise SystemExit(found != wanted)
 PYTHON
 }
 
-first=yes
 while read -r python; do
     version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
     say "Python $version: a bare environment outside the repository"
@@ -82,14 +81,12 @@ while read -r python; do
     (
         cd "$scratch/user-$version"
         "$venv/bin/stereo3d" doctor
-        if [ "$first" = yes ] || [ "$all" = yes ]; then
-            [ "$all" = yes ] && small=() || small=(--max-size 640 --quality fast)
-            "$venv/bin/stereo3d" "$source/data/demo/left.jpg" "$source/data/demo/right.jpg" -o demo.obj --report demo.html \
-                --no-progress "${small[@]}"
-            test -s demo.obj && test -s demo.mtl && grep -q '</html>' demo.html
-            check_types "$venv/bin/python"
-        fi
+        [ "$all" = yes ] && small=() || small=(--max-size 640 --quality fast)
+        "$venv/bin/stereo3d" "$source/data/demo/left.jpg" "$source/data/demo/right.jpg" -o demo.obj --report demo.html \
+            --no-progress "${small[@]}"
+        test -s demo.obj && test -s demo.mtl && grep -q '</html>' demo.html
+        check_types "$venv/bin/python"
     ) </dev/null
-    first=no
+    [ "$all" = yes ] || break
 done < <(pythons)
 say "wheel and source archive pass"
