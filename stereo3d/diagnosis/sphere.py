@@ -41,7 +41,7 @@ def sphere_findings(
         Photo px in one px of the reference size.
     """
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
-    px = unit * max(view.rig.cam1.pixel_angle, view.rig.cam2.pixel_angle)
+    px = unit * view.rig.pixel_angle
     left_over = turn_angle(view.rig.cam1.rays_from_pixels(x1), view.rig.cam2.rays_from_pixels(x2)) / px
     if left_over < limits.turn_residual and not rig.posed:
         return [

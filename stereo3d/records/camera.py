@@ -272,6 +272,11 @@ class Rig(Record):
         """Whether a camera has a lens that no plane shows: its stages work on the sphere of directions."""
         return self.cam1.lens is not None or self.cam2.lens is not None
 
+    @property
+    def pixel_angle(self) -> float:
+        """Radians of a pixel of the coarser camera (`Camera.pixel_angle`): what thresholds in px mean for rays."""
+        return max(self.cam1.pixel_angle, self.cam2.pixel_angle)
+
     def check_pinhole(self) -> None:
         """Raise StereoError("bad_calibration") where a camera has a wide-angle lens."""
         for camera, which in ((self.cam1, "first"), (self.cam2, "second")):

@@ -17,7 +17,7 @@ from .lens_fit import MIN_MATCHES_FOR_LENS, LensFit, as_it_was, fit_lens
 from .nominal import refine_rig
 from .rays import estimate_from_rays
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
-from .robust import MIN_INLIERS, pose_candidates
+from .robust import MIN_INLIERS, no_overlap, pose_candidates
 from .solvers import plausible_depth
 
 
@@ -120,13 +120,7 @@ def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: flo
         r = sampson_residuals(R[None], t[None], np.zeros((1, 0)), x1, x2, pose_alone(focals))[0]
         count = int((np.abs(r) < threshold).sum())
     if count < MIN_INLIERS:
-        raise StereoError(
-            "no_overlap",
-            f"{count} of {len(matches)} matches agree on one camera motion, {MIN_INLIERS} needed.",
-            "The photos show too little in common: move less between them.",
-            inliers=count,
-            matches=len(matches),
-        )
+        raise no_overlap(count, len(matches))
     if free and not guessed and count >= MIN_MATCHES_FOR_LENS:
         return fit_lens([LensState(R, t, np.zeros(free))], [], x1, x2, rig, focals, threshold)
     return replace(fit or as_it_was(R, t, rig), R=R, t=t)

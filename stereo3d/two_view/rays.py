@@ -5,20 +5,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import StereoError
-from ..geometry.least_squares import Schedule, State, damped_step, minimise
+from ..geometry.least_squares import Schedule, State, minimise
 from ..geometry.robust import RobustProblem, ransac
-from ..geometry.rotations import rotation_from_vector
 from ..geometry.two_view import essential_from_pose
 from ..records import Matches, Rig, TwoView
+from .motion_problem import MotionProblem, tangents_of
 from .refine import FIT_ROUNDS, RobustLoss, noise_of, soft_truncated
-from .robust import MIN_INLIERS
+from .robust import MIN_INLIERS, no_overlap
 from .solvers import Pose, cheirality_mask, plausible_depth, pose_from_essential
 
 MIN_FORWARD = 1e-6  # of a unit ray: the five-point solver takes rays as (x / z, y / z), whatever the sign of z
 CANDIDATES = 4  # minima of the samples that are polished
 POLISHED_WITH = 500  # about so many inliers polish a candidate
 REFINED_WITH = 200  # about so many refine a new best sample
-JACOBIAN_STEP = 1e-6  # rad, of the central differences
 SCHEDULE = Schedule(damping=1e-3, factor=10, min_damping=1e-9, max_damping=1e6, max_steps=15, tolerance=1e-10)
 QUICK = replace(SCHEDULE, max_steps=4)
 
@@ -38,7 +37,7 @@ def estimate_from_rays(
     rig : Rig
         The cameras; where its pose is known, exactly.
     threshold : float
-        px of an inlier, as large in angle as `Camera.pixel_angle` says.
+        px of an inlier, as large in angle as `Rig.pixel_angle` says.
     confidence : float
         Of the sampling.
     seed : int
@@ -62,33 +61,23 @@ def estimate_from_rays(
     d1, d2 = rig.cam1.rays_from_pixels(matches.x1), rig.cam2.rays_from_pixels(matches.x2)
     index = np.flatnonzero(np.isfinite(d1).all(1) & np.isfinite(d2).all(1))
     d1, d2 = d1[index], d2[index]
-    angle = threshold * max(rig.cam1.pixel_angle, rig.cam2.pixel_angle)
+    angle = threshold * rig.pixel_angle
     if rig.posed:
         assert rig.R is not None and rig.t is not None
         R, t = rig.R, rig.t
     else:
         found = _best_pose(d1, d2, angle, confidence, seed)
         if found is None:
-            raise _no_overlap(0, len(matches))
+            raise no_overlap(0, len(matches))
         R, t = found
     good = np.abs(angular_residuals(essential_from_pose(R, t), d1, d2)) < angle
     good &= plausible_depth(R, t, d1, d2, 2 * angle)
     if good.sum() < MIN_INLIERS:
-        raise _unfit_pose(int(good.sum()), len(matches)) if rig.posed else _no_overlap(int(good.sum()), len(matches))
+        raise _unfit_pose(int(good.sum()), len(matches)) if rig.posed else no_overlap(int(good.sum()), len(matches))
     inliers = np.zeros(len(matches), bool)
     inliers[index[good]] = True
     E = essential_from_pose(R, t)
     return TwoView(E / np.linalg.norm(E), R, t, inliers, replace(rig, R=R, t=t))
-
-
-def _no_overlap(count: int, matches: int) -> StereoError:
-    return StereoError(
-        "no_overlap",
-        f"{count} of {matches} matches agree on one camera motion, {MIN_INLIERS} needed.",
-        "The photos show too little in common: move less between them.",
-        inliers=count,
-        matches=matches,
-    )
 
 
 def _unfit_pose(count: int, matches: int) -> StereoError:
@@ -144,55 +133,21 @@ def angular_jacobian(
     return angular_residuals(essential_from_pose(R, t), d1, d2), J, tangents_of(t[None])[0]
 
 
-def tangents_of(t: np.ndarray) -> np.ndarray:
-    """Orthonormal bases (B, 2, 3) across unit vectors t (B, 3)."""
-    return np.linalg.svd(t[:, None])[2][:, 1:]
-
-
-def moved_poses(R: np.ndarray, t: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """exp([w]x) R, t + s tangents (normalised), p = (w, s) (B, ..., 5), of B motions R (B, 3, 3), t (B, 3)."""
-    tangents = tangents_of(t)
-    R, t = (a.reshape(a.shape[:1] + (1,) * (p.ndim - 2) + a.shape[1:]) for a in (R, t))
-    t = t + np.einsum("b...k,bki->b...i", p[..., 3:], tangents)
-    return rotation_from_vector(p[..., :3]) @ R, t / np.linalg.norm(t, axis=-1, keepdims=True)
-
-
 @dataclass(frozen=True, eq=False)
-class _RayPose:
-    """Motions R, t of unit rays d1, d2 (N, 3): `angular_residuals` under the loss `soft_truncated`."""
+class _RayPose(MotionProblem):
+    """`angular_residuals` of unit rays d1, d2 (N, 3) under the loss `soft_truncated`."""
 
-    d1: np.ndarray
-    d2: np.ndarray
     loss: RobustLoss
+    max_step = 0.3
 
-    def evaluate(self, state: State) -> tuple[np.ndarray]:
-        return (angular_residuals(essential_from_pose(*state), self.d1, self.d2),)
+    def residuals(self, R: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return angular_residuals(essential_from_pose(R, t), self.d1, self.d2)
+
+    def weights(self, r: np.ndarray) -> np.ndarray:
+        return soft_truncated(r, self.loss.sigma, self.loss.cut)[1]
 
     def cost(self, r: np.ndarray) -> np.ndarray:
         return soft_truncated(r, self.loss.sigma, self.loss.cut)[0].sum(-1)
-
-    def improves(self, new: State, old: State) -> np.ndarray:
-        return self.cost(new[0]) < self.cost(old[0])
-
-    def jacobian(self, state: State) -> np.ndarray:
-        """(B, N, 5): central differences by (w, s)."""
-        R, t = state
-        directions = np.broadcast_to(np.eye(5), (len(R), 5, 5))
-        plus, minus = (self.evaluate(moved_poses(R, t, s * JACOBIAN_STEP * directions))[0] for s in (1, -1))
-        return np.swapaxes(plus - minus, 1, 2) / (2 * JACOBIAN_STEP)
-
-    def linearise(self, state: State, values: State) -> tuple[np.ndarray, np.ndarray, None]:
-        (r,), J = values, self.jacobian(state)
-        w = soft_truncated(r, self.loss.sigma, self.loss.cut)[1]
-        return np.einsum("bni,bn,bnj->bij", J, w, J), np.einsum("bni,bn,bn->bi", J, w, r), None
-
-    def solve(self, A: np.ndarray, b: np.ndarray, damping: np.ndarray) -> np.ndarray:
-        return damped_step(A, b, damping, 1e-12)
-
-    def move(self, state: State, step: np.ndarray, frame: None) -> tuple[State, np.ndarray]:
-        step = step * np.minimum(1, 0.3 / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12))
-        R, t = state
-        return moved_poses(R, t, step), step
 
 
 def _best_pose(d1: np.ndarray, d2: np.ndarray, angle: float, confidence: float, seed: int) -> Pose | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..errors import StereoError
 from ..geometry.arrays import transform
 from ..geometry.robust import Estimate, RobustProblem, ransac, truncated_squares
 from ..geometry.two_view import essential_from_pose, fit_homography, homography_errors, normalising_transform
@@ -17,6 +18,17 @@ REFINED_WITH = 200  # about so many inliers refine a new best model
 CANDIDATES = 8  # minima of the cost that are polished: forward motion and planes have several
 POLISHED_WITH = 500  # random matches in the first round
 FINALISTS = 3  # minima that are polished on all matches
+
+
+def no_overlap(inliers: int, matches: int) -> StereoError:
+    """Return the error of photos of whose matches fewer than `MIN_INLIERS` agree on one motion."""
+    return StereoError(
+        "no_overlap",
+        f"{inliers} of {matches} matches agree on one camera motion, {MIN_INLIERS} needed.",
+        "The photos show too little in common: move less between them.",
+        inliers=inliers,
+        matches=matches,
+    )
 
 
 def plane_poses(y1: np.ndarray, y2: np.ndarray, focal: float, *, threshold: float, seed: int = 0) -> list[Pose]:

@@ -6,11 +6,12 @@ import numpy as np
 
 from ..geometry.arrays import hom
 from ..geometry.camera import ideal_pixels
-from ..geometry.least_squares import Schedule, State, damped_step, minimise
+from ..geometry.least_squares import Schedule, State, minimise
 from ..geometry.rotations import angle_deg, enforce_rotation, rotation_angle_deg, rotation_from_vector
 from ..geometry.two_view import decompose_essential, essential_from_pose, intersect_rays, sampson
 from ..records import Rig, TwoView
-from .rays import angular_jacobian, moved_poses
+from .motion_problem import MotionProblem
+from .rays import angular_jacobian
 from .refine import centred_pixels, pose_alone, sampson_jacobian
 
 PRIOR_FACTOR = 1.5  # by which a guessed focal length is wrong, one standard deviation: phones 24 mm, compacts 50 mm
@@ -21,7 +22,6 @@ MIN_RIVAL_DEG = 10.0  # degrees between two motions that count as different
 RIVAL_POINTS = 120  # matches, evenly over all, on which other motions are tried
 RIVAL_AHEAD = 0.9  # share of the points that must lie in front of both cameras
 RIVAL_NOISE = 0.02  # px; without noise there would be no way downhill
-RIVAL_STEP = 1e-6  # of the central differences
 RIVAL_SCHEDULE = Schedule(damping=1e-2, factor=5, min_damping=1e-9, max_damping=1e6, max_steps=20)
 REFIT_SCHEDULE = Schedule(damping=0, factor=1, max_steps=8, tolerance=1e-6)
 # Lens parameters (10,) of `refine.LensModel` for two lenses that are alike: the focal length, and k1.
@@ -113,7 +113,7 @@ def residuals_at_estimate(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tupl
         d1, d2 = view.rig.cam1.rays_from_pixels(x1), view.rig.cam2.rays_from_pixels(x2)
         known = np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
         r, J, tangents = angular_jacobian(view.R, _direction(view), d1[known], d2[known])
-        px = max(view.rig.cam1.pixel_angle, view.rig.cam2.pixel_angle)
+        px = view.rig.pixel_angle
         return r / px, J / px, tangents
     x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
     return sampson_jacobian(view.R, _direction(view), np.zeros(0), x1, x2, pose_alone(focals))
@@ -313,38 +313,20 @@ def _rival_starts(R: np.ndarray, d1: np.ndarray, d2: np.ndarray) -> tuple[np.nda
 
 
 @dataclass(frozen=True, eq=False)
-class _Rival:
-    """Sampson distances, px, of motions R, t of one focal length; cost: root mean square, capped at `width`.
+class _Rival(MotionProblem):
+    """Sampson distances, px, of motions of one focal length; cost: root mean square, capped at `width`.
 
     d1, d2: (n, 2) normalised camera coordinates.  Weights 1 / (1 + (r / width)^2).
     """
 
-    d1: np.ndarray
-    d2: np.ndarray
     focal: float
     width: float
 
+    def residuals(self, R: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return self.focal * sampson(essential_from_pose(R, t), self.d1, self.d2)
+
+    def weights(self, r: np.ndarray) -> np.ndarray:
+        return 1 / (1 + (r / self.width) ** 2)
+
     def cost(self, r: np.ndarray) -> np.ndarray:
         return np.sqrt(np.minimum(r**2, self.width**2).mean(-1))
-
-    def evaluate(self, state: State) -> tuple[np.ndarray]:
-        return (self.focal * sampson(essential_from_pose(*state), self.d1, self.d2),)
-
-    def improves(self, new: State, old: State) -> np.ndarray:
-        return self.cost(new[0]) < self.cost(old[0])
-
-    def linearise(self, state: State, values: State) -> tuple[np.ndarray, np.ndarray, None]:
-        (R, t), (r,), h = state, values, RIVAL_STEP
-        directions = np.broadcast_to(np.eye(5), (len(r), 5, 5))
-        plus, minus = (self.evaluate(moved_poses(R, t, s * h * directions))[0] for s in (1, -1))
-        J = np.swapaxes(plus - minus, 1, 2) / (2 * h)
-        w = 1 / (1 + (r / self.width) ** 2)
-        return np.einsum("bni,bn,bnj->bij", J, w, J), np.einsum("bni,bn,bn->bi", J, w, r), None
-
-    def solve(self, A: np.ndarray, b: np.ndarray, damping: np.ndarray) -> np.ndarray:
-        return damped_step(A, b, damping, 1e-12)
-
-    def move(self, state: State, step: np.ndarray, frame: None) -> tuple[State, np.ndarray]:
-        step = step * np.minimum(1, 0.5 / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12))
-        R, t = state
-        return moved_poses(R, t, step), step

@@ -8,7 +8,8 @@ from stereo3d.errors import StereoError
 from stereo3d.geometry.rotations import angle_deg, rotation_angle_deg, rotation_from_vector
 from stereo3d.geometry.two_view import essential_from_pose
 from stereo3d.two_view import direction_sigma_deg, pose_covariance
-from stereo3d.two_view.rays import angular_jacobian, angular_residuals, moved_poses
+from stereo3d.two_view.motion_problem import moved_poses
+from stereo3d.two_view.rays import angular_jacobian, angular_residuals
 from stereo3d.two_view.solvers import cheirality_mask
 
 PANORAMA = Camera(

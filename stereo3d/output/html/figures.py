@@ -161,7 +161,7 @@ def match_numbers(result: Result) -> list[tuple[str, str]]:
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     if view.rig.wide:
-        off = np.abs(ray_residuals(matches[view.inliers], view)) / max(cam1.pixel_angle, cam2.pixel_angle)
+        off = np.abs(ray_residuals(matches[view.inliers], view)) / view.rig.pixel_angle
     else:
         off = np.abs(sampson(view.F, ideal_pixels(x1, cam1.K, cam1.dist), ideal_pixels(x2, cam2.K, cam2.dist)))
     shares = f"{count(len(x1))} of {count(len(matches))} ({percent(len(x1) / max(1, len(matches)))})"
