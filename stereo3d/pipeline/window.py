@@ -41,7 +41,7 @@ MIN_Z = 3.0  # of the strips, against the order that needs no shift: repeated pa
 MIN_FAR_SIDE = 0.10  # share of matches behind that a shift may bring in front; a repeated pattern can be less
 DECIDED = 2.0  # odds of 7 to 1
 ASTRAY = 0.9  # share of matches that agree; with less, half of them may be behind and the pose astray
-MIN_GAIN = 6.0  # log likelihood of shifted principal points over equal ones, depth in the same order
+MIN_GAIN = 20.0  # log likelihood of shifted principal points over equal ones; errors of a real lens feign 11
 MIN_PLACES = 12  # of hidden strips; z of fewer is no normal variable
 STRIP_SIZE = 640  # px, longer side at which hidden strips are sought
 
