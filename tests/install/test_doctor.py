@@ -210,7 +210,7 @@ def test_kernels_that_cannot_be_written_are_no_warning_where_they_can_be_loaded(
     assert place.parent == tmp_path
     assert json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] != str(tmp_path), "no kernel is there yet"
     Path(kernel_cache.CacheFile(place, "a_kernel", "stamp")._index_path).touch()
-    beside_sources = any(package.rglob("__pycache__/*.nbi"))  # of runs of this checkout that kept kernels there
+    beside_sources = any(package.rglob("__pycache__/*.index"))  # of runs of this checkout that kept kernels there
     assert beside_sources or json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] == str(tmp_path)
     for folder in ("", str(tmp_path.parent / "elsewhere")):
         printed = json.dumps([folder, str(tmp_path)])
