@@ -4,12 +4,14 @@
 #   ./setup.sh test    also what its tests and its documentation need: constraints-test.txt
 #   ./setup.sh --yes   do not ask before sudo is used
 # Does nothing if nothing has changed since the last time. PYTHON=... chooses the interpreter of a new .venv.
-# Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 system packages are missing, and may not be installed without an answer.
+# Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 system packages are missing, and may not be installed without an
+# answer; 130 interrupted.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
+trap 'say "interrupted. ./setup.sh again goes on from here."; exit 130' INT
 
 yes=no
 extra=
@@ -17,7 +19,7 @@ for argument in "$@"; do
     case "$argument" in
         -y | --yes) yes=yes ;;
         test) extra="test" ;;
-        -h | --help) sed -n 's/^# \?//; 2,7p' "${BASH_SOURCE[0]}"; exit 0 ;;
+        -h | --help) sed -n 's/^# \?//; 2,8p' "${BASH_SOURCE[0]}"; exit 0 ;;
         *) say "usage: ./setup.sh [test] [--yes]"; exit 2 ;;
     esac
 done
