@@ -194,6 +194,14 @@ def test_a_kernel_cache_that_numba_does_not_take_is_warned_of(monkeypatch):
     assert not finding.numbers["folder"].startswith(os.devnull)
 
 
+def test_an_import_that_a_busy_machine_does_not_end_is_no_error(monkeypatch):
+    monkeypatch.setattr(doctor, "_TIME", 0.01)
+    status, output = doctor._run("import time; time.sleep(9)")
+    finding = doctor._import_failure("open3d-cpu", "0.20.0", "open3d", status, output)
+    assert finding.severity == "warning" and "could not be checked" in finding.message
+    assert "reinstall" not in finding.advice and "doctor again" in finding.advice
+
+
 def test_no_room_for_kernels_is_warned_of(monkeypatch):
     monkeypatch.setattr("stereo3d.install.doctor._CACHE", """print('["", ""]')""")  # no folder can be written
     (finding,) = doctor._kernel_cache()
