@@ -12,7 +12,7 @@ COPY constraints.txt /src/
 RUN python3 -m venv /usr/local/stereo3d \
     && /usr/local/stereo3d/bin/pip install --no-cache-dir --require-hashes -r /src/constraints.txt
 
-COPY pyproject.toml README.md LICENSE THIRD_PARTY.md /src/
+COPY pyproject.toml setup.py README.md LICENSE THIRD_PARTY.md /src/
 COPY stereo3d /src/stereo3d
 # A kernel counts as outdated when the time of its source differs, and the layers of an image keep whole seconds only.
 RUN /usr/local/stereo3d/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src \

@@ -4,12 +4,14 @@
 #   ./setup.sh test    also what its tests and its documentation need: constraints-test.txt
 #   ./setup.sh --yes   do not ask before sudo is used
 # Does nothing if nothing has changed since the last time. PYTHON=... chooses the interpreter of a new .venv.
-# Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 system packages are missing, and may not be installed without an answer.
+# Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 system packages are missing, and may not be installed without an
+# answer; 130 interrupted.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
+trap 'say "interrupted. ./setup.sh again goes on from here."; exit 130' INT
 
 yes=no
 extra=
@@ -17,6 +19,7 @@ for argument in "$@"; do
     case "$argument" in
         -y | --yes) yes=yes ;;
         test) extra="test" ;;
+        -h | --help) sed -n 's/^# \?//; 2,8p' "${BASH_SOURCE[0]}"; exit 0 ;;
         *) say "usage: ./setup.sh [test] [--yes]"; exit 2 ;;
     esac
 done
@@ -80,7 +83,7 @@ make_venv() {
     if ! python=$(find_python); then
         [ -z "${PYTHON:-}" ] || exit 1
         command -v python3 >/dev/null || apt_install python3 python3-venv || true
-        python=$(find_python) || fail "Python 3.11 or newer is needed; this machine has $(python3 --version 2>&1 || true)." \
+        python=$(find_python) || fail "Python 3.11 or newer is needed; this machine has $(python3 --version 2>/dev/null || echo none)." \
             "On Debian 12 or newer: apt-get install python3 python3-venv; on Ubuntu 22.04: apt-get install python3.11-venv." \
             "If it is installed elsewhere: make demo PYTHON=/path/to/python3.11"
     fi
@@ -93,7 +96,7 @@ make_venv() {
         fi
     fi
     say "making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
+    "$python" -m venv --clear .venv || fail "could not make .venv (above). May you write in $PWD, and in .venv if it exists?"
 }
 
 importable() { .venv/bin/python -c "import $1" >/dev/null 2>&1; }
@@ -119,7 +122,8 @@ say "installing the pinned Python packages (about 1 GB on disk the first time)"
 # A hash can be stated for files of the index only, so stereo3d itself is installed on its own, by the pinned setuptools.
 if ! .venv/bin/python -m pip install -q --require-hashes -r "constraints${extra:+-test}.txt" ||
     ! .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .; then
-    fail "pip could not install the packages (above)."
+    fail "pip could not install the packages (above). It needs the package index, by pip's own settings (PIP_INDEX_URL," \
+        "HTTPS_PROXY), and space on the disk. ./setup.sh again goes on from here."
 fi
 
 if ! importable cv2 || ! importable open3d; then

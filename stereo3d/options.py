@@ -202,6 +202,6 @@ def choose(kind: str, methods: Mapping[str, Callable], name: str) -> Callable:
     StereoError
         "unknown_method", with all names.
     """
-    if name not in methods:
+    if not isinstance(name, str) or name not in methods:
         raise StereoError("unknown_method", f"there is no {kind} {name!r}.", f"There are: {', '.join(methods)}.")
     return methods[name]

@@ -60,11 +60,11 @@ def load_open3d() -> ModuleType:
     except (ImportError, OSError) as error:
         if _was_interrupted(error):
             raise KeyboardInterrupt from error
-        raise StereoError(
-            "library_missing",
-            f"Open3D cannot be loaded: {error}.",
-            "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1.",
-        ) from error
+        if isinstance(error, ModuleNotFoundError) and error.name == "open3d":
+            advice = "pip install open3d, or open3d-cpu on Linux."
+        else:
+            advice = "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1."
+        raise StereoError("library_missing", f"Open3D cannot be loaded: {error}.", advice) from error
     return open3d
 
 

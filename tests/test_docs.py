@@ -143,6 +143,8 @@ def test_every_public_function_states_the_shapes_of_its_arrays(name):
         return
     doc = inspect.getdoc(thing)
     assert doc and len(doc) > 60
+    for section in ("Parameters", "Returns"):
+        assert f"{section}\n{'-' * len(section)}\n" in doc, f"{name}: no section {section}"
     for parameter in inspect.signature(thing, eval_str=False).parameters.values():
         kind = str(parameter.annotation)
         if "ndarray" in kind and "dict" not in kind:

@@ -83,7 +83,11 @@ def test_the_metadata_of_the_wheel(built):
     fields = [line.partition(": ")[::2] for line in stated.partition("\n\n")[0].splitlines()]
     values = {key: [v for k, v in fields if k == key] for key, _ in fields}
     assert values["License-Expression"] == ["MIT"] and licences == {"LICENSE", "THIRD_PARTY.md"}
-    assert values["Description-Content-Type"] == ["text/markdown"] and "# stereo3d" in stated
+    assert values["Description-Content-Type"] == ["text/markdown"] and "\n# stereo3d\n" in stated
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():  # all of it but pictures and links
+        assert line in stated or re.search(r"[\[\]]", line), line
+    assert "Picture: The demo pair reconstructed" in stated and "Install (`docs/install.md`) has" in stated
+    assert not re.search(r"!\[|data:image|\]\((?!https?://)", stated), "it would show a broken picture or lead nowhere"
     assert values["Version"] == [PROJECT["version"]]
     assert not [c for c in values["Classifier"] if c.startswith("License ::")], (
         "the expression alone states the licence"
@@ -121,21 +125,30 @@ def test_the_citation_has_what_its_schema_requires():
 
 
 def test_the_bundled_libraries_are_named():
-    """Each shared library that auditwheel put beside a requirement, the optional ones too, stands in THIRD_PARTY.md."""
+    """Each shared library in a wheel of a requirement, the optional one too, stands in THIRD_PARTY.md.
+
+    So does each requirement whose own licence asks for more than its notice.
+    """
     text = (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")
     patterns = set(re.findall(r"`([\w.*-]+)`", text))
-    found = set()
-    for name in ("numpy", "scipy", "opencv-python", "pillow", "pillow-heif", "lensfunpy", "rawpy", "numba"):
+    pinned = re.findall(r"(?m)^([\w.-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"))
+    found, demanding = set(), set()
+    for name in (*pinned, "rawpy"):
         try:
-            files = metadata.files(name) or []
+            distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        for file in files:
-            if file.parts[0].endswith(".libs") and ".so" in file.name:
-                found.add(re.sub(r"(-r0)?(-[0-9a-f]{8})+(\.[\d.]+)?\.so.*", "", file.name))
-    if not found:
-        pytest.skip("no wheels with a .libs folder")
-    assert "libx265" in found
+        for file in distribution.files or []:
+            if ".so" in file.name and (file.parts[0].endswith(".libs") or file.name.startswith("lib")):
+                found.add(re.sub(r"(-r0)?(-[0-9a-f]{8})*(\.[\d.]+)?\.so.*", "", file.name))
+        facts = distribution.metadata
+        stated = [facts["License-Expression"] or facts["License"] or "", *facts.get_all("Classifier", [])]
+        if any(re.search(r"\bA?L?GPL|GNU |Mozilla|\bMPL|\bEPL|CC-BY-(SA|NC)", line[:200]) for line in stated):
+            demanding.add(name)
+    if "libx265" not in found:
+        pytest.skip("no wheels of Linux")
+    assert {"libOpen3D", "libllvmlite", "libqxcb"} <= found and "certifi" in demanding
+    assert sorted(name for name in demanding if not re.search(rf"(?m)^\| {name}\b", text)) == []
     assert sorted(lib for lib in found if not any(fnmatchcase(lib, pattern) for pattern in patterns)) == []
 
 
@@ -169,7 +182,7 @@ def test_the_steps_of_the_container(image):
 
 def test_the_container_gets_what_it_copies_and_nothing_else(image):
     files = image.context(ROOT)
-    wanted = {"constraints.txt", *PROJECT["license-files"], PROJECT["readme"], "pyproject.toml"}
+    wanted = {"constraints.txt", *PROJECT["license-files"], "README.md", "pyproject.toml", "setup.py"}
     package = {name for name in listed() if name.startswith("stereo3d/")}
     assert set(files) == wanted | package
     for name, argument in image.instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")):

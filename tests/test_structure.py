@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stereo3d"
 LAYERS = (
     ("__init__",),  # loads its names on first use and imports nothing
     ("errors",),
-    ("geometry",),
-    ("records", "options", "resources", "kernel_cache"),
+    ("geometry", "resources"),
+    ("records", "options", "kernel_cache"),
     ("foreign",),
     ("images", "io"),
     ("cameras", "features", "two_view", "rectification", "disparity", "triangulation", "mesh"),

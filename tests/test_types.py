@@ -30,7 +30,7 @@ focal: float | None = left.exif.get("focal_35mm")
 result = stereo3d.reconstruct(io.BytesIO(b""), right.pixels, config=stereo3d.Config(seed=1), calib=["a.yml", Path("b")])
 points = result.points[np.isfinite(result.points[..., 2])] * 2
 area: float = result.mesh.to_trimesh().area
-files: list[Path] = result.save("model.obj")
+files: list[Path] = result.save("model.obj", texture="png", axes="z-up")
 parts = [part.texture.shape for part in result.mesh.textured_parts()]
 try:
     stereo3d.reconstruct(["a.jpg", b"", left])
@@ -45,6 +45,10 @@ BAD = {  # line: what the checker says of it
     'stereo3d.reconstruct("a.jpg", 3)': '"right" of type',
     "stereo3d.Config(sed=1)": 'No parameter named "sed"',
     "stereo3d.read_photo(3.5)": '"path" of type',
+    'result.save("model.obj", textre="png")': 'No parameter named "textre"',
+    'result.save("model.obj", quality="high")': '"quality" of type "int"',
+    'result.save_points("points.ply", axs="camera")': 'No parameter named "axs"',
+    'stereo3d.Config(rectified="no")': '"rectified" of type "bool"',
     "print(result.vertdict)": 'attribute "vertdict"',
     "print(result.mesh.vertces)": 'attribute "vertces"',
     "number: int = result.verdict": 'Type "str" is not assignable to declared type "int"',

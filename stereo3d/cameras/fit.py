@@ -151,6 +151,11 @@ def fit_rig(rig: Rig, size1: tuple[int, int], size2: tuple[int, int], *, orienta
     orientations : (int, int)
         EXIF orientations already applied to the photos.
 
+    Returns
+    -------
+    Rig
+        Its cameras have the sizes of the photos, px.
+
     Raises
     ------
     StereoError

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import StereoError
 from ..images.content import Box, content_box
 from ..records import Camera, ExifFacts, Photo
+from ..records.photo import require_photos
 
 log = logging.getLogger(__name__)
 DIAGONAL_35MM = math.hypot(36, 24)  # mm, of 35 mm film: 43.267
@@ -59,6 +60,7 @@ def camera_for(
     StereoError
         "bad_option" for a value that is impossible, or more than one of them.
     """
+    require_photos(photo=photo)
     options = {"focal": focal, "focal_35mm": focal_35mm, "fov": fov}
     given = {name: _real(name, value) for name, value in options.items() if value is not None}
     box = content_box(photo.pixels)

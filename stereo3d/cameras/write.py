@@ -15,6 +15,12 @@ def write_rig(path: str | os.PathLike[str], rig: Rig) -> Path:
 
     `read_rig` returns the same numbers, bit for bit.
 
+    Parameters
+    ----------
+    path : path
+        Of the file; `read_rig` needs no suffix.
+    rig : Rig
+
     Returns
     -------
     Path
@@ -35,6 +41,12 @@ def write_camera(path: str | os.PathLike[str], camera: Camera) -> Path:
     """Write one camera as rig JSON with the names intrinsic, distCoeffs, res, lens, which hold for both photos.
 
     `read_rig` returns a rig with this camera on both sides, without pose.
+
+    Parameters
+    ----------
+    path : path
+        As for `write_rig`.
+    camera : Camera
 
     Returns
     -------

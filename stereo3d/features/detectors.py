@@ -10,6 +10,7 @@ from ..images.reduce import reduced_grey, stretch_contrast
 from ..images.unknown import MIN_DISTANCE, away_from_unknown
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Photo
+from ..records.photo import require_photos
 
 
 def sift(
@@ -196,6 +197,7 @@ def detect_features(
     StereoError
         "unknown_method", "bad_option".
     """
+    require_photos(photo=photo)
     detector = choose("detector", DETECTORS, method)
     options = check_options(method, options_of(detector), options)
     max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]

@@ -13,6 +13,7 @@ from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey, smooth
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Matches, Photo, TwoView
+from ..records.photo import require_photos
 from .detectors import DETECTORS, detect_features
 
 MIN_FEATURES = 20  # of a photo: fewer give no reliable pose
@@ -71,6 +72,7 @@ def match_features(
     ----------
     Lowe, Distinctive image features from scale-invariant keypoints, 2004, section 7.1.
     """
+    require_photos(left=left, right=right)
     known = options_of(choose("detector", DETECTORS, method), match_features)
     options = check_options(method, known, {"max_size": max_size, "ratio": ratio, "refine": refine, **options})
     max_size, ratio, refine = (options.pop(name) for name in ("max_size", "ratio", "refine"))

@@ -11,6 +11,7 @@ from ..errors import StereoError
 
 MAX_BYTES = 2_000_000_000  # of one photo: the largest picture that is read, of 16 bits a colour, takes 1.3 GB
 CHUNK = 1 << 20  # bytes
+ARRAYS = "Photo.from_array takes an array"
 MAX_PATH = 1024  # bytes that may be a path by mistake: no photo is that small
 _PLAIN_NAME = re.compile(r"\w[\w .()+-]{0,99}")  # a name that is a file name on every system
 
@@ -50,7 +51,12 @@ def as_file(source: bytes | bytearray | memoryview | BinaryFile, max_bytes: int 
     StereoError
         "photo_unreadable" for a file that is not binary, or more bytes than the budget; "unwritable" where the folder
         for temporary files cannot take them.
+    ValueError
+        For anything else.
     """
+    if not isinstance(source, bytes | bytearray | memoryview) and not callable(getattr(source, "read", None)):
+        kind = type(source).__name__
+        raise ValueError(f"a picture is a path, bytes, a binary file or a PIL image, got {kind}; {ARRAYS}")
     name = name_of(source)
     what = name or ("the given bytes" if isinstance(source, bytes | bytearray | memoryview) else "the given file")
     try:

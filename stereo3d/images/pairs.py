@@ -41,6 +41,10 @@ def read_pair(path: PictureFile, layout: str | None = None, *, max_pixels: int |
     max_pixels : int, optional
         As in `read_photo`.
 
+    Returns
+    -------
+    PhotoPair
+
     Raises
     ------
     StereoError

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import threading
 import warnings
@@ -153,6 +154,8 @@ def _photo_of_image(image: "Image", max_pixels: int | None) -> Photo:
         raise StereoError(
             "photo_unreadable", f"{label}: it cannot be loaded ({error}).", "Is its file open? Or give its path."
         ) from error
+    if copy.mode == "La":  # premultiplied, which Pillow converts to nothing else
+        copy = copy.convert("LA")
     copy.format = None  # its container is not at hand, and Pillow has read 8 bits of it
     photo = decode_photo(copy, label, tags=tags)
     exif = {**photo.exif, "format": "JPEG" if image.format == "MPO" else image.format}
@@ -242,6 +245,10 @@ def _near_name(path: Path) -> str:
     """Return the remedy for a missing file: a file of a similar name where the folder has one."""
     import difflib
 
+    if re.match(r"(?i)[a-z][a-z0-9+]+:/", str(path)):
+        return "It is an address: save the file first, and give its path."
+    if path.parts[:1] == ("~",):
+        return "~ stands for the home folder in a shell only: os.path.expanduser(path)."
     try:
         names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else None
     except OSError:

@@ -56,6 +56,8 @@ _PARTS = {
     "('SIFT_create', 'ORB_create', 'StereoSGBM_create')}))",
 }
 # Prints the folder into which kernels are written, and one that holds kernels: each "" where there is none.
+_TIME = 120  # s that a check may take; an import takes seconds
+_NOT_ENDED = f"did not end within {_TIME} s"
 _CACHE = """
 import json, sys
 from pathlib import Path
@@ -158,6 +160,10 @@ def _import_failure(name: str, version: str, module: str, status: int, complaint
             advice = f"{sudo}apt-get install -y {' '.join(packages)}"
         message = f"{what}: the system lacks {', '.join(libraries)}."
         return Finding("system_library", "error", message, {"libraries": libraries, "packages": packages}, advice)
+    if complaint == _NOT_ENDED:  # of a busy machine: nothing is known to be wrong
+        message = f"{name} {version} could not be checked: its import {_NOT_ENDED}."
+        advice = "Is the computer busy, or its disk slow? Run stereo3d doctor again."
+        return Finding("dependency", "warning", message, {"version": version}, advice)
     reason = (complaint.strip().splitlines() or ["no message"])[-1]
     if status < 0:
         known = {s.value for s in signal.Signals}
@@ -342,9 +348,9 @@ def _run(code: str, *arguments: str) -> tuple[int, str]:
     """
     command = [sys.executable, "-P", "-c", code, *arguments]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+        run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=_TIME)
     except subprocess.TimeoutExpired:
-        return 1, "did not end within 120 s"
+        return 1, _NOT_ENDED
     return run.returncode, run.stdout if run.returncode == 0 else run.stderr
 
 

@@ -5,6 +5,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,6 +25,23 @@ AXES_DESCRIPTIONS = {
 }
 FILLED = np.array([255, 0, 255], np.uint8)  # colour of vertices that were not measured, on request
 LEVEL = 0.9  # where gravity points along the view more than this, the picture's up is the heading
+
+
+class PointOptions(TypedDict, total=False):
+    """The keywords of `write_points`; a test keeps both equal."""
+
+    unit: str | None
+    axes: str
+    down: np.ndarray | None
+
+
+class MeshOptions(PointOptions, total=False):
+    """The keywords of `write_mesh`; a test keeps both equal."""
+
+    quality: int
+    texture: str
+    name: str | None
+    mark_filled: bool
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,11 +65,15 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     ------
     StereoError
         "unknown_format", "unwritable", "bad_option" or "empty_mesh".
+    ValueError
+        For a mesh of another kind, such as a Result, whose `mesh` it is.
 
     References
     ----------
     Khronos Group, glTF 2.0 Specification, 2021; Wavefront, Object Files (.obj), version 3.0.
     """
+    if not isinstance(mesh, Mesh):
+        raise ValueError(f"write_mesh(path, mesh): mesh must be a Mesh, got {type(mesh).__name__}")
     path = Path(path)
     writer = _writer(path)
     if not len(mesh.faces):

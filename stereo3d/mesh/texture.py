@@ -11,6 +11,7 @@ from ..geometry.camera import project
 from ..geometry.texture_coordinates import uv_of_pixels
 from ..geometry.triangles import face_components
 from ..records import Camera, Mesh, Photo, TexturedPart, TwoView
+from ..records.photo import require_photos
 from .build import compact
 from .wide_texture import wide_texture
 
@@ -64,6 +65,7 @@ def texture_mesh(
     ValueError
         Camera and photo differ in proportions.
     """
+    require_photos(photo=photo)
     _check_proportions(photo, camera)
     if camera.lens is not None:
         return wide_texture(mesh, photo, camera)

@@ -1,6 +1,7 @@
 """Config: everything that a user can choose, checked before a pixel is read."""
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
@@ -53,6 +54,8 @@ BOUNDS = {  # lowest and highest value of the numeric settings
 }
 RIG_ERRORS = {"exact": RigError(), "nominal": RigError.nominal()}
 WHOLE_NUMBERS = ("max_size", "max_feature_size", "max_pixels", "seed", "faces")
+MAY_BE_NONE = ("focal", "focal_35mm", "fov", "baseline", "max_memory", "max_pixels")  # of the numbers
+FLAGS = ("rectified", "close", "force")
 # Parameters of the stages' functions that the run itself sets from Config or from earlier stages: not options of -O.
 RUN_PARAMETERS = ("method", "max_size", "seed", "threads", "dense", "faces", "close", "max_memory", "inlier_x", "sigma")
 
@@ -115,7 +118,7 @@ class Config(Record):
     layout : {"sbs", "sbs-half", "tb", "tb-half"}, optional
         How one picture holds both photos: side by side, or top and bottom; half: squeezed. By default as it is found.
     mask : sequence of paths
-        Mask pictures of the first photo and, optionally, the second: black is left out.
+        Mask pictures of the first photo and, optionally, the second: black is left out. One path alone is taken too.
 
     Raises
     ------
@@ -153,8 +156,10 @@ class Config(Record):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", self._checked_options())
-        if isinstance(self.calib, tuple | list) and not self.calib:
-            object.__setattr__(self, "calib", None)
+        for name in FLAGS:
+            object.__setattr__(self, name, _flag(name, getattr(self, name)))
+        object.__setattr__(self, "calib", _files("calib", self.calib) or None)
+        object.__setattr__(self, "mask", _files("mask", self.mask))
         if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
             raise StereoError(
                 "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."
@@ -165,12 +170,9 @@ class Config(Record):
             raise StereoError(
                 "bad_option", f"projection cannot be {self.projection!r}.", f"It is {EQUIRECTANGULAR}, or not given."
             )
-        if not isinstance(self.mask, list | tuple) or len(self.mask) > 2:
-            raise StereoError(
-                "bad_option",
-                f"mask cannot be {self.mask}.",
-                "Give one mask for the first photo, and one for the second.",
-            )
+        if len(self.mask) > 2:
+            advice = "Give one mask for the first photo, and one for the second."
+            raise StereoError("bad_option", f"mask cannot be {len(self.mask)} files.", advice)
         if self.rig_error not in (None, *RIG_ERRORS):
             raise StereoError(
                 "bad_option",
@@ -178,7 +180,7 @@ class Config(Record):
                 f"It is {' or '.join(RIG_ERRORS)}.",
             )
         for name, (low, high) in BOUNDS.items():
-            _check_number(name, getattr(self, name), low, high)
+            object.__setattr__(self, name, _number(name, getattr(self, name), low, high))
         if self.known_distance is not None:
             object.__setattr__(self, "known_distance", _known_distance(self.known_distance))
         object.__setattr__(self, "markers", _markers(self.markers))
@@ -188,7 +190,9 @@ class Config(Record):
         self._check_scale()
 
     def _check_scale(self) -> None:
-        """Refuse two sources of scale, and a unit without any."""
+        """Refuse two sources of scale, and a unit that is no name or has no length."""
+        if self.unit is not None and not (isinstance(self.unit, str) and self.unit.strip()):
+            raise StereoError("bad_option", f"unit cannot be {self.unit!r}.", "It is a name, such as m.")
         sources = {
             "baseline": self.baseline is not None,
             "known-distance": self.known_distance is not None,
@@ -209,6 +213,8 @@ class Config(Record):
         """The options as numbers, each checked against the signatures of its stage."""
         stages = stage_options(self.detector, self.matcher, self.mesher)
         given: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
+        if not isinstance(self.options, Mapping):
+            raise StereoError("bad_option", f"options cannot be {self.options!r}.", 'Give a dict: {"matcher.p1": 20}.')
         for key, value in self.options.items():
             stage, dot, name = str(key).partition(".")
             if not dot or stage not in stages:
@@ -303,8 +309,20 @@ def config_with(config: Config | None, options: ConfigOptions, function: str, ot
     return replace(config, **options) if options else config
 
 
+ELSEWHERE = {  # options of the command line that are no fields of Config
+    "quality": "It is another name of the matcher: matcher='planes_fast', 'planes' or 'planes_full'.",
+    "output": "result.save(path) writes the mesh.",
+    "points": "result.save_points(path) writes the points.",
+    "report": "stereo3d.write_report(path, result) writes the report.",
+    **dict.fromkeys(("axes", "texture", "jpeg_quality", "mark_filled"), "It is for result.save: help(Result.save)."),
+    **dict.fromkeys(("verbose", "quiet"), "Messages go to the logger 'stereo3d'."),
+}
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
     """The argument that a misspelt one may mean, or the stage that has an option of this name, else all arguments."""
+    if name in ELSEWHERE:
+        return ELSEWHERE[name]
     near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
     if near:
         return f"Did you mean {near[0]!r}?"
@@ -315,14 +333,31 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"There are: {', '.join(known)}."
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
+def _number(name: str, value: object, low: float, high: float) -> int | float | None:
+    """The number as Python's own; StereoError outside [low, high], and for what is no number."""
+    if value is None and name in MAY_BE_NONE:
+        return None
     kind, prefix = (Integral, "a whole number, ") if name in WHOLE_NUMBERS else (Real, "")
-    if value is not None and not (isinstance(value, kind) and low <= value <= high):  # pyright: ignore[reportOperatorIssue]
-        raise StereoError(
-            "bad_option",
-            f"{name.replace('_', '-')} cannot be {value}.",
-            f"It is {prefix}{low:.10g} to {high:.10g}.",
-        )
+    if isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high:  # pyright: ignore[reportOperatorIssue]
+        return int(value) if isinstance(value, Integral) else float(value)  # pyright: ignore[reportArgumentType]
+    message = f"{name.replace('_', '-')} cannot be {value!r}."
+    raise StereoError("bad_option", message, f"It is {prefix}{low:.10g} to {high:.10g}.")
+
+
+def _flag(name: str, value: object) -> bool:
+    """True or False, numpy's included: any other text, "no" too, would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise StereoError("bad_option", f"{name} cannot be {value!r}.", "It is True or False.")
+    return bool(value)
+
+
+def _files(name: str, given: Any) -> Any:
+    """A path as it is, several as a tuple; StereoError for anything else."""
+    paths = given if isinstance(given, list | tuple) else () if given is None else (given,)
+    for path in paths:
+        if not isinstance(path, str | os.PathLike) or not str(path):
+            raise StereoError("bad_option", f"{name} cannot be {path!r}.", "It is a path, or a list of paths.")
+    return given if name == "calib" and not isinstance(given, list | tuple) else tuple(paths)
 
 
 def _known_distance(given: Any) -> tuple[tuple[float, float], tuple[float, float], float]:

@@ -1,12 +1,14 @@
 """Result: the outcome of every stage."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from ..io.style import MeshOptions, PointOptions
 from ..records import Finding, Matches, Mesh, Photo, RectifiedPair, Rig, RightViewPoints, TwoView
 from ..records.checks import Record, brief
 from ..resources import load_open3d
@@ -105,28 +107,56 @@ class Result(Record):
         cloud.colors = open3d.utility.Vector3dVector(self.pair.left[known] / 255)
         return cloud
 
-    def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """Write the mesh and return the files written.
+    def save(self, path: str | os.PathLike[str], **style: Unpack[MeshOptions]) -> list[Path]:
+        """Write the mesh and return the files written, the mesh first.
 
         The model stands upright where `gravity` is known, else as its camera was held.
 
         Parameters
         ----------
         path : path
-            Its suffix chooses the format: .obj, .ply, .glb or .stl.
+            Its suffix chooses the format: .obj, .ply, .glb or .stl. Folders that are missing are made.
         **style
-            Keywords of `write_mesh`.
+            Keywords of `write_mesh`: axes, texture ("jpg" or "png"), quality (of the JPEG), name, unit, down,
+            mark_filled.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        StereoError
+            As `write_mesh`.
         """
         from ..io.write_mesh import write_mesh
 
-        return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.gravity, **style})
+        defaults: MeshOptions = {"unit": self.unit, "down": self.gravity}
+        return write_mesh(path, self.mesh, **{**defaults, **style})
 
-    def save_points(self, path: str | Path, **style: Any) -> Path:
-        """Write the point cloud (.ply) with colours and sigma; `style` are keywords of `write_points`."""
+    def save_points(self, path: str | os.PathLike[str], **style: Unpack[PointOptions]) -> Path:
+        """Write the point cloud with colours and sigma; return its path.
+
+        Parameters
+        ----------
+        path : path
+            With the suffix .ply.
+        **style
+            Keywords of `write_points`: axes, unit, down.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        StereoError
+            As `write_points`.
+        """
         from ..io.ply import write_points
 
         known = np.isfinite(self.points[..., 2])
-        style = {"unit": self.unit, "down": self.gravity, **style}
+        defaults: PointOptions = {"unit": self.unit, "down": self.gravity}
         points = self.points[known]
         sigma = add_pose_sigma(points, self.sigma[known], self.matches, self.view, self.rig)
-        return write_points(path, points, self.pair.left[known], sigma, **style)
+        return write_points(path, points, self.pair.left[known], sigma, **{**defaults, **style})

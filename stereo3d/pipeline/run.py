@@ -95,6 +95,11 @@ def reconstruct(
     reserve : float
         Bytes that the caller will take for files beside the mesh: they are left free of `config.max_memory`.
 
+    Returns
+    -------
+    Result
+        Points and mesh in the frame of camera 1, unit `Result.unit`, with verdict and findings.
+
     Raises
     ------
     StereoError

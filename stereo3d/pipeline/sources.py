@@ -99,7 +99,7 @@ def open_source(
             raise ValueError("either a list of photos, or left and right")
         return PhotoPair(_photo(left, config, "first"), _photo(right, config, "second"), form="")
     if isinstance(left, Photo | np.ndarray):
-        raise ValueError("a second photo is needed")
+        raise ValueError("a second photo is needed: right is None, as cv2.imread returns for what it cannot read")
     if isinstance(left, str | os.PathLike):
         path = Path(os.fsdecode(left))
         if path.is_dir():
@@ -144,7 +144,8 @@ def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = Fa
     if not isinstance(photos, Sequence):
         raise ValueError(f"photos are {KINDS}, or a list of these, got {type(photos).__name__}")
     if len(photos) < 2:
-        raise StereoError("one_photo", f"{len(photos)} photo is named, two are needed.", "Name the second photo.")
+        advice = "Name the second photo." if photos else "Name two photos."
+        raise StereoError("one_photo", f"{len(photos) or 'no'} photo is named, two are needed.", advice)
     if len(photos) == 2:
         left, right = (_photo(p, config, which) for p, which in zip(photos, ("first", "second"), strict=True))
         return PhotoPair(left, right, f"{_name(photos[0])} and {_name(photos[1])}" if folder else "")

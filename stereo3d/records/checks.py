@@ -57,6 +57,7 @@ def brief(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"<{'x'.join(map(str, value.shape))} {value.dtype}>"
     if isinstance(value, str):
+        value = str(value)  # of np.str_
         return repr(value) if len(value) <= MAX_TEXT else f"{value[: MAX_TEXT - 3]!r}..."
     if isinstance(value, bool | np.bool_ | None):
         return str(value)

@@ -3,13 +3,13 @@
 import base64
 import html
 import io
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import StereoError
+from ..resources import load_open3d
 from .textured_part import TexturedPart
 
 if TYPE_CHECKING:
@@ -106,15 +106,7 @@ def open3d_mesh(vertices: np.ndarray, faces: np.ndarray, parts: Sequence[Texture
     StereoError
         "library_missing".
     """
-    os.environ.setdefault("OPEN3D_DISABLE_WEB_VISUALIZER", "true")  # it would start a server in every notebook
-    try:
-        import open3d
-    except (ImportError, OSError) as error:
-        raise StereoError(
-            "library_missing",
-            f"Open3D cannot be loaded: {error}.",
-            "pip install open3d; stereo3d doctor names the system libraries that it needs. Or: mesh.to_trimesh().",
-        ) from error
+    open3d = load_open3d()
     mesh = open3d.geometry.TriangleMesh(
         open3d.utility.Vector3dVector(np.ascontiguousarray(vertices, dtype=float)),
         open3d.utility.Vector3iVector(np.ascontiguousarray(faces, dtype=np.int32)),

@@ -1,5 +1,6 @@
 """Photo: pixels as read, with the facts that the file states."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,7 +113,7 @@ class Photo(Record):
         StereoError
             "photo_unreadable" for any other shape or type, with the expression that gives uint8 RGB.
         """
-        return cls(np.ascontiguousarray(rgb), mask=mask)
+        return cls(np.ascontiguousarray(_array_of(rgb)), mask=mask)
 
     @classmethod
     def from_bgr(cls, bgr: np.ndarray, mask: np.ndarray | None = None) -> "Photo":
@@ -149,6 +150,25 @@ class Photo(Record):
                 yield f"{name}={brief(focal)}"
         if self.mask is not None:
             yield f"mask={brief(self.mask)}"
+
+
+def require_photos(**given: object) -> None:
+    """Raise ValueError unless every argument is a Photo; paths and arrays are what it is mistaken for."""
+    for name, photo in given.items():
+        if not isinstance(photo, Photo):
+            kind = type(photo).__name__
+            raise ValueError(f"{name} must be a Photo, got {kind}: read_photo reads a file, Photo.from_array an array")
+
+
+def _array_of(given: object) -> np.ndarray:
+    """The pixels as an array; StereoError for nothing and for a file."""
+    if given is None:
+        message, advice = "there are no pixels, but None.", "cv2.imread returns None for a file that it cannot read."
+    elif isinstance(given, str | bytes | os.PathLike):
+        message, advice = f"a photo's pixels are an array, got {type(given).__name__}.", "read_photo reads a file."
+    else:
+        return np.asarray(given)
+    raise StereoError("photo_unreadable", message, advice)
 
 
 def _advice(pixels: np.ndarray) -> str:

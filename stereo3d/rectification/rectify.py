@@ -11,6 +11,7 @@ from ..errors import StereoError
 from ..images.unknown import scene_pixels
 from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Photo, RectifiedPair, Rig, TwoView
+from ..records.photo import require_photos
 from .canvas import Canvas, Inliers, Rotations, photo_outline
 from .drift import fit_drift
 from .maps import infinity_disparity, photo_map, resample, row_errors, without_bars
@@ -84,6 +85,7 @@ def rectify(
     Pollefeys, Koch, Van Gool, A simple and efficient rectification method for general motion, 1999: here on the sphere
     of directions, where equal rows are equal half-planes for any motion and need no transfer by F.
     """
+    require_photos(left=left, right=right)
     if kind not in get_args(Kind):
         known = ", ".join(get_args(Kind))
         raise StereoError("unknown_method", f"there is no rectification {kind!r}.", f"There are: {known}.")

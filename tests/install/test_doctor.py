@@ -194,6 +194,14 @@ def test_a_kernel_cache_that_numba_does_not_take_is_warned_of(monkeypatch):
     assert not finding.numbers["folder"].startswith(os.devnull)
 
 
+def test_an_import_that_a_busy_machine_does_not_end_is_no_error(monkeypatch):
+    monkeypatch.setattr(doctor, "_TIME", 0.01)
+    status, output = doctor._run("import time; time.sleep(9)")
+    finding = doctor._import_failure("open3d-cpu", "0.20.0", "open3d", status, output)
+    assert finding.severity == "warning" and "could not be checked" in finding.message
+    assert "reinstall" not in finding.advice and "doctor again" in finding.advice
+
+
 def test_no_room_for_kernels_is_warned_of(monkeypatch):
     monkeypatch.setattr("stereo3d.install.doctor._CACHE", """print('["", ""]')""")  # no folder can be written
     (finding,) = doctor._kernel_cache()
@@ -210,7 +218,7 @@ def test_kernels_that_cannot_be_written_are_no_warning_where_they_can_be_loaded(
     assert place.parent == tmp_path
     assert json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] != str(tmp_path), "no kernel is there yet"
     Path(kernel_cache.CacheFile(place, "a_kernel", "stamp")._index_path).touch()
-    beside_sources = any(package.rglob("__pycache__/*.nbi"))  # of runs of this checkout that kept kernels there
+    beside_sources = any(package.rglob("__pycache__/*.index"))  # of runs of this checkout that kept kernels there
     assert beside_sources or json.loads(doctor._run(doctor._CACHE, str(package.parent))[1])[1] == str(tmp_path)
     for folder in ("", str(tmp_path.parent / "elsewhere")):
         printed = json.dumps([folder, str(tmp_path)])

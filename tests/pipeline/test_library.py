@@ -20,8 +20,10 @@ from stereo3d import Config, Mesh, Photo, Result, reconstruct, records
 from stereo3d.cameras.chessboard import Board, CameraCalibration, Corners, RigCalibration
 from stereo3d.errors import StereoError
 from stereo3d.images.video import VideoFrame
+from stereo3d.io.style import MeshOptions, PointOptions
 from stereo3d.mesh.preview import bilinear
 from stereo3d.pipeline import ConfigOptions, prepare, result_html
+from stereo3d.pipeline.config import ELSEWHERE
 from stereo3d.pipeline.sources import Collection, open_source, use_source
 from stereo3d.records.checks import Record
 
@@ -77,6 +79,8 @@ def test_keywords_alone_make_the_config(slanted_pair):
         ("max-size", "Did you mean 'max_size'?"),
         ("Focal", "Did you mean 'focal'?"),
         ("progres", "Did you mean 'progress'?"),
+        ("quality", "another name of the matcher: matcher='planes_fast'"),
+        ("output", "result.save(path) writes the mesh."),
         (
             "fast_threshold",
             "detector='orb', options={'detector.fast_threshold': ...}.",
@@ -92,12 +96,96 @@ def test_a_misspelt_keyword_names_the_nearest(slanted_pair, keyword, message):
 
 def test_a_wrong_value_and_a_record_of_another_kind_are_named(slanted_pair):
     left, right = slanted_pair.left, slanted_pair.right
-    with pytest.raises(StereoError, match="max-size cannot be big"):
+    with pytest.raises(StereoError, match="max-size cannot be 'big'"):
         reconstruct(left, right, max_size="big")
     with pytest.raises(ValueError, match=r"rig must be a Rig, got Config; a Config is named: config="):
         reconstruct(left, right, FAST)
     with pytest.raises(ValueError, match="config must be a Config, got dict"):
         reconstruct(left, right, config={"matcher": "sgm"})
+
+
+@pytest.mark.parametrize(
+    "name, values, remedy",
+    [
+        ("matcher", (["sgm"], None, 3), "There are: block"),
+        ("options", ("matcher.p1=20", [("matcher.p1", 20)], None), 'Give a dict: {"matcher.p1": 20}.'),
+        ("max_size", (None, True, "800", 800.5), "a whole number, 64 to 32000"),
+        ("focal", (True, "800", float("nan")), "It is 1 to 10000000."),
+        ("rectified", ("no", None, 1), "It is True or False."),
+        ("force", ("false",), "It is True or False."),
+        ("calib", (3, "", b"rig.json", {}, [3]), "It is a path, or a list of paths."),
+        ("mask", ([3], {}), "It is a path, or a list of paths."),
+        ("mask", (["a", "b", "c"],), "one for the second"),
+        ("unit", (3, " "), "It is a name"),
+    ],
+)
+def test_a_setting_of_a_wrong_kind_is_refused(name, values, remedy):
+    for value in values:
+        with pytest.raises(StereoError, match=re.escape(remedy)) as caught:
+            Config(**{name: value})
+        assert caught.value.code in ("bad_option", "unknown_method")
+
+
+def test_settings_of_numpy_are_kept_as_those_of_python():
+    config = Config(max_size=np.int64(800), focal=np.float32(500), close=np.bool_(True), mask="mask.png")
+    assert config == Config(max_size=800, focal=500.0, close=True, mask=["mask.png"])
+    kinds = [type(value) for value in (config.max_size, config.focal, config.close)]
+    assert kinds == [int, float, bool]
+
+
+def test_options_of_the_command_line_that_are_no_fields_exist_there():
+    from stereo3d.cli.parameters import cli
+
+    names = {option.name for option in cli.commands["reconstruct"].params}
+    assert set(ELSEWHERE) <= names - set(ConfigOptions.__annotations__)
+
+
+def test_the_keywords_of_save_are_those_of_the_writers():
+    for options, writer in ((MeshOptions, stereo3d.write_mesh), (PointOptions, stereo3d.write_points)):
+        hints = get_type_hints(writer)
+        keywords = [p.name for p in inspect.signature(writer).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        assert get_type_hints(options) == {name: hints[name] for name in keywords}
+
+
+def test_a_stage_names_an_argument_of_a_wrong_kind(slanted_pair, result, tmp_path):
+    photo, pixels = slanted_pair.left, slanted_pair.left.pixels
+    for call in (
+        lambda: stereo3d.camera_for("left.jpg"),
+        lambda: stereo3d.detect_features(pixels),
+        lambda: stereo3d.match_features(photo, pixels),
+        lambda: stereo3d.rectify("left.jpg", photo, result.view),
+        lambda: stereo3d.texture_mesh(result.mesh, pixels, slanted_pair.rig.cam1),
+    ):
+        with pytest.raises(ValueError, match="must be a Photo, got (str|ndarray): read_photo reads a file"):
+            call()
+    for source in (pixels, 3, None):
+        for read in (stereo3d.read_photo, stereo3d.read_pair):
+            with pytest.raises(ValueError, match="a picture is a path, .* got (ndarray|int|NoneType)"):
+                read(source)
+    with pytest.raises(ValueError, match="must be a Result, got str"):
+        stereo3d.write_report(result, "model.html")
+    with pytest.raises(ValueError, match="must be a Mesh, got Result"):
+        stereo3d.write_mesh(tmp_path / "model.ply", result)
+    with pytest.raises(ValueError, match="mesh_file is a path, got Mesh"):
+        stereo3d.write_view(tmp_path / "model.html", result.mesh)
+
+
+@pytest.mark.parametrize(
+    "given, remedy",
+    [(None, "cv2.imread returns None"), ("left.jpg", "read_photo reads a file"), (b"left", "read_photo reads a file")],
+)
+def test_what_is_no_array_is_named(given, remedy):
+    for make in (Photo.from_array, Photo.from_bgr):
+        with pytest.raises(StereoError, match=remedy):
+            make(given)
+
+
+@pytest.mark.parametrize(
+    "path, remedy", [("https://example.com/left.jpg", "It is an address"), ("~/left.jpg", "expanduser")]
+)
+def test_a_path_that_python_does_not_expand_is_named(path, remedy):
+    with pytest.raises(StereoError, match=remedy):
+        stereo3d.read_photo(path)
 
 
 # ------------------------------------------------------------------------------------------------- photos in any form

@@ -198,6 +198,16 @@ def find_corners(photo: Photo, board: Board) -> Corners | None:
 
     Corners of a photo rotated by EXIF are rotated back: calibration holds in the frame of the sensor.
 
+    Parameters
+    ----------
+    photo : Photo
+    board : Board
+
+    Returns
+    -------
+    Corners or None
+        Pixels (N, 2) in the frame of the sensor.
+
     Raises
     ------
     StereoError

@@ -39,7 +39,18 @@ def write_report(
         Further files of the run, which the page lists.
     command : str, optional
         The command that repeats the run; by default it is made from the Config.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    StereoError
+        "unwritable".
     """
+    if not isinstance(result, Result):
+        raise ValueError(f"write_report(path, result): result must be a Result, got {type(result).__name__}")
     view, pair, page = result.view, result.pair, Page()
     cam1, cam2 = view.rig.cam1, view.rig.cam2
     page.picture("photo1", result.left.pixels, "texture")
@@ -51,11 +62,7 @@ def write_report(
     photos = {id(result.left.pixels): "photo1", id(result.right.pixels): "photo2"}
     mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
-    count = len(result.matches)
-    drawn = np.linspace(0, count - 1, min(count, figures.MATCHES)).astype(int)
-    page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
-    page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
-    page.array("inlier", view.inliers[drawn].astype(np.uint8))
+    _add_matches(page, result)
     if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
         page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
         page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
@@ -82,19 +89,14 @@ def write_report(
         "example": figures.example_pixel(result),
         "reasons": [{"text": why, "colour": colour} for why, colour in figures.REASONS],
     }
-    photos = ((result.left, "first"), (result.right, "second"))
-    first, second = (p.path.name if p.path else f"{which} photo" for p, which in photos)
-    if first == second:  # one file holds both
-        first, second = (f"{name}, {which} photo" for name, (_, which) in zip((first, second), photos, strict=True))
+    first, second = _names(result)
     shown, all_faces = sum(len(p.mesh.faces) for p in parts), len(result.mesh.faces)
-    caption = f"{figures.count(shown)} faces" + (
-        f" here, {figures.count(all_faces)} in the file" if shown < all_faces else ""
-    )
+    more = f" here, {figures.count(all_faces)} in the file" if shown < all_faces else ""
     body = filled(
         "report.html",
         first=text(first),
         second=text(second),
-        model=texts.model(parts, cameras, caption),
+        model=texts.model(parts, cameras, f"{figures.count(shown)} faces{more}"),
         **texts.verdict(result),
         **texts.every_stage(result, kinds),
         **texts.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
@@ -102,8 +104,46 @@ def write_report(
     return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
 
 
+def _add_matches(page: Page, result: Result) -> None:
+    """A regular sample of the matches, for viewer.js."""
+    count = len(result.matches)
+    drawn = np.linspace(0, count - 1, min(count, figures.MATCHES)).astype(int)
+    page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
+    page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
+    page.array("inlier", result.view.inliers[drawn].astype(np.uint8))
+
+
+def _names(result: Result) -> tuple[str, str]:
+    """What the page calls the two photos: different names, of one file too."""
+    photos = ((result.left, "first"), (result.right, "second"))
+    first, second = (p.path.name if p.path else f"{which} photo" for p, which in photos)
+    if first == second:  # one file holds both
+        first, second = (f"{name}, {which} photo" for name, (_, which) in zip((first, second), photos, strict=True))
+    return first, second
+
+
 def write_view(path: str | os.PathLike[str], mesh_file: str | os.PathLike[str]) -> Path:
-    """Write a page that shows the mesh of a file (.obj, .ply, .glb, .stl, ...); return its path."""
+    """Write a self-contained HTML page that shows the mesh of a file; return its path.
+
+    Parameters
+    ----------
+    path : path
+        Of the page.
+    mesh_file : path
+        .obj, .ply, .glb, .stl or .off. `write_report` shows a Result without a file.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    StereoError
+        "file_missing", "file_unreadable", "unknown_format", "empty_mesh", "unwritable".
+    """
+    if not isinstance(mesh_file, str | os.PathLike):
+        kind = type(mesh_file).__name__
+        raise ValueError(f"write_view(path, mesh_file): mesh_file is a path, got {kind}; write_report shows a Result")
     name = Path(mesh_file).name
     parts, unit, total = scene.parts_of_file(Path(mesh_file))
     page = Page()
