@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from stereo3d.cameras.chessboard import Board, Corners, calibrate_camera
+from stereo3d.cameras.chessboard.starts import ModelFits
 from stereo3d.geometry import rotation_from_vector
 from stereo3d.records import Camera, WideLens
 
@@ -92,7 +93,7 @@ def main() -> None:
             seconds = time.process_time() - start
             wrong = ""
             if found.model != kind:
-                rms = calibrate_camera(exact, BOARD, model=found.model).rms
+                rms = ModelFits(exact, BOARD).of(found.model).rms
                 wrong = f", follows to {rms / np.sqrt(2):.3f} px, noise {noise:.3f}"
             print(f"{kind} {seed}: {found.model} ({errors} px), {seconds:.1f} s{wrong}", flush=True)
     print(", ".join(f"{kind}: {count} of {given.draws}" for kind, count in right.items()))
