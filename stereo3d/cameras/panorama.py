@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import StereoError
+from ..geometry.wide_lenses import equirectangular_K
 from ..records import Camera, Photo, WideLens
 from .focal import camera_for
 
@@ -37,14 +38,10 @@ def panorama_camera(photo: Photo) -> Camera:
             width=width,
             height=height,
         )
-    sx, sy = width / shown_width, height / shown_height
-    K = np.array(
-        [
-            [sx * full_width / (2 * np.pi), 0, sx * (full_width / 2 - left) - 0.5],
-            [0, sy * full_height / np.pi, sy * (full_height / 2 - top) - 0.5],
-            [0, 0, 1],
-        ]
-    )
+    scale = np.array([width / shown_width, height / shown_height])
+    K = equirectangular_K((full_width, full_height))
+    K[:2, 2] = scale * (K[:2, 2] + 0.5 - [left, top]) - 0.5
+    K[[0, 1], [0, 1]] *= scale
     detail = f"equirectangular panorama, {360 * shown_width / full_width:.0f} degrees around"
     return Camera(K, photo.size, source="given", source_detail=detail, lens=WideLens(EQUIRECTANGULAR))
 

@@ -4,13 +4,14 @@ All of them map directions, so that a ray across or behind the picture plane has
 focal length are the normalised image coordinates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 NEWTON_STEPS = 30
 CONVERGED = 1e-14  # rad, or relative
+RETURNED = 1e-6  # of |m|: the projection of a ray, where the lens has that ray; rounding near the rim is 1e-8
 MAX_ANGLE = np.pi  # rad from the axis
 TINY_RADIUS = 1e-9  # |(x, y)| / |z| below which a direction is the axis
 
@@ -27,11 +28,21 @@ class LensFunctions:
         m (..., 2), coefficients -> unit directions (..., 3); NaN for places that no direction has.
     coefficients : int
         How many numbers the lens has.
+    bounds : tuple of (str, float, float)
+        Name and least and largest value of each coefficient, where it has such.
     """
 
     project: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ray: Callable[[np.ndarray, np.ndarray], np.ndarray]
     coefficients: int
+    bounds: tuple[tuple[str, float, float], ...] = ()
+
+    def broken_bound(self, values: Sequence[float]) -> str:
+        """Return what coefficient lies outside of its bounds, as text; empty where none does."""
+        for (name, low, high), value in zip(self.bounds, values, strict=False):
+            if not (low <= value <= high and np.isfinite(value)):
+                return f"{name} = {value:g}, which lies between {low:g} and {high:g}"
+        return ""
 
 
 def project_fisheye(X: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -75,7 +86,7 @@ def fisheye_ray(m: np.ndarray, k: np.ndarray) -> np.ndarray:
         if np.nanmax(np.abs(new - theta), initial=0) < CONVERGED:
             break
         theta = new
-    reached = np.abs(_fisheye_angle(theta, k) - wanted) <= 1e-11
+    reached = np.abs(_fisheye_angle(theta, k) - wanted) <= 1e-11 * np.maximum(wanted, 1)
     sine = np.where(wanted > 0, np.sin(theta) / np.where(wanted > 0, wanted, 1), 1.0)
     X = np.concatenate([m * sine[..., None], np.cos(theta)[..., None]], axis=-1)
     return np.where(reached[..., None], X, np.nan)
@@ -129,6 +140,11 @@ def project_double_sphere(X: np.ndarray, c: np.ndarray) -> np.ndarray:
     c : (2,) float64
         xi, alpha.
 
+    Returns
+    -------
+    (..., 2) float64
+        NaN where the denominator is not positive, and where |m| does not grow with the angle from the axis.
+
     References
     ----------
     Usenko, Demmel and Cremers, The double sphere camera model, 2018, equations 40 to 45.
@@ -136,11 +152,14 @@ def project_double_sphere(X: np.ndarray, c: np.ndarray) -> np.ndarray:
     xi, alpha = c
     d1 = np.linalg.norm(X, axis=-1)
     shifted = xi * d1 + X[..., 2]
-    d2 = np.sqrt(X[..., 0] ** 2 + X[..., 1] ** 2 + shifted**2)
+    r2 = X[..., 0] ** 2 + X[..., 1] ** 2
+    d2 = np.sqrt(r2 + shifted**2)
     w1 = alpha / (1 - alpha) if alpha <= 0.5 else (1 - alpha) / alpha
     w2 = (w1 + xi) / np.sqrt(2 * w1 * xi + xi * xi + 1)
     depth = alpha * d2 + (1 - alpha) * shifted
-    shown = (X[..., 2] > -w2 * d1) & (depth > 0)
+    # d |m| / d angle, times positive numbers; of these coefficients only extreme ones let it change its sign
+    growth = alpha * (X[..., 2] * d2**2 + xi * d1 * r2) + (1 - alpha) * d2 * (X[..., 2] * shifted + r2)
+    shown = (X[..., 2] > -w2 * d1) & (depth > 0) & (growth > 0)
     return np.where(shown[..., None], X[..., :2] / np.where(shown, depth, 1)[..., None], np.nan)
 
 
@@ -150,10 +169,18 @@ def double_sphere_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
     r2 = np.sum(m * m, axis=-1)
     inside = 1 - (2 * alpha - 1) * r2
     root = np.sqrt(np.maximum(inside, 0))
-    mz = (1 - alpha * alpha * r2) / (alpha * root + 1 - alpha)
+    below = alpha * root + 1 - alpha
+    mz = np.where(below > 0, (1 - alpha * alpha * r2), np.nan) / np.where(below > 0, below, 1)
     scale = (mz * xi + np.sqrt(np.maximum(mz * mz + (1 - xi * xi) * r2, 0))) / (mz * mz + r2)
     X = np.concatenate([m * scale[..., None], (mz * scale - xi)[..., None]], axis=-1)
-    return np.where((inside >= 0)[..., None], X / np.linalg.norm(X, axis=-1, keepdims=True), np.nan)
+    X = np.where((inside >= 0)[..., None], X / np.linalg.norm(X, axis=-1, keepdims=True), np.nan)
+    return _returning(X, m, project_double_sphere(X, c))
+
+
+def _returning(X: np.ndarray, m: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """Directions X (..., 3) of m (..., 2), NaN where their projection `again` (..., 2) is not m."""
+    off = np.abs(again - m).max(-1)
+    return np.where((off <= RETURNED * np.maximum(np.abs(m).max(-1), 1))[..., None], X, np.nan)
 
 
 def project_eucm(X: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -184,9 +211,11 @@ def eucm_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
     r2 = np.sum(m * m, axis=-1)
     inside = 1 - (2 * alpha - 1) * beta * r2
     root = np.sqrt(np.maximum(inside, 0))
-    mz = (1 - beta * alpha * alpha * r2) / (alpha * root + 1 - alpha)
+    below = alpha * root + 1 - alpha
+    mz = np.where(below > 0, (1 - beta * alpha * alpha * r2), np.nan) / np.where(below > 0, below, 1)
     X = np.concatenate([m, mz[..., None]], axis=-1)
-    return np.where((inside >= 0)[..., None], X / np.linalg.norm(X, axis=-1, keepdims=True), np.nan)
+    X = np.where((inside >= 0)[..., None], X / np.linalg.norm(X, axis=-1, keepdims=True), np.nan)
+    return _returning(X, m, project_eucm(X, c))
 
 
 def project_equirectangular(X: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -205,10 +234,18 @@ def equirectangular_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
     return np.where(shown[..., None], X, np.nan)
 
 
+def equirectangular_K(size: tuple[float, float]) -> np.ndarray:
+    """Return K (3, 3) with fx = width / 2 pi, fy = height / pi: a panorama of the whole sphere, of that size (px)."""
+    width, height = size
+    return np.array([[width / (2 * np.pi), 0, (width - 1) / 2], [0, height / np.pi, (height - 1) / 2], [0, 0, 1]])
+
+
 LENSES = {
     "fisheye": LensFunctions(project_fisheye, fisheye_ray, 4),
-    "double_sphere": LensFunctions(project_double_sphere, double_sphere_ray, 2),
-    "eucm": LensFunctions(project_eucm, eucm_ray, 2),
+    "double_sphere": LensFunctions(
+        project_double_sphere, double_sphere_ray, 2, (("xi", -1 + TINY_RADIUS, np.inf), ("alpha", 0, 1))
+    ),
+    "eucm": LensFunctions(project_eucm, eucm_ray, 2, (("alpha", 0, 1), ("beta", TINY_RADIUS, np.inf))),
     "equirectangular": LensFunctions(project_equirectangular, equirectangular_ray, 0),
 }
 

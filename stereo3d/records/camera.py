@@ -43,6 +43,8 @@ class WideLens(Record):
                 f"{wanted} finite numbers",
                 "Check the calibration.",
             )
+        if broken := LENSES[self.model].broken_bound(numbers.tolist()):
+            raise wrong(f"a lens of model {self.model} has {broken}", "Check the calibration.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

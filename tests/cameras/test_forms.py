@@ -781,7 +781,12 @@ UNSUPPORTED = {
     "omni": kalibr("omni", "radtan", (0.9,)),
     "fov": kalibr(lens="fov", dist=((0.9,), (0.9,))),
     "FOV": f"1 FOV {W} {H} 700 700 320 240 0.9\n",
-    "spherical": opensfm().replace('"brown"', '"spherical"'),
+    "omnidirectional, with xi": opencv(camera_matrix=K1, distortion_coefficients=D1[:4], xi=1.2),
+    "omnidirectional, with left xi": json.dumps(NESTED | {"left": NESTED["left"] | {"xi": [[1.2]]}}),
+    "MEI": json.dumps({"K": K1.tolist(), "D": D1[:4].tolist(), "camera_model": "MEI"}),
+    "SIMPLE_DIVISION": f"1 SIMPLE_DIVISION {W} {H} 700 320 240 -0.1\n",
+    "dual": opensfm().replace('"brown"', '"dual"'),
+    "mirror": json.dumps({"cameras": {"left": {"K": K1.tolist(), "lens": {"model": "mirror"}}, "right": {}}}),
     "inverse_brown_conrady": realsense("distortion.inverse_brown_conrady"),
     "OCamCalib": FORMS["OCamCalib"][0],
 }
@@ -794,7 +799,130 @@ def test_other_models_are_refused_by_name(tmp_path, model):
     assert caught.value.code == "bad_calibration"
 
 
+def test_a_panorama_of_a_form_without_panoramas_leads_to_projection(tmp_path):
+    text = realsense("distortion.equirectangular")
+    with pytest.raises(StereoError, match="equirectangular.*RealSense") as caught:
+        read_rig(written(tmp_path / "calib", text))
+    assert "--projection equirectangular" in caught.value.advice
+
+
+# ------------------------------------------------------------------------------------------ panoramas
+
+PANO = PW, PH = 800, 400
+
+
+def opensfm_panoramas(kind: str) -> str:
+    root = json.loads(opensfm())
+    root[0]["cameras"] = dict.fromkeys("ab", {"projection_type": kind, "width": PW, "height": PH})
+    return json.dumps(root)
+
+
+def colmap_panoramas() -> str:
+    return "".join(f"{i} EQUIRECTANGULAR {PW} {PH} {PW} {PH}\n" for i in (1, 2)) + COLMAP_IMAGES
+
+
+def metashape_panoramas(calibrated: bool) -> str:
+    size = f'<resolution width="{PW}" height="{PH}"/>'
+    inner = f'<calibration type="spherical" class="adjusted">{size}</calibration>' if calibrated else ""
+    sensor = f'<sensor id="0" label="x" type="spherical">{size}{inner}</sensor>'
+    cameras = "".join(
+        f'<camera id="{i}" sensor_id="0" label="{name}"><transform>{words(pose(R.T, C))}</transform></camera>'
+        for i, (name, R, C) in enumerate(zip(("left", "right"), (R1, R2), (C1, C2), strict=True))
+    )
+    return f"<document><chunk><sensors>{sensor}</sensors><cameras>{cameras}</cameras></chunk></document>"
+
+
+def meshroom_panoramas(focal: float = 36 / (2 * np.pi)) -> str:
+    root = json.loads(meshroom())
+    for entry in root["intrinsics"]:
+        own = {"width": str(PW), "height": str(PH), "focalLength": repr(focal), "type": "equirectangular"}
+        entry |= own | {"principalPoint": ["0", "0"], "distortionParams": ""}
+    return json.dumps(root)
+
+
+def stage_panoramas() -> str:
+    K = [[PW / (2 * np.pi), 0, PW / 2 - 0.5], [0, PH / np.pi, PH / 2 - 0.5], [0, 0, 1]]
+    entry = {"lens": {"model": "equirectangular", "coefficients": []}, "K": K, "size": PANO, "dist": []}
+    poses = {"left": (R1, T1), "right": (R2, T2)}
+    return json.dumps({"cameras": {n: entry | {"R": A.tolist(), "t": t.tolist()} for n, (A, t) in poses.items()}})
+
+
+PANORAMAS = {
+    "OpenSfM JSON": [opensfm_panoramas("spherical"), opensfm_panoramas("equirectangular")],
+    "COLMAP cameras.txt, images.txt": [colmap_panoramas()],
+    "Metashape XML": [metashape_panoramas(True), metashape_panoramas(False)],
+    "Meshroom .sfm": [meshroom_panoramas()],
+    "cameras.json": [stage_panoramas()],
+}
+
+
+@pytest.mark.parametrize("form", PANORAMAS)
+def test_panoramas_are_read_with_their_pose(tmp_path, form):
+    """Longitude and latitude fill the picture from edge to edge, forward in its middle, y down: a point in both."""
+    X = np.random.default_rng(3).normal(size=(50, 3)) * 5
+    for content in PANORAMAS[form]:
+        rig = read_rig(written(tmp_path / "calib", content), (PANO, PANO), names=NAMES)
+        assert rig.cam1.source_detail.startswith(form) and rig.cam1.is_panorama and rig.cam2.is_panorama
+        np.testing.assert_allclose(rig.R, R, atol=1e-9)
+        np.testing.assert_allclose(rig.t, T, atol=1e-9)
+        for camera, Y in ((rig.cam1, X), (rig.cam2, X @ R.T + T)):
+            longitude, latitude = np.arctan2(Y[:, 0], Y[:, 2]), np.arctan2(Y[:, 1], np.hypot(Y[:, 0], Y[:, 2]))
+            want = np.stack([PW * (longitude / (2 * np.pi) + 0.5), PH * (latitude / np.pi + 0.5)], -1) - 0.5
+            np.testing.assert_allclose(camera.pixels_from_rays(Y), want, atol=1e-9)
+
+
+def test_panoramas_that_cannot_be(tmp_path):
+    for text, message in (
+        (opensfm_panoramas("spherical").replace(f'"height": {PH}', '"height": 500'), "800 x 500 px.*OpenSfM, a.*twice"),
+        (colmap_panoramas().replace(f"{PW} {PH} {PW} {PH}", f"{PW} {PH} 400 200"), "400 200.*EQUIRECTANGULAR"),
+        (meshroom_panoramas(focal=4.0), "516 x 258 degrees .Meshroom., more than a sphere"),
+    ):
+        with pytest.raises(StereoError, match=message) as caught:
+            read_rig(written(tmp_path / "calib", text), names=NAMES)
+        assert caught.value.code == "bad_calibration"
+
+
+def test_colmap_wide_lenses_in_text_and_binary(tmp_path):
+    lenses = {
+        "SIMPLE_FISHEYE": (14, [700, 320.5, 240.5], WideLens("fisheye", (0.0,) * 4)),
+        "FISHEYE": (15, [700, 690, 320.5, 240.5], WideLens("fisheye", (0.0,) * 4)),
+        "EUCM": (16, [700, 690, 320.5, 240.5, 0.6, 1.1], WideLens("eucm", (0.6, 1.1))),
+        "RADIAL_FISHEYE": (9, [700, 320.5, 240.5, 0.1, 0.2], WideLens("fisheye", (0.1, 0.2, 0.0, 0.0))),
+        "EQUIRECTANGULAR": (17, [PW, PH], WideLens("equirectangular")),
+    }
+    for name, (number, values, lens) in lenses.items():
+        size = PANO if name == "EQUIRECTANGULAR" else SIZE
+        text = f"1 {name} {size[0]} {size[1]} {words(values)}\n"
+        data = struct.pack(f"<QIiQQ{len(values)}d", 1, 1, number, *size, *values)
+        for content in (text, data):
+            camera = read_rig(written(tmp_path / "cameras", content)).cam1
+            assert camera.lens == lens and camera.size == size
+            if size == SIZE:
+                assert camera.K[0, 0] == 700 and tuple(camera.K[:2, 2]) == (320, 240)
+    with pytest.raises(StereoError, match="DIVISION.*COLMAP"):
+        read_rig(written(tmp_path / "cameras", struct.pack("<QIiQQ5d", 1, 1, 13, *SIZE, 700, 700, 320, 240, 0.1)))
+
+
+@pytest.mark.parametrize("version, ratio", [(("1", "2", "4"), 0.5), (("1", "2", "6"), 2.0)])
+def test_meshroom_states_the_shape_of_pixels_by_its_version(tmp_path, version, ratio):
+    root = json.loads(meshroom()) | {"version": list(version)}
+    for entry in root["intrinsics"]:
+        entry["pixelRatio"] = repr(ratio)
+    camera = read_rig(written(tmp_path / "cameras.sfm", json.dumps(root)), names=NAMES).cam1
+    assert camera.K[0, 0] == pytest.approx(K1[0, 0]) and camera.K[1, 1] == pytest.approx(2 * K1[0, 0])
+    del root["version"]
+    with pytest.raises(StereoError, match="pixelRatio.*Meshroom"):
+        read_rig(written(tmp_path / "cameras.sfm", json.dumps(root)), names=NAMES)
+    for entry in root["intrinsics"]:  # of versions 1.2.0 and 1.2.1
+        del entry["focalLength"]
+        entry["pxFocalLength"] = ["700.25", "710.5"]
+    camera = read_rig(written(tmp_path / "cameras.sfm", json.dumps(root)), names=NAMES).cam1
+    assert (camera.K[0, 0], camera.K[1, 1]) == (700.25, 710.5)
+
+
 def test_a_wide_lens_states_what_it_lacks():
+    with pytest.raises(StereoError, match="alpha = 1.2, which lies between 0 and 1 .a form."):
+        wide_lens("eucm", K1, SIZE, [1.2, 1.1], "a form")
     with pytest.raises(StereoError, match="3 coefficients of a eucm lens .a form., where 2"):
         wide_lens("eucm", K1, SIZE, [0.6, 1.1, 0.2], "a form")
 

@@ -13,8 +13,10 @@ from stereo3d.cameras.chessboard import Board, Corners, calibrate_camera, calibr
 from stereo3d.cameras.chessboard.describe import describe, measured
 from stereo3d.cameras.chessboard.fisheye import fit_fisheye
 from stereo3d.cameras.chessboard.pair_poses import fit_pair_poses
-from stereo3d.cameras.chessboard.poses import camera_pixels, camera_rays
+from stereo3d.cameras.chessboard.poses import camera_pixels
 from stereo3d.cameras.chessboard.selection import ModelError, choose_model, held_out_errors, model_errors
+from stereo3d.cameras.chessboard.solve import solve_pinhole
+from stereo3d.cameras.chessboard.starts import ModelFits, pinhole_of_fisheye
 from stereo3d.cameras.targets import find_targets, parse_board
 from stereo3d.cameras.write import write_camera, write_rig
 from stereo3d.cli import entry_point
@@ -40,7 +42,7 @@ def facing(camera: Camera, count: int, seed: int, *, board=BOARD, half=(0.4, 0.8
     for _ in range(20000):
         if len(found) == count:
             return found
-        d = camera_rays(camera, rng.uniform(0, camera.size))
+        d = camera.rays_from_pixels(rng.uniform(0, camera.size))
         if not np.isfinite(d).all():
             continue
         axis = np.cross([0, 0, 1], d)
@@ -270,6 +272,25 @@ def test_held_out_errors_of_the_true_camera_are_the_noise_of_the_corners():
     assert np.median(wrong / errors) > 2
 
 
+def test_corners_beyond_the_reach_of_the_other_photos_are_not_measured():
+    camera = fisheye(170.0)
+    placed = facing(camera, 8, 7)
+    corners = corners_of(camera, placed, noise=0.1)
+    poses = np.stack([R for R, _ in placed]), np.stack([t for _, t in placed])
+    centre = camera.K[:2, 2]
+    radius = [np.linalg.norm(c.x - centre, axis=1) for c in corners]
+    outermost = int(np.argmax([r.max() for r in radius]))
+    reach = max(r.max() for i, r in enumerate(radius) if i != outermost)
+    beyond = radius[outermost] > reach
+    assert 0 < beyond.sum() < 20
+    x = corners[outermost].x.copy()
+    x[beyond] += 0.2 * (x[beyond] - centre)  # farther out: a model that is wrong there
+    moved = [replace(c, x=x) if i == outermost else c for i, c in enumerate(corners)]
+    errors = [held_out_errors(some, BOARD, lambda _: camera, poses) for some in (corners, moved)]
+    assert np.isfinite(errors[0]).all()
+    np.testing.assert_array_equal(*errors)
+
+
 def lens_of(kind: str) -> Camera:
     if kind == "fisheye":
         return fisheye(165.0)
@@ -293,6 +314,43 @@ def test_the_true_model_is_chosen(kind):
     given = calibrate_camera(corners, BOARD, model=kind)
     assert given.models == []
     np.testing.assert_allclose(given.camera.K, found.camera.K, rtol=1e-6)
+
+
+def test_a_rational_lens_is_found_where_the_start_of_opencv_leads_to_another_minimum():
+    lens = lens_of("rational")
+    lens = replace(lens, K=np.array([[180.0, 0, 243], [0, 180.0, 177], [0, 0, 1]]))  # 106 degrees across
+    corners = corners_of(lens, facing(lens, 8, 9, half=(0.4, 0.7)), noise=0.15)
+    assert solve_pinhole(corners, BOARD, 8).rms > 1
+    found = ModelFits(corners, BOARD).of("rational")
+    assert found.rms < 1.05 * 0.15 * np.sqrt(2)
+    assert found.camera.focal == pytest.approx(180, rel=0.01)
+
+
+def test_a_pinhole_follows_the_curve_of_a_fisheye():
+    lens = fisheye(280.0)
+    corners = corners_of(lens, facing(lens, 4, 1, half=(0.3, 0.5)))
+    x = np.concatenate([c.x for c in corners])
+    rays = lens.rays_from_pixels(x)
+    assert np.arccos(rays[:, 2]).max() > np.radians(40)
+    for count, off in ((5, 1.0), (8, 0.01)):
+        pinhole = pinhole_of_fisheye(lens, corners, count)
+        assert len(pinhole.dist) == count and not pinhole.dist[2:4].any()
+        assert np.abs(pinhole.pixels_from_rays(rays) - x).max() < off
+
+
+def test_a_model_that_does_not_fit_says_so_twice_and_is_fitted_once(monkeypatch):
+    calls = []
+
+    def refuse(*_):
+        calls.append(1)
+        raise StereoError("bad_calibration", "no fisheye fits.", "Take others.")
+
+    monkeypatch.setattr("stereo3d.cameras.chessboard.starts.solve_fisheye", refuse)
+    fits = ModelFits([], BOARD)
+    for _ in range(2):
+        with pytest.raises(StereoError, match="no fisheye fits"):
+            fits.of("fisheye")
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -369,7 +427,7 @@ def test_the_command_finds_the_model_of_rendered_boards(kind, tmp_path, capsys):
         assert len(found.dist) == 8
     used = [placed[int(name.removesuffix(".png")[-2:])] for name in facts["photos"]]
     x = np.concatenate([camera_pixels(camera, BOARD.points[::6] @ R.T + t) for R, t in used])
-    a, b = camera_rays(found, x), camera_rays(camera, x)
+    a, b = found.rays_from_pixels(x), camera.rays_from_pixels(x)
     known = np.isfinite(a).all(1)
     a, b = a[known], b[known]
     assert known.mean() > 0.97

@@ -7,7 +7,15 @@ from examples import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stereo3d.geometry.wide_lenses import LENSES, fisheye_limit, pixels_from_rays, rays_from_pixels
+from stereo3d.errors import StereoError
+from stereo3d.geometry.wide_lenses import (
+    LENSES,
+    equirectangular_K,
+    fisheye_limit,
+    pixels_from_rays,
+    rays_from_pixels,
+)
+from stereo3d.records import WideLens
 
 K = np.array([[310.0, 0, 402.5], [0, 305.0, 298.0], [0, 0, 1]])
 # Model -> bounds of its coefficients, and the angle from the axis, degrees, up to which such lenses are used.
@@ -38,6 +46,51 @@ def test_pixel_and_ray_are_inverse_to_each_other(model, data):
     shown = np.isfinite(x).all(1)
     assert shown.mean() > 0.85
     assert np.abs(rays_from_pixels(x, model, K, coefficients) - X)[shown].max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    "model, coefficients",
+    [
+        *[("double_sphere", (xi, alpha)) for xi in (-0.9, -0.3, 0.9, 1.5, 3) for alpha in (0, 0.2, 0.6, 0.9, 1)],
+        *[("eucm", (alpha, beta)) for alpha in (0, 0.2, 0.7, 0.95, 1) for beta in (0.1, 1, 10)],
+        ("fisheye", (2, 5, -3, 1)),
+        ("fisheye", (-0.3, 0, 0, 0)),
+    ],
+)
+def test_extreme_lenses_give_pixels_and_rays_that_are_inverse_or_none(model, coefficients):
+    rng, c = np.random.default_rng(0), np.array(coefficients, dtype=float)
+    X = rng.normal(size=(500, 3))
+    X /= np.linalg.norm(X, axis=1)[:, None]
+    x = pixels_from_rays(X, model, K, c)
+    shown = np.isfinite(x).all(1)
+    assert shown.any() and np.abs(rays_from_pixels(x[shown], model, K, c) - X[shown]).max() < 1e-9
+    x = rng.uniform(-1500, 2500, (500, 2))
+    X = rays_from_pixels(x, model, K, c)
+    seen = np.isfinite(X).all(1)
+    again = pixels_from_rays(X[seen], model, K, c)
+    assert seen.any() and np.abs(again - x[seen]).max() < 1e-6  # px
+
+
+@pytest.mark.parametrize(
+    "model, coefficients, words",
+    [
+        ("double_sphere", (-1.5, 0.5), "xi = -1.5"),
+        ("double_sphere", (0.1, 1.1), "alpha = 1.1"),
+        ("eucm", (0.5, -0.5), "beta = -0.5"),
+    ],
+)
+def test_lenses_that_cannot_be(model, coefficients, words):
+    with pytest.raises(StereoError, match=words):
+        WideLens(model, coefficients)
+
+
+def test_a_whole_panorama_reaches_from_edge_to_edge():
+    K = equirectangular_K((800, 400))
+    x = np.array([[-0.5, 199.5], [799.5, 199.5], [399.5, 199.5], [399.5, -0.5], [599.5, 199.5]])
+    back, forward, up, right = [0, 0, -1], [0, 0, 1], [0, -1, 0], [1, 0, 0]
+    assert rays_from_pixels(x, "equirectangular", K, np.zeros(0)) == pytest.approx(
+        np.array([back, back, forward, up, right]), abs=1e-12
+    )
 
 
 def test_fisheye_is_that_of_opencv():

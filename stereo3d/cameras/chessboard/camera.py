@@ -12,14 +12,8 @@ from ...options import check_options, options_of
 from ...records import Camera, Finding
 from .board import Board, Corners
 from .selection import Fit, choose_model, held_out_errors, model_errors
-from .solve import (
-    NOISE_FLOOR,
-    CameraCalibration,
-    Distortion,
-    solve_fisheye,
-    solve_pinhole,
-    undetermined,
-)
+from .solve import NOISE_FLOOR, CameraCalibration, Distortion, solve_pinhole, undetermined
+from .starts import RATIONAL_COEFFICIENTS, ModelFits, fit_model
 
 log = logging.getLogger(__name__)
 MIN_PHOTOS = 5  # three views determine a camera without distortion (Zhang 2000); two more expose an outlier
@@ -31,8 +25,6 @@ OUTLIER = 3.0  # times the median error of all photos; in a good set the worst h
 # The simplest first, by the number of coefficients; but a pinhole before a fisheye, which a run has to resample.
 MODELS = ("brown", "fisheye", "rational")
 Model = Literal["auto", "brown", "rational", "fisheye"]
-BROWN_COEFFICIENTS = 5  # of Brown's model while models are compared: the most that it may have
-RATIONAL_COEFFICIENTS = 8
 
 
 def calibrate_camera(
@@ -82,16 +74,18 @@ def calibrate_camera(
     name = _stated_model(model, distortion)
     enough(len(corners), MIN_PHOTOS, "photos")
     corners, dropped, models = list(corners), [], []
+    fits = ModelFits(corners, board)
     if name == "auto":
-        name, models = _chosen_model(corners, board)
+        name, models = _chosen_model(fits)
     while True:
-        found = _solve(corners, board, name, distortion)
+        found = _best(corners, board, distortion) if name == "brown" else fits.of(name)
         worst = int(np.argmax(found.errors))
         if not (drop and outlying(found.errors)[worst] and len(corners) > MIN_PHOTOS):
             break
         dropped.append(corners[worst].name)
         log.info("%s left out: %.2f px", corners[worst].name, found.errors[worst])
         corners = corners[:worst] + corners[worst + 1 :]
+        fits = ModelFits(corners, board)
     _refuse_undetermined(found)
     return replace(found, dropped=dropped, findings=_findings(found), models=models)
 
@@ -110,27 +104,18 @@ def _stated_model(model: str, distortion: Distortion) -> str:
     return stated
 
 
-def _solve(corners: list[Corners], board: Board, model: str, distortion: Distortion) -> CameraCalibration:
-    """The camera of a model of `MODELS`."""
-    if model == "fisheye":
-        return solve_fisheye(corners, board)
-    if model == "rational":
-        return solve_pinhole(corners, board, RATIONAL_COEFFICIENTS)
-    return _best(corners, board, distortion)
-
-
-def _chosen_model(corners: list[Corners], board: Board) -> tuple[str, list]:
+def _chosen_model(fits: ModelFits) -> tuple[str, list]:
     """The model with the smallest error on held-out photos, or a simpler one that is as good; the errors of all."""
     errors: dict[str, np.ndarray] = {}
     reasons: dict[str, str] = {}
     for model in MODELS:
         try:
-            whole = _fit_model(corners, board, model)
+            whole = fits.of(model)
             if not _focal_error(whole) <= MAX_FOCAL_ERROR:
                 reasons[model] = f"the focal length has a standard error of {100 * _focal_error(whole):.2g} %"
                 continue
-            fit: Fit = partial(_refit, board, model, whole.camera)
-            errors[model] = held_out_errors(corners, board, fit, (whole.R, whole.t))
+            fit: Fit = partial(_refit, fits.board, model, whole.camera)
+            errors[model] = held_out_errors(fits.corners, fits.board, fit, (whole.R, whole.t))
         except StereoError as error:
             reasons[model] = error.message
     models = model_errors(MODELS, errors, reasons)
@@ -140,16 +125,8 @@ def _chosen_model(corners: list[Corners], board: Board) -> tuple[str, list]:
     return chosen or MODELS[0], models
 
 
-def _fit_model(corners: list[Corners], board: Board, model: str, start: Camera | None = None) -> CameraCalibration:
-    """The camera of a model of `MODELS` with as many coefficients as it may have."""
-    if model == "fisheye":
-        return solve_fisheye(corners, board, start)
-    count = BROWN_COEFFICIENTS if model == "brown" else RATIONAL_COEFFICIENTS
-    return solve_pinhole(corners, board, count, start)
-
-
 def _refit(board: Board, model: str, start: Camera, corners: list[Corners]) -> Camera:
-    return _fit_model(corners, board, model, start).camera
+    return fit_model(corners, board, model, start).camera
 
 
 def enough(count: int, needed: int, what: str) -> None:

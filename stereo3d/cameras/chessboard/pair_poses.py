@@ -10,7 +10,6 @@ from ...records import Camera
 from .poses import (
     SCHEDULE,
     PoseProblem,
-    camera_rays,
     fit_poses,
     pose_errors,
     pose_jacobian,
@@ -109,7 +108,7 @@ def fit_pair_poses(
     """
     problems, poses = [], []
     for boards, camera in zip((left, right), cameras, strict=True):
-        starts = [pose_of_rays(camera_rays(camera, x), X) for X, x in boards]
+        starts = [pose_of_rays(camera.rays_from_pixels(x), X) for X, x in boards]
         problem = pose_problem(camera, boards)
         problems.append(problem)
         poses.append(fit_poses(problem, (np.stack([R for R, _ in starts]), np.stack([t for _, t in starts]))))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...geometry.arrays import skew
-from ...geometry.camera import project, undistort
+from ...geometry.camera import project
 from ...geometry.least_squares import Schedule, State, minimise
 from ...geometry.rotations import enforce_rotation, rotation_from_vector
-from ...geometry.wide_lenses import pixels_from_rays, rays_from_pixels
 from ...records import Camera
 
 SLOPE_STEP = 1e-6  # of the central differences of a projection / distance of the point
@@ -18,19 +17,15 @@ Projection = Callable[[np.ndarray], np.ndarray]  # X (..., 3) in the frame of th
 
 
 def camera_pixels(camera: Camera, X: np.ndarray) -> np.ndarray:
-    """Return the pixels (..., 2) of points X (..., 3) in the frame of a camera of any model; NaN where not shown."""
+    """Return the pixels (..., 2) of points X (..., 3) in the frame of a camera of any model.
+
+    NaN behind a pinhole, and where a wide lens shows nothing. Beyond a fold of Brown's distortion what the formula
+    gives: a fit passes such lenses on its way, and corners at the rim of a lens may lie there
+    (`Camera.pixels_from_rays` has NaN there).
+    """
     if camera.lens is not None:
-        return pixels_from_rays(X, camera.lens.model, camera.K, np.array(camera.lens.coefficients))
+        return camera.pixels_from_rays(X)
     return np.where(X[..., 2:] > 0, project(X, camera.K, dist=camera.dist), np.nan)
-
-
-def camera_rays(camera: Camera, x: np.ndarray) -> np.ndarray:
-    """Return the unit directions (..., 3) of pixels x (..., 2) of a camera of any model; NaN where it has none."""
-    if camera.lens is not None:
-        return rays_from_pixels(x, camera.lens.model, camera.K, np.array(camera.lens.coefficients))
-    y = undistort(x, camera.K, camera.dist)
-    X = np.concatenate([y, np.ones((*y.shape[:-1], 1))], -1)
-    return X / np.linalg.norm(X, axis=-1, keepdims=True)
 
 
 def pose_of_rays(rays: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

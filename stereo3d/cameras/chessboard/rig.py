@@ -15,7 +15,7 @@ from ..fit import turn_matrix
 from .board import MIN_CORNERS, Board, Corners
 from .camera import Model, calibrate_camera, enough, outlying
 from .pair_poses import fit_pair_poses
-from .poses import camera_rays, fit_poses, pose_of_rays, pose_problem
+from .poses import fit_poses, pose_of_rays, pose_problem
 from .solve import NOISE_FLOOR, CameraCalibration, Distortion
 
 log = logging.getLogger(__name__)
@@ -290,7 +290,7 @@ def _pose(x: np.ndarray, ids: np.ndarray, camera: Camera, board: Board) -> tuple
     import cv2
 
     if camera.lens is not None:
-        R, t = pose_of_rays(camera_rays(camera, x), board.points[ids])
+        R, t = pose_of_rays(camera.rays_from_pixels(x), board.points[ids])
         R, t = fit_poses(pose_problem(camera, [(board.points[ids], x)]), (R[None], t[None]))
         return R[0], t[0]
 

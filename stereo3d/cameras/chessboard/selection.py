@@ -101,7 +101,9 @@ def held_out_errors(corners: list[Corners], board: Board, fit: Fit, poses: Poses
     """Return the rms distance, px, of the corners of each photo from a camera fitted to other photos, (V,).
 
     The photos are dealt into `FOLDS` folds. The intrinsics are fitted to the photos of the other folds; of a board that
-    is held out, the pose is fitted to every second corner, and the others are measured; then the reverse.
+    is held out, the pose is fitted to every second corner, and the others are measured; then the reverse. Corners
+    farther from the principal point than all that the fold's camera was fitted to are left out: the camera of all
+    photos does not extrapolate there, and a model that is loose outside of its corners may be the best within.
 
     Parameters
     ----------
@@ -118,15 +120,17 @@ def held_out_errors(corners: list[Corners], board: Board, fit: Fit, poses: Poses
         NaN for a photo with too few corners, inf where the camera does not show all of them.
     """
     found = np.full(len(corners), np.nan)
-    halves = [_halves(c, board) for c in corners]
-    able = np.array([min(map(len, h)) >= MIN_HALF for h in halves])
     folds = min(FOLDS, len(corners))
     for fold in range(folds):
         inside = np.arange(len(corners)) % folds == fold
-        held = np.flatnonzero(inside & able)
-        if not len(held):
+        others = [c for c, out in zip(corners, inside, strict=True) if not out]
+        camera = fit(others)
+        centre = camera.K[:2, 2]
+        reach = max(np.linalg.norm(c.x - centre, axis=1).max() for c in others)
+        halves = {i: _halves(corners[i], board, centre, reach) for i in np.flatnonzero(inside)}
+        held = [i for i, h in halves.items() if min(map(len, h)) >= MIN_HALF]
+        if not held:
             continue
-        camera = fit([c for c, out in zip(corners, inside, strict=True) if not out])
         squares = np.zeros(len(held))
         for half in (0, 1):
             seen, hidden = (
@@ -134,15 +138,15 @@ def held_out_errors(corners: list[Corners], board: Board, fit: Fit, poses: Poses
             )
             state = fit_poses(seen, (poses[0][held], poses[1][held]))
             squares += pose_errors(hidden, state) ** 2 * hidden.weight.sum(1)
-        found[held] = np.sqrt(squares / [len(corners[i].ids) for i in held])
+        found[held] = np.sqrt(squares / [sum(map(len, halves[i])) for i in held])
     return found
 
 
-def _halves(corners: Corners, board: Board) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the corners on the dark and on the light squares of a chessboard of corners."""
+def _halves(corners: Corners, board: Board, centre: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the corners on the dark and on the light squares of a chessboard of corners, within a circle (px)."""
     row, column = np.divmod(corners.ids, board.grid[0])
-    odd = (row + column) % 2 == 1
-    return np.flatnonzero(~odd), np.flatnonzero(odd)
+    odd, near = (row + column) % 2 == 1, np.linalg.norm(corners.x - centre, axis=1) <= reach
+    return np.flatnonzero(near & ~odd), np.flatnonzero(near & odd)
 
 
 def _part(corners: Corners, board: Board, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Checks that every calibration reader shares: arrays, cameras, sizes, rotations."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,11 +10,12 @@ import numpy as np
 from ...errors import StereoError
 from ...geometry.camera import MAX_TILT
 from ...geometry.rotations import rotation_from_vector
-from ...geometry.wide_lenses import LENSES
+from ...geometry.wide_lenses import LENSES, equirectangular_K
 from ...records import Camera, Rig, WideLens
 from ...records.checks import MAX_ROTATION_ERROR
 
 UNSTATED_UNIT = "calibration units"  # a posed rig whose file does not say in what unit t is
+MAX_OFF_SPHERE = 0.01  # relative, of the shape and the field of a panorama: rounding and scaling
 UNKNOWN_SIZE = (0, 0)  # a camera whose file does not say for which picture size it holds
 
 
@@ -303,10 +305,47 @@ def wide_lens(model: str, K: Any, size: Any, coefficients: Any, name: str) -> Ca
     wanted = LENSES[model].coefficients
     if len(values) != wanted:
         raise bad(f"has {len(values)} coefficients of a {model} lens ({name}), where {wanted} are needed")
+    if broken := LENSES[model].broken_bound(values.tolist()):
+        raise bad(f"has a {model} lens with {broken} ({name})")
     camera = checked_camera(K, size, None, name)
     return replace(camera, lens=WideLens(model, tuple(float(v) for v in values)))
 
 
+def panorama(size: Any, name: str, K: Any = None) -> Camera:
+    """Return the camera of an equirectangular panorama: longitude = (x - cx) / fx, latitude = (y - cy) / fy.
+
+    Parameters
+    ----------
+    size : (width, height)
+        px.
+    name : str
+        Form and camera, for the message.
+    K : array of 9 numbers, optional
+        Without it the picture shows the whole sphere.
+
+    Raises
+    ------
+    StereoError
+        "bad_calibration" for a whole sphere that is not twice as wide as high, and for more than a whole sphere.
+    """
+    width, height = checked = _size(size, name)
+    if K is None and abs(width / (2 * height) - 1) > MAX_OFF_SPHERE:
+        raise bad(
+            f"has a panorama of {width} x {height} px ({name}); of the whole sphere it is twice as wide as high",
+            "Leave --calib out where the photos state the part that they show (GPano).",
+        )
+    camera = checked_camera(equirectangular_K(checked) if K is None else K, checked, None, name)
+    around, high = width / camera.K[0, 0], height / camera.K[1, 1]
+    if max(around / (2 * np.pi), high / np.pi) > 1 + MAX_OFF_SPHERE:
+        raise bad(
+            f"has a panorama of {np.degrees(around):.0f} x {np.degrees(high):.0f} degrees ({name}), more than a sphere",
+            "Check its focal length.",
+        )
+    return replace(camera, lens=WideLens("equirectangular"))
+
+
 def refuse_model(model: str, form: str, advice: str = "Calibrate with a pinhole and Brown's distortion.") -> NoReturn:
     """Raise the error of a camera model that no camera of this program has."""
+    if re.search("equirect|spheric|panoram|360", model, re.I):
+        advice = "Leave --calib out and give --projection equirectangular: the pose is estimated then."
     raise bad(f"has a camera of the model {model!r} ({form}), which is not supported", advice)

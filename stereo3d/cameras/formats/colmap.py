@@ -6,7 +6,7 @@ import numpy as np
 
 from ...geometry.rotations import rotation_from_quaternion
 from ...records import Camera, Rig
-from .check import bad, checked_camera, choose_views, number_array, posed, refuse_model, relative, wide_lens
+from .check import bad, checked_camera, choose_views, number_array, panorama, posed, refuse_model, relative, wide_lens
 
 # Camera model of COLMAP -> its parameters, in order; the distortion coefficients are those of OpenCV.
 _COLMAP_MODELS = {
@@ -17,6 +17,17 @@ _COLMAP_MODELS = {
     "OPENCV": "fx fy cx cy k1 k2 p1 p2",
     "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
 }
+# Models of wide lenses -> the name in `LENSES`, and their parameters in order.
+_COLMAP_WIDE = {
+    "SIMPLE_FISHEYE": ("fisheye", "f cx cy"),
+    "FISHEYE": ("fisheye", "fx fy cx cy"),
+    "SIMPLE_RADIAL_FISHEYE": ("fisheye", "f cx cy k1"),
+    "RADIAL_FISHEYE": ("fisheye", "f cx cy k1 k2"),
+    "OPENCV_FISHEYE": ("fisheye", "fx fy cx cy k1 k2 k3 k4"),
+    "EUCM": ("eucm", "fx fy cx cy alpha beta"),
+    "EQUIRECTANGULAR": ("equirectangular", "w h"),
+}
+_COLMAP_REFUSED = ("FOV", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE", "SIMPLE_DIVISION", "DIVISION")
 
 _RENAME = "Name the photos as COLMAP saw them; to use only its camera, move cameras.txt to a folder without images.txt."
 _HEAD = 100_000  # characters in which the first camera or image is
@@ -112,33 +123,31 @@ def read_colmap(text: str, names: tuple[str, str] | None = None) -> Rig:
 
 
 def _colmap_camera(number: str, model: str, values: list[str]) -> Camera:
-    if model in ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"):
-        return _colmap_fisheye(number, model, values)
-    if model in ("FOV", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE", "EQUIRECTANGULAR"):
+    if model in _COLMAP_REFUSED:
         refuse_model(model, "COLMAP", "Undistort the photos: colmap image_undistorter.")
-    if model not in _COLMAP_MODELS:
+    lens, listed = _COLMAP_WIDE.get(model, ("", _COLMAP_MODELS.get(model)))
+    if listed is None:
         raise bad(
             f"has the camera {number} of model {model}",
-            f"Known models: {', '.join(_COLMAP_MODELS)}. Choose one of "
+            f"Known models: {', '.join([*_COLMAP_MODELS, *_COLMAP_WIDE])}. Choose one of "
             "them for COLMAP's --ImageReader.camera_model, or undistort the photos.",
         )
-    keys = _COLMAP_MODELS[model].split()
+    keys = listed.split()
     width, height, *numbers = number_array(values, f"the camera {number}")
+    size = width, height
     if len(numbers) != len(keys):
         raise bad(f"has {len(numbers)} parameters for the camera {number}; {model} has {len(keys)}: {' '.join(keys)}")
     p = dict(zip(keys, numbers, strict=True))
+    name = f"COLMAP {model}, camera {number}"
+    if lens == "equirectangular":
+        if (p["w"], p["h"]) != size:
+            raise bad(f"has the parameters {p['w']:g} {p['h']:g} beside the size {width:g} x {height:g} ({name})")
+        return panorama(size, name)
     f = p.get("f")
     K = [[p.get("fx", f), 0, p["cx"] - 0.5], [0, p.get("fy", f), p["cy"] - 0.5], [0, 0, 1]]
+    if lens == "eucm":
+        return wide_lens(lens, K, size, [p["alpha"], p["beta"]], name)
+    if lens:
+        return wide_lens(lens, K, size, [p.get(key, 0.0) for key in ("k1", "k2", "k3", "k4")], name)
     dist = [p.get(key, 0.0) for key in ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")]
-    return checked_camera(K, (width, height), dist if any(dist[4:]) else dist[:4], f"the camera {number}")
-
-
-def _colmap_fisheye(number: str, model: str, values: list[str]) -> Camera:
-    """The camera of a Kannala-Brandt model: fx fy cx cy k1..k4, or f cx cy k1 (k2)."""
-    p = number_array(values, f"the camera {number}")
-    counts = {"OPENCV_FISHEYE": 8, "SIMPLE_RADIAL_FISHEYE": 4, "RADIAL_FISHEYE": 5}
-    if len(p) != counts[model] + 2:
-        raise bad(f"has {len(p) - 2} parameters for the camera {number}; {model} has {counts[model]}")
-    fx, fy, cx, cy, *k = p[2:] if model == "OPENCV_FISHEYE" else [p[2], *p[2:]]
-    K = [[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]]
-    return wide_lens("fisheye", K, p[:2], np.pad(k, (0, 4 - len(k))), f"COLMAP {model}, camera {number}")
+    return checked_camera(K, size, dist if any(dist[4:]) else dist[:4], f"the camera {number}")

@@ -8,9 +8,14 @@ import numpy as np
 
 from ...geometry.wide_lenses import LENSES
 from ...records import Rig
-from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed, wide_lens
+from .check import UNSTATED_UNIT, bad, checked_camera, number_array, posed, refuse_model, wide_lens
 
 log = logging.getLogger(__name__)
+UNDISTORT = "Undistort both photos to pinhole cameras with the program that calibrated them, or use its fisheye model."
+# Names of lens models that are neither Brown's nor in `LENSES`, as programs write them.
+OTHER_LENSES = re.compile(
+    r"omni|unified|scaramuzza|ocam|division|equirect|spherical|(?<![a-z])(mei|ucm|fov)(?![a-z])", re.I
+)
 
 
 def stored_matrix(value: dict, key: str) -> np.ndarray:
@@ -109,7 +114,9 @@ def flat_entries(root: dict) -> dict:
         if not isinstance(value, dict):
             found[key] = value
         elif "data" in value:
-            if meaning_of(key) is not None:  # OpenCV writes matrices of other meaning with channels, as image_points
+            if meaning_of(key) is not None or _is_xi(
+                key
+            ):  # OpenCV writes matrices of other meaning with channels, as image_points
                 found[key] = stored_matrix(value, key)
         elif plain in sides:
             own = {k: stored_matrix(v, k) if isinstance(v, dict) and "data" in v else v for k, v in value.items()}
@@ -193,9 +200,11 @@ def rig_of_entries(entries: dict) -> Rig:
     Raises
     ------
     StereoError
-        "bad_calibration". A fisheye of OpenCV (fisheye_model: 1) becomes one of Kannala and Brandt; lens, lens1, lens2
+        "bad_calibration"; so for lens models by name that are neither Brown's nor in `LENSES`, and for the xi of
+        OpenCV's omnidir. A fisheye of OpenCV (fisheye_model: 1) becomes one of Kannala and Brandt; lens, lens1, lens2
         name the model of a wide lens.
     """
+    _refuse_other_lenses(entries)
     found, keys, lenses = {}, {}, lens_models(entries)
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
@@ -247,6 +256,23 @@ def lens_models(entries: dict) -> dict[int, str]:
         if isinstance(value, str) and value in LENSES:
             found |= dict.fromkeys(sides, value)
     return found
+
+
+def _is_xi(key: str) -> bool:
+    """Whether an entry is the mirror parameter xi of OpenCV's module omnidir."""
+    plain = re.sub(r"[^a-z0-9]", "", str(key).lower())
+    return re.fullmatch(r"(left|right|l|r)?xi(1|2|left|right|l|r)?", plain) is not None
+
+
+def _refuse_other_lenses(entries: dict) -> None:
+    """Raise StereoError("bad_calibration") for a lens whose coefficients would be taken for Brown's."""
+    for key, value in entries.items():
+        if _is_xi(key) and value is not None and np.any(number_array(value, str(key))):
+            refuse_model(f"omnidirectional, with {key}", "OpenCV's omnidir", UNDISTORT)
+        if isinstance(value, str) and re.search(r"model|type|lens|projection", str(key), re.I):
+            named = OTHER_LENSES.search(value[:100])
+            if named is not None and value not in LENSES:
+                refuse_model(value[:100], str(key), UNDISTORT)
 
 
 def fisheye_sides(entries: dict) -> set[int]:

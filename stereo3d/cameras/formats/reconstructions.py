@@ -15,6 +15,7 @@ from .check import (
     inverse_pose,
     matrix,
     number_array,
+    panorama,
     pose_of_matrix,
     refuse_model,
     rig_of_views,
@@ -82,7 +83,8 @@ def read_meshroom(text: str, names: tuple[str, str] | None = None) -> Rig:
         if number not in intrinsics:
             raise bad(f"has no intrinsic {number} of a view (Meshroom)")
         pose = poses.get(str(entry.get("poseId", entry.get("viewId"))))
-        views[str(entry.get("path", entry.get("viewId")))] = _meshroom_camera(intrinsics[number], form), pose
+        camera = _meshroom_camera(intrinsics[number], form, _meshroom_version(root))
+        views[str(entry.get("path", entry.get("viewId")))] = camera, pose
     return rig_of_views(views, names, None, form)
 
 
@@ -94,18 +96,31 @@ def _floats(values: Any) -> Any:
         return values
 
 
-def _meshroom_camera(entry: dict[str, Any], form: str) -> Camera:
+def _meshroom_version(root: dict[str, Any]) -> tuple[int, ...] | None:
+    """The version of the file, three numbers; None where it states none."""
+    numbers = root.get("version")
+    words = [str(number) for number in numbers] if isinstance(numbers, list) else []
+    return tuple(map(int, words)) if len(words) == 3 and all(w.isdecimal() and len(w) < 6 for w in words) else None
+
+
+def _meshroom_focal(entry: dict[str, Any], width: float, form: str, version: tuple[int, ...] | None) -> list[float]:
+    """fx, fy, px. Of millimetres, pixelRatio is fx / fy before version 1.2.5, fy / fx from then on."""
+    if "focalLength" not in entry:
+        pixels = entry.get("pxFocalLength")
+        pair = pixels if isinstance(pixels, list) and len(pixels) == 2 else [pixels, pixels]
+        return [_number({"pxFocalLength": f}, "pxFocalLength", form) for f in pair]
+    sensor, ratio = _number(entry, "sensorWidth", form), _number(entry, "pixelRatio", form, 1.0)
+    if not sensor > 0 or not ratio > 0:
+        raise bad(f"has sensorWidth {sensor:g} and pixelRatio {ratio:g} ({form}); both must be positive")
+    fx = _number(entry, "focalLength", form) / sensor * width
+    if version is None and ratio != 1:
+        refuse_model(f"pixelRatio {ratio:g} of an unknown version", form)
+    return [fx, fx / ratio if version is not None and version < (1, 2, 5) else fx * ratio]
+
+
+def _meshroom_camera(entry: dict[str, Any], form: str, version: tuple[int, ...] | None) -> Camera:
     width, height = _number(entry, "width", form), _number(entry, "height", form)
-    if "focalLength" in entry:
-        f = _number(entry, "focalLength", form)
-        sensor = _number(entry, "sensorWidth", form)
-        if not sensor > 0:
-            raise bad(f"has sensorWidth {sensor:g} ({form}); it must be positive")
-        f = f / sensor * width
-    else:
-        f = _number(entry, "pxFocalLength", form)
-    if _number(entry, "pixelRatio", form, 1.0) != 1:  # its meaning changed with version 1.2.5
-        refuse_model(f"pixelRatio {entry['pixelRatio']}", form)
+    fx, fy = _meshroom_focal(entry, width, form, version)
     offset = matrix(_floats(entry.get("principalPoint", [0, 0])), (2, 1), f"principalPoint ({form})").ravel()
     size = np.array([width, height])
     if np.all(np.abs(offset) < size / 4):
@@ -116,7 +131,9 @@ def _meshroom_camera(entry: dict[str, Any], form: str) -> Camera:
             "Calibrate with OpenCV, and give its file.",
         )
     cx, cy = offset - 0.5
-    K = [[f, 0, cx], [0, f, cy], [0, 0, 1]]
+    K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
+    if str(entry.get("type")).lower() == "equirectangular":
+        return panorama((width, height), form, K)
     model = str(entry.get("distortionType") or entry.get("type", "pinhole")).lower()
     dist = number_array(_floats(entry.get("distortionParams") or []), f"distortionParams ({form})").ravel()
     if "fisheye4" in model or model == "equidistant":
@@ -177,6 +194,8 @@ def _opensfm_camera(entry: dict[str, Any], name: str) -> Camera:
     form = f"OpenSfM, {name}"
     size = _number(entry, "width", form), _number(entry, "height", form)
     scale, model = max(size), str(entry.get("projection_type"))
+    if model in ("spherical", "equirectangular"):
+        return panorama(size, form)
     f = _number(entry, "focal", form, 0.0) or _number(entry, "focal_x", form)
     fy = f if "focal" in entry else _number(entry, "focal_y", form)
     cx, cy = (

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ...geometry.wide_lenses import LENSES
 from ...records import Camera, Rig
-from .check import bad, checked_camera, matrix, posed, relative, rotation
+from .check import bad, checked_camera, matrix, posed, refuse_model, relative, rotation, wide_lens
 from .entries import flat_entries, length_unit, rig_of_entries
 from .markup import load_json
 
@@ -18,7 +19,7 @@ def fits_cameras(text: str) -> bool:
 
 
 def read_cameras(text: str, names: tuple[str, str] | None = None) -> Rig:
-    """Read cameras.json: {"cameras": {name: {K, size, dist, and R, t with X_camera = R X + t}}, "unit"}.
+    """Read cameras.json: {"cameras": {name: {K, size, dist or lens, and R, t with X_camera = R X + t}}, "unit"}.
 
     Of more than two cameras, "left" and "right" are used, else the two named like the photos. The file states R and t
     of both cameras or of neither.
@@ -53,13 +54,24 @@ def _camera_and_pose(entry: dict, name: str) -> tuple[Camera, tuple[np.ndarray, 
     """Return a camera of cameras.json and its pose R, t, None where the file has none."""
     if entry.get("K") is None:
         raise bad(f"has no K for the camera {name}")
-    camera = checked_camera(entry["K"], entry.get("size"), entry.get("dist"), f"the camera {name}")
+    camera = _lens_camera(entry, f"the camera {name}")
     R, t = entry.get("R"), entry.get("t")
     if (R is None) != (t is None):
         raise bad(f"has {'R' if t is None else 't'} but not {'t' if t is None else 'R'} for the camera {name}")
     if R is None:
         return camera, None
     return camera, (rotation(R), matrix(t, (3, 1), f"t of the camera {name}").ravel())
+
+
+def _lens_camera(entry: dict, name: str) -> Camera:
+    """The camera of K, size and dist, or lens: {"model", "coefficients"}, as runs of this program write it."""
+    lens, size = entry.get("lens"), entry.get("size")
+    if lens is None:
+        return checked_camera(entry["K"], size, entry.get("dist"), name)
+    model = lens.get("model") if isinstance(lens, dict) else lens
+    if not isinstance(lens, dict) or model not in LENSES:
+        refuse_model(str(model)[:100], f"cameras.json, {name}")
+    return wide_lens(model, entry["K"], size, lens.get("coefficients", []), f"cameras.json, {name}")
 
 
 def fits_json(text: str) -> bool:
