@@ -140,8 +140,10 @@ def _rectified_cameras(rig: Rig, size1: tuple[int, int], size2: tuple[int, int])
     if rig.cam1.lens is not None or rig.cam2.lens is not None:
         raise StereoError(
             "calibration_mismatch",
-            "a camera has a wide-angle lens, and a rectified pair shows what pinhole cameras see.",
-            "Leave --rectified out, or give the calibration of the rectified pair.",
+            "a photo is a panorama or its calibration that of a wide-angle lens, and a rectified pair shows what "
+            "pinhole cameras see.",
+            "Give the calibration of the rectified pair; or leave it to `stereo3d LEFT RIGHT --save-stages DIR`, which "
+            "rectifies such photos and writes the pair and its disparity.",
         )
     if rig.R is not None and rig.t is not None:
         turn = rotation_angle_deg(rig.R)
