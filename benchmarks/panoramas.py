@@ -212,7 +212,7 @@ def run(kind, index, width, matcher):
 
     photos, camera, pose, _, first = draw(kind, index, width)
     metric = bool(KINDS[kind].get("fisheye"))
-    rig = stereo3d.Rig(camera, camera, *pose, "m") if metric else None
+    rig = stereo3d.Rig(camera, camera, pose[0], pose[1], "m") if metric else None
     record = {"kind": kind, "index": index}
     try:
         result = stereo3d.reconstruct(*photos, rig, matcher=matcher)
