@@ -38,6 +38,7 @@ CODES = {
     "low_contrast": EXIT_PAIR,
     "few_matches": EXIT_PAIR,
     "no_overlap": EXIT_PAIR,
+    "no_panorama": EXIT_PAIR,
     "pure_rotation": EXIT_PAIR,
     "flat_scene": EXIT_PAIR,
     "forward_motion": EXIT_PAIR,

@@ -89,10 +89,10 @@ def _turned(camera: Camera, orientation: int) -> tuple[Camera, np.ndarray]:
     """The camera of the upright photo, and the rotation or reflection Q of its frame."""
     if orientation == 1:
         return camera, np.eye(3)
-    if camera.lens is not None and camera.lens.model == "equirectangular":
+    if camera.is_panorama and orientation != 3:  # upside down it is the panorama of a camera upside down
         raise StereoError(
             "calibration_mismatch",
-            f"the EXIF orientation {orientation} turns a panorama whose rows are circles of latitude.",
+            f"the panorama is {_TURNS[orientation - 1]}, and its rows are circles of latitude.",
             "Save the panorama upright.",
         )
     A = turn_matrix(orientation, camera.size)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import StereoError
 from ..geometry.wide_lenses import equirectangular_K
+from ..images.layouts import layout_of_content
 from ..records import Camera, Photo, WideLens
 from .focal import camera_for
 
@@ -17,7 +18,8 @@ def panorama_camera(photo: Photo) -> Camera:
     """longitude = (x - cx) / fx, latitude = (y - cy) / fy: the camera of an equirectangular panorama.
 
     The part of the sphere that the photo shows is that of its file (`ExifFacts`, "panorama_area"), else all of it,
-    where the photo is twice as wide as high.
+    where the photo is twice as wide as high, and the front half, where it is square (VR180) and does not hold two views
+    one over the other.
 
     Raises
     ------
@@ -26,6 +28,8 @@ def panorama_camera(photo: Photo) -> Camera:
     """
     width, height = photo.size
     area = photo.exif.get("panorama_area")
+    if area is None and abs(width / height - 1) <= MAX_OFF_SHAPE and layout_of_content(photo) != "tb":
+        area = 2 * width, height, width // 2, 0, width, height
     full_width, full_height, left, top, shown_width, shown_height = area or (width, height, 0, 0, width, height)
     inside = min(left, top) >= 0 and left + shown_width <= full_width and top + shown_height <= full_height
     if abs(full_width / (2 * full_height) - 1) > MAX_OFF_SHAPE or not inside:
@@ -33,8 +37,9 @@ def panorama_camera(photo: Photo) -> Camera:
         raise StereoError(
             "panorama",
             f"what part of the sphere the panorama of {width} x {height} px shows is not known: {stated}.",
-            "A whole panorama is twice as wide as high; of a part, the file states the area that it shows "
-            "(GPano:FullPanoWidthPixels, CroppedAreaLeftPixels and so on).",
+            "A whole panorama is twice as wide as high, its front half square; of another part, the file states the "
+            "area that it shows (GPano:FullPanoWidthPixels, CroppedAreaLeftPixels and so on). Two panoramas in one "
+            "file: --layout tb or sbs.",
             width=width,
             height=height,
         )
@@ -61,6 +66,11 @@ def camera_of(photo: Photo, given: Mapping[str, float | None]) -> Camera:
         As `panorama_camera` and `camera_for`.
     """
     known = any(value is not None for value in given.values())
-    if photo.exif.get("projection") == EQUIRECTANGULAR and not known:
+    if is_equirectangular(photo) and not known:
         return panorama_camera(photo)
     return camera_for(photo, **given)
+
+
+def is_equirectangular(photo: Photo) -> bool:
+    """Return whether a photo states that it is an equirectangular panorama."""
+    return photo.exif.get("projection") == EQUIRECTANGULAR

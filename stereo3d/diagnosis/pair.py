@@ -247,8 +247,6 @@ def _outliers(matches: Matches, view: TwoView, unit: float, limits: PairThreshol
                 "Repeated texture, moving things or little overlap do this.",
             )
         )
-    if view.rig.wide:
-        return findings
     moving = coherent_outliers(matches, view, limits.moved_distance * unit)
     count = int(moving.sum())
     if count >= limits.min_moved and count > limits.min_moved_share * len(matches):

@@ -267,19 +267,32 @@ def coherent_outliers(matches: Matches, view: TwoView, distance: float) -> np.nd
     """
     from scipy.spatial import KDTree
 
-    rig = view.rig
-    y1, y2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
-    off = np.nan_to_num(np.abs(sampson(view.F, y1, y2)), nan=0.0)
+    place1, place2, off = _places(matches, view)
     which = np.flatnonzero((off > distance) & ~view.inliers)
     coherent = np.zeros(len(matches), bool)
     if len(which) < NEIGHBOURS + 1:
         return coherent
-    shift = (matches.x2 - matches.x1)[which]
-    near = np.asarray(KDTree(matches.x1[which]).query(matches.x1[which], k=NEIGHBOURS + 1)[1])[:, 1:]
+    place, shift = place1[which], (place2 - place1)[which]
+    near = np.asarray(KDTree(place).query(place, k=NEIGHBOURS + 1)[1])[:, 1:]
     apart = np.linalg.norm(shift[near] - shift[:, None], axis=2)
-    allowed = 2 * distance + 0.1 * np.linalg.norm(matches.x1[which][near] - matches.x1[which][:, None], axis=2)
+    allowed = 2 * distance + 0.1 * np.linalg.norm(place[near] - place[:, None], axis=2)
     coherent[which[(apart < allowed).sum(1) >= MIN_ALIKE]] = True
     return coherent
+
+
+def _places(matches: Matches, view: TwoView) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where both photos show each match, (N, 2) px or (N, 3), and how far it is off its epipolar line, (N,) px.
+
+    Of a wide lens: unit rays in the orientation of camera 1, in pixels of its angle.
+    """
+    rig = view.rig
+    if rig.wide:
+        d1, d2 = rig.cam1.rays_from_pixels(matches.x1), rig.cam2.rays_from_pixels(matches.x2) @ view.R
+        known = np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
+        off = np.where(known, np.abs(ray_residuals(matches, view)), 0) / rig.pixel_angle
+        return np.nan_to_num(d1) / rig.pixel_angle, np.nan_to_num(d2) / rig.pixel_angle, off
+    y1, y2 = (ideal_pixels(x, c.K, c.dist) for x, c in ((matches.x1, rig.cam1), (matches.x2, rig.cam2)))
+    return matches.x1, matches.x2, np.nan_to_num(np.abs(sampson(view.F, y1, y2)), nan=0.0)
 
 
 def median_scale(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:

@@ -55,6 +55,28 @@ def gravity_of(tags: Any, info: dict, orientation: int) -> tuple[float, float, f
     return 0.0, math.cos(math.radians(pitch)), -math.sin(math.radians(pitch))
 
 
+def panorama_gravity_of(info: dict) -> tuple[float, float, float] | None:
+    """(cos p sin r, cos p cos r, -sin p): gravity in the axes of a panorama, as GPano states it; else None.
+
+    p is PosePitchDegrees, by which the middle of the picture is above the horizon, r PoseRollDegrees, by which the
+    horizon there is turned counter-clockwise. What else a file states of gravity is that of one of the photos that the
+    panorama was made of.
+
+    References
+    ----------
+    Google, Photo Sphere XMP metadata.
+    """
+    xmp = xmp_text(info)
+    pitch, roll = (xmp_number(xmp, f"Pose{name}Degrees") for name in ("Pitch", "Roll"))
+    if pitch is None and roll is None:
+        return None
+    pitch, roll = pitch or 0.0, roll or 0.0
+    if not (-90 <= pitch <= 90 and -180 <= roll <= 180):
+        return None
+    p, r = math.radians(pitch), math.radians(roll)
+    return math.cos(p) * math.sin(r), math.cos(p) * math.cos(r), -math.sin(p)
+
+
 def projection_of(tags: Any, info: dict) -> str | None:
     """Return the projection of a panorama, as XMP (GPano:ProjectionType) or the camera states it; None for a photo."""
     stated = xmp_entry(xmp_text(info), "ProjectionType")

@@ -62,6 +62,8 @@ def split_layout(photo: Photo, layout: str) -> tuple[Photo, Photo]:
             "Use the picture as it came from the camera, or another --layout.",
         )
     facts = {name: value for name, value in photo.exif.items() if name not in WHOLE_PICTURE_FACTS}
+    if (area := photo.exif.get("panorama_area")) is not None:
+        facts["panorama_area"] = _area_of_view(area, photo.size, side_by_side, squeezed)
     views = []
     for pixels, mask in zip(halves, masks, strict=True):
         if squeezed:
@@ -72,6 +74,21 @@ def split_layout(photo: Photo, layout: str) -> tuple[Photo, Photo]:
                 mask = cv2.resize(mask.astype(np.uint8), dsize=size, interpolation=cv2.INTER_NEAREST) > 0
         views.append(replace(photo, pixels=np.ascontiguousarray(pixels), mask=mask, exif=facts))
     return views[0], views[1]
+
+
+def _area_of_view(
+    area: tuple[int, int, int, int, int, int], size: tuple[int, int], side_by_side: bool, squeezed: bool
+) -> tuple[int, ...]:
+    """The part of the sphere that one view of a picture shows, `area` being that of the view or of the whole picture.
+
+    It is that of the one whose proportions are nearer to those of the part.
+    """
+    shape = area[4] / max(area[5], 1)
+    of_file = size[0] / size[1]
+    of_view = of_file if squeezed else of_file / 2 if side_by_side else of_file * 2
+    if abs(np.log(shape / of_view)) <= abs(np.log(shape / of_file)):
+        return area
+    return tuple(n // 2 if (k % 2 == 0) == side_by_side else n for k, n in enumerate(area))
 
 
 def _full_or_half(kind: str, size: tuple[int, int], stated: str) -> str:

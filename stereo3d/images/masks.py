@@ -11,6 +11,7 @@ from .read import read_photo
 from .reduce import to_grey
 
 MIN_SHARE = 0.02  # of the photo: a smaller part gives no pose
+MAX_OTHER = 32_000_000  # px, of a mask of another size than its photo: read, so that its size can be named
 
 
 def apply_mask(photo: Photo, path: Path) -> Photo:
@@ -28,7 +29,8 @@ def apply_mask(photo: Photo, path: Path) -> Photo:
     StereoError
         "size_mismatch"; "blank" where less than 2 % is left; as `read_photo`.
     """
-    drawn = read_photo(path, max_pixels=photo.size[0] * photo.size[1])  # a mask is small for its pixels
+    most = max(photo.size[0] * photo.size[1], MAX_OTHER)  # stated: a mask is small for its pixels
+    drawn = read_photo(path, max_pixels=most)
     white = to_grey(drawn.pixels) >= 128
     if drawn.mask is not None:
         white &= drawn.mask

@@ -19,7 +19,7 @@ from ..errors import StereoError
 from ..foreign import BinaryFile, Budget, as_file, exif_tags, name_of, open_file, open_picture, rgb_pixels
 from ..foreign.pictures import MAX_PIXELS
 from ..records import ExifFacts, Photo
-from .exif import facts_of, gravity_of, orientation_of, panorama_area_of, projection_of, xmp_text
+from .exif import facts_of, gravity_of, orientation_of, panorama_area_of, panorama_gravity_of, projection_of, xmp_text
 from .heif import container_orientation, heif_items
 from .position import GPS_IFD, read_position
 from .raw import RAW_SUFFIXES, read_raw
@@ -350,14 +350,18 @@ def decode_photo(image: Any, path: Path, item: int | None = None, tags: Any = No
         image.getexif()[0x0112] = orientation
     ImageOps.exif_transpose(image, in_place=True)
     facts["orientation"] = orientation
-    if (down := gravity_of(tags, image.info, orientation)) is not None:
-        facts["gravity"] = down
     if (position := read_position(tags.get_ifd(GPS_IFD), xmp_text(image.info))) is not None:
         facts["position"] = position
     if (projection := projection_of(tags, image.info)) is not None:
         facts["projection"] = projection
         if (area := panorama_area_of(image.info, image.size)) is not None:
             facts["panorama_area"] = area
+    if projection is None:
+        down = gravity_of(tags, image.info, orientation)
+    else:
+        down = panorama_gravity_of(image.info) if orientation == 1 else None
+    if down is not None:
+        facts["gravity"] = down
     facts["size_stored"] = image.size[::-1] if orientation >= 5 else image.size
 
     mask = None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..cameras.fit import fit_rig
 from ..cameras.formats.check import UNSTATED_UNIT
-from ..cameras.panorama import camera_of
+from ..cameras.panorama import camera_of, is_equirectangular
 from ..cameras.pinhole_view import MAX_HALF_ANGLE_DEG, field_of_view_deg, pinhole_pixels, pinhole_view
 from ..cameras.read import read_rig
 from ..diagnosis.run_findings import format_size
@@ -120,7 +120,13 @@ def _known_cameras(left: Photo, right: Photo, rig: Rig | None, config: Config) -
         return fit_rig(rig, *sizes, orientations=orientations)
     if config.calib is None:
         given = {"focal": config.focal, "focal_35mm": config.focal_35mm, "fov": config.fov}
-        return Rig(camera_of(left, given), camera_of(right, given))
+        panoramas = is_equirectangular(left), is_equirectangular(right)
+        of_one = any(panoramas) and not all(panoramas)  # what is given is of the other photo
+        cam1, cam2 = (
+            camera_of(photo, {} if of_one and panorama else given)
+            for photo, panorama in zip((left, right), panoramas, strict=True)
+        )
+        return Rig(cam1, cam2)
     names = left.path.name if left.path else "", right.path.name if right.path else ""
     rig = read_rig(config.calib, sizes, orientations=orientations, names=names)
     sized = config.known_distance is not None or bool(config.markers) or config.board is not None
@@ -134,8 +140,10 @@ def _rectified_cameras(rig: Rig, size1: tuple[int, int], size2: tuple[int, int])
     if rig.cam1.lens is not None or rig.cam2.lens is not None:
         raise StereoError(
             "calibration_mismatch",
-            "a camera has a wide-angle lens, and a rectified pair shows what pinhole cameras see.",
-            "Leave --rectified out, or give the calibration of the rectified pair.",
+            "a photo is a panorama or its calibration that of a wide-angle lens, and a rectified pair shows what "
+            "pinhole cameras see.",
+            "Give the calibration of the rectified pair; or leave it to `stereo3d LEFT RIGHT --save-stages DIR`, which "
+            "rectifies such photos and writes the pair and its disparity.",
         )
     if rig.R is not None and rig.t is not None:
         turn = rotation_angle_deg(rig.R)

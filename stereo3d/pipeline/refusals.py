@@ -6,18 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..cameras.panorama import MAX_OFF_SHAPE, is_equirectangular
 from ..diagnosis.contrast import featureless_findings
 from ..diagnosis.copies import copy_findings
 from ..errors import StereoError
 from ..features.detectors import DETECTORS, detect_features
 from ..features.matching import match_features
 from ..images.content import content_box
+from ..images.reduce import to_grey
 from ..images.unknown import black_border
 from ..records import Camera, Features, Photo, Rig
 from ..two_view.estimate import estimate_two_view
 from .config import Config
 
 MAX_DISC_ERROR = 0.06  # of the disc: dark things at its rim look like the black about it
+# Of a whole panorama: px high; grey levels, standard deviation of the steps along its first and last column;
+# correlation of these steps, .9 for panoramas and .5 at most for 60 plain photos; steps along the rows of the poles
+# over those along the middle one, .05 to .1 for panoramas saved as JPEG.
+MIN_PANORAMA, MIN_DETAIL, MIN_ENDS, MAX_POLE = 100, 1.0, 0.7, 0.3
 MIN_MIRRORED = 40  # matches that agree on one motion once a photo is mirrored
 MIRROR_GAIN = 4  # times as many as without: a symmetric thing has about as many both ways
 UNMATCHED = ("few_features", "few_matches", "no_overlap")  # errors that a photo without texture causes
@@ -41,6 +47,21 @@ def refuse_other_projections(left: Photo, right: Photo, rig: Rig, config: Config
                 "panorama",
                 f"only one photo is a panorama: the {which} states no projection, and its focal length is not known.",
                 "Take both photos with the same camera, or give the cameras (--calib).",
+            )
+        if projection is None and camera.source == "prior" and looks_equirectangular(photo):
+            raise StereoError(
+                "panorama",
+                f"the {which} photo looks like a panorama of 360 degrees, twice as wide as high with ends that meet, "
+                "and its file states neither a projection nor a focal length.",
+                "Give --projection equirectangular; or --focal-35mm, if it is a plain photo.",
+            )
+        if is_equirectangular(photo) and camera.lens is None:
+            raise StereoError(
+                "panorama",
+                f"the {which} photo is an equirectangular panorama, and the focal length or calibration of a pinhole "
+                "camera is given.",
+                "Leave --focal, --focal-35mm, --fov and --calib out; for a plain view that was cut out of a panorama, "
+                "and whose file still states the projection, add --force.",
             )
         if projection is not None and camera.lens is None:
             raise StereoError(
@@ -78,6 +99,23 @@ def disc_share(photo: Photo) -> float | None:
     apart = np.count_nonzero(disc != known) / np.count_nonzero(disc)
     share = float(np.count_nonzero(known) / (photo.size[0] * photo.size[1]))
     return share if apart < MAX_DISC_ERROR else None
+
+
+def looks_equirectangular(photo: Photo) -> bool:
+    """Return whether a photo that states nothing has the marks of a whole equirectangular panorama.
+
+    It is twice as wide as high, its first column continues its last, grain and edges included, and its top and bottom
+    row show one place each: along them brightness changes by far less than along the middle row.
+    """
+    width, height = photo.size
+    if abs(width / (2 * height) - 1) > MAX_OFF_SHAPE or height < MIN_PANORAMA:
+        return False
+    grey = to_grey(photo.pixels).astype(float)
+    ends = np.diff(grey[:, -1]), np.diff(grey[:, 0])
+    if min(end.std() for end in ends) < MIN_DETAIL or np.corrcoef(*ends)[0, 1] < MIN_ENDS:
+        return False
+    top, middle, bottom = (np.abs(np.diff(row)).mean() for row in (grey[0], grey[height // 2], grey[-1]))
+    return bool(max(top, bottom) < MAX_POLE * middle)
 
 
 @contextmanager

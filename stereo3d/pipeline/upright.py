@@ -6,6 +6,7 @@ import numpy as np
 
 from ..cameras.fit import turn_rig
 from ..cameras.focal import camera_for
+from ..errors import StereoError
 from ..images.turn import turn_photo
 from ..images.unknown import scene_pixels
 from ..records import Finding, Photo, Rig
@@ -31,6 +32,15 @@ def turn_upright(left: Photo, right: Photo, rig: Rig, config: Config) -> tuple[P
     """Return both photos and their cameras turned by config.rotate, and a finding of "auto"."""
     if config.rotate is None:
         return left, right, rig, []
+    if rig.cam1.is_panorama or rig.cam2.is_panorama:
+        if config.rotate == "auto":  # no side of it can be up
+            return left, right, rig, []
+        if int(config.rotate) != 180:
+            raise StereoError(
+                "bad_option",
+                f"rotate {config.rotate} turns a panorama whose rows are circles of latitude.",
+                "Leave --rotate out, or give --rotate 180.",
+            )
     if config.rotate != "auto":
         degrees, findings = int(config.rotate), []
     else:

@@ -44,7 +44,7 @@ class Solid:
     Parameters
     ----------
     kind : int
-        RECTANGLE, ELLIPSOID, BOX, FRUSTUM or DISC of `scene_tables`.
+        RECTANGLE, ELLIPSOID, BOX, FRUSTUM or DISC of `tables`.
     centre, size : three floats
         m.
     paint : tuple
@@ -167,7 +167,7 @@ def paint(
     Parameters
     ----------
     kind : int
-        PLAIN to CHECKS of `scene_tables`.
+        PLAIN to CHECKS of `tables`.
     colours : str
         Up to four sRGB colours in hex, "c08040 ffffff ..."; the last one is repeated.
     args : sequence of floats

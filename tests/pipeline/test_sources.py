@@ -301,6 +301,12 @@ def test_a_mask_of_a_large_photo_may_be_a_small_file(tmp_path):
     assert apply_mask(photo, tmp_path / "m.png") is photo
 
 
+def test_a_mask_larger_than_its_photo_is_named_by_its_size(tmp_path):
+    Image.fromarray(np.full((200, 300), 255, np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(StereoError, match="has 300 x 200 px, its photo 150 x 100 px"):
+        apply_mask(Photo(np.zeros((100, 150, 3), np.uint8)), tmp_path / "m.png")
+
+
 def test_no_output_replaces_a_photo_of_the_folder_that_is_read(tmp_path, twenty):
     for k in (0, 1):
         Image.fromarray(twenty[k].pixels).save(tmp_path / f"{k}.png")

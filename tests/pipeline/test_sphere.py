@@ -11,9 +11,10 @@ from PIL import Image
 from stereo3d import Camera, Config, Photo, PhotoPair, Rig, WideLens, build_mesh, read_photo, reconstruct, write_report
 from stereo3d.cameras.panorama import panorama_camera
 from stereo3d.errors import StereoError
+from stereo3d.features.faces import FACES
 from stereo3d.geometry.arrays import norms
 from stereo3d.geometry.rotations import rotation_from_vector
-from stereo3d.mesh.preview import preview
+from stereo3d.mesh.preview import preview, render
 from stereo3d.output import measured, save_stages
 from stereo3d.pipeline.cameras import cameras_of, uses_whole_field
 from stereo3d.pipeline.scale import known_scale
@@ -138,6 +139,27 @@ def test_the_texture_of_a_panorama_is_the_photo_at_its_own_pixels(panoramas):
     assert np.ptp(mesh.uv[mesh.faces, 0], axis=1).max() < 0.5  # no face reaches across the picture
     assert np.array_equal(mesh.texture, result.left.pixels)
     assert 0.3 < (mesh.vertices[:, 2] > 0).mean() < 0.7
+
+
+def test_from_within_the_mesh_looks_as_the_panorama_did(panoramas):
+    """Seen from its camera in six directions, against the photo resampled: upright, not mirrored, closed behind."""
+    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("open3d")
+    camera, _, result = panoramas
+    side = 120
+    K = np.array([[side / 2, 0, (side - 1) / 2], [0, side / 2, (side - 1) / 2], [0, 0, 1]])
+    x = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1)
+    rays = np.concatenate([(x - (side - 1) / 2) / (side / 2), np.ones((side, side, 1))], -1)
+    for x_axis, z_axis in FACES:
+        Q = np.array([x_axis, np.cross(z_axis, x_axis), z_axis], dtype=float)
+        picture = render(result.mesh, K=K, size=(side, side), R=Q, background=(255, 0, 255))
+        at = camera.pixels_from_rays(rays @ Q).astype(np.float32)
+        photo = cv2.remap(result.left.pixels, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        shown = (picture != (255, 0, 255)).any(-1)
+        off, mirrored = (np.abs(p[shown].astype(float) - photo[shown]).mean() for p in (picture, picture[:, ::-1]))
+        assert off < 6 and mirrored > 3 * off, z_axis
+        if z_axis in ((0, 0, -1), (0, 1, 0), (0, -1, 0)):  # the seam behind, and both poles
+            assert shown[:, side // 2 - 2 : side // 2 + 2].mean() > 0.9
 
 
 def test_a_known_distance_between_pixels_of_a_panorama_gives_its_scale(panoramas):
