@@ -15,6 +15,7 @@ from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
 from stereo3d.images import read_pair
 from stereo3d.images.masks import apply_mask
+from stereo3d.pipeline import sources
 from stereo3d.pipeline.cameras import cameras_of
 from stereo3d.pipeline.choose import candidate_of, rank_pairs
 from stereo3d.pipeline.run import prepare
@@ -137,11 +138,16 @@ def twenty():
     return photos
 
 
-def test_of_many_photos_a_good_pair_is_chosen(twenty):
-    ranked = rank_pairs([candidate_of(photo, Config()) for photo in twenty])
-    assert len(ranked) == 190
-    assert {(p.first, p.second) for p in ranked[:3]} == GOOD
+def test_of_twenty_photos_one_of_the_three_good_pairs_is_chosen(twenty, monkeypatch):
+    rankings = []
+    monkeypatch.setattr(sources, "rank_pairs", lambda *a, **k: rankings.append(rank_pairs(*a, **k)) or rankings[-1])
+    prepared = prepare(twenty)
+    (ranked,) = rankings
+    assert len(ranked) == 190 and {(p.first, p.second) for p in ranked[:3]} == GOOD
     assert all(p.score == 0 for p in ranked[3:])
+    pair = [next(k for k, p in enumerate(twenty) if p.pixels is q.pixels) for q in (prepared.left, prepared.right)]
+    assert tuple(sorted(pair)) in GOOD
+    assert next(f for f in prepared.findings if f.code == "chosen_pair").numbers["pairs"] == 190
 
 
 def test_a_turn_on_the_spot_a_blurred_copy_and_a_tiny_step_rank_below_a_step_aside():
