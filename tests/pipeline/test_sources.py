@@ -315,3 +315,19 @@ def test_no_output_replaces_a_photo_of_the_folder_that_is_read(tmp_path, twenty)
     done = CliRunner().invoke(cli, args)
     assert isinstance(done.exception, StereoError) and "would be written over" in str(done.exception)
     assert (tmp_path / "1.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("photos", [["-"], ["-", "a.jpg"], ["a.jpg", "-"]], ids=" ".join)
+def test_standard_input_is_refused_by_name(tmp_path, photos):
+    done = CliRunner().invoke(cli, ["reconstruct", *photos, "-o", str(tmp_path / "m.obj")])
+    assert isinstance(done.exception, StereoError) and "not read from standard input (-)" in str(done.exception)
+    assert done.exception.exit_code == 2
+
+
+def test_a_damaged_mask_is_refused_by_name(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.full((240, 320), 255, np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(StereoError, match=r"mask\.png: a damaged or truncated PNG file") as caught:
+        apply_mask(Photo(np.zeros((240, 320, 3), np.uint8)), path)
+    assert caught.value.code == "photo_unreadable"
