@@ -52,6 +52,12 @@ def pictures_in(data: bytes) -> list[JpegPicture]:
     return found
 
 
+def breaks_off(data: bytes, picture: JpegPicture) -> bool:
+    """Return whether a further picture begins right behind this one, zeros aside, and does not end."""
+    rest = data[picture.end :].lstrip(b"\0")
+    return rest[:3] == b"\xff\xd8\xff" and _walk(rest, 0) is None
+
+
 def _walk(data: bytes, start: int) -> JpegPicture | None:
     """The picture whose SOI marker is at `start`; None where its end, or its size, is missing."""
     at, size, components, baseline, layout = start + 2, None, 0, None, None

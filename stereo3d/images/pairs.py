@@ -10,7 +10,7 @@ from ..foreign import as_file, name_of, read_file
 from ..foreign.child import FORMATS as DECODED_APART
 from ..records import ExifFacts, Photo, PhotoPair
 from .heif import heif_items
-from .jpegs import JpegPicture, pictures_in
+from .jpegs import JpegPicture, breaks_off, pictures_in
 from .layouts import LAYOUTS, layout_of_content, layout_of_name, split_layout
 from .raw import RAW_SUFFIXES
 from .read import PictureFile, check_file, decode_photo, is_pil_image, open_image, read_photo, without_folder
@@ -112,11 +112,12 @@ def read_frames(
         return [read_photo(path)]
     if layout is not None:
         return _split(read_photo(path, max_pixels=max_pixels), layout)
-    stated = None
+    stated, cut = None, False
     if head[:3] == b"\xff\xd8\xff":
         data = b"" if path.stat().st_size > MAX_FILE else read_file(path, MAX_FILE, "photo_unreadable")
         pictures = pictures_in(data)
         stated = pictures[0].layout if pictures else None
+        cut = len(pictures) == 1 and breaks_off(data, pictures[0])
         views = [p for p in pictures if p.size == pictures[0].size and p.components >= 3]
         if len(views) > 1 and pictures[0].components >= 3:
             return _pictures(path, data, views, max_pixels)
@@ -131,6 +132,12 @@ def read_frames(
     if len(frames) > 2:
         return frames
     layout = stated or layout_of_name(path, frames[0].size) or layout_of_content(frames[0])
+    if layout is None and cut:
+        raise StereoError(
+            "photo_unreadable",
+            f"{path}: a damaged or truncated MPO file of {path.stat().st_size} bytes, whose second picture breaks off.",
+            "Copy it again from the camera.",
+        )
     return frames if layout is None else _split(frames[0], layout)
 
 

@@ -12,16 +12,18 @@ from ..geometry.two_view import essential_from_pose
 from ..records import Drift, TwoView
 from .canvas import Inliers
 
-MIN_DRIFT_MATCHES = 400  # twenty for each coefficient of the drift
+DEGREES = 3, 5  # of the polynomials: the first two radial terms of a lens
+MIN_PER_COEFFICIENT = 20  # matches
 MIN_DRIFT = 0.03  # px at matching size: the precision of feature matches; a smaller gain is none
 
 
 def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable | None, Drift]:
     """r = D(y2) . n(y2): the systematic distance of matches from their epipolar lines in photo 2, fitted robustly.
 
-    D: a vector of cubic polynomials (the first radial term of a lens is cubic); n: the unit normal of the epipolar
-    line; r: the signed distance to it. The fit uses Huber's weights. It is kept if matches in parts of the picture that
-    were left out of the fit come nearer to their lines by a fifth, and by MIN_DRIFT px at matching size.
+    D: a vector of polynomials of one of `DEGREES`; n: the unit normal of the epipolar line; r: the signed distance to
+    it. The fit uses Huber's weights. It is kept if matches in parts of the picture that were left out of the fit come
+    nearer to their lines by a fifth, and by MIN_DRIFT px at matching size: nearer than without it, and with the higher
+    degree nearer than with the lower one.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable 
     y1, y2 = (undistort(x, c.K, c.dist) for x, c in zip(inlier_x, (view.rig.cam1, view.rig.cam2), strict=True))
     known = np.isfinite(y1).all(1) & np.isfinite(y2).all(1)
     y1, y2 = y1[known], y2[known]
-    if len(y1) < MIN_DRIFT_MATCHES:
+    if len(y1) < MIN_PER_COEFFICIENT * _coefficients(DEGREES[0]):
         return None, cast(Drift, {})
     px = scale * view.rig.cam2.focal
     radius = np.abs(y2).max()
@@ -52,24 +54,40 @@ def fit_drift(view: TwoView, inlier_x: Inliers, scale: float) -> tuple[Callable 
     r = px * (line * hom(y2)).sum(1) / np.maximum(np.linalg.norm(line[:, :2], axis=1), 1e-300)
     r *= np.sign((line[:, :2] * n).sum(1))
 
-    def terms(y: np.ndarray, n: np.ndarray) -> np.ndarray:
+    def powers(y: np.ndarray, degree: int) -> np.ndarray:
         a, b = y[..., 0] / radius, y[..., 1] / radius
-        cubic = np.stack([a**i * b**j for i in range(4) for j in range(4 - i)], -1)
-        return np.concatenate([cubic * n[..., :1], cubic * n[..., 1:]], -1)
+        return np.stack([a**i * b**j for i in range(degree + 1) for j in range(degree + 1 - i)], -1)
 
-    B = terms(y2, n)
-    residual = _cross_validated(B, r, np.floor(4 * y2 / radius).astype(int))
-    before, after = float(np.median(np.abs(r))), float(np.median(np.abs(residual)))
-    if after > min(0.8 * before, before - MIN_DRIFT):
+    def terms(degree: int) -> np.ndarray:
+        p = powers(y2, degree)
+        return np.concatenate([p * n[..., :1], p * n[..., 1:]], -1)
+
+    cell = np.floor(4 * y2 / radius).astype(int)
+    before = after = float(np.median(np.abs(r)))
+    kept = 0  # degree
+    for degree in DEGREES:
+        if len(y1) < MIN_PER_COEFFICIENT * _coefficients(degree):
+            break
+        left = float(np.median(np.abs(_cross_validated(terms(degree), r, cell))))
+        if left <= min(0.8 * after, after - MIN_DRIFT):
+            kept, after = degree, left
+    if not kept:
         return None, cast(Drift, {})
+    B = terms(kept)
     c = huber_fit(B, r)
     largest = float(np.quantile(np.abs(B @ c), 0.995))  # bounds the polynomial beyond the matches
 
     def bend(y: np.ndarray) -> np.ndarray:
         n = _epipolar_normals(y, view.t)
-        return np.clip(terms(y, n) @ c, -largest, largest)[..., None] * n / px
+        along_n = (powers(y, kept) @ c.reshape(2, -1).T * n).sum(-1)
+        return np.clip(along_n, -largest, largest)[..., None] * n / px
 
     return bend, {"before_px": before, "after_px": after, "largest_px": largest}
+
+
+def _coefficients(degree: int) -> int:
+    """Number of coefficients of a vector of two polynomials of two variables."""
+    return (degree + 1) * (degree + 2)
 
 
 def _cross_validated(B: np.ndarray, r: np.ndarray, cell: np.ndarray) -> np.ndarray:

@@ -229,15 +229,63 @@ def test_a_spatial_photo_named_beside_another_photo_is_its_primary_picture(tmp_p
     assert np.abs(read_photo(path).pixels.astype(int) - views[0][::-1]).mean() < CLOSE
 
 
-def test_a_damaged_file_of_each_form_is_a_stereo_error(tmp_path, views):
+def write_mpo(path, views):
     first, second = map(Image.fromarray, views)
-    first.save(tmp_path / "a.mpo", "MPO", save_all=True, append_images=[second])
-    first.save(tmp_path / "a.webp", save_all=True, append_images=[second])
-    write_spatial(tmp_path / "a.heic", list(views), (0, 1), focal=300.0)
-    for name in ("a.mpo", "a.webp", "a.heic"):
-        data = (tmp_path / name).read_bytes()
-        for share in (0.02, 0.3, 0.6, 0.95):
-            (tmp_path / name).write_bytes(data[: int(share * len(data))])
-            with pytest.raises(StereoError) as caught:
-                read_pair(tmp_path / name)
-            assert caught.value.code in ("photo_unreadable", "one_photo")
+    first.save(path, "MPO", save_all=True, append_images=[second])
+
+
+def write_lif(path, views):
+    path.write_bytes(b"".join(jpeg_bytes(view, path.parent) for view in views))
+
+
+def write_frames(path, views):
+    first, second = map(Image.fromarray, views)
+    first.save(path, save_all=True, append_images=[second])
+
+
+def write_sbs(path, views):
+    Image.fromarray(squeezed(views, "sbs")).save(path, "JPEG" if path.suffix == ".jps" else None)
+
+
+def write_tb(path, views):
+    Image.fromarray(squeezed(views, "tb")).save(path)
+
+
+def write_heic(path, views):
+    write_spatial(path, list(views), (0, 1), focal=300.0)
+
+
+FORMS = {  # how a file of two views is written, and the format that the message names where it is damaged
+    "a.mpo": (write_mpo, "JPEG|MPO"),
+    "a.lif": (write_lif, "JPEG|MPO"),
+    "a.jps": (write_sbs, "JPEG"),
+    "a_SBS.png": (write_sbs, "PNG"),
+    "a_TB.jpg": (write_tb, "JPEG"),
+    "a.gif": (write_frames, "GIF"),
+    "a.webp": (write_frames, "WebP"),
+    "a.tif": (write_frames, "TIFF"),
+    "a.png": (write_frames, "PNG"),
+    "a.avif": (write_frames, "AVIF"),
+    "a.heic": (write_heic, "HEIF"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_damaged_file_of_each_form_is_refused_by_the_name_of_the_form(tmp_path, views, name):
+    write, form = FORMS[name]
+    path = tmp_path / name
+    write(path, [view[:120, :160] for view in views])
+    data = path.read_bytes()
+    for share in (0.02, 0.3, 0.6, 0.95):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(StereoError, match=f"a damaged or truncated ({form}) file of") as caught:
+            read_pair(path)
+        assert caught.value.code == "photo_unreadable"
+        assert "Copy it again" in caught.value.advice
+
+
+def test_what_a_camera_appends_to_a_jpeg_is_no_damaged_picture(tmp_path, views):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg_bytes(views[0], tmp_path) + b"\0" * 100 + b"SEFT" + bytes(range(200)))
+    with pytest.raises(StereoError, match="holds one photo"):
+        read_pair(path)

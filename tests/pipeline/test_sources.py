@@ -15,6 +15,7 @@ from stereo3d.cli.parameters import cli
 from stereo3d.errors import StereoError
 from stereo3d.images import read_pair
 from stereo3d.images.masks import apply_mask
+from stereo3d.pipeline import sources
 from stereo3d.pipeline.cameras import cameras_of
 from stereo3d.pipeline.choose import candidate_of, rank_pairs
 from stereo3d.pipeline.run import prepare
@@ -137,11 +138,16 @@ def twenty():
     return photos
 
 
-def test_of_many_photos_a_good_pair_is_chosen(twenty):
-    ranked = rank_pairs([candidate_of(photo, Config()) for photo in twenty])
-    assert len(ranked) == 190
-    assert {(p.first, p.second) for p in ranked[:3]} == GOOD
+def test_of_twenty_photos_one_of_the_three_good_pairs_is_chosen(twenty, monkeypatch):
+    rankings = []
+    monkeypatch.setattr(sources, "rank_pairs", lambda *a, **k: rankings.append(rank_pairs(*a, **k)) or rankings[-1])
+    prepared = prepare(twenty)
+    (ranked,) = rankings
+    assert len(ranked) == 190 and {(p.first, p.second) for p in ranked[:3]} == GOOD
     assert all(p.score == 0 for p in ranked[3:])
+    pair = [next(k for k, p in enumerate(twenty) if p.pixels is q.pixels) for q in (prepared.left, prepared.right)]
+    assert tuple(sorted(pair)) in GOOD
+    assert next(f for f in prepared.findings if f.code == "chosen_pair").numbers["pairs"] == 190
 
 
 def test_a_turn_on_the_spot_a_blurred_copy_and_a_tiny_step_rank_below_a_step_aside():
@@ -315,3 +321,19 @@ def test_no_output_replaces_a_photo_of_the_folder_that_is_read(tmp_path, twenty)
     done = CliRunner().invoke(cli, args)
     assert isinstance(done.exception, StereoError) and "would be written over" in str(done.exception)
     assert (tmp_path / "1.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("photos", [["-"], ["-", "a.jpg"], ["a.jpg", "-"]], ids=" ".join)
+def test_standard_input_is_refused_by_name(tmp_path, photos):
+    done = CliRunner().invoke(cli, ["reconstruct", *photos, "-o", str(tmp_path / "m.obj")])
+    assert isinstance(done.exception, StereoError) and "not read from standard input (-)" in str(done.exception)
+    assert done.exception.exit_code == 2
+
+
+def test_a_damaged_mask_is_refused_by_name(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.full((240, 320), 255, np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(StereoError, match=r"mask\.png: a damaged or truncated PNG file") as caught:
+        apply_mask(Photo(np.zeros((240, 320, 3), np.uint8)), path)
+    assert caught.value.code == "photo_unreadable"
