@@ -450,6 +450,19 @@ def test_the_name_of_a_matcher_carries_its_file():
     assert error_of(Config, matcher="none:a").code == "unknown_method"
 
 
+def test_the_command_line_refuses_before_it_reads_a_photo(tmp_path):
+    from click.testing import CliRunner
+
+    from stereo3d.cli.parameters import cli
+
+    (tmp_path / "photo.png").write_bytes(b"no picture")
+    photo, out = str(tmp_path / "photo.png"), str(tmp_path / "out.pfm")
+    model = tmp_path / "none.onnx"
+    for matcher, word in ((f"onnx:{model}", "none.onnx: no such file"), ("onnx", "onnx:FILE"), ("sgm:a", "onnx:FILE")):
+        answer = CliRunner().invoke(cli, ["disparity", photo, photo, "-o", out, "--matcher", matcher])
+        assert answer.exit_code != 0 and word in answer.output + str(answer.exception)
+
+
 # ------------------------------------------------------------------------------------------------ the process
 
 
