@@ -165,7 +165,9 @@ def options_page() -> str:
 
     from stereo3d.cli.parameters import cli
     from stereo3d.disparity import MATCHERS
+    from stereo3d.disparity.choice import NETWORKS
     from stereo3d.features import DETECTORS
+    from stereo3d.features.networks import NETWORK_DETECTORS
     from stereo3d.mesh.meshers import MESHERS
     from stereo3d.pipeline import stage_options
 
@@ -186,9 +188,9 @@ def options_page() -> str:
                 lines.append(f"| {names} | {(option.help or '').replace('|', '/')} | {shown} |")
             lines.append("")
     lines += ["## Options of the stages, `-O stage.name=value`", ""]
-    stages = [("detector", n, stage_options(detector=n)["detector"]) for n in DETECTORS]
+    stages = [("detector", n, stage_options(detector=n)["detector"]) for n in (*DETECTORS, *NETWORK_DETECTORS)]
     stages += [(s, "", stage_options()[s]) for s in ("pose", "rectify", "range")]
-    stages += [("matcher", n, stage_options(matcher=n)["matcher"]) for n in MATCHERS]
+    stages += [("matcher", n, stage_options(matcher=n)["matcher"]) for n in (*MATCHERS, *NETWORKS)]
     stages += [("mesher", n, stage_options(mesher=n)["mesher"]) for n in MESHERS]
     for stage, method, options in stages:
         lines += [f"### {stage} {method}".rstrip(), "", "| option | value |", "|---|---|"]

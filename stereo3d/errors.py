@@ -26,6 +26,7 @@ CODES = {
     "fisheye": EXIT_INPUT,
     "size_mismatch": EXIT_INPUT,
     "file_unreadable": EXIT_INPUT,
+    "bad_model": EXIT_INPUT,
     "bad_calibration": EXIT_CALIBRATION,
     "calibration_mismatch": EXIT_CALIBRATION,
     "no_marker": EXIT_INPUT,

@@ -205,3 +205,9 @@ def choose(kind: str, methods: Mapping[str, Callable], name: str) -> Callable:
     if not isinstance(name, str) or name not in methods:
         raise StereoError("unknown_method", f"there is no {kind} {name!r}.", f"There are: {', '.join(methods)}.")
     return methods[name]
+
+
+def split_method(name: str) -> tuple[str, str | None]:
+    """Return the name and the file of "NAME:FILE"; None where no file is named."""
+    method, colon, file = str(name).partition(":")
+    return (method, file) if colon else (name, None)

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import __version__
-from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER
+from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER, split_method
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -130,10 +130,13 @@ class Grouped(click.Command):
 
 
 class Method(click.ParamType):
-    """A name in one of the dicts of methods, looked up when needed so that --help stays quick."""
+    """A name in one of the dicts of methods, looked up when needed so that --help stays quick.
 
-    def __init__(self, kind: str, module: str, table: str) -> None:
-        self.name, self.module, self.table = kind, module, table
+    models: names that are followed by the file of a network, as in "onnx:FILE".
+    """
+
+    def __init__(self, kind: str, module: str, table: str, models: tuple[str, ...] = ()) -> None:
+        self.name, self.module, self.table, self.models = kind, module, table, models
 
     def names(self) -> list[str]:
         """Return the names of the methods."""
@@ -141,23 +144,27 @@ class Method(click.ParamType):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Return "[name|name|...]"."""
-        return f"[{'|'.join(self.names())}]"
+        return f"[{'|'.join(self._written())}]"
+
+    def _written(self) -> list[str]:
+        return [*self.names(), *(f"{name}:FILE" for name in self.models)]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name, or fail with those that exist."""
-        if value not in self.names():
-            self.fail(f"there is no {self.name} {value!r}. There are: {', '.join(self.names())}.", param, ctx)
+        if value not in self.names() and split_method(value)[0] not in self.models:
+            self.fail(f"there is no {self.name} {value!r}. There are: {', '.join(self._written())}.", param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete the names."""
-        return [CompletionItem(n) for n in self.names() if n.startswith(incomplete)]
+        names = [*self.names(), *(f"{name}:" for name in self.models)]
+        return [CompletionItem(n) for n in names if n.startswith(incomplete)]
 
 
-MATCHER = Method("matcher", "disparity", "MATCHERS")
+MATCHER = Method("matcher", "disparity", "MATCHERS", models=("onnx",))
 QUALITY = Method("quality", "options", "QUALITIES")
 MESHER = Method("mesher", "mesh", "MESHERS")
-DETECTOR = Method("detector", "features", "DETECTORS")
+DETECTOR = Method("detector", "features", "DETECTORS", models=("aliked", "disk"))
 FILE = click.Path(path_type=Path)
 
 
@@ -181,7 +188,8 @@ def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str
     """Complete "stage.name=" for the methods chosen so far on the line, and the choices behind the "="."""
     from ..pipeline.config import stage_options
 
-    chosen = {stage: ctx.params[stage] for stage in ("detector", "matcher", "mesher") if ctx.params.get(stage)}
+    stages = ("detector", "matcher", "mesher")
+    chosen = {stage: split_method(ctx.params[stage])[0] for stage in stages if ctx.params.get(stage)}
     found = []
     for stage, known in stage_options(**chosen).items():
         for name, option in known.items():

@@ -46,6 +46,7 @@ def disparity(
     from ..io.pictures import write_disparity_png
     from ..pipeline.config import Config
     from ..pipeline.dense import match_pair, rectified_pair
+    from ..pipeline.networks import check_networks
 
     check_names([left, right], [(output, "the map"), (colour, "--colour")])
     check_suffix(output, (".pfm", ".npy", ".png"))
@@ -63,6 +64,7 @@ def disparity(
         matcher=given["matcher"],
         options={k if k.startswith("matcher.") else f"matcher.{k}": v for k, v in options.items()},
     )
+    check_networks(config)
     pair, found = rectified_pair(read_photo(left), read_photo(right), d_range or None)
     value = match_pair(pair, found, config, dense=given["dense"])[0].disparity
     known = np.isfinite(value)
@@ -210,13 +212,19 @@ def synth(
 @cli.command(short_help="List every method and its options.")
 def methods() -> None:
     """List detectors, matchers, meshers, scenes, with their options and defaults."""
+    from ..disparity.choice import NETWORKS
     from ..disparity.methods import MATCHERS
     from ..features.detectors import DETECTORS
+    from ..features.networks import NETWORK_DETECTORS
     from ..mesh.meshers import MESHERS
     from ..pipeline.config import Config, run_options, stage_options
     from ..synthetic import scenes
 
-    for stage, table in (("detector", DETECTORS), ("matcher", MATCHERS), ("mesher", MESHERS)):
+    for stage, table in (
+        ("detector", {**DETECTORS, **NETWORK_DETECTORS}),
+        ("matcher", {**MATCHERS, **NETWORKS}),
+        ("mesher", MESHERS),
+    ):
         for name, function in table.items():
             echo(f"{stage} {name}: {(function.__doc__ or '').strip().splitlines()[0]}")
             for option in run_options(function).values():

@@ -12,9 +12,10 @@ import numpy as np
 from .. import resources
 from ..errors import StereoError
 from ..geometry.arrays import all_channels
-from ..options import DEFAULT_MATCHER, Range, check_options, choose, options_of
+from ..options import DEFAULT_MATCHER, Range, check_options, options_of
 from ..records import DisparityMap, RectifiedPair
-from .methods import MATCHERS, Found, volume_bytes
+from .choice import find_matcher
+from .methods import Found, volume_bytes
 from .planes.pyramid import BUDGETS
 from .rows import flip_copy, flip_view
 
@@ -103,7 +104,7 @@ def compute_disparities(
     d_range : (float, float)
         px, lo < hi, of either sign; the whole disparities floor(lo) .. ceil(hi) are tried.
     method : str
-        A name in `MATCHERS`.
+        A name in `MATCHERS`, or "onnx" with the option `model`.
     dense : bool
         Give every pixel inside its photo a disparity: the matcher's own, or that of the farther side of the gap.
     threads : int or None
@@ -216,7 +217,7 @@ def _match_views(
     options: dict,
 ) -> tuple[Found, MatchedView, MatchedView]:
     """Check the input, run the matcher, and return its result and the views of the left and the right picture."""
-    matcher = choose("matcher", MATCHERS, method)
+    matcher = find_matcher(method)
     known_options = options_of(matcher)
     options = check_options(method, known_options, options)
     height, width = _checked_size(pair)
@@ -224,6 +225,8 @@ def _match_views(
     threads = max(1, threads if threads is not None else resources.processors())
     if "threads" in known_options:
         options["threads"] = threads
+    if "max_memory" in known_options:
+        options["max_memory"] = max_memory
 
     left, right = pair.left, pair.right
     inside1, inside2 = all_channels(np.isfinite(pair.map1)), all_channels(np.isfinite(pair.map2))
@@ -294,6 +297,8 @@ def _kept_pixels(
     kept[selection.small_components(kept, COMPONENT_STEP, speckle)] = np.nan
     confidence = uncertainty.probability(d_own, difference, found.odds, view.margin)
     sigma = uncertainty.disparity_sigma(*view.pictures, kept, difference, found.excess)
+    if found.noise:
+        sigma = np.hypot(sigma, np.float32(found.noise))
     if found.complete:
         limits = selection.ContinuationLimits(
             np.float32(tolerance),

@@ -41,6 +41,7 @@ BLOCK_ODDS = {
 PLANES_EXCESS = 1.05
 SGBM_EXCESS = 1.8
 HIDDEN_FACTOR = 1.5  # cost of a match that the other view contradicts, in units of `limit`
+NETWORK_BYTES = 300_000_000  # of a process with onnxruntime and a small model: the least that a network takes
 MAX_OPENCV_DISPARITY = 2047  # px: OpenCV stores sixteenths in 16 bits
 
 
@@ -61,6 +62,8 @@ class Found(NamedTuple):
         The matcher fills unmatched pixels itself, better than from the neighbours in their row.
     excess : float
         Ratio of the sub-pixel error to the bound that texture sets: see `uncertainty.disparity_sigma`.
+    noise : float
+        px, standard deviation of what the matcher adds to that error everywhere.
     """
 
     left: np.ndarray
@@ -70,6 +73,7 @@ class Found(NamedTuple):
     supported: tuple = (None, None)
     complete: bool = False
     excess: float = 1.5
+    noise: float = 0.0
 
 
 def planes(  # noqa: PLR0913 - the signature is the list of options
@@ -392,6 +396,8 @@ def volume_bytes(method: str, height: int, width: int, count: int, **options) ->
         Of the matcher.
     """
     pictures = 64 * height * width
+    if method == "onnx":  # what the network itself takes is measured when it runs, and kept within what is left
+        return pictures + NETWORK_BYTES
     if method == "block":
         return 16 * options.get("threads", 2) * (width + 100) * count + 3 * pictures
     if method == "sgbm":  # two runs at a time; the modes of 8 and 4 paths keep 4 bytes per pixel and disparity each

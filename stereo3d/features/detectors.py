@@ -1,6 +1,6 @@
-"""Feature detectors: SIFT, ORB, ASIFT, and the features of a photo."""
+"""Feature detectors: SIFT, ORB, ASIFT, those of `networks`, and the features of a photo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from ..images.unknown import MIN_DISTANCE, away_from_unknown
 from ..options import MAX_SIZE, Range, check_options, choose, options_of
 from ..records import Features, Photo
 from ..records.photo import require_photos
+from .networks import NETWORK_DETECTORS
+from .spreading import spread
 
 
 def sift(
@@ -170,6 +172,17 @@ def asift(
 DETECTORS = {"sift": sift, "orb": orb, "asift": asift}
 
 
+def find_detector(name: str) -> Callable[..., Any]:
+    """Return the detector of a name in `DETECTORS` or `NETWORK_DETECTORS`.
+
+    Raises
+    ------
+    StereoError
+        "unknown_method".
+    """
+    return choose("detector", {**DETECTORS, **NETWORK_DETECTORS}, name)
+
+
 def detect_features(
     photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options: Any
 ) -> Features:
@@ -181,7 +194,7 @@ def detect_features(
     ----------
     photo : Photo
     method : str
-        Name in `DETECTORS`.
+        Name in `DETECTORS`, or "aliked" or "disk" with the option `model`.
     max_size : int
         px.
     **options
@@ -198,7 +211,7 @@ def detect_features(
         "unknown_method", "bad_option".
     """
     require_photos(photo=photo)
-    detector = choose("detector", DETECTORS, method)
+    detector = find_detector(method)
     options = check_options(method, options_of(detector), options)
     max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]
     content, corner = crop_to_content(photo)
@@ -208,36 +221,6 @@ def detect_features(
     radius = np.maximum(np.linalg.norm(frames, axis=(1, 2)) / np.sqrt(8), MIN_DISTANCE / scale.mean())
     kept = away_from_unknown(content, x, radius)
     return Features(x[kept] + corner, descriptors[kept], frames[kept])
-
-
-def spread(x: np.ndarray, response: np.ndarray, size: tuple[int, int], count: int) -> np.ndarray:
-    """Select at most `count` points spread over the picture: the strongest of every grid cell in turn.
-
-    Parameters
-    ----------
-    x : (N, 2) float64
-        px.
-    response : (N,) float64
-    size : (int, int)
-        Width and height, px.
-    count : int
-        A cell keeps about 8 of them.
-
-    Returns
-    -------
-    (M,) int64
-        Sorted indices.
-    """
-    if len(x) <= count:
-        return np.arange(len(x))
-    side = np.sqrt(size[0] * size[1] * 8 / count)
-    columns = int(np.ceil(size[0] / side)) + 1
-    cell = (x[:, 1] // side).astype(int) * columns + (x[:, 0] // side).astype(int)
-    order = np.lexsort((-response, cell))
-    start = np.r_[True, np.diff(cell[order]) > 0]
-    rank = np.arange(len(x)) - np.maximum.accumulate(np.where(start, np.arange(len(x)), 0))
-    best = np.lexsort((-response[order], rank))[:count]
-    return np.sort(order[best])
 
 
 def _keypoints(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from ..geometry.arrays import frame_ratio, hom
 from ..geometry.camera import ideal_pixels
 from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey, smooth
-from ..options import MAX_SIZE, Range, check_options, choose, options_of
+from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Features, Matches, Photo, TwoView
 from ..records.photo import require_photos
-from .detectors import DETECTORS, detect_features
+from .detectors import detect_features, find_detector
+from .networks import match_by_network
 
 MIN_FEATURES = 20  # of a photo: fewer give no reliable pose
 PARTS = 8  # of photo 1 in matching, independent of the number of threads: the same result on every machine
@@ -23,7 +24,7 @@ PRODUCTS = 8_000_000  # dot products in memory at a time, 32 MB as float32
 GUIDE_PX = 2.0  # px of the photo reduced to `max_size`: largest distance from the epipolar line in guided matching
 
 
-def match_features(
+def match_features(  # noqa: PLR0913 - the signature lists options
     left: Photo,
     right: Photo,
     *,
@@ -31,6 +32,8 @@ def match_features(
     max_size: Annotated[int, Range(1)] = MAX_SIZE,
     ratio: Annotated[float, Range(0.1, 1.0)] = 0.8,
     refine: bool = True,
+    matcher_model: str | None = None,
+    matcher_keypoints: Literal["longer-side", "sides", "unit", "px"] = "longer-side",
     found: tuple[Features, Features] | None = None,
     view: TwoView | None = None,
     **options: Any,
@@ -49,6 +52,10 @@ def match_features(
         Largest ratio of the distances to the nearest and the second nearest neighbour, both ways.
     refine : bool
         Refine x2 by least-squares matching on photos of up to twice that size (`refine_matches`).
+    matcher_model : str, optional
+        ONNX file of a LightGlue network that matches them in place of nearest neighbours and `ratio`.
+    matcher_keypoints : str
+        What that network takes for keypoints: see `networks.match_by_network`.
     found : (Features, Features), optional
         Features of both photos, where already detected (`detect_features`).
     view : TwoView, optional
@@ -66,16 +73,18 @@ def match_features(
     Raises
     ------
     StereoError
-        "few_features" where a photo has fewer than 20, "unknown_method", "bad_option".
+        "few_features" where a photo has fewer than 20, "unknown_method", "bad_option", "bad_model", "library_missing".
 
     References
     ----------
     Lowe, Distinctive image features from scale-invariant keypoints, 2004, section 7.1.
     """
     require_photos(left=left, right=right)
-    known = options_of(choose("detector", DETECTORS, method), match_features)
-    options = check_options(method, known, {"max_size": max_size, "ratio": ratio, "refine": refine, **options})
-    max_size, ratio, refine = (options.pop(name) for name in ("max_size", "ratio", "refine"))
+    known = options_of(find_detector(method), match_features)
+    own = {"max_size": max_size, "ratio": ratio, "refine": refine}
+    own |= {"matcher_model": matcher_model, "matcher_keypoints": matcher_keypoints}
+    options = check_options(method, known, {**own, **options})
+    max_size, ratio, refine, matcher_model, matcher_keypoints = (options.pop(name) for name in own)
     if found is None:
         with ThreadPoolExecutor(2) as pool:
             find = partial(detect_features, method=method, max_size=max_size, **options)
@@ -83,22 +92,28 @@ def match_features(
     else:
         one, two = found
     _refuse_few(one, two)
-    band = None
-    if view is not None:
-        cams = view.rig.cam1, view.rig.cam2
-        y1, y2 = (ideal_pixels(f.x, c.K, c.dist) for f, c in zip((one, two), cams, strict=True))
-        tolerance = GUIDE_PX * max(1.0, max(max(left.size), max(right.size)) / max_size)
-        band = np.ascontiguousarray(view.F), y1, y2, tolerance
-    index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, band)
-    order = np.argsort(-score, kind="stable")
-    index1, index2, score = index1[order], index2[order], score[order]
-    unique = _first_of_each(np.round(one.x[index1], 2)) & _first_of_each(np.round(two.x[index2], 2))
-    index1, index2, score = index1[unique], index2[unique], score[unique]
+    band = None if view is None else _epipolar_band(view, one, two, max(*left.size, *right.size) / max_size)
+    if matcher_model is None:
+        index1, index2, score = _nearest(one.descriptors, two.descriptors, one.x, two.x, ratio, band)
+    else:
+        described = one.x, two.x, one.descriptors, two.descriptors
+        index1, index2, score = match_by_network(matcher_model, *described, (left.size, right.size), matcher_keypoints)
+    kept = _best_of_each_place(one.x[index1], two.x[index2], score)
+    index1, index2, score = index1[kept], index2[kept], score[kept]
     matches = Matches(one.x[index1], two.x[index2], score.astype(np.float32))
     if refine and len(matches):
         turn = frame_ratio(two.frames[index2], one.frames[index1])
         matches = refine_matches(left, right, matches, turn, max_size=2 * max_size)
     return matches
+
+
+def _epipolar_band(
+    view: TwoView, one: Features, two: Features, ratio: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return what `_nearest` needs to compare along epipolar lines; ratio: of the photos' size to `max_size`."""
+    cams = view.rig.cam1, view.rig.cam2
+    y1, y2 = (ideal_pixels(f.x, c.K, c.dist) for f, c in zip((one, two), cams, strict=True))
+    return np.ascontiguousarray(view.F), y1, y2, GUIDE_PX * max(1.0, ratio)
 
 
 def _refuse_few(one: Features, two: Features) -> None:
@@ -170,6 +185,12 @@ def refine_matches(
     return Matches(
         matches.x1, np.where(score[:, None] > 0, (out + 0.5) / scale2 - 0.5 + corner2, matches.x2), matches.score
     )
+
+
+def _best_of_each_place(x1: np.ndarray, x2: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return the order of the matches by score, without those at a place of either photo that a better one has."""
+    order = np.argsort(-score, kind="stable")
+    return order[_first_of_each(np.round(x1[order], 2)) & _first_of_each(np.round(x2[order], 2))]
 
 
 def _first_of_each(x: np.ndarray) -> np.ndarray:

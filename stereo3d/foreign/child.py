@@ -3,18 +3,17 @@
 import base64
 import json
 import os
-import selectors
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .stream import Stream
+
 # Formats that are decoded there, by the first bytes of their files.
 FORMATS = ("HEIF", "AVIF", "JPEG2000")
 HEADER_SECONDS = 20.0  # on the clock: the process starts, on a busy computer, and reads the header
-MAX_LINE = 64_000_000  # bytes of what the header states, EXIF and XMP included
 DECODER = Path(__file__).with_name("decoder.py")
 _BRANDS = (b"ftyphe", b"ftypmif1", b"ftypmsf1", b"ftypavi")
 _JPEG2000 = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
@@ -60,7 +59,7 @@ def decode_apart(
         program, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, close_fds=True
     )
     try:
-        stream = _Stream(process)
+        stream = Stream(process)
         header = stream.line(HEADER_SECONDS)
         size = _size(header)
         check(header["mode"], size)
@@ -75,63 +74,12 @@ def decode_apart(
         process.stdout.close()
 
 
-class _Stream:
-    """What the process writes, with a limit on the clock."""
-
-    def __init__(self, process: subprocess.Popen) -> None:
-        assert process.stdout is not None
-        self.process, self.handle = process, process.stdout.fileno()
-        self.waiting = b""
-        os.set_blocking(self.handle, False)
-
-    def line(self, seconds: float) -> dict[str, Any]:
-        """The next line as an object; OSError where it is none, or states an error."""
-        until = time.monotonic() + seconds
-        while b"\n" not in self.waiting:
-            if len(self.waiting) > MAX_LINE:
-                raise OSError("its header is too large")
-            self.waiting += self._read(65536, until)
-        line, _, self.waiting = self.waiting.partition(b"\n")
-        value = json.loads(line)
-        if "error" in value:
-            raise OSError(value["error"])
-        return value
-
-    def fill(self, target: bytearray, seconds: float) -> None:
-        """Fill an array with the bytes that follow."""
-        until, at = time.monotonic() + seconds, len(self.waiting)
-        view = memoryview(target)
-        view[:at] = self.waiting[: len(target)]
-        while at < len(target):
-            part = self._read(min(1 << 20, len(target) - at), until)
-            view[at : at + len(part)] = part
-            at += len(part)
-
-    def _read(self, count: int, until: float) -> bytes:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.handle, selectors.EVENT_READ)
-            if not selector.select(max(0.0, until - time.monotonic())):
-                raise OSError("its decoder did not end in time")
-        part = os.read(self.handle, count)
-        if not part:
-            raise OSError(_ending(self.process.wait()))
-        return part
-
-
-def _ending(status: int) -> str:
-    import signal
-
-    if status == -getattr(signal, "SIGXCPU", 0):
-        return "its decoder took too long"
-    return "its decoder crashed" if status < 0 else "its decoder gave up"
-
-
 def _size(header: dict[str, Any]) -> tuple[int, int]:
     width, height = header["size"]
     return int(width), int(height)
 
 
-def _image(stream: _Stream, header: dict[str, Any], decoded: dict[str, Any], seconds: float) -> Any:
+def _image(stream: Stream, header: dict[str, Any], decoded: dict[str, Any], seconds: float) -> Any:
     from PIL import Image
 
     size, mode = _size(decoded), decoded["mode"]

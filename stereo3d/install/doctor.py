@@ -24,6 +24,7 @@ FAMILIES = (
     ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
     ("open3d-cpu", "open3d"),
 )
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # wheels of one module
 # Start of a shared library's name -> its Debian package, for the libraries that the wheels of OpenCV 5.0 and Open3D
 # 0.20 do not bundle, and libgomp. Releases that renamed a package for 64-bit time (libglib2.0-0t64) accept these names.
 APT_PACKAGES = {
@@ -80,9 +81,9 @@ def check() -> list[Finding]:
     -------
     list of Finding
         Codes: python, version, dependency, double_wheel, system_library, picture_formats, opencv_parts, memory, cores,
-        disk, kernel_cache. With severity "error" stereo3d, or the method that the message names, cannot run.
+        disk, kernel_cache, networks. With severity "error" stereo3d, or the method that the message names, cannot run.
     """
-    return [*_versions(), *_dependencies(), *_doubles(), *_parts(), *_kernel_cache(), *_machine()]
+    return [*_versions(), *_dependencies(), *_doubles(), *_parts(), *_networks(), *_kernel_cache(), *_machine()]
 
 
 def missing_packages() -> list[str]:
@@ -265,6 +266,22 @@ def _parts() -> list[Finding]:
     elif parts:
         findings.append(Finding("opencv_parts", "info", f"OpenCV has {', '.join(parts)}.", parts))
     return findings
+
+
+def _networks() -> list[Finding]:
+    """State whether onnxruntime, an extra, is there; that it is not is no fault."""
+    installed = _installed()
+    name = next((n for n in RUNTIMES if n in installed), None)
+    if name is None:
+        message = "onnxruntime is not installed: only networks from ONNX files (--matcher onnx:FILE) need it."
+        return [Finding("networks", "info", message, {"version": None}, _pip("onnxruntime"))]
+    status, output = _run("import onnxruntime; print(*onnxruntime.get_available_providers(), sep=', ')")
+    numbers = {"version": installed[name]}
+    if status:
+        reason = (output.strip().splitlines() or ["no message"])[-1]
+        message = f"{name} {installed[name]} cannot be imported, so networks from ONNX files do not run: {reason}."
+        return [Finding("networks", "warning", message, numbers, _pip("--force-reinstall", name))]
+    return [Finding("networks", "info", f"{name} {installed[name]} runs networks on: {output.strip()}.", numbers)]
 
 
 def _kernel_cache() -> list[Finding]:

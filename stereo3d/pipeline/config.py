@@ -12,13 +12,17 @@ import numpy as np
 
 from ..cameras.panorama import EQUIRECTANGULAR
 from ..cameras.targets import parse_board, parse_marker
+from ..disparity.choice import NETWORKS, find_matcher
 from ..disparity.matching import compute_disparities
 from ..disparity.methods import MATCHERS
+from ..disparity.networks.matcher import missing_model
 from ..disparity.search_range import widen_range
 from ..disparity.steep import find_steep_planes
 from ..errors import StereoError
-from ..features.detectors import DETECTORS
+from ..features.detectors import DETECTORS, find_detector
 from ..features.matching import match_features
+from ..features.networks import NETWORK_DETECTORS
+from ..features.networks import missing_model as missing_detector_model
 from ..images.layouts import LAYOUTS
 from ..mesh.build import build_mesh
 from ..mesh.meshers import MESHERS
@@ -33,6 +37,7 @@ from ..options import (
     check_options,
     choose,
     options_of,
+    split_method,
 )
 from ..records import RigError
 from ..records.checks import Record
@@ -67,7 +72,8 @@ class Config(Record):
     Parameters
     ----------
     detector, matcher, mesher : str
-        Names in DETECTORS, MATCHERS and MESHERS.
+        Names in DETECTORS, MATCHERS and MESHERS; or "onnx:FILE" for a matcher, "aliked:FILE" or "disk:FILE" for a
+        detector: a network, which the option `model` of that stage names then.
     options : mapping
         {"stage.name": value}; stage is detector, pose, rectify, range, matcher or mesher.
     max_size : int
@@ -155,11 +161,16 @@ class Config(Record):
     mask: Sequence[str | Path] = ()
 
     def __post_init__(self) -> None:
+        self._split_models()
         object.__setattr__(self, "options", self._checked_options())
         for name in FLAGS:
             object.__setattr__(self, name, _flag(name, getattr(self, name)))
         object.__setattr__(self, "calib", _files("calib", self.calib) or None)
         object.__setattr__(self, "mask", _files("mask", self.mask))
+        if self.matcher in NETWORKS and self.options.get("matcher.model") is None:
+            raise missing_model()
+        if self.detector in NETWORK_DETECTORS and self.options.get("detector.model") is None:
+            raise missing_detector_model(self.detector)
         if sum(x is not None for x in (self.focal, self.focal_35mm, self.fov, self.calib)) > 1:
             raise StereoError(
                 "bad_option", "focal, focal-35mm, fov and calib each give the focal length.", "Give one of them."
@@ -188,6 +199,18 @@ class Config(Record):
             parse_board(self.board)
         object.__setattr__(self, "rotate", _rotation(self.rotate))
         self._check_scale()
+
+    def _split_models(self) -> None:
+        """Take "NAME:FILE" of a detector or matcher as its name and its option `model`."""
+        for stage in ("detector", "matcher"):
+            name, file = split_method(getattr(self, stage))
+            if file is None or not isinstance(self.options, Mapping):
+                continue
+            key = f"{stage}.model"
+            if self.options.get(key, file) != file:
+                raise StereoError("bad_option", f"{stage} and {key} each name a network.", "Give one of them.")
+            object.__setattr__(self, stage, name)
+            object.__setattr__(self, "options", {**self.options, key: file})
 
     def _check_scale(self) -> None:
         """Refuse two sources of scale, and a unit that is no name or has no length."""
@@ -409,10 +432,10 @@ def stage_options(
 ) -> dict[str, dict[str, Option]]:
     """Return the options that -O takes, by stage, for the chosen methods: {"matcher": {"p1": Option, ...}, ...}."""
     return {
-        "detector": run_options(choose("detector", DETECTORS, detector), match_features),
+        "detector": run_options(find_detector(detector), match_features),
         "pose": run_options(estimate_two_view),
         "rectify": run_options(rectify),
         "range": run_options(disparity_range, widen_range, find_steep_planes),
-        "matcher": run_options(choose("matcher", MATCHERS, matcher), compute_disparities),
+        "matcher": run_options(find_matcher(matcher), compute_disparities),
         "mesher": run_options(choose("mesher", MESHERS, mesher), build_mesh),
     }

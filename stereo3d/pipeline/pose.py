@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import StereoError
-from ..features.detectors import DETECTORS
+from ..features.detectors import find_detector
 from ..features.faces import detect_in_both
 from ..features.matching import match_features
 from ..records import Features, Finding, Matches, Photo, Rig, TwoView
@@ -96,7 +96,7 @@ def find_matches(
     finding = matching = {}
     if detector is None:
         detector = config.detector
-        finding = config.arguments("detector", DETECTORS[detector])
+        finding = config.arguments("detector", find_detector(detector))
         matching = config.arguments("detector", match_features)
     needed = feature_bytes((left, right), config.feature_size, detector, together=2)
     together = 2 if needed <= MemoryLimit.of(config).room(needed) else 1

@@ -10,7 +10,7 @@ from ..cameras.panorama import MAX_OFF_SHAPE, is_equirectangular
 from ..diagnosis.contrast import featureless_findings
 from ..diagnosis.copies import copy_findings
 from ..errors import StereoError
-from ..features.detectors import DETECTORS, detect_features
+from ..features.detectors import detect_features, find_detector
 from ..features.matching import match_features
 from ..images.content import content_box
 from ..images.reduce import to_grey
@@ -162,7 +162,7 @@ def refuse_mirrored(
     mask = None if right.mask is None else np.ascontiguousarray(right.mask[:, ::-1])
     flipped = Photo(np.ascontiguousarray(right.pixels[:, ::-1]), right.exif, right.path, mask)
     cameras = Rig(rig.cam1, mirrored_camera(rig.cam2))
-    finding = config.arguments("detector", DETECTORS[config.detector])
+    finding = config.arguments("detector", find_detector(config.detector))
     matching = config.arguments("detector", match_features)
     size = config.feature_size
     found = detect_features(flipped, method=config.detector, max_size=size, **finding)

@@ -50,6 +50,7 @@ from .dense import match_pair, rectify_within_memory, without_repeated_rows
 from .gravity import find_gravity
 from .memory import reduced_pixels, require_smallest_run
 from .metric import metric_pose
+from .networks import check_networks
 from .pose import MatchedPose, features_within_memory, find_matches, pose_with_fallback
 from .refusals import featureless_photos_named, refuse_other_projections
 from .result import Result
@@ -182,6 +183,7 @@ def prepare(
     if rig is not None and not isinstance(rig, Rig):
         raise ValueError(f"rig must be a Rig, got {type(rig).__name__}; a Config is named: config=...")
     clock = clock or Clock()
+    check_networks(config)
     require_smallest_run(left, right, config, reserve)
     with clock("photos"):
         opened = open_source(left, right, config)

@@ -243,3 +243,15 @@ def test_an_unfitting_python_and_a_stale_installation(monkeypatch):
     version, python = doctor._versions()
     assert version.severity == "warning" and "0.0.1" in version.message
     assert python.severity == "error" and ">=99" in python.message
+
+
+def test_networks_are_an_extra_whose_absence_is_no_fault(monkeypatch):
+    monkeypatch.setattr(doctor, "_installed", lambda: {})
+    (found,) = doctor._networks()
+    assert found.severity == "info" and "not installed" in found.message and "pip install onnxruntime" in found.advice
+    monkeypatch.setattr(doctor, "_installed", lambda: {"onnxruntime-gpu": "1.2.3"})
+    monkeypatch.setattr(doctor, "_run", lambda code: (1, "ImportError: libcudart.so.12"))
+    (found,) = doctor._networks()
+    assert found.severity == "warning" and "libcudart" in found.message and "1.2.3" in found.message
+    monkeypatch.setattr(doctor, "_run", lambda code: (0, "CPUExecutionProvider\n"))
+    assert doctor._networks()[0].message == "onnxruntime-gpu 1.2.3 runs networks on: CPUExecutionProvider."

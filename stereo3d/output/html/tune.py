@@ -115,7 +115,7 @@ class Bench:
         page.colours()
         page.picture("left", self.pair.left, "rectified")
         offered = {}
-        for matcher in MATCHERS:
+        for matcher in dict.fromkeys((*MATCHERS, self.config.matcher)):  # that of the command may be a network
             known = stage_options(matcher=matcher)
             offered[matcher] = [_described(stage, option) for stage in STAGES for option in known[stage].values()]
         camera = {
