@@ -83,12 +83,11 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     known = options_of(find_detector(method), match_features)
     own = {"max_size": max_size, "ratio": ratio, "refine": refine}
     own |= {"matcher_model": matcher_model, "matcher_keypoints": matcher_keypoints}
-    options = check_options(method, known, {**own, **options})
+    options = check_options(method, known, own | options)
     max_size, ratio, refine, matcher_model, matcher_keypoints = (options.pop(name) for name in own)
     if found is None:
         with ThreadPoolExecutor(2) as pool:
-            find = partial(detect_features, method=method, max_size=max_size, **options)
-            one, two = pool.map(find, (left, right))
+            one, two = pool.map(partial(detect_features, method=method, max_size=max_size, **options), (left, right))
     else:
         one, two = found
     _refuse_few(one, two)
@@ -99,11 +98,11 @@ def match_features(  # noqa: PLR0913 - the signature lists options
         described = one.x, two.x, one.descriptors, two.descriptors
         index1, index2, score = match_by_network(matcher_model, *described, (left.size, right.size), matcher_keypoints)
     kept = _best_of_each_place(one.x[index1], two.x[index2], score)
-    index1, index2, score = index1[kept], index2[kept], score[kept]
-    matches = Matches(one.x[index1], two.x[index2], score.astype(np.float32))
+    index1, index2 = index1[kept], index2[kept]
+    matches = Matches(one.x[index1], two.x[index2], score[kept].astype(np.float32))
     if refine and len(matches):
-        turn = frame_ratio(two.frames[index2], one.frames[index1])
-        matches = refine_matches(left, right, matches, turn, max_size=2 * max_size)
+        frames = frame_ratio(two.frames[index2], one.frames[index1])
+        return refine_matches(left, right, matches, frames, max_size=2 * max_size)
     return matches
 
 
