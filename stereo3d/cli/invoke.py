@@ -26,7 +26,8 @@ def invoke(arguments: list[str]) -> int:
         ctx = getattr(error, "ctx", None)
         command = ctx.command_path if ctx else "stereo3d"
         message = " ".join(error.format_message().split()).rstrip(".")
-        echo(f"error: {message}. See `{command} --help`.", err=True)
+        stop = "" if message.endswith("?") else "."
+        echo(f"error: {message}{stop} See `{command} --help`.", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         echo("interrupted; nothing was left half-written.", err=True)

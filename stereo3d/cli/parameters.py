@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+import shlex
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -46,16 +49,27 @@ class PhotosFirst(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the command's name in front of two photos."""
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
-            lone = len(args) == 1 and not args[0].startswith("-") and not ctx.resilient_parsing
-            if lone and not os.path.lexists(args[0]):
-                commands = ", ".join(self.commands)
-                ctx.fail(f"there is no command and no photo {args[0]!r}. Commands: {commands}; or name photos.")
+            if not ctx.resilient_parsing and not os.path.lexists(args[0]):
+                self._refuse_no_command(ctx, args)
             args = ["reconstruct", *args]
         return super().parse_args(ctx, args)
 
+    def _refuse_no_command(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse a first word that looks like a command, not like a photo, and name the command that is meant."""
+        if not re.fullmatch(r"[A-Za-z_-]*[A-Za-z]", args[0]) or args[0].startswith("-"):
+            return
+        near = difflib.get_close_matches(args[0].lower(), self.commands, n=1, cutoff=0.6)
+        if near:
+            command = shlex.join(["stereo3d", near[0], *args[1:]])
+            ctx.fail(f"there is no command and no photo {args[0]!r}. Did you mean `{command}`?")
+        if len(args) == 1:
+            ctx.fail(
+                f"there is no command and no photo {args[0]!r}. Commands: {', '.join(self.commands)}; or name photos."
+            )
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show both ways to call the program."""
-        formatter.write_usage("stereo3d", "LEFT [RIGHT] -o OUT.obj [OPTIONS]")
+        formatter.write_usage("stereo3d", "LEFT [RIGHT] [-o OUT.obj] [OPTIONS]")
         formatter.write_usage("stereo3d", "COMMAND [ARGS]", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -184,6 +198,42 @@ class Positive(click.FloatRange):
         return number
 
 
+class Number(click.ParamType):
+    """A number; for one that is written with its unit or a decimal comma, the message says how to write it."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail."""
+        try:
+            return float(value)
+        except ValueError:
+            found = re.fullmatch(r"""\s*([-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+))\s*([A-Za-z\u00b0"']*)\.?\s*""", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        number, unit = float(found[1].replace(",", ".")), found[2].lower()
+        option = param.opts[0] if param else ""
+        if option == "--baseline" and unit in METRES:
+            option, number, unit = option, number * METRES[unit], " --unit m"
+        else:
+            unit = ""
+        self.fail(f"{value!r} is not the number alone. Type {option} {number:g}{unit}.", param, ctx)
+
+
+NUMBER = Number()
+METRES = {
+    "mm": 1e-3,
+    "cm": 1e-2,
+    "dm": 0.1,
+    "m": 1.0,
+    "km": 1e3,
+    "in": 0.0254,
+    "inch": 0.0254,
+    '"': 0.0254,
+    "ft": 0.3048,
+}
+
+
 def complete_setting(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete "stage.name=" for the methods chosen so far on the line, and the choices behind the "="."""
     from ..pipeline.config import stage_options
@@ -231,10 +281,10 @@ CAMERA_OPTIONS = (
         help="Set how well the calibration is known.",
     ),
     click.option("--rectified", is_flag=True, help="Take the photos as a rectified pair."),
-    click.option("--focal", type=float, metavar="PX", help="Set the focal length, in px of the photo."),
-    click.option("--focal-35mm", type=float, metavar="MM", help="Set the focal length, 35 mm equivalent."),
-    click.option("--fov", type=float, metavar="DEG", help="Set the horizontal field of view."),
-    click.option("--baseline", type=float, metavar="N", help="Set the distance between the cameras."),
+    click.option("--focal", type=NUMBER, metavar="PX", help="Set the focal length, in px of the photo."),
+    click.option("--focal-35mm", type=NUMBER, metavar="MM", help="Set the focal length, 35 mm equivalent."),
+    click.option("--fov", type=NUMBER, metavar="DEG", help="Set the horizontal field of view."),
+    click.option("--baseline", type=NUMBER, metavar="N", help="Set the distance between the cameras."),
     click.option(
         "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D between two pixels of LEFT."
     ),
@@ -275,7 +325,7 @@ def with_options(options: Sequence[Callable[[Command], Command]]) -> Callable[[C
 
 EPILOG = """\b
 Examples:
-  stereo3d left.jpg right.jpg -o model.obj
+  stereo3d left.jpg right.jpg                          # writes left.glb
   stereo3d a.heic b.heic -o model.glb --baseline 0.12 --unit m
   stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
   stereo3d IMG_0042.HEIC -o model.obj                  # one file with both photos; a folder or a video too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from .parameters import (
 )
 from .process import memory_meter, owns_process, run_at_once
 from .sources import print_pairs, refuse_standard_input, source_of, with_photos_of_folders
+from .words import sort_words
 
 if TYPE_CHECKING:
     from ..pipeline.config import Config
@@ -37,24 +38,18 @@ if TYPE_CHECKING:
 class Outputs:
     """The files that `reconstruct` writes."""
 
-    output: Path | None
+    output: Path
     preview: Path | None
     report: Path | None
     points: Path | None
     save_stages: Path | None
     json_file: Path | None
 
-    @property
-    def mesh(self) -> Path:
-        """The file of --output, which is there whenever a mesh is written."""
-        assert self.output is not None
-        return self.output
-
     def targets(self, texture: str) -> list[tuple[Path | None, str]]:
         """Return every file but the JSON, with its name in messages."""
         return [
-            (self.mesh, "the mesh"),
-            *_companions(self.mesh, texture),
+            (self.output, "the mesh"),
+            *_companions(self.output, texture),
             (self.preview, "--preview"),
             (self.report, "--report"),
             (self.points, "--points"),
@@ -83,7 +78,13 @@ class Messages:
 
 @cli.command(short_help="Reconstruct a mesh from two photos (all options).", cls=Grouped, epilog=EPILOG)
 @click.argument("photos", type=FILE, nargs=-1, required=True, metavar="LEFT [RIGHT]")
-@click.option("-o", "--output", type=FILE, help="Write the mesh: .obj, .ply, .glb or .stl.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write the mesh: .obj, .ply, .glb or .stl, or a folder; default: PHOTO.glb beside LEFT.",
+)
 @with_options(SOURCE_OPTIONS)
 @with_options(CAMERA_OPTIONS)
 @with_options(MATCHING_OPTIONS)
@@ -158,6 +159,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
     video, of which the best pair is taken.
     """
     start = time.perf_counter()
+    typed, given["output"] = given["output"], Path()
     outputs, style, messages = take_fields(Outputs, given), take_fields(Style, given), take_fields(Messages, given)
     options, quality = given.pop("options"), given.pop("quality")  # what is left are fields of Config
     set_up_logging(messages.verbose, messages.quiet)
@@ -165,8 +167,10 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
     if pairs is not None:
         print_pairs(photos, pairs, {**given, "options": parse_options(options)})
         return
-    if outputs.output is None:
-        raise click.UsageError("Missing option '-o' / '--output'")
+    from ..io.write_mesh import WRITERS
+
+    words = sort_words(photos, typed, WRITERS)
+    photos, outputs = words.photos, replace(outputs, output=words.output)
     targets = outputs.targets(style.texture)
     check_names(
         [*with_photos_of_folders(photos), *given["calib"], *given["mask"]], [*targets, (outputs.json_file, "--json")]
@@ -176,7 +180,8 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
         from ..pipeline import run
         from ..pipeline.config import Config
         from ..pipeline.memory import PREVIEW
-        from .terminal import Watch, print_summary
+        from .summary import print_summary
+        from .terminal import Watch
 
         _check_outputs(outputs, style)
         if quality is not None:
@@ -191,10 +196,11 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
             result = run_at_once(
                 lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter, reserve=reserve),
             )
-            show("write", len(result.mesh.faces), outputs.mesh.suffix.lower() + (" report" * bool(outputs.report)))
-            files, seconds = _write_outputs(result, outputs, style, start)
+            show("write", len(result.mesh.faces), outputs.output.suffix.lower() + (" report" * bool(outputs.report)))
+            files = _write_outputs(result, outputs, style, start)
     if not messages.quiet:
-        print_summary(result, files, seconds)
+        seconds = time.perf_counter() - start
+        print_summary(result, files, seconds, verbose=messages.verbose, note=words.note)
 
 
 def _check_outputs(outputs: Outputs, style: Style) -> None:
@@ -202,20 +208,20 @@ def _check_outputs(outputs: Outputs, style: Style) -> None:
     from ..io.style import check_axes
     from ..io.write_mesh import WRITERS
 
-    check_suffix(outputs.mesh, WRITERS)
+    check_suffix(outputs.output, WRITERS)
     check_suffix(outputs.preview, (".png", ".jpg"))
     check_suffix(outputs.report, (".html", ".htm"))
     check_suffix(outputs.points, (".ply",))
-    check_axes(outputs.mesh, style.axes)
+    check_axes(outputs.output, style.axes)
 
 
-def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> tuple[list[Path], float]:
-    """Write all files of a run, or none; return them and the seconds since `start`."""
+def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> list[Path]:
+    """Write all files of a run, or none, and return them; the JSON states the seconds from `start` to itself."""
     from ..io.atomic import together
 
     with together():
         files = result.save(
-            outputs.mesh,
+            outputs.output,
             axes=style.axes,
             texture=style.texture,
             quality=style.jpeg_quality,
@@ -236,14 +242,15 @@ def _write_outputs(result: Result, outputs: Outputs, style: Style, start: float)
             from ..output.html import write_report
 
             command = shlex.join(["stereo3d", *click.get_current_context().obj])
-            files.append(write_report(outputs.report, result, files=files, command=command))
-        seconds = time.perf_counter() - start
+            named = [*files, outputs.report, *filter(None, [outputs.json_file])]
+            files.append(write_report(outputs.report, result, files=named, command=command))
         if outputs.json_file:
             from ..io.json_files import write_json
             from ..output.stage_files import measured
 
-            files.append(write_json(outputs.json_file, measured(result, files, seconds)))
-    return files, seconds
+            seconds = time.perf_counter() - start
+            files.append(write_json(outputs.json_file, measured(result, [*files, outputs.json_file], seconds)))
+    return files
 
 
 def _matcher_of(quality: str) -> str:

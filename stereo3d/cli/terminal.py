@@ -1,34 +1,24 @@
-"""Lines of progress on the terminal during a run, and the summary at its end."""
+"""Lines of progress on the terminal during a run."""
 
 import contextlib
 import json
 import os
-import shutil
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..install.compiling import Compiling, Helpers
-from ..output.html.page import size_words
-from ..pipeline.result import Result
-from .printable import echo, printable
-from .process import say
+from .printable import echo
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 MAX_SAMPLES = 5  # latest runs whose speed is kept, for each stage and method
 LONG_STAGE = 4.0  # s; a stage that is expected to take longer is announced where no line moves
-MAX_FINDINGS = 6  # in the summary; --report and --json hold the rest
-MAX_WIDTH = 110  # columns of the summary
-VERDICT_COLOURS = {"good": "green", "fair": "yellow", "poor": "red", "none": "red"}
 
 
 class Speeds:
@@ -172,7 +162,7 @@ def _bars() -> "Progress":
         def render(self, task: Any) -> Text:
             elapsed, estimate = task.elapsed or 0, task.fields["estimate"]
             if task.finished:
-                return Text(duration(task.finished_time), style="dim")
+                return Text(duration(task.finished_time))
             if estimate is None:
                 return Text(duration(elapsed))
             if elapsed > 1.25 * estimate:
@@ -180,7 +170,7 @@ def _bars() -> "Progress":
             return Text(f"{duration(elapsed)} of about {duration(estimate)}")
 
     return Progress(
-        SpinnerColumn(finished_text="[green]\u2713"),
+        SpinnerColumn(finished_text="\u2713"),
         TextColumn("{task.description:<10}"),
         Time(),
         Bar(),
@@ -197,72 +187,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
-
-
-def summary(result: Result, files: list[Path], seconds: float, width: int | None = None) -> list[str]:
-    """Return the outcome in lines: findings, verdict, coverage, uncertainty, unit, time and memory, files.
-
-    Parameters
-    ----------
-    width : int, optional
-        Columns to wrap at; None for no wrapping.
-    """
-    order = ("error", "warning", "info")
-    shown = [f for f in sorted(result.findings, key=lambda f: order.index(f.severity)) if f.code != "different_size"]
-    lines = []
-    for finding in shown[:MAX_FINDINGS]:
-        mark = "" if finding.severity == "info" else f"{finding.severity}: "
-        lines += _wrapped(f"{mark}{finding.message} {finding.advice}".rstrip(), width)
-    if len(shown) > MAX_FINDINGS:
-        lines.append(f"... and {len(shown) - MAX_FINDINGS} more findings: see --report and --json.")
-
-    sentence = result.summary.partition(". ")[0].rstrip(".")
-    lines += _wrapped(f"{result.verdict}: {sentence}.", width)
-    inliers, matches = int(result.view.inliers.sum()), len(result.matches)
-    peak = max(stage["peak_mb"] for stage in result.stages) / 1000
-    slow = sorted(result.stages, key=lambda s: -s["seconds"])[:3]
-    slowest = ", ".join(f"{s['name']} {duration(s['seconds'])}" for s in slow)
-    rows = [
-        ("matches", f"{inliers} of {matches} are inliers"),
-        ("coverage", f"{100 * result.coverage:.0f} % of the first photo's area"),
-        ("depth", f"relative uncertainty {100 * result.relative_sigma:.2g} % (median)"),
-        (
-            "unit",
-            f"metric, in {result.unit}"
-            if result.view.rig.unit
-            else "the distance between the cameras; measure it and give it by --baseline N --unit m for a metric mesh",
-        ),
-        ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
-        ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at the peak"),
-        ("wrote", _listed(files)),
-    ]
-    for name, value in rows:
-        lines += _wrapped(f"  {name:<10} {value}", width, indent=13)
-    return lines
-
-
-def _wrapped(text: str, width: int | None, indent: int = 2) -> list[str]:
-    if width is None:
-        return [text]
-    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
-
-
-def _listed(files: list[Path], count: int = 5) -> str:
-    """The first files with their sizes, and the number of the others."""
-    shown = [f"{path} ({size_words(path.stat().st_size)})" for path in files[:count]]
-    return ", ".join(shown) + (f" and {len(files) - count} more" if len(files) > count else "")
-
-
-def print_summary(result: Result, files: list[Path], seconds: float) -> None:
-    """Print the summary, on a terminal wrapped and with the verdict in colour."""
-    watched = sys.stdout is not None and sys.stdout.isatty()
-    colour = watched and not os.environ.get("NO_COLOR")
-    for line in summary(
-        result, files, seconds, min(shutil.get_terminal_size().columns, MAX_WIDTH) if watched else None
-    ):
-        head, colon, rest = printable(line).partition(":")
-        line = head + colon + rest
-        if colour and colon and head in (*VERDICT_COLOURS, "warning", "error"):
-            tone = VERDICT_COLOURS.get(head, "yellow" if head == "warning" else "red")
-            line = click.style(head, fg=tone, bold=True) + colon + rest
-        say(line, color=colour)

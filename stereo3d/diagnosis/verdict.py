@@ -111,6 +111,16 @@ WORDS = {
     "fair": "Usable, with care",
     "good": "You can rely on it",
 }
+# What a verdict means for whoever uses the model.
+MEANINGS = {
+    "good": "No measurement contradicts this shape.",
+    "fair": "The shape holds as a whole; read the warnings before you measure on it.",
+    "poor": "The shape itself may be wrong, however convincing it looks.",
+    "none": "The run was forced past an error: the result only illustrates what went wrong.",
+}
+SEVERITIES = ("error", "warning", "info")
+# Infos that a user should read first: which photos were used, and from where the lens and the scale are known.
+TOLD_FIRST = ("chosen_pair", "source", "focal", "marker_scale", "position_scale")
 # The first rule that holds decides.
 RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("none", lambda e: any(f.severity == "error" for f in e.findings.values())),
@@ -155,24 +165,49 @@ def judge(
     summary : str
         A sentence with the main reason, then the figures.
     """
-    found = {f.code: f for f in findings if f.severity in ("warning", "error")}
-    evidence = Evidence(found, covered, relative_sigma)
+    evidence = _evidence(findings, covered, relative_sigma)
+    found = evidence.findings
     verdict = next(verdict for verdict, holds in RULES if holds(evidence))
-    by_weight = sorted(
-        dict.fromkeys(code for code in [*REASONS, *found] if code in found),
-        key=lambda code: (found[code].severity != "error", code not in evidence.doubts),
-    )
-    text, rest = WORDS[verdict], by_weight
-    if by_weight and verdict != "good":
-        text += f": {REASONS.get(by_weight[0], found[by_weight[0]].message.rstrip('.'))}"
-        rest = by_weight[1:]
+    codes = [f.code for f in by_weight(list(found.values()), covered, relative_sigma)]
+    text, rest = WORDS[verdict], codes
+    if codes and verdict != "good":
+        text += f": {REASONS.get(codes[0], found[codes[0]].message.rstrip('.'))}"
+        rest = codes[1:]
     for code in (c for c in FOCAL_CODES if c in found):
         stretch = f"depth may be stretched or squeezed by a factor of about {evidence.stretch:.2g}"
         why = " (the focal is a guess)" if code == "focal_unknown" else ""
-        text += f", so {stretch}" if by_weight[0] == code else f", and {stretch}{why}"
+        text += f", so {stretch}" if codes[0] == code else f", and {stretch}{why}"
     scale = f"metric, in {unit}" if unit else "up to scale, unit = baseline (from camera to camera)"
     summary = (
         f"{text}. {100 * covered:.0f} % of the first photo became surface, relative depth uncertainty "
         f"{100 * relative_sigma:.2g} % (median), {inliers} matches agree; {scale}."
     )
     return verdict, summary + (f" Mind also: {', '.join(rest)}." if rest else "")
+
+
+def by_weight(findings: list[Finding], covered: float, relative_sigma: float) -> list[Finding]:
+    """Return the findings, those that matter most first.
+
+    Errors, then the warnings that make the shape less reliable, then the other warnings, each in the order of
+    `REASONS`; infos last.
+
+    Parameters
+    ----------
+    findings : list of Finding
+    covered, relative_sigma : float
+        As for `judge`.
+    """
+    doubts = _evidence(findings, covered, relative_sigma).doubts
+    order = {"info": TOLD_FIRST}
+
+    def weight(finding: Finding) -> tuple[int, bool, int]:
+        codes = [*order.get(finding.severity, REASONS)]
+        place = codes.index(finding.code) if finding.code in codes else len(codes)
+        return SEVERITIES.index(finding.severity), finding.code not in doubts, place
+
+    return sorted(findings, key=weight)
+
+
+def _evidence(findings: list[Finding], covered: float, relative_sigma: float) -> Evidence:
+    found = {f.code: f for f in findings if f.severity in ("warning", "error")}
+    return Evidence(found, covered, relative_sigma)

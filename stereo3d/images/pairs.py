@@ -1,6 +1,7 @@
 """Read one file that holds two photos: spatial photos, MPO, side by side, over and under, animations of two frames."""
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -74,7 +75,8 @@ def one_photo(path: PictureFile, photo: Photo) -> StereoError:
     return StereoError(
         "one_photo",
         f"{name_of_picture(path)} holds one photo of {photo.size[0]} x {photo.size[1]} px.",
-        "Name the second photo as well; or say --layout sbs or tb if the picture shows both views.",
+        f"Name the second photo as well: stereo3d {shlex.quote(name_of_picture(path))} SECOND.jpg; or say --layout sbs "
+        "or tb if the picture shows both views.",
     )
 
 

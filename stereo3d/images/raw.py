@@ -50,7 +50,7 @@ def read_raw(path: Path, budget: Budget) -> Photo:
         raise StereoError(
             "library_missing",
             f"{path}: a camera raw file ({path.suffix}), and rawpy, which develops them, is not installed.",
-            "pip install 'stereo3d[raw]', or develop it to JPEG, PNG or TIFF first.",
+            "Type: pip install rawpy (or 'stereo3d[raw]'), or develop it to JPEG, PNG or TIFF first.",
         ) from error
     try:
         with open_file(path, "photo_unreadable") as file, rawpy.imread(file) as raw:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -66,7 +67,9 @@ def _decode(path: Path, task: str, numbers: Sequence[int]) -> list[VideoFrame]:
     frames = _unpack(done.stdout, path)
     if len(frames) < wanted:
         raise _unreadable(
-            path, f"{len(frames)} of its frames can be decoded", "Save two frames of it as photos, and name these."
+            path,
+            f"{len(frames)} of its frames can be decoded",
+            f"Save frames of it as photos, and name two: ffmpeg -i {shlex.quote(str(path))} -vf fps=2 frame%03d.png",
         )
     return frames
 

@@ -1,6 +1,7 @@
 """Where the two photos of a run come from: two files, one file that holds both, or the best two of many."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,11 +134,28 @@ def photos_in(folder: Path) -> list[Path]:
     if not 2 <= len(files) <= MAX_PHOTOS:
         raise StereoError(
             "one_photo",
-            f"the folder {folder} holds {len(files)} photos; 2 to {MAX_PHOTOS} can be compared.",
-            "Put the photos of one thing into a folder, or name two files.",
+            f"the folder {folder} holds {len(files) or 'no'} photo{'s' * (len(files) > 1)}; 2 to {MAX_PHOTOS} can be "
+            "compared.",
+            _advice_for_folder(folder, files),
             photos=len(files),
         )
     return files
+
+
+def _advice_for_folder(folder: Path, photos: list[Path]) -> str:
+    """What to name in place of a folder with too few photos, or too many."""
+    if len(photos) == 1:
+        return f"Name the second photo as well: stereo3d {shlex.quote(str(photos[0]))} SECOND.jpg"
+    for path in sorted(folder.iterdir()) if not photos else ():
+        try:
+            names = [p.suffix.lower() for p in path.iterdir()] if path.is_dir() else []
+        except OSError:
+            continue
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+            return f"Name the video in it: stereo3d {shlex.quote(str(path))}"
+        if sum(name in (*SUFFIXES, *RAW_SUFFIXES) for name in names) > 1:
+            return f"Name the folder in it that has photos: stereo3d {shlex.quote(str(path))}"
+    return "Put the photos of one thing into a folder, or name two files."
 
 
 def _of_list(photos: Sequence[PhotoSource], config: Config, *, folder: bool = False) -> PhotoPair | Collection:

@@ -152,16 +152,27 @@ def whole(folder, tmp_path_factory):
 def test_the_summary_states_the_results_and_their_reliability(whole):
     assert whole.code == 0 and without_stages(whole.stderr) == ""
     assert [line.split()[0] for line in whole.stderr.splitlines()] == [*run_module.STAGES, "write"]
-    assert re.search(r"^good: .*\.$", whole.stdout, re.M) and "focal length" in whole.stdout
+    assert re.match(r"good: .*\. No measurement contradicts this shape\.\n", whole.stdout), "the verdict leads"
+    assert "focal length" in whole.stdout
     for row in (
         r"coverage +\d+ % of the first photo",
-        r"depth +relative uncertainty [\d.]+ % \(median\)",
+        r"depth +relative uncertainty [\d.]+ % \(median\): [\d.]+ m at the middle distance of [\d.]+",
         "unit +metric, in m",
         r"mesh +\d+ vertices, \d+ faces",
-        r"time +[\d.]+ (s|min .*) \(.*GB of memory",
+        r"time +[\d.]+ (s|min .*) with writing \(.*GB of memory",
         r"wrote +.*model\.obj \([\d.]+ MB",
     ):
         assert re.search(rf"(?m)^  {row}", whole.stdout), row
+    listed = whole.stdout.split("  wrote ")[1].splitlines()
+    assert [re.search(r"(\S+) \(", line)[1].rpartition("whole0/")[2] for line in listed[:-1]] == [
+        "model.obj",
+        "model.mtl",
+        "model_texture.jpg",
+        "view.png",
+        "facts.json",
+        "stages/",
+    ]
+    assert listed[-1] == f"next: look at it: stereo3d view {whole.out}/model.obj"
     assert len(whole.stdout.splitlines()) < 20
 
 
@@ -409,7 +420,7 @@ def test_on_a_terminal_the_lines_move_and_the_summary_fits(folder, tmp_path):
     said = on_a_terminal(command, plain, tmp_path)
     assert "\x1b[2K" in said and "\u2713" in said, "lines are drawn over"
     last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", said).replace("\r", "").split("\u2713 write")[-1].splitlines()
-    assert len(last) < 16 and max(map(len, last)) <= 80 and any(line.startswith("good: ") for line in last)
+    assert len(last) < 20 and max(map(len, last)) <= 80 and last[1].startswith("good: ")
     for quieter in ({"NO_COLOR": "1"}, {"CI": "true"}):
         said = on_a_terminal(command, plain | quieter, tmp_path)
         assert "\x1b[2K" not in said and "\u2713" not in said
@@ -432,8 +443,8 @@ def test_force_shows_what_comes_out(run, wrong, tmp_path):
     pair = wrong / "plane" / "left.png", wrong / "plane" / "right.png"
     answer = run(*pair, "-o", tmp_path / "m.ply", *QUICK, "--json", tmp_path / "m.json", "--force")
     assert answer.code == 0 and without_stages(answer.err) == "" and (tmp_path / "m.ply").stat().st_size > 10_000
+    assert answer.out.startswith("none: Do not believe this shape: both photos show a single plane")
     assert re.search("^error: the scene is one plane", answer.out, flags=re.M)
-    assert re.search("^none: Do not believe this shape: both photos show a single plane", answer.out, flags=re.M)
     facts = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
     assert [f["code"] for f in facts["findings"] if f["severity"] == "error"] == ["flat_scene"]
     assert facts["verdict"] == "none" and facts["options"]["force"] is True
@@ -684,8 +695,9 @@ def test_a_wrong_command_line_is_refused_before_any_work(run, no_work, folder, t
 @pytest.mark.parametrize(
     "args, words",
     [
-        (["doctr"], "no command and no photo 'doctr'.*doctor"),
-        (["a.jpg", "b.jpg"], "--output"),
+        (["doctr"], "no command and no photo 'doctr'.*Did you mean `stereo3d doctor`\\?"),
+        (["veiw", "my model.obj"], "Did you mean `stereo3d view 'my model.obj'`\\?"),
+        (["x"], "no command and no photo 'x'.*Commands: .*view"),
         (["eval", "meshes"], "meshes"),
         (["synth"], "scene|output"),
     ],
@@ -874,14 +886,14 @@ def here(folder, tmp_path, monkeypatch):
     "args, code, words",
     [
         (["-o", "folder.obj"], 6, "it is a folder"),
-        (["-o", "stages"], 6, "it is a folder. Name a file in it"),
         (["-o", "/proc/x/out.obj"], 6, "cannot write /proc/x/out.obj"),
         (["-o", "left.png/out.obj"], 6, "Not a directory"),
         (["-o", "locked.obj"], 6, "read-only"),
         (["-o", "busy.obj"], 6, "busy.mtl.*folder"),
         (["-o", "pipe.ply"], 6, "not a file"),
         (["-o", "n" * 300 + ".obj"], 6, "too long"),
-        (["-o", "out.xyz"], 2, r"Use \.obj, \.ply, \.glb"),
+        (["-o", "out.xyz"], 2, r"not among \.obj, \.ply, \.glb.*--points"),
+        (["-o", "out.nix"], 2, r"Use \.obj, \.ply, \.glb"),
         (["-o", "out"], 2, r"Use \.obj, \.ply, \.glb"),
         (["-o", "left.png"], 2, "over the input left.png"),
         (["-o", "link.obj"], 2, "over the input left.png"),
@@ -1065,6 +1077,20 @@ def test_the_report_names_its_files_and_the_command(run, quick, folder, tmp_path
     for words in ("<li>m.obj</li>", "<li>m.mtl</li>", f"stereo3d {folder / 'left.png'} {folder / 'right.png'} -o"):
         assert words in page
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mtl", "m.obj", "m_texture.jpg", "r.html"]
+
+
+def test_without_an_output_a_glb_lies_beside_the_first_photo(run, quick, here):
+    """A second run keeps the first one's file, and says so."""
+    import trimesh
+
+    for name in ("left.glb", "left-2.glb"):
+        said = run("left.png", "right.png")
+        assert said.code == 0 and f"next: look at it: stereo3d view {name}\n" in said.out, said
+        assert ("left.glb was there already and stays" in said.out) == (name == "left-2.glb")
+        assert len(trimesh.load(here / name, force="mesh").faces) > 1000
+    assert run("left.png", "right.png", "-o", "stages/").code == 0 and (here / "stages" / "left.glb").is_file()
+    said = run("left.png", "right.png", "third.ply")
+    assert said.code == 0 and (here / "third.ply").is_file(), "a third word that names a mesh is the output"
 
 
 def test_view_writes_a_page_and_opens_it(run, result, tmp_path, monkeypatch):

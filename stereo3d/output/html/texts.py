@@ -5,17 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...diagnosis.verdict import MEANINGS
 from ...pipeline.result import Result
 from . import figures
 from .page import Page, filled, text
 from .scene import Part
 
-VERDICTS = {
-    "good": ("Good", "No measurement contradicts this shape."),
-    "fair": ("Fair", "The shape holds as a whole; read the warnings before you measure on it."),
-    "poor": ("Poor", "The shape itself may be wrong, however convincing it looks."),
-    "none": ("None", "The run was forced past an error: the result only illustrates what went wrong."),
-}
+BADGES = {"good": "Good", "fair": "Fair", "poor": "Poor", "none": "None"}
 MODES = {
     "texture": "Texture",
     "shaded": "Shape",
@@ -64,7 +60,6 @@ def model(parts: list[Part], cameras: list[dict], caption: str = "") -> str:
 
 def verdict(result: Result) -> dict[str, str]:
     """Return the head of the page: the verdict, its figures and what would improve it."""
-    badge, meaning = VERDICTS[result.verdict]
     unit = figures.unit_words(result.unit)
     if result.view.rig.unit:
         scale = f"Lengths are in {text(unit)}."
@@ -91,8 +86,8 @@ def verdict(result: Result) -> dict[str, str]:
     better = "".join(f"<li>{text(a)}</li>" for a in advice)
     return {
         "verdict": result.verdict,
-        "badge": badge,
-        "meaning": meaning,
+        "badge": BADGES[result.verdict],
+        "meaning": MEANINGS[result.verdict],
         "scale": scale,
         "sentence": text(sentence),
         "length": "long" if len(sentence) > 60 else "",
