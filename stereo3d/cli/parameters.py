@@ -17,7 +17,7 @@ from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-FAMILIES = ("calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
+FAMILIES = ("app", "calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
 
 
 class PhotosFirst(click.Group):
