@@ -11,7 +11,7 @@ const STAGE_WORDS = {
 };
 const app = { run: null, viewer: null, shown: null, section: "" };
 window.stereo3d = app;
-const form = $("#settings"), field = (name) => form.elements[name];
+const form = $("#settings"), field = (name) => form.elements.namedItem(name);
 
 // -------------------------------------------------------------------------------------------------- asking the server
 
@@ -179,6 +179,9 @@ function restore(given) {
 function arrange() { // only what belongs to the choice is shown
   const scale = field("scale").value, shown = { scale: scale !== "none", marker: scale === "marker", point: scale === "distance" };
   for (const [key, on] of Object.entries(shown)) $(`#${key}-fields`).hidden = !on;
+  field("length").required = shown.scale;
+  for (const key of ["x1", "y1", "x2", "y2"]) field(key).required = shown.point;
+  for (const key of ["left", "top", "right", "bottom"]) field(key).required = field("boxed").checked;
   $("#length-label").textContent = scale === "marker" ? "Side of its black square" : scale === "baseline" ? "Distance between the positions" : "Distance of the two ends";
   $("#box-fields").hidden = !field("boxed").checked;
   const frame = $("#photos .frame");
