@@ -3,6 +3,7 @@
 Misuse in code (a wrong shape, an array of the wrong kind) raises ValueError instead.
 """
 
+import errno
 from typing import Any
 
 # Exit status of the command line, by kind of failure. Success is 0, a wrong command line 2 (click's own), Ctrl-C 130.
@@ -92,3 +93,23 @@ class StereoError(Exception):
 
 def _rebuild(cls: type[StereoError], code: str, message: str, advice: str, numbers: dict[str, Any]) -> StereoError:
     return cls(code, message, advice, **numbers)
+
+
+def translate_error(error: Exception) -> StereoError | None:
+    """Return the StereoError of a failure that a library reports in its own way; None for a bug."""
+    if isinstance(error, StereoError):
+        return error
+    message = str(error)
+    exhausted = (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and "can't start new thread" in message)  # no room for its stack
+        or (type(error).__module__ == "cv2" and "Insufficient memory" in message)
+    )
+    if exhausted:
+        return StereoError(
+            "memory",
+            f"out of memory ({message or 'the system grants no more'}).",
+            "Use a smaller --max-size or close other programs.",
+        )
+    return None

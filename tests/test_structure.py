@@ -26,6 +26,7 @@ LAYERS = (
     ("pipeline",),
     ("output",),
     ("install",),
+    ("app",),
     ("cli",),
     ("__main__",),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import StereoError
+from ..errors import StereoError, translate_error
 from .printable import echo
 
 if TYPE_CHECKING:
@@ -111,26 +110,6 @@ def failure_as_json(path: Path | None) -> Iterator[None]:
             with contextlib.suppress(StereoError):  # the user must see the first failure, not this one
                 write_json(path, failure(translate_error(error) or error, EXIT_BUG))
         raise
-
-
-def translate_error(error: Exception) -> StereoError | None:
-    """Return the StereoError of a failure that a library reports in its own way; None for a bug."""
-    if isinstance(error, StereoError):
-        return error
-    message = str(error)
-    exhausted = (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (isinstance(error, RuntimeError) and "can't start new thread" in message)  # no room for its stack
-        or (type(error).__module__ == "cv2" and "Insufficient memory" in message)
-    )
-    if exhausted:
-        return StereoError(
-            "memory",
-            f"out of memory ({message or 'the system grants no more'}).",
-            "Use a smaller --max-size or close other programs.",
-        )
-    return None
 
 
 class _StandardError(logging.Handler):

@@ -8,8 +8,8 @@ import os
 
 import click
 
-from ..errors import EXIT_OUTPUT, EXIT_USAGE
-from .checks import EXIT_BUG, EXIT_INTERRUPTED, translate_error
+from ..errors import EXIT_OUTPUT, EXIT_USAGE, translate_error
+from .checks import EXIT_BUG, EXIT_INTERRUPTED
 from .parameters import cli
 from .printable import echo
 from .process import drop_output

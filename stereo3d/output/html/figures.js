@@ -33,7 +33,8 @@ async function unpack(bytes, { kind, shape, rows, lo, hi }) {
 }
 
 const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const embedded = (name) => document.getElementById(`data-${name}`).textContent;
+const loaded = {}; // data by name that the page has fetched; all else is inside the page
+const embedded = (name) => loaded[name] ?? document.getElementById(`data-${name}`).textContent;
 const array = (facts, name) => unpack(fromBase64(embedded(name)), facts.arrays[name]);
 function picture(name) {
   return new Promise((done, fail) => {

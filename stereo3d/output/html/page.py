@@ -146,7 +146,7 @@ class Page:
         title: str,
         body: str,
         facts: dict[str, Any],
-        scripts: tuple[str, ...] = ("report.js",),
+        scripts: tuple[str, ...] = ("model.js", "report.js"),
     ) -> Path:
         """Write the page to a file: see `html`."""
         with replacing(path) as temporary:

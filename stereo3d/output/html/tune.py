@@ -1,23 +1,22 @@
 """A local page that shows the result of a matcher and its options on one pair.
 
-The server answers two requests only: the page, and the match by a matcher and its options. It listens on 127.0.0.1,
-requires a secret in the path, refuses other host names and requests of other pages, and reads no file.
+The server (`foreign.local_server`) answers two requests only: the page, and the match by a matcher and its options. It
+reads no file.
 """
 
 import json
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from ...disparity.methods import MATCHERS
 from ...errors import StereoError
+from ...foreign.local_server import LocalHandler, LocalServer
 from ...geometry.arrays import norms
 from ...mesh.viewing import viewing_camera
 from ...options import Option
@@ -163,101 +162,52 @@ def _described(stage: str, option: Option) -> dict[str, Any]:
     }
 
 
-class TuneServer(ThreadingHTTPServer):
+class TuneServer(LocalServer):
     """A server on 127.0.0.1 of the page of a `Bench` and of its matches; `serve_forever` runs it."""
 
     def __init__(self, bench: Bench, port: int, report: Callable[[dict], None]) -> None:
         self.bench, self.report = bench, report
-        self.secret = secrets.token_urlsafe(16)
         self.html = bench.page().encode("utf-8")
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    @property
-    def address(self) -> str:
-        """URL of the page."""
-        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
+        super().__init__(_Handler, port)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LocalHandler):
     """Answer one request to a `TuneServer`."""
 
-    server_version, sys_version, protocol_version = "stereo3d", "", "HTTP/1.1"
-    timeout = 60  # s
+    server: TuneServer
 
-    @property
-    def tune_server(self) -> TuneServer:
-        return cast(TuneServer, self.server)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Log nothing."""
-
-    def do_GET(self) -> None:
+    def get(self, path: str) -> None:
         """Send the page."""
-        if not self._is_local():
-            self._refuse(403, "only pages of this server may ask")
-        elif self.path == f"/{self.tune_server.secret}/":
-            self._send(200, self.tune_server.html, "text/html")
+        if path:
+            self.refuse(404, "there is nothing here")
         else:
-            self._refuse(404, "there is nothing here")
+            self.send(200, self.server.html, "text/html")
 
-    def do_POST(self) -> None:
+    def post(self, path: str) -> None:
         """Match as the request says, and send the result."""
-        length = self.headers.get("Content-Length", "")
-        kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
-        if not self._is_local():
-            self._refuse(403, "only pages of this server may ask")
-        elif self.path != f"/{self.tune_server.secret}/match":
-            self._refuse(404, "there is nothing here")
-        elif kind != "application/json" or not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
-            self._refuse(400, f"the request must be JSON of at most {MAX_REQUEST_BYTES} bytes")
-        else:
-            self._match(self.rfile.read(int(length)))
-
-    def _match(self, body: bytes) -> None:
-        """Send the match that the body of a request asks for."""
+        if path != "match":
+            self.refuse(404, "there is nothing here")
+            return
         try:
-            request = json.loads(body)
+            request = self.read_json(MAX_REQUEST_BYTES)
+        except ValueError as error:
+            self.refuse(400, str(error))
+            return
+        try:
             options = {str(key): value for key, value in request["options"].items()}
             if any(key.partition(".")[0] not in STAGES for key in options):
                 raise StereoError("bad_option", "only options of the range and the matcher are tuned here.")
-            found = self.tune_server.bench.match(str(request["matcher"]), options)
+            found = self.server.bench.match(str(request["matcher"]), options)
         except StereoError as error:
-            self._refuse(422, str(error))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._refuse(400, 'the request must be {"matcher": name, "options": {"stage.name": value}}')
+            self.refuse(422, str(error))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.refuse(400, 'the request must be {"matcher": name, "options": {"stage.name": value}}')
         else:
-            self._send(200, json.dumps(found, allow_nan=False).encode())
-            self.tune_server.report(found)
-
-    def _is_local(self) -> bool:
-        """Whether the request names this computer as its host, and comes from no page of another origin."""
-        hosts = [f"{name}:{self.tune_server.server_port}" for name in ("127.0.0.1", "localhost")]
-        origin = self.headers.get("Origin")
-        return self.headers.get("Host") in hosts and origin in (None, *(f"http://{host}" for host in hosts))
-
-    def _refuse(self, status: int, reason: str) -> None:
-        self._send(status, json.dumps({"error": reason}).encode())
-
-    def _send(self, status: int, data: bytes, kind: str = "application/json") -> None:
-        self.send_response(status)
-        for name, value in (
-            ("Content-Type", f"{kind}; charset=utf-8"),
-            ("Content-Length", str(len(data))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("X-Frame-Options", "DENY"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Connection", "close"),
-        ):
-            self.send_header(name, value)
-        self.close_connection = True
-        self.end_headers()
-        self.wfile.write(data)
+            self.send(200, json.dumps(found, allow_nan=False).encode())
+            self.server.report(found)
 
 
-def serve(
-    bench: Bench, port: int = 0, report: Callable[[dict], None] = lambda answer: None
-) -> tuple[ThreadingHTTPServer, str]:
+def serve(bench: Bench, port: int = 0, report: Callable[[dict], None] = lambda answer: None) -> tuple[LocalServer, str]:
     """Return a server on 127.0.0.1 and the address to open; `serve_forever` runs it.
 
     Parameters
@@ -273,10 +223,5 @@ def serve(
     StereoError
         "unwritable" where the port is taken.
     """
-    try:
-        server = TuneServer(bench, port, report)
-    except OSError as error:
-        raise StereoError(
-            "unwritable", f"port {port} cannot be opened ({error.strerror}).", "Leave --port out to use a free one."
-        ) from error
+    server = TuneServer(bench, port, report)
     return server, server.address

@@ -1,0 +1,287 @@
+"""The program of a child process: one job, read as a line of JSON, answered by lines of JSON.
+
+{"do": "look", ...}   {"seen": what is recognised in the photos}
+{"do": "run", ...}    {"stage", "index", "estimate", ...} as stages begin, then {"outcome"}
+
+Or {"error": {"code", "message", "advice"}} at the end. What libraries print goes to standard error.
+"""
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StereoError, translate_error
+
+if TYPE_CHECKING:
+    from ..pipeline.config import Config
+    from ..pipeline.result import Result
+    from ..records import Photo
+
+PREVIEW_SIDE, PREVIEW_BYTES = 1400, 500_000  # px, bytes
+THUMB_SIDE, THUMB_BYTES = 240, 30_000
+LABELS = {  # of the files, in the order of the page
+    "model.glb": "GLB",
+    "model-obj.zip": "OBJ (zip)",
+    "model.ply": "PLY",
+    "model.stl": "STL",
+    "report.html": "report",
+    "measurements.json": "JSON",
+}
+# Options of the command line in advices -> what the page calls them
+WORDS = {
+    "--known-distance": "“a known distance”",
+    "--baseline": "“the distance between the two camera positions”",
+    "--marker": "“a printed marker”",
+    "--board": "a board (on the command line)",
+    "--unit": "its unit",
+    "--force": "“Continue past errors”",
+    "--rotate": "“Turn the photos”",
+    "--layout": "“Layout of one picture”",
+    "--mask": "the box in the picture",
+}
+
+
+def main() -> None:
+    """Carry out the job that standard input names; ends with it."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    faulthandler.enable()
+    signal.signal(signal.SIGTERM, _end)
+    line = b""
+    while not line.endswith(b"\n") and (piece := os.read(0, 1)):
+        line += piece
+
+    def answer(**report: Any) -> None:
+        answers.write(json.dumps(report) + "\n")
+
+    try:
+        from ..install.compiling import end_with_parent
+
+        end_with_parent()
+        job = json.loads(line)
+        {"look": look, "run": run}[job["do"]](job, answer)
+    except Exception as error:
+        answer(error=error_words(error))
+
+
+def _end(*_: object) -> None:
+    """End at once; what lies in folders for temporary files goes first."""
+    from ..io.atomic import abandon
+
+    abandon()
+    os._exit(128 + signal.SIGTERM)
+
+
+def error_words(error: Exception) -> dict[str, str]:
+    """Return an error as code, message and advice, in the words of the page."""
+    known = translate_error(error)
+    if known is None:
+        traceback.print_exception(error, file=sys.stderr)
+        message = f"this is a bug ({type(error).__name__}: {error})."
+        return {"code": "bug", "message": message, "advice": "messages.txt in the folder of the run has the details."}
+    message, advice = known.message, known.advice
+    for option, words in WORDS.items():
+        message, advice = message.replace(option, words), advice.replace(option, words)
+    return {"code": known.code, "message": message, "advice": advice}
+
+
+def look(job: dict[str, Any], answer: Callable[..., None]) -> None:
+    """Answer what is recognised in the photos, and write their previews.
+
+    Parameters
+    ----------
+    job : dict
+        photos (paths), folder (of the previews), settings (layout).
+    answer : callable
+    """
+    from ..images.pairs import read_frames
+    from ..images.read import read_photo
+    from ..records import PhotoPair
+
+    paths, folder = [Path(path) for path in job["photos"]], Path(job["folder"])
+    seen: dict[str, Any] = {"form": "", "ready": True, "photos": []}
+    if len(paths) == 2:
+        photos = [read_photo(path) for path in paths]
+    else:
+        frames = read_frames(paths[0], job["settings"].get("layout") or None)
+        if isinstance(frames, PhotoPair):
+            photos = [frames.left, frames.right]
+            apart = f", {frames.baseline:.4g} {frames.unit} apart" if frames.baseline else ""
+            seen["form"] = f"{frames.form}{apart}"
+            seen["metric"] = bool(frames.baseline or (frames.rig is not None and frames.rig.unit))
+        else:
+            photos, seen["ready"] = frames[:1], len(frames) > 2
+            if len(frames) > 2:
+                seen["form"] = f"{len(frames)} frames, of which the best two are taken"
+    for number, photo in enumerate(photos, 1):
+        _write_jpeg(folder / f"preview{number}.jpg", photo, PREVIEW_SIDE, PREVIEW_BYTES)
+        seen["photos"].append(_facts(photo))
+    _write_jpeg(folder / "thumb.jpg", photos[0], THUMB_SIDE, THUMB_BYTES)
+    answer(seen=seen)
+
+
+def _write_jpeg(path: Path, photo: "Photo", side: int, most: int) -> None:
+    from ..output.html.page import compressed
+
+    path.write_bytes(compressed(photo.pixels, side, most))
+
+
+def _facts(photo: "Photo") -> dict[str, Any]:
+    """What the page shows of a photo."""
+    exif = photo.exif
+    facts: dict[str, Any] = {"size": list(photo.size)}
+    camera = f"{exif.get('make', '')} {exif.get('model', '')}".strip()
+    if camera:
+        facts["camera"] = camera
+    for name in ("date", "focal_35mm", "projection", "format"):
+        if name in exif:
+            facts[name] = exif[name]
+    if photo.mask is not None:
+        facts["mask"] = float(1 - photo.mask.mean())
+    if "position" in exif:
+        facts["position"] = exif["position"].source
+    return facts
+
+
+class Watch:
+    """Answer each stage as it begins, with the seconds it took in earlier runs; keep those of this one.
+
+    Parameters
+    ----------
+    answer : callable
+    whole : str
+        Key of the seconds of a whole run.
+    work : float
+        Its amount: pixels that are matched.
+    """
+
+    def __init__(self, answer: Callable[..., None], whole: str, work: float) -> None:
+        from ..pipeline.speeds import Speeds
+
+        self.answer, self.speeds, self.stage = answer, Speeds(), ("", 0.0, 0.0)
+        self.begun, self.whole = time.perf_counter(), (whole, work)
+        answer(total_estimate=self.speeds.estimate(*self.whole))
+
+    def __call__(self, stage: str, work: float = 0.0, method: str = "", /) -> None:
+        """End the running stage and begin this one: see `pipeline.Progress`."""
+        from ..pipeline.run import STAGES
+
+        key, amount, start = self.stage
+        if key:
+            self.speeds.add(key, amount, time.perf_counter() - start)
+        if stage == "done":
+            self.stage = ("", 0.0, 0.0)
+            return
+        key = f"{stage} {method}".strip()
+        self.stage = key, work, time.perf_counter()
+        names = [*STAGES, "write"]
+        self.answer(stage=stage, index=names.index(stage), stages=names, estimate=self.speeds.estimate(key, work))
+
+    def save(self) -> None:
+        """Keep the speeds of this run."""
+        self("done")
+        self.speeds.add(*self.whole, time.perf_counter() - self.begun)
+        self.speeds.save()
+
+
+def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
+    """Make a model of the photos, and answer its outcome.
+
+    Parameters
+    ----------
+    job : dict
+        photos (paths), folder (of the results), settings (`settings.config_of`).
+    answer : callable
+    """
+    from ..install.compiling import Compiling, Helpers
+    from ..install.warmup import later_parts
+    from ..pipeline.clock import ProcessPeak
+    from ..pipeline.run import reconstruct
+
+    begun = time.perf_counter()
+    paths, folder = [Path(path) for path in job["photos"]], Path(job["folder"])
+    config, size = _config(paths, folder, job["settings"])
+    pixels = size[0] * size[1] * min(1, config.max_size / max(size)) ** 2
+    watch = Watch(answer, f"app {config.matcher}", pixels)
+    with Helpers() as helpers:
+
+        def compiling() -> None:
+            answer(compiling=True)
+            helpers.start(later_parts(config.matcher, config.mesher))
+
+        with Compiling(compiling):
+            pair = (paths[0], paths[1] if len(paths) == 2 else None)
+            result = reconstruct(*pair, config=config, progress=watch, meter=ProcessPeak())
+            watch("write", len(result.mesh.faces), "app")
+            outcome = _write(result, folder, begun)
+    watch.save()
+    answer(outcome=outcome)
+
+
+def _config(paths: list[Path], folder: Path, settings: dict[str, Any]) -> tuple["Config", tuple[int, int]]:
+    """The Config of the settings, and the size of the first photo."""
+    from ..images.pairs import read_frames
+    from ..images.read import read_photo
+    from ..io.pictures import write_picture
+    from ..records import PhotoPair
+    from .settings import config_of
+
+    if len(paths) == 2:
+        first = read_photo(paths[0])
+    else:
+        frames = read_frames(paths[0], settings.get("layout") or None)
+        first = frames.left if isinstance(frames, PhotoPair) else frames[0]
+
+    def draw_mask(mask: Any) -> Path:
+        import numpy as np
+
+        return write_picture(folder / "box.png", np.repeat(np.uint8(255) * mask[..., None], 3, axis=2))
+
+    return config_of(settings, first.size, draw_mask), first.size
+
+
+def _write(result: "Result", folder: Path, begun: float) -> dict[str, Any]:
+    """Write all files of a run; return its outcome in plain values."""
+    from ..io.json_files import write_json
+    from ..output.html import write_report
+    from ..output.stage_files import measured
+
+    for suffix in ("glb", "ply", "stl"):
+        result.save(folder / f"model.{suffix}")
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as scratch,
+        zipfile.ZipFile(folder / "model-obj.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for path in result.save(Path(scratch) / "model.obj"):
+            archive.write(path, path.name)
+    paths = [folder / name for name in LABELS]
+    write_report(folder / "report.html", result, files=[path for path in paths if path.suffix != ".html"])
+    seconds = time.perf_counter() - begun
+    write_json(folder / "measurements.json", measured(result, paths, seconds))
+    metric = result.view.rig.unit is not None
+    return {
+        "verdict": result.verdict,
+        "summary": result.summary,
+        "unit": result.unit,
+        "metric": metric,
+        "seconds": round(seconds, 1),
+        "faces": len(result.mesh.faces),
+        "advice": list(dict.fromkeys(_advice(f.advice) for f in result.findings if f.advice and f.severity != "info")),
+        "files": [
+            {"name": path.name, "label": label, "bytes": path.stat().st_size}
+            for path, label in zip(paths, LABELS.values(), strict=True)
+        ],
+    }
+
+
+def _advice(advice: str) -> str:
+    return error_words(StereoError("bad_option", "", advice))["advice"]
