@@ -9,9 +9,11 @@ disparity rounded up to a multiple of 16, for all alike. Seconds are whole calls
 and x HH compare them with one plain OpenCV call in the same run (wall clock, best of `--repeats`). The last rows are
 plain OpenCV, both directions, the lower of the left and right neighbour in its gaps.
 
-Then, for each matcher: the same as ratios to SGBM; how its confidence (hidden pixels included) fits the errors, and
-how many of the wrong pixels of the dense map are in the tenth of lowest confidence; `block` against
-OpenCV's StereoBM at equal coverage: its most confident pixels against those that StereoBM keeps.
+Then, for each matcher: the same as ratios to SGBM; how its confidence (hidden pixels included) fits the errors, in
+bins and in tenths of the pixels; how many of the wrong pixels of the dense map are in the tenth of lowest confidence;
+the area under the sparsification curve (mean bad-1 of the surest 1, 2 .. 100 %, non-occluded) and bad-1 of the surest
+95 %, both also by the odds that a network replaced; `block` against OpenCV's StereoBM at equal coverage: its most
+confident pixels against those that StereoBM keeps.
 --robust: the right picture brighter, offset, noisy. --scaling: one thread against two, on the largest pairs.
 """
 
@@ -25,7 +27,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stereo3d.disparity import MATCHERS, compute_disparities, selection
+from stereo3d.disparity import MATCHERS, compute_disparities, confidence, measurements, selection
 from stereo3d.disparity.uncertainty import probability
 from stereo3d.evaluation.disparity import disparity_scores, read_scene
 from stereo3d.records import RectifiedPair
@@ -112,7 +114,7 @@ class Row:
         self.name, _, options = text.partition(":")
         self.options = dict(o.split("=", 1) for o in options.split(",") if o)
         self.threads, self.matcher = threads, MATCHERS[self.name]
-        self.outcome = self.spent = None
+        self.outcome = self.spent = self.pictures = None
 
     def _call(self, function, pair, d_range, **more):
         MATCHERS[self.name] = functools.wraps(self.matcher)(function)
@@ -128,6 +130,7 @@ class Row:
         def watched(*arguments, **options):
             start = time.perf_counter()
             self.outcome = self.matcher(*arguments, **options)
+            self.pictures = arguments[:2]
             self.spent = time.perf_counter() - start
             return self.outcome
 
@@ -136,11 +139,18 @@ class Row:
     def kept(self, pair, d_range):
         return self._call(lambda *_, **__: self.outcome, pair, d_range)[0].disparity
 
-    def confidence(self):
+    def confidence(self, learned: bool = True):
         """Of every pixel of the matcher's own map, as `compute_disparities` has it for those that it keeps; else 0."""
-        own = self.outcome.left
-        difference = selection.left_right_difference(own, self.outcome.right)
-        return np.where(np.isfinite(own), probability(own, difference, self.outcome.odds, self.outcome.margins[0]), 0)
+        found = self.outcome
+        if learned and found.network:
+            inside = np.ones(found.left.shape, bool)
+            supported = inside if found.supported[0] is None else found.supported[0]
+            maps = (found.left, found.right), found.margins[0], found.starts[0]
+            view = measurements.match_maps(self.pictures, *maps, supported, inside)
+            return confidence.estimate(view, confidence.load_network(found.network))[0]
+        difference = selection.left_right_difference(found.left, found.right)
+        odds = probability(found.left, difference, found.odds, found.margins[0])
+        return np.where(np.isfinite(found.left), odds, 0)
 
 
 def measure(scene, dense, kept) -> list[float]:
@@ -170,6 +180,24 @@ def of_confidence(confidence, scene, dense, own):
         w, order = wrong[part], np.argsort(confidence[part], kind="stable")
         removed.append(100 * w[order[: len(order) // 10]].sum() / max(1, w.sum()))
     return bins, removed
+
+
+def sparsification(confidence, scene, dense):
+    """Of the non-occluded pixels: mean bad-1 of the surest 1, 2 .. 100 %, bad-1 of the surest 95 %."""
+    there = np.isfinite(scene.truth) & scene.nonocc
+    wrong = (np.abs(dense - scene.truth) > 1)[there]
+    order = np.argsort(-confidence[there], kind="stable")
+    bad = np.cumsum(wrong[order]) / np.arange(1, len(order) + 1)
+    places = np.arange(1, 101) * len(order) // 100 - 1
+    return 100 * bad[places].mean(), 100 * bad[places[94]]
+
+
+def tenths(confidence, scene, own):
+    """Mean probability and share of right ones in each tenth of the pixels by probability, hidden ones included."""
+    judged = np.isfinite(scene.truth) & np.isfinite(own)
+    p, right = confidence[judged], np.abs(own - scene.truth)[judged] <= 1
+    parts = np.array_split(np.argsort(p, kind="stable"), 10)
+    return [[p[part].mean() for part in parts], [right[part].mean() for part in parts]]
 
 
 def ratios(rows: dict, large: np.ndarray):
@@ -214,6 +242,18 @@ def reliability(found: dict):
         print(f"{name:28s}" + "".join(f"{v:8.1f}" for v in np.mean([removed for _, removed in of_scenes], 0)))
 
 
+def print_sparsification(curves: dict, reliable: dict):
+    print("\narea under the sparsification curve, bad-1 of the surest 95 %; by the odds; scenes with a smaller area")
+    for name, of_scenes in curves.items():
+        new, old = np.moveaxis(np.array(of_scenes), 1, 0)
+        cells = (*new.mean(0), *old.mean(0), int((new[:, 0] < old[:, 0]).sum()), len(new))
+        print(f"{name:28s}{cells[0]:8.2f}{cells[1]:8.2f}{cells[2]:8.2f}{cells[3]:8.2f}{cells[4]:5d} of {cells[5]}")
+    print("tenths of the pixels by probability: % right predicted, observed")
+    for name, of_scenes in reliable.items():
+        for what, row in zip(("predicted", "observed"), 100 * np.mean(of_scenes, 0), strict=True):
+            print(f"{name + ', ' + what:28s}" + "".join(f"{v:7.1f}" for v in row))
+
+
 def against_stereo_bm(name: str, found: dict):
     print(f"\n{name} against OpenCV's StereoBM: bad-1 % of what StereoBM keeps, of as many best pixels of {name}; time")
     print("of the matcher (both maps) and of the whole call, x StereoBM (one map)")
@@ -229,6 +269,7 @@ def against_stereo_bm(name: str, found: dict):
 def compare(scenes, rows: list[str], arguments):
     figures = {name: [] for name in (*rows, *OPENCV)}
     sure, large = {name: [] for name in rows}, []
+    curves, reliable = {name: [] for name in rows}, {name: [] for name in rows}
     of_bm = {name: {size: [] for size in STEREO_BM} for name in rows if name.startswith("block")}
     print(f"{'':38s}" + "".join(f"{c:>8s}" for c in COLUMNS))
     for number, (scene, pair, count) in enumerate(scenes):
@@ -254,8 +295,11 @@ def compare(scenes, rows: list[str], arguments):
                     own.append(row.spent)
                 spent = min(calls)
                 kept = row.kept(pair, (0, count - 1))
-                confidence = row.confidence()
-                sure[name].append(of_confidence(confidence, scene, dense, row.outcome.left))
+                sureness = row.confidence()
+                sure[name].append(of_confidence(sureness, scene, dense, row.outcome.left))
+                pair_of = [sparsification(c, scene, dense) for c in (sureness, row.confidence(learned=False))]
+                curves[name].append(pair_of)
+                reliable[name].append(tenths(sureness, scene, row.outcome.left))
                 if name in of_bm:
                     seen = np.isfinite(scene.truth) & scene.nonocc
                     wrong = np.abs(dense - scene.truth)[seen] > 1
@@ -264,7 +308,7 @@ def compare(scenes, rows: list[str], arguments):
                         once = lambda s=size: opencv_block(scene.left, scene.right, count, s)  # noqa: B023, E731
                         bm = seconds(once, max(3, arguments.repeats))
                         scores = disparity_scores(theirs, scene.truth, scene.nonocc)["nonocc"]
-                        ours = most_confident(confidence[seen], wrong, scores["coverage"] / 100)
+                        ours = most_confident(sureness[seen], wrong, scores["coverage"] / 100)
                         of_bm[name][size].append(
                             (scores["coverage"], scores["bad_1_kept"], ours, min(own) / bm, spent / bm)
                         )
@@ -276,6 +320,7 @@ def compare(scenes, rows: list[str], arguments):
             show(f"{name}, mean of {len(large)}", np.mean(values, 0))
     ratios(figures, np.array(large))
     reliability(sure)
+    print_sparsification(curves, reliable)
     for name, found in of_bm.items():
         against_stereo_bm(name, found)
 

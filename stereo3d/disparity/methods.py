@@ -64,6 +64,11 @@ class Found(NamedTuple):
         Ratio of the sub-pixel error to the bound that texture sets: see `uncertainty.disparity_sigma`.
     noise : float
         px, standard deviation of what the matcher adds to that error everywhere.
+    starts : (left, right)
+        Two maps (H, W) float32 each: the disparity that was best before the choice, px, NaN unknown, and how clearly
+        (`selection.winner_row`), for `confidence`. None: the matcher has no such start.
+    network : str
+        Of `confidence.load_network`, whose probability replaces that of `odds`; empty: none was trained.
     """
 
     left: np.ndarray
@@ -74,6 +79,8 @@ class Found(NamedTuple):
     complete: bool = False
     excess: float = 1.5
     noise: float = 0.0
+    starts: tuple = (None, None)
+    network: str = ""
 
 
 def planes(  # noqa: PLR0913 - the signature is the list of options
@@ -154,7 +161,18 @@ def match_planes(
     margins = one.margin, None if two.margin is None else flip_copy(two.margin)
     surfaces = [v.supported if v.supported is None or v.sky is None else v.supported & ~v.sky for v in (one, two)]
     supported = surfaces[0], None if surfaces[1] is None else flip_copy(surfaces[1])
-    return Found(one.d, flip_copy(two.d), margins, PLANES_ODDS, supported, complete=True, excess=PLANES_EXCESS)
+    starts = one.start, None if two.start is None else tuple(flip_copy(a) for a in two.start)
+    return Found(
+        one.d,
+        flip_copy(two.d),
+        margins,
+        PLANES_ODDS,
+        supported,
+        complete=True,
+        excess=PLANES_EXCESS,
+        starts=starts,
+        network="planes",
+    )
 
 
 def plane_energy(lo: int, hi: int, **options: float) -> "tuple[Energy, np.ndarray]":
@@ -221,7 +239,7 @@ def sgm(  # noqa: PLR0913 - the signature is the list of options
         d_left = refinement.refine(left, right, lo, hi, d_left, refine, threads)
         left, right, d_right = flip_copy(right), flip_copy(left), flip_copy(d_right)  # the mirrored pair
         d_right = flip_copy(refinement.refine(left, right, lo, hi, d_right, refine, threads))
-    return Found(d_left, d_right, margins, SGM_ODDS)
+    return Found(d_left, d_right, margins, SGM_ODDS, network="sgm")
 
 
 def block(  # noqa: PLR0913 - the signature is the list of options

@@ -66,7 +66,10 @@ def semi_global_start(views: list[ViewState], energy: Energy, jumps: np.ndarray,
     d, margin, d_right = (np.empty((height, width), np.float32) for _ in range(3))
     largest = np.uint16(65535)
     parallel_rows(height, threads, selection.winners, total, largest, energy.lo, True, after=(d, margin, d_right))
-    return [replace(view, d=d), replace(other, d=flip_copy(d_right))]
+    at = np.clip(np.rint(np.arange(width) + np.nan_to_num(d_right)), 0, width - 1).astype(np.intp)
+    of_match = np.where(np.isfinite(d_right), np.take_along_axis(margin, at, axis=1), np.float32(0))
+    d_right, of_match = flip_copy(d_right), flip_copy(of_match)
+    return [replace(view, d=d, start=(d, margin)), replace(other, d=d_right, start=(d_right, of_match))]
 
 
 def keep_cross_view(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
@@ -165,7 +168,19 @@ def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: Vi
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
     sky = enlarge_sky(view.picture, view.seen, small.sky)
     chosen = choose_in_strips(view, choose, in_place=False)
-    return replace(view, supported=supported, sky=sky, **chosen._asdict())
+    return replace(view, supported=supported, sky=sky, start=small.start, **chosen._asdict())
+
+
+def enlarged_start(view: ViewState) -> ViewState:
+    """Return the view with its semi-global start, of the coarsest level, at full size: the nearest pixel's."""
+    if view.start is None or view.start[0].shape == view.d.shape:
+        return view
+    (h, w), (height, width) = view.start[0].shape, view.d.shape
+    rows = np.minimum((np.arange(height) + 0.5) * h / height, h - 1).astype(np.intp)
+    columns = np.minimum((np.arange(width) + 0.5) * w / width, w - 1).astype(np.intp)
+    d, margin = (np.ascontiguousarray(a[rows][:, columns]) for a in view.start)
+    d *= np.float32(width / w)
+    return replace(view, start=(d, margin))
 
 
 def shift_planes(
@@ -269,4 +284,4 @@ def match(
             steps = coarsest_steps(budget)
         for step in steps:
             views = both_views(step, views, at_level, threads)
-    return views
+    return [enlarged_start(view) for view in views]

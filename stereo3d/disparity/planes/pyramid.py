@@ -6,6 +6,7 @@ MIN_SIDE = 32  # px: no level of the pyramid has a smaller side
 HEAP_RESERVE = 130_000_000  # bytes of freed arrays that the C library keeps, at most, with two threads
 STRIP_PIXELS = 400_000  # pixels per strip at the upper pyramid levels
 MIN_STRIP_ROWS = 160  # rows per strip at the upper pyramid levels
+MEASURED = 130  # bytes per pixel of each view while its confidence is computed
 STRIP_OVERLAP = 16  # rows above and below a strip that are solved with it and discarded
 
 
@@ -75,4 +76,4 @@ def planes_bytes(height: int, width: int, count: int, budget: Budget, threads: i
     if larger:
         rows = min(height, strip_rows(width) + 2 * STRIP_OVERLAP)
         peak = max(peak, candidates * rows * width + 2 * 55 * height * width)
-    return peak + HEAP_RESERVE
+    return max(peak, 2 * MEASURED * height * width) + HEAP_RESERVE

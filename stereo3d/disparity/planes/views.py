@@ -63,6 +63,8 @@ class ViewState:
         See `sky.find_sky`.
     cross_view : CrossView or None
         The other view before this one's planes are overwritten.
+    start : two (H, W) float32 or None
+        The semi-global disparity, px, NaN unknown, and its margin (`selection.winner_row`).
     """
 
     picture: np.ndarray
@@ -78,6 +80,7 @@ class ViewState:
     supported: np.ndarray | None = None
     sky: np.ndarray | None = None
     cross_view: CrossView | None = None
+    start: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

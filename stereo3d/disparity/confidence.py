@@ -1,0 +1,129 @@
+"""The probability that a disparity is right, and its expected error: a small network over `measurements`.
+
+Its weights were trained on rendered scenes with exact truth by `benchmarks/train_confidence.py`; see the page on
+confidence of the documentation for what they are good for.
+"""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernel_cache import njit
+from .measurements import STRIP_PIXELS, MatchMaps, Measured
+
+WEIGHTS = Path(__file__).with_name("confidence.npz")
+CLIP = 6.0  # standard deviations: measurements farther from their mean count as this
+PIXELS = 128  # of one block of the network, so that its layers stay in the processor's cache
+MAX_LOG_ODDS = 12.0  # so that no probability is 0 or 1
+
+
+class Network(NamedTuple):
+    """Layers y = max(0, w^T x + b) over x = clip((measurement - mean) scale), the last one without the maximum.
+
+    Parameters
+    ----------
+    mean, scale : (n,) f32
+        Of the measurements.
+    w1, b1, w2, b2, w3, b3 : f32
+        (n, k), (k,), (k, m), (m,), (m, 2), (2,). The two outputs are the logarithms of the odds that the error is below
+        1 px, and of the error's size in px.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    w1: np.ndarray
+    b1: np.ndarray
+    w2: np.ndarray
+    b2: np.ndarray
+    w3: np.ndarray
+    b3: np.ndarray
+
+
+@functools.cache
+def load_network(name: str) -> Network:
+    """Return the network of a family of matchers, "planes" or "sgm"."""
+    with np.load(WEIGHTS) as stored:
+        return Network(*(np.ascontiguousarray(stored[f"{name}.{field}"], np.float32) for field in Network._fields))
+
+
+@njit(cache=True, nogil=True)
+def _add_eight(w, inputs, i, total):
+    """total += sum of w[k] inputs[i + k] over eight rows: one pass over memory for eight products."""
+    a, b, c, d, e, f, g, h = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
+    p, q, r, s = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
+    t, u, v, x = inputs[i + 4], inputs[i + 5], inputs[i + 6], inputs[i + 7]
+    for k in range(len(total)):
+        total[k] += ((a * p[k] + b * q[k]) + (c * r[k] + d * s[k])) + ((e * t[k] + f * u[k]) + (g * v[k] + h * x[k]))
+
+
+@njit(cache=True, nogil=True)
+def _layer(inputs, count, weights, bias, rectify, out):
+    """out (>= m, PIXELS) = weights^T inputs + bias of the first `count` inputs, at least 0 where `rectify`."""
+    w = np.empty(8, np.float32)
+    for j in range(len(bias)):
+        out[j] = bias[j]
+        for i in range(0, count, 8):
+            for k in range(8):
+                w[k] = weights[i + k, j] if i + k < count else np.float32(0)
+            _add_eight(w, inputs, i, out[j])
+        if rectify:
+            for k in range(out.shape[1]):
+                out[j, k] = max(out[j, k], np.float32(0))
+
+
+@njit(cache=True, nogil=True)
+def apply_network(network, values, out):
+    """Write the outputs of a network for the measurements values (n, N) f32 to out (2, N) f32."""
+    n, pixels = values.shape
+    clip = np.float32(CLIP)
+    inputs = np.zeros((n + -n % 8, PIXELS), np.float32)  # whole groups of eight
+    first = np.zeros((len(network.b1) + -len(network.b1) % 8, PIXELS), np.float32)
+    second = np.zeros((len(network.b2) + -len(network.b2) % 8, PIXELS), np.float32)
+    last = np.empty((2, PIXELS), np.float32)
+    for start in range(0, pixels, PIXELS):
+        count = min(PIXELS, pixels - start)
+        for i in range(n):
+            mean, scale = network.mean[i], network.scale[i]
+            for k in range(count):
+                z = (values[i, start + k] - mean) * scale
+                inputs[i, k] = min(max(z, -clip), clip)
+        _layer(inputs, n, network.w1, network.b1, True, first)
+        _layer(first, len(network.b1), network.w2, network.b2, True, second)
+        _layer(second, len(network.b2), network.w3, network.b3, False, last)
+        for j in range(2):
+            for k in range(count):
+                out[j, start + k] = last[j, k]
+
+
+def estimate(maps: MatchMaps, network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Return P(error < 1 px) and the expected size of the error (px, geometric mean) of each disparity of a view.
+
+    Parameters
+    ----------
+    maps : MatchMaps
+        Of the view.
+    network : Network
+        Of the matcher.
+
+    Returns
+    -------
+    probability, error : (H, W) float32
+        0 and NaN where the disparity is unknown.
+    """
+    height, width = maps.disparity.shape
+    probability, error = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    measured = Measured(maps)
+    rows = max(16, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        values = measured.strip(top, bottom)
+        out = np.empty((2, (bottom - top) * width), np.float32)
+        apply_network(network, values.reshape(len(values), -1), out)
+        odds = np.clip(out[0], -MAX_LOG_ODDS, MAX_LOG_ODDS).reshape(bottom - top, width)
+        probability[top:bottom] = 1 / (1 + np.exp(-odds))
+        error[top:bottom] = np.exp(np.clip(out[1], -5, 5)).reshape(bottom - top, width)
+    unknown = ~np.isfinite(maps.disparity)
+    probability[unknown], error[unknown] = 0, np.nan
+    return probability, error
