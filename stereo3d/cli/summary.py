@@ -20,6 +20,7 @@ from .process import say
 from .terminal import duration
 
 SHOWN_FINDINGS = 3  # without -v
+SAID_OTHERWISE = ("different_size", "chosen_pair")  # without -v: in no need of words, and a row of its own
 MAX_WIDTH = 110  # columns of the summary
 LABEL = 13  # columns of the labels of the rows
 # Of the 256 colours of xterm, whose upper 240 are the same on every terminal: the contrast with black and with white is
@@ -56,11 +57,11 @@ def summary(
     lines += _rows(_meaning(result), width)
 
     findings = by_weight(result.findings, result.coverage, result.relative_sigma)
-    shown = findings if verbose else [f for f in findings if f.code != "different_size"][:SHOWN_FINDINGS]
+    shown = findings if verbose else [f for f in findings if f.code not in SAID_OTHERWISE][:SHOWN_FINDINGS]
     for finding in shown:
         mark = "" if finding.severity == "info" else f"{finding.severity}: "
         lines += _wrapped(f"{mark}{finding.message} {finding.advice}".rstrip(), width)
-    if rest := len(findings) - len(shown):
+    if rest := len([f for f in findings if f not in shown and f.code not in SAID_OTHERWISE]):
         lines += _wrapped(f"{rest} more {'finding' if rest == 1 else 'findings'}: add -v, --report or --json.", width)
 
     lines += _rows(_outcome(result, seconds), width)
@@ -84,7 +85,14 @@ def _meaning(result: Result) -> list[tuple[str, str]]:
         if result.view.rig.unit
         else "the distance between the cameras; to get metres, measure it and add: --baseline 0.12 --unit m"
     )
-    return [("coverage", f"{100 * result.coverage:.0f} % of the first photo's area"), ("depth", depth), ("unit", unit)]
+    chosen = [f.numbers for f in result.findings if f.code == "chosen_pair"]
+    photos = [("photos", f"{n['first']} and {n['second']}, the best of {n['pairs']} pairs") for n in chosen]
+    return [
+        *photos,
+        ("coverage", f"{100 * result.coverage:.0f} % of the first photo's area"),
+        ("depth", depth),
+        ("unit", unit),
+    ]
 
 
 def _outcome(result: Result, seconds: float) -> list[tuple[str, str]]:

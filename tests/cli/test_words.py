@@ -96,6 +96,14 @@ def test_verbose_shows_every_finding_and_a_report_is_the_next_step(result, files
     assert lines[-1] == f"next: open {tmp_path / 'r.html'} in a browser"
 
 
+def test_the_pair_that_was_chosen_is_said_however_much_else_there_is(result, files):
+    numbers = {"first": "p07.jpg", "second": "p09.jpg", "pairs": 190}
+    result.findings = [*FINDINGS, Finding("chosen_pair", "info", "of many.", numbers)]
+    lines = summaries.summary(result, files, 1.0)
+    assert lines[1] == "  photos     p07.jpg and p09.jpg, the best of 190 pairs"
+    assert "3 more findings: add -v, --report or --json." in lines
+
+
 def test_a_run_without_a_scale_says_what_to_type_for_metres(result, files):
     result.unit, result.view.rig.unit = "baseline", None
     lines = summaries.summary(result, files, 1.0)

@@ -17,6 +17,7 @@ from stereo3d.geometry import fundamental_from_pose, hom, project, undistort
 from stereo3d.io import colourise, write_mesh
 from stereo3d.mesh.preview import bilinear
 from stereo3d.output.html import figures, page, repeat_command, scene, write_report, write_view
+from stereo3d.output.stage_files import measured
 from stereo3d.pipeline import Config, run
 from stereo3d.records import Camera, Finding, Mesh, Photo, TexturedPart
 from stereo3d.rectification import rectify
@@ -317,6 +318,62 @@ def test_sliders_blend(shown):
     assert np.abs(half - (first + second) / 2).max() <= 2 and np.abs(first - second).mean() > 5
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1) of a colour as the browser states it."""
+    c = np.array([int(n) for n in re.findall(r"\d+", colour)[:3]]) / 255
+    return float(np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
+def test_a_swipe_over_the_model_scrolls_until_a_tap_takes_hold_of_it(shown):
+    pose = "return window.stereo3d.viewer.pose.R"
+
+    def touch(*places):
+        for kind, place in zip(["touchStart", *["touchMove"] * len(places)], places, strict=False):
+            points = [{"x": place[0], "y": place[1]}]
+            shown.command("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        shown.command("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def swipe():
+        x, y = shown.place("#model canvas")
+        top, before = shown.run("return scrollY"), shown.run(pose)
+        touch(*((x, y - 20 * k) for k in range(10)))
+        moved = shown.run_async("await new Promise(r => setTimeout(r, 300)); return scrollY") - top
+        return moved > 100, not np.allclose(shown.run(pose), before)
+
+    shown.size(390, 800, touch=True)
+    shown.command("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    try:
+        shown.open(shown.run("return location.href"))
+        for scrolls, turns in ((True, False), (False, True), (True, False)):
+            assert swipe() == (scrolls, turns)
+            touch(shown.place("#model canvas"))
+    finally:
+        shown.run("document.querySelector('.viewer').classList.remove('held')")
+        shown.command("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        shown.command("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_dense_wireframe_leaves_the_surface_visible(shown):
+    """From so far that edges are shorter than a pixel is wide, few pixels have the colour of a single line."""
+    share = shown.run("""
+        const v = window.stereo3d.viewer, gl = v.gl, before = [v.mode, v.pose];
+        v.mode = 'wireframe';
+        v.home(false);
+        v.zoom(6);
+        v.render();
+        const [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight], data = new Uint8Array(4 * w * h);
+        gl.readPixels(0, 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, data);
+        [v.mode, v.pose] = before;
+        v.render();
+        let lines = 0, mesh = 0;
+        for (let k = 0; k < data.length; k += 4) {
+          mesh += data[k + 3] > 0;
+          lines += data[k + 3] > 0 && data[k] > 150 && data[k + 1] > 205;
+        }
+        return [lines / mesh, mesh]""")
+    assert share[0] < 0.2 and share[1] > 500, share
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280, 2200])
 def test_it_fits_every_screen_in_both_lights(shown, width, scheme):
@@ -330,6 +387,24 @@ def test_it_fits_every_screen_in_both_lights(shown, width, scheme):
         )
         assert wide > min(280, 0.8 * width)
         paper, ink = shown.run("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
+        small = shown.run(
+            "return [...document.querySelectorAll('button, input, a')].map(e => [e.outerHTML.slice(0, 60), "
+            "e.getBoundingClientRect()]).filter(([, r]) => Math.min(r.width, r.height) < 40).map(([what]) => what)"
+        )
+        assert small == [] or width > 820, "a finger needs 40 px"
+        badges = shown.run("""
+            const verdict = document.querySelector('.verdict'), badge = document.querySelector('.badge'), found = [];
+            const before = verdict.className;
+            for (const name of ['good', 'fair', 'poor', 'none']) {
+              verdict.className = `verdict ${name}`;
+              const s = getComputedStyle(badge);
+              found.push([s.color, s.backgroundColor]);
+            }
+            verdict.className = before;
+            return found""")
+        for pair_of_colours in badges:
+            dark, bright = sorted(luminance(c) for c in pair_of_colours)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, pair_of_colours
         light = [sum(map(int, re.findall(r"\d+", c)[:3])) / 765 for c in (paper, ink)]
         assert (light[0] > 0.9 and light[1] < 0.2) if scheme == "light" else (light[0] < 0.15 and light[1] > 0.8)
     finally:
@@ -420,6 +495,29 @@ def test_the_page_asks_for_nothing_and_says_all(report, result):
     for section in ("model", "matches", "epipolar", "rectified", "blend", "disparity", "confidence", "unknown"):
         assert f'id="{section}"' in words
     assert words.index("<h1>") < words.index('id="model"') < words.index('id="matches"')
+
+
+def test_the_page_has_the_facts_for_programs_but_no_places(report, result, tmp_path):
+    """Those of --json; where a photo was taken, and where it lies on the disk, is nobody's business."""
+    placed = replace(result, left=replace(result.left, exif={**result.left.exif, "position": "51 N 7 E"}))
+    path = write_report(tmp_path / "sub" / "r.html", placed, files=[tmp_path / "sub" / "m <1>.obj", tmp_path / "x.ply"])
+    text = path.read_text(encoding="utf-8")
+    facts = json.loads(re.search(r'<script type="application/json" id="measurements">(.*?)</script>', text, re.S)[1])
+    told = measured(result, [], 0.0)
+    for name in ("verdict", "summary", "findings", "coverage", "cameras", "F", "mesh", "stages", "options", "versions"):
+        assert facts[name] == told[name], name
+    assert facts["photos"][0] == result.left.path.name and "51 N" not in text
+    assert facts["files"] == ["m <1>.obj", "x.ply"]
+    assert '<a href="./m%20%3C1%3E.obj">m &lt;1&gt;.obj</a>' in text, "a file beside the page is linked"
+    assert "<li>x.ply</li>" in text and str(tmp_path) not in text
+
+
+def test_an_estimated_focal_length_names_its_source(result):
+    view = result.view
+    cam = replace(view.rig.cam1, source="estimated", source_detail="standard error 6.1 %")
+    rig = replace(view.rig, cam1=cam, cam2=cam)
+    numbers = dict(figures.camera_numbers(replace(result, view=replace(view, rig=rig))))
+    assert numbers["known from"] == "the two photos themselves, standard error 6.1 %"
 
 
 def test_equal_runs_give_equal_pages(report, result, tmp_path):

@@ -181,8 +181,8 @@ def camera_numbers(result: Result) -> list[tuple[str, str]]:
     cams = view.rig.cam1, view.rig.cam2
     focals = dict.fromkeys(f"{c.focal:.0f}" for c in cams)
     found = [("focal length" if len(focals) == 1 else "focal lengths", " and ".join(focals) + " px")]
-    sources = list(dict.fromkeys(c.source_detail or c.source for c in cams))
-    found.append(("source", "; ".join(sources)))
+    sources = list(dict.fromkeys(_known_from(c) for c in cams))
+    found.append(("known from", "; ".join(sources)))
     lenses = [sum(np.asarray(c.dist) != 0) for c in cams]
     if any(lenses):
         same = f"{lenses[0]} coefficient{'s' if lenses[0] > 1 else ''}"
@@ -197,6 +197,13 @@ def camera_numbers(result: Result) -> list[tuple[str, str]]:
     if view.focal_sigma:
         found.append(("focal length uncertainty", f"\u00b1 {percent(view.focal_sigma)}"))
     return found
+
+
+def _known_from(camera: Camera) -> str:
+    """Where a focal length comes from, and how sure it is; the detail of an estimate is its standard error alone."""
+    if camera.source == "estimated":
+        return ", ".join(filter(None, ("the two photos themselves", camera.source_detail)))
+    return camera.source_detail or camera.source
 
 
 def pair_numbers(result: Result) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...io.atomic import replacing
+from ...io.json_files import plain
 from .scene import Part
 
 PICTURE_BYTES = {"texture": 1_600_000, "photo": 600_000, "rectified": 450_000}  # bytes, the largest size of each
@@ -147,8 +148,11 @@ class Page:
         body: str,
         facts: dict[str, Any],
         scripts: tuple[str, ...] = ("model.js", "report.js"),
+        measurements: dict[str, Any] | None = None,
     ) -> Path:
-        """Write the page to a file: see `html`."""
+        """Write the page to a file: see `html`; `measurements` are plain values for programs that read the page."""
+        if measurements is not None:
+            body += f'\n<script type="application/json" id="measurements">{_json(plain(measurements))}</script>'
         with replacing(path) as temporary:
             temporary.write_text(self.html(title, body, facts, scripts), encoding="utf-8")
         return Path(path)
@@ -170,7 +174,7 @@ class Page:
             a style that data smuggled in does not run.
         """
         facts = {**facts, "arrays": self.arrays, "sigma_scale": self.sigma_scale}
-        data = {**self.data, "facts": json.dumps(facts, allow_nan=False).replace("<", "\\u003c")}
+        data = {**self.data, "facts": _json(facts)}
         blocks = "\n".join(f'<script type="text/plain" id="data-{name}">{text}</script>' for name, text in data.items())
         code = [asset(name) for name in ("viewer.js", "figures.js", *scripts)]
         style = asset("page.css")
@@ -194,6 +198,11 @@ def _hashes(texts: list[str]) -> str:
     """The sources of a content security policy that allow exactly these inline scripts or styles."""
     digests = (hashlib.sha256(text.encode("utf-8")).digest() for text in texts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+
+def _json(values: dict[str, Any]) -> str:
+    """Plain values as JSON that ends no script element."""
+    return json.dumps(values, allow_nan=False).replace("<", "\\u003c")
 
 
 def _level(values: np.ndarray) -> np.ndarray:

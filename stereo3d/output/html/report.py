@@ -16,7 +16,7 @@ from ...mesh.viewing import viewing_camera
 from ...pipeline.config import Config
 from ...pipeline.result import Result
 from ...records import Camera
-from ..stage_files import versions
+from ..stage_files import measured, versions
 from ..views import shown_depth
 from . import figures, scene, texts
 from .page import Page, filled, text
@@ -99,9 +99,26 @@ def write_report(
         model=texts.model(parts, cameras, f"{figures.count(shown)} faces{more}"),
         **texts.verdict(result),
         **texts.every_stage(result, kinds),
-        **texts.appendix(result, page, step, [Path(f) for f in files], command or repeat_command(result), versions()),
+        **texts.appendix(
+            result,
+            page,
+            step,
+            Path(path).parent,
+            [Path(f) for f in files],
+            command or repeat_command(result),
+            versions(),
+        ),
     )
-    return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts)
+    measurements = _measurements(result, [Path(f).name for f in files])
+    return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts, measurements=measurements)
+
+
+def _measurements(result: Result, files: list[str]) -> dict[str, Any]:
+    """The facts of --json for whoever reads the page by program, without folders and places: pages are passed on."""
+    found = measured(result, [], sum(stage["seconds"] for stage in result.stages))
+    photos = [None if photo is None else Path(photo).name for photo in found["photos"]]
+    exif = [{name: value for name, value in facts.items() if name != "position"} for facts in found["exif"]]
+    return {**found, "photos": photos, "exif": exif, "files": files}
 
 
 def _add_matches(page: Page, result: Result) -> None:

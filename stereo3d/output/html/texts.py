@@ -1,7 +1,9 @@
 """The texts that fill the templates of the page."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -133,7 +135,7 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
 
 
 def appendix(
-    result: Result, page: Page, step: int, files: list[Path], command: str, versions: dict[str, str]
+    result: Result, page: Page, step: int, folder: Path, files: list[Path], command: str, versions: dict[str, str]
 ) -> dict[str, str]:
     """Return findings, timings, options, versions and the command that repeats the run.
 
@@ -141,6 +143,8 @@ def appendix(
     ----------
     step : int
         px, of the maps in the page.
+    folder : Path
+        Of the page.
     files : list of Path
         The files of the run.
     """
@@ -157,11 +161,9 @@ def appendix(
         for s in result.stages
     ]
     settings = [
-        (k.replace("_", " "), v)
-        for k, v in vars(result.config).items()
-        if k != "options" and v is not None and (v != () or k != "markers")
+        (k.replace("_", " "), v) for k, v in vars(result.config).items() if k != "options" and v is not None and v != ()
     ]
-    names = "".join(f"<li>{text(f.name)}</li>" for f in files)
+    names = "".join(f"<li>{link_to(folder, file)}</li>" for file in files)
     maps = "" if step == 1 else f", the maps keep one pixel in {step * step}"
     return {
         "findings": f'<ul class="findings">{"".join(findings)}</ul>' if findings else "<p>There are no findings.</p>",
@@ -173,6 +175,15 @@ def appendix(
         "versions": numbers(versions.items()),
         "command": text(command),
     }
+
+
+def link_to(folder: Path, file: Path) -> str:
+    """Return the name of a file as HTML, a link where it lies in the folder of the page or below: both may move."""
+    inside = os.path.relpath(os.path.abspath(file), os.path.abspath(folder)) if file.anchor == folder.anchor else ""
+    if not inside or inside.split(os.sep)[0] == os.pardir:
+        return text(file.name)
+    address = quote(Path(inside).as_posix().encode("utf-8", "surrogateescape"))
+    return f'<a href="./{address}">{text(inside)}</a>'
 
 
 def _setting(value: object) -> str:

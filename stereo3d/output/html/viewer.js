@@ -236,7 +236,13 @@ class Viewer {
       }
       gl.disable(gl.POLYGON_OFFSET_FILL);
       if (this.mode === "wireframe") {
-        for (const part of this.parts) this.#drawLines(clip, this.#edges(part), [0.62, 0.85, 1.0, 1.0]);
+        gl.enable(gl.BLEND); // many edges in a pixel add up: where they are dense, each is fainter
+        gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+        for (const part of this.parts) {
+          const edges = this.#edges(part);
+          this.#drawLines(clip, edges, [0.62, 0.85, 1.0, this.#edgeOpacity(edges)]);
+        }
+        gl.disable(gl.BLEND);
       }
     }
     if (this.cloud) this.#drawCloud(clip);
@@ -495,9 +501,21 @@ class Viewer {
           if (!seen.has(key)) { seen.add(key); list.push(i, j); }
         }
       }
-      part.edges = { ...this.#array({ 0: [position, 3] }, new Uint32Array(list)), count: list.length };
+      const lengths = [];
+      for (let k = 0; k < list.length; k += 2 * Math.max(1, Math.floor(list.length / 4000))) {
+        const [a, b] = [3 * list[k], 3 * list[k + 1]];
+        lengths.push(Math.hypot(position[a] - position[b], position[a + 1] - position[b + 1], position[a + 2] - position[b + 2]));
+      }
+      const length = lengths.sort((a, b) => a - b)[lengths.length >> 1] || 0;
+      part.edges = { ...this.#array({ 0: [position, 3] }, new Uint32Array(list)), count: list.length, length };
     }
     return part.edges;
+  }
+
+  // 1 where edges are 12 px long or longer; shorter ones share as much ink, so that the surface stays visible.
+  #edgeOpacity({ length }) {
+    const px = length * this.#fit() * this.pose.K[0][0] / Math.max(this.pose.distance, 1e-9);
+    return Math.max(0.06, Math.min(1, px / 12));
   }
 
   #drawLines(clip, { vao, count }, tint) {
@@ -596,7 +614,7 @@ class Viewer {
 
   #listen() {
     const canvas = this.canvas, held = new Map();
-    let moved = 0, pinch = null;
+    let moved = 0, pinch = null, before = null;
     const place = (e) => { const r = canvas.getBoundingClientRect(); return [e.clientX - r.left, e.clientY - r.top]; };
     const middle = () => {
       const p = [...held.values()];
@@ -605,9 +623,9 @@ class Viewer {
     };
     canvas.addEventListener("pointerdown", (e) => {
       this.still();
-      canvas.focus({ preventScroll: true });
+      if (e.pointerType !== "touch") canvas.focus({ preventScroll: true });
       try { canvas.setPointerCapture(e.pointerId); } catch { /* a pointer that is gone already */ }
-      if (held.size === 0) moved = 0;
+      if (held.size === 0) { moved = 0; before = { ...this.pose }; }
       held.set(e.pointerId, place(e));
       pinch = middle();
     });
@@ -631,7 +649,10 @@ class Viewer {
       const [x, y] = held.get(e.pointerId), alone = held.size === 1;
       held.delete(e.pointerId);
       pinch = middle();
-      if (e.type === "pointerup" && alone && moved < 6 && e.button === 0) this.click(x, y);
+      if (e.type === "pointercancel" && alone) { this.pose = before; this.draw(); } // the swipe scrolls the page
+      if (e.type !== "pointerup" || !alone || moved >= 6 || e.button !== 0) return;
+      if (e.pointerType === "touch" && !this.measuring) this.element.classList.toggle("held");
+      this.click(x, y);
     };
     canvas.addEventListener("pointerup", up);
     canvas.addEventListener("pointercancel", up);
