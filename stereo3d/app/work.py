@@ -156,12 +156,12 @@ def _facts(photo: "Photo") -> dict[str, Any]:
     if camera:
         facts["camera"] = camera
     for name in ("date", "focal_35mm", "projection", "format"):
-        if name in exif:
-            facts[name] = exif[name]
+        if (value := exif.get(name)) is not None:
+            facts[name] = value
     if photo.mask is not None:
         facts["mask"] = float(1 - photo.mask.mean())
-    if "position" in exif:
-        facts["position"] = exif["position"].source
+    if (position := exif.get("position")) is not None:
+        facts["position"] = position.source
     return facts
 
 
