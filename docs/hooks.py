@@ -222,6 +222,7 @@ TITLES = {
     "errors": "Errors",
     "resources": "Processors, memory, libraries",
     "install": "Installation",
+    "app": "The page of stereo3d app",
 }
 NOT_IN_API = {"cli", "__main__"}  # the page of options describes the command line
 

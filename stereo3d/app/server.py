@@ -66,7 +66,7 @@ def page(nonce: str, folder: Path) -> str:
 class _Handler(LocalHandler):
     """Answer one request to an `AppServer`."""
 
-    server: AppServer
+    server: AppServer  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def get(self, path: str) -> None:
         """Send the page, the history, a run, or a file of it."""

@@ -93,7 +93,7 @@ def _box_mask(crop: Any, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     try:
         left, top, right, bottom = (float(v) for v in crop)
-        box = np.clip(np.rint([left, top, right, bottom]), 0, [width, height, width, height]).astype(int)
+        box = np.clip(np.rint(np.nan_to_num([left, top, right, bottom])), 0, [width, height, width, height]).astype(int)
     except (TypeError, ValueError, OverflowError) as error:
         raise StereoError("bad_option", f"the box cannot be {crop!r}.", "Give four numbers.") from error
     if box[2] - box[0] < 32 or box[3] - box[1] < 32:

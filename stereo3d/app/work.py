@@ -6,12 +6,14 @@
 Or {"error": {"code", "message", "advice"}} at the end. What libraries print goes to standard error.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import zipfile
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from ..pipeline.result import Result
     from ..records import Photo
 
-PREVIEW_SIDE, PREVIEW_BYTES = 1400, 500_000  # px, bytes
-THUMB_SIDE, THUMB_BYTES = 240, 30_000
+PREVIEW_SIDE, THUMB_SIDE = 1400, 240  # px, the longer side
+PREVIEW_QUALITY = 85  # of the JPEG
 LABELS = {  # of the files, in the order of the page
     "model.glb": "GLB",
     "model-obj.zip": "OBJ (zip)",
@@ -63,22 +65,31 @@ def main() -> None:
     def answer(**report: Any) -> None:
         answers.write(json.dumps(report) + "\n")
 
+    folder = ""
     try:
-        from ..install.compiling import end_with_parent
-
-        end_with_parent()
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         job = json.loads(line)
+        folder = job["folder"]
         {"look": look, "run": run}[job["do"]](job, answer)
     except Exception as error:
-        answer(error=error_words(error))
+        answer(error={name: words.replace(f"{folder}/photos/", "") for name, words in error_words(error).items()})
 
 
 def _end(*_: object) -> None:
-    """End at once; what lies in folders for temporary files goes first."""
-    from ..io.atomic import abandon
+    """End at once, but not in the middle of keeping a kernel; what lies in folders for temporary files goes first."""
+    atomic, kernels = (sys.modules.get(f"stereo3d.{name}") for name in ("io.atomic", "kernel_cache"))
+    if atomic is not None:
+        atomic.abandon()
+    with contextlib.nullcontext() if kernels is None else kernels.SAVING:
+        os._exit(128 + signal.SIGTERM)
 
-    abandon()
-    os._exit(128 + signal.SIGTERM)
+
+def _end_with_parent() -> None:
+    """End as soon as standard input does, which the app keeps open."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    _end()
 
 
 def error_words(error: Exception) -> dict[str, str]:
@@ -123,16 +134,18 @@ def look(job: dict[str, Any], answer: Callable[..., None]) -> None:
             if len(frames) > 2:
                 seen["form"] = f"{len(frames)} frames, of which the best two are taken"
     for number, photo in enumerate(photos, 1):
-        _write_jpeg(folder / f"preview{number}.jpg", photo, PREVIEW_SIDE, PREVIEW_BYTES)
+        _write_jpeg(folder / f"preview{number}.jpg", photo, PREVIEW_SIDE)
         seen["photos"].append(_facts(photo))
-    _write_jpeg(folder / "thumb.jpg", photos[0], THUMB_SIDE, THUMB_BYTES)
+    _write_jpeg(folder / "thumb.jpg", photos[0], THUMB_SIDE)
     answer(seen=seen)
 
 
-def _write_jpeg(path: Path, photo: "Photo", side: int, most: int) -> None:
-    from ..output.html.page import compressed
+def _write_jpeg(path: Path, photo: "Photo", side: int) -> None:
+    from PIL import Image
 
-    path.write_bytes(compressed(photo.pixels, side, most))
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
+    image.save(path, "JPEG", quality=PREVIEW_QUALITY)
 
 
 def _facts(photo: "Photo") -> dict[str, Any]:
@@ -143,12 +156,12 @@ def _facts(photo: "Photo") -> dict[str, Any]:
     if camera:
         facts["camera"] = camera
     for name in ("date", "focal_35mm", "projection", "format"):
-        if name in exif:
-            facts[name] = exif[name]
+        if (value := exif.get(name)) is not None:
+            facts[name] = value
     if photo.mask is not None:
         facts["mask"] = float(1 - photo.mask.mean())
-    if "position" in exif:
-        facts["position"] = exif["position"].source
+    if (position := exif.get("position")) is not None:
+        facts["position"] = position.source
     return facts
 
 

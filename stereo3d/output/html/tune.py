@@ -174,7 +174,7 @@ class TuneServer(LocalServer):
 class _Handler(LocalHandler):
     """Answer one request to a `TuneServer`."""
 
-    server: TuneServer
+    server: TuneServer  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def get(self, path: str) -> None:
         """Send the page."""
