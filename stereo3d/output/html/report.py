@@ -53,26 +53,14 @@ def write_report(
         raise ValueError(f"write_report(path, result): result must be a Result, got {type(result).__name__}")
     view, pair, page = result.view, result.pair, Page()
     cam1, cam2 = view.rig.cam1, view.rig.cam2
-    page.picture("photo1", result.left.pixels, "texture")
-    page.picture("photo2", result.right.pixels, "photo")
-    page.picture("left", pair.left, "rectified")
-    page.picture("right", pair.right, "rectified")
-    page.colours()
+    _add_pictures(page, result)
     parts = scene.parts_of_result(result)
     photos = {id(result.left.pixels): "photo1", id(result.right.pixels): "photo2"}
     mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
     _add_matches(page, result)
-    if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
-        page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
-        page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
-
-    step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
-    page.levels("disparity", figures.sampled(result.disparity, step))
-    page.levels("inverse", 1 / figures.sampled(shown_depth(result), step), lo=0)
-    page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
-    page.array("reason", figures.sampled(kinds, step), rows=True)
-
+    kinds = figures.reasons(pair, result.disparity)
+    step = _add_maps(page, result, kinds)
     cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
     facts = {
         "report": True,
@@ -121,6 +109,14 @@ def _measurements(result: Result, files: list[str]) -> dict[str, Any]:
     return {**found, "photos": photos, "exif": exif, "files": files}
 
 
+def _add_pictures(page: Page, result: Result) -> None:
+    page.picture("photo1", result.left.pixels, "texture")
+    page.picture("photo2", result.right.pixels, "photo")
+    page.picture("left", result.pair.left, "rectified")
+    page.picture("right", result.pair.right, "rectified")
+    page.colours()
+
+
 def _add_matches(page: Page, result: Result) -> None:
     """A regular sample of the matches, for viewer.js."""
     count = len(result.matches)
@@ -128,6 +124,20 @@ def _add_matches(page: Page, result: Result) -> None:
     page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
     page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
     page.array("inlier", result.view.inliers[drawn].astype(np.uint8))
+
+
+def _add_maps(page: Page, result: Result, kinds: np.ndarray) -> int:
+    """The maps of the rectified pair, and of pinhole cameras the depth in both photos; return the step of the maps."""
+    view, step = result.view, figures.map_step(result.disparity.shape)
+    if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
+        inverse = figures.inverse_depth_in_photo
+        page.levels("depth1", inverse(result.points, view.rig.cam1), lo=0)
+        page.levels("depth2", inverse(result.points, view.rig.cam2, view.R, view.t), lo=0)
+    page.levels("disparity", figures.sampled(result.disparity, step))
+    page.levels("inverse", 1 / figures.sampled(shown_depth(result), step), lo=0)
+    page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
+    page.array("reason", figures.sampled(kinds, step), rows=True)
+    return step
 
 
 def _names(result: Result) -> tuple[str, str]:
