@@ -102,7 +102,7 @@ GROUPS = {
         "seed",
         "force",
     ),
-    "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
+    "Mesh": ("faces", "close", "crop", "axes", "up", "centre", "texture", "jpeg_quality", "lit", "mark_filled"),
     "Messages": ("verbose", "quiet", "progress"),
 }
 

@@ -226,12 +226,7 @@ def summary(result: Result, files: list[Path], seconds: float, width: int | None
         ("matches", f"{inliers} of {matches} are inliers"),
         ("coverage", f"{100 * result.coverage:.0f} % of the first photo's area"),
         ("depth", f"relative uncertainty {100 * result.relative_sigma:.2g} % (median)"),
-        (
-            "unit",
-            f"metric, in {result.unit}"
-            if result.view.rig.unit
-            else "the distance between the cameras; measure it and give it by --baseline N --unit m for a metric mesh",
-        ),
+        ("unit", _unit_words(result, files)),
         ("mesh", f"{len(result.mesh.vertices)} vertices, {len(result.mesh.faces)} faces"),
         ("time", f"{duration(seconds)} ({slowest}), {peak:.1f} GB of memory at the peak"),
         ("wrote", _listed(files)),
@@ -239,6 +234,20 @@ def summary(result: Result, files: list[Path], seconds: float, width: int | None
     for name, value in rows:
         lines += _wrapped(f"  {name:<10} {value}", width, indent=13)
     return lines
+
+
+def _unit_words(result: Result, files: list[Path]) -> str:
+    """The unit of the model, and how the formats whose unit is the metre hold it."""
+    from ..io.style import IN_METRES
+    from ..io.units import metres_per
+
+    unit, forms = result.view.rig.unit, sorted({path.suffix.lower() for path in files} & set(IN_METRES))
+    known, names = metres_per(unit) is not None, " and ".join(forms)
+    if unit:
+        length = " in m" if known else f" with 1 {unit} as 1 m, for its length is not known"
+        return f"metric, in {unit}" + (f"; {names}{length}" if forms and unit != "m" else "")
+    taken = f", which viewers of {names} take as 1 m" if forms else ""
+    return f"the distance between the cameras{taken}; measure it and give it by --baseline N --unit m for a metric mesh"
 
 
 def _wrapped(text: str, width: int | None, indent: int = 2) -> list[str]:

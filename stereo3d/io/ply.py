@@ -21,6 +21,7 @@ def write_points(
     unit: str | None = None,
     axes: str = "y-up",
     down: np.ndarray | None = None,
+    origin: np.ndarray | None = None,
 ) -> Path:
     """Write a point cloud as binary .ply; return its path.
 
@@ -41,6 +42,8 @@ def write_points(
     down : (3,) float, optional
         Direction of gravity in the frame of camera 1; the points are rotated to be upright. None: camera 1 was held
         level.
+    origin : (3,) float, optional
+        Point in the frame of camera 1 that is the origin of the file; None: camera 1.
 
     Returns
     -------
@@ -64,8 +67,8 @@ def write_points(
             raise ValueError(f"write_points: {name} {np.shape(value)} of points {points.shape}")
     points = points.reshape(-1, 3)
     known = np.isfinite(points).all(1)
-    style = Style("", plain(unit) if unit else "baseline", axes, rotation_to_file(axes, down))
-    columns = _coordinates(style.to_file_axes(points[known]))
+    style = Style("", plain(unit) if unit else "baseline", axes, rotation_to_file(axes, down), origin=origin)
+    columns = _coordinates(style.to_file(points[known]))
     if colours is not None:
         columns |= _colours(np.asarray(colours, dtype=np.uint8).reshape(-1, 3)[known])
     if sigma is not None:
@@ -77,7 +80,7 @@ def write_points(
 
 def write_ply_mesh(path: Path, mesh: Mesh, style: Style) -> list[Path]:
     """Write binary PLY with normals and, where the mesh has them, colours and sigma at the vertices."""
-    columns = _coordinates(style.to_file_axes(mesh.vertices))
+    columns = _coordinates(style.to_file(mesh.vertices))
     normals = style.to_file_axes(vertex_normals(mesh.vertices, mesh.faces)).astype(np.float32)
     columns |= dict(zip(("nx", "ny", "nz"), normals.T, strict=True))
     filled = np.isnan(mesh.sigma) if mesh.sigma is not None and style.mark_filled else None

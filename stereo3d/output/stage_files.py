@@ -19,7 +19,7 @@ from ..records import Camera
 from ..resources import requirements
 
 
-def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> list[Path]:
+def save_stages(result: Result, folder: str | Path, **style: Any) -> list[Path]:
     """Write the outcome of every stage into a folder, which is made where it is missing; return the files.
 
     matches.png (all matches, inliers drawn), matches.npz (x1, x2 photo px, score, inliers), cameras.json (K, R, t,
@@ -29,11 +29,11 @@ def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> li
 
     Parameters
     ----------
-    axes : str
-        Axes of the point cloud: see `write_points`.
+    **style
+        Axes, direction of gravity and origin of the point cloud: keywords of `write_points`.
     """
     files = [write(Path(folder) / name, result) for name, write in _WRITERS.items()]
-    return [*files, result.save_points(Path(folder) / POINTS_FILE, axes=axes)]
+    return [*files, result.save_points(Path(folder) / POINTS_FILE, **style)]
 
 
 def _write_matches(path: Path, result: Result) -> Path:

@@ -1,7 +1,7 @@
 """Result: the outcome of every stage."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,42 @@ class Result(Record):
         cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(self.points[known]))
         cloud.colors = open3d.utility.Vector3dVector(self.pair.left[known] / 255)
         return cloud
+
+    def cropped(self, crop: str | tuple[float, float, float, float]) -> "Result":
+        """Return the result with a part of its mesh, and the points that this part shows.
+
+        Parameters
+        ----------
+        crop : "main", "x0,y0,x1,y1" or (x0, y0, x1, y1)
+            "main": the connected part that covers most of the first photo. Else a rectangle of its pixels.
+
+        Raises
+        ------
+        StereoError
+            "bad_option", or "empty_mesh" where nothing is left.
+        """
+        from ..mesh.crop import crop_mesh, parse_crop, shown_in_photo
+
+        size, crop = self.left.size, parse_crop(crop)
+        mesh = crop_mesh(self.mesh, crop, size)
+        shown = shown_in_photo(mesh, self.pair.map1, size)
+        return replace(self, mesh=mesh, points=np.where(shown[..., None], self.points, np.nan))
+
+    def middle(self, axes: str = "y-up", down: np.ndarray | None = None) -> np.ndarray:
+        """Return the middle (3,) of the mesh's bounding box along the axes of a file, in the frame of camera 1.
+
+        As `origin` of `save` and `save_points` it centres the model.
+
+        Parameters
+        ----------
+        axes : str
+            As for `write_mesh`.
+        down : (3,) float, optional
+            As for `write_mesh`.
+        """
+        from ..io.style import middle_of, rotation_to_file
+
+        return middle_of(self.mesh.vertices, rotation_to_file(axes, down))
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
         """Write the mesh and return the files written.

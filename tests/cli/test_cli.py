@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trimesh
 
 from stereo3d import errors, pipeline
 from stereo3d.cameras import read_rig
@@ -25,6 +26,8 @@ from stereo3d.errors import StereoError
 from stereo3d.evaluation.disparity import disparity_scores
 from stereo3d.evaluation.mesh import mesh_scores
 from stereo3d.features import DETECTORS
+from stereo3d.geometry import project
+from stereo3d.geometry.triangles import face_components
 from stereo3d.io import read_map, read_mesh
 from stereo3d.mesh.meshers import MESHERS
 from stereo3d.options import QUALITIES
@@ -464,7 +467,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 44
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 98 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
+    assert len(said.splitlines()) <= 102 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -532,6 +535,10 @@ def test_the_parameters_are_the_fields_of_config():
         "texture",
         "jpeg_quality",
         "mark_filled",
+        "lit",
+        "centre",
+        "up",
+        "crop",
         "points",
         "save_stages",
         "json_file",
@@ -1056,6 +1063,59 @@ def test_every_model_of_a_run_has_the_axes_that_were_asked_for(run, quick, folde
     assert run(folder / "left.png", folder / "right.png", *args, "-q").code == 0
     for name in ("m.ply", "p.ply", "s/points.ply"):
         assert b"x right, y forward, z up" in (tmp_path / name).read_bytes()[:400], name
+
+
+def test_a_model_is_cropped_centred_turned_and_lit(run, quick, folder, tmp_path, result):
+    photos = folder / "left.png", folder / "right.png"
+    args = "--crop", "20,30,150,200", "--up", "0,0,-1", "--centre", "--lit", "--points", tmp_path / "p.ply", "-q"
+    answer = run(*photos, "-o", tmp_path / "m.obj", *args)
+    assert answer.code == 0, answer.err
+    mesh, points = read_mesh(tmp_path / "m.obj"), trimesh.load(tmp_path / "p.ply").vertices
+    x = project(mesh.vertices, result.view.rig.cam1.K, dist=result.view.rig.cam1.dist)
+    assert (x.min(0) > [10, 20]).all() and (x.max(0) < [160, 210]).all() and np.ptp(x, axis=0).min() > 100
+    box = trimesh.load(tmp_path / "m.obj", process=False, force="mesh").bounds
+    assert (
+        np.allclose(box[0], -box[1], rtol=1e-6) and (points >= box[0] * 1.05).all() and (points <= box[1] * 1.05).all()
+    )
+    # what was towards the camera is up: the height in the file is minus the depth
+    depth = mesh.vertices[:, 2]
+    assert np.ptp(depth) == pytest.approx(np.ptp(box[:, 1]), rel=1e-6)
+    assert "illum 1" in (tmp_path / "m.mtl").read_text()
+
+
+def test_the_largest_part_alone(run, quick, folder, tmp_path):
+    photos = folder / "left.png", folder / "right.png"
+    assert run(*photos, "-o", tmp_path / "m.obj", "--crop", "main", "-q").code == 0
+    main = read_mesh(tmp_path / "m.obj")
+    assert len(np.unique(face_components(main.faces, len(main.vertices)))) == 1
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["--crop", "5,5,1,1"], "crop cannot be.*main"),
+        (["--crop", "all"], "crop cannot be.*main"),
+        (["--up", "north"], "up cannot be.*photo"),
+        (["--up", "0,0,0"], "up cannot be.*photo"),
+    ],
+)
+def test_a_wrong_crop_or_direction_is_refused_before_any_work(run, no_work, folder, tmp_path, args, words):
+    one_message(run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj", *args), 2, words)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_crop_without_surface_leaves_nothing(run, quick, folder, tmp_path):
+    args = "-o", tmp_path / "m.obj", "--crop", "5000,5000,6000,6000"
+    answer = run(folder / "left.png", folder / "right.png", *args)
+    assert answer.code != 0 and "The mesh lies in" in answer.err and not any(tmp_path.iterdir())
+
+
+def test_a_glb_of_unknown_size_is_said(run, monkeypatch, folder, tmp_path, result):
+    rig = replace(result.view.rig, unit=None)
+    unknown = replace(result, view=replace(result.view, rig=rig))
+    monkeypatch.setattr("stereo3d.pipeline.run.reconstruct", lambda *args, **kwargs: unknown)
+    said = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.glb")
+    assert "the distance between the cameras, which viewers of .glb take as 1 m; measure it" in said.out
 
 
 def test_the_report_names_its_files_and_the_command(run, quick, folder, tmp_path):

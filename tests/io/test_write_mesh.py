@@ -22,6 +22,7 @@ from stereo3d.io import (
     companions,
     number_lines,
     read_mesh,
+    read_textured_mesh,
     style,
     write_disparity_png,
     write_mesh,
@@ -75,7 +76,7 @@ def parse_obj(path):
 
 
 def parse_obj_groups(path):
-    """v (V,3), vt (T,2), {material: f (M,3,1 or 2) counted from 0}, statements of the header."""
+    """v (V,3), vt (T,2), {material: f (M,3,3) counted from 0, -1 for none}, statements of the header and vn (V,3)."""
     v, vt, groups, statements, f = [], [], {}, {}, None
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         key, *rest = line.split(" ")
@@ -83,9 +84,11 @@ def parse_obj_groups(path):
             v.append([float(x) for x in rest])
         elif key == "vt":
             vt.append([float(x) for x in rest])
+        elif key == "vn":
+            statements.setdefault("vn", []).append([float(x) for x in rest])
         elif key == "f":
             f = groups.setdefault("", []) if f is None else f
-            f.append([[int(i) for i in corner.split("/")] for corner in rest])
+            f.append([[int(i or 0) for i in corner.split("/")] for corner in rest])
         elif key == "usemtl":
             f = groups.setdefault(rest[0], [])
             assert len(rest) == 1 and not f
@@ -95,7 +98,8 @@ def parse_obj_groups(path):
             assert key in ("mtllib", "o") and key not in statements and len(rest) == 1, line
             statements[key] = rest[0]
     groups = {material: np.array(f) - 1 for material, f in groups.items()}
-    assert all(f.shape[1] == 3 for f in groups.values())
+    assert all(f.shape[1:] == (3, 3) and np.array_equal(f[..., 2], f[..., 0]) for f in groups.values())
+    statements["vn"] = np.array(statements["vn"])
     return np.array(v), np.array(vt), groups, statements
 
 
@@ -128,6 +132,7 @@ def files_in(folder):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_obj_by_the_letter(tmp_path, name):
+    trimesh = pytest.importorskip("trimesh")
     mesh = sheet()
     written = write_mesh(tmp_path / f"{name}.obj", mesh, unit="mm")
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written} and len(written) == 3
@@ -137,6 +142,9 @@ def test_obj_by_the_letter(tmp_path, name):
     assert np.allclose(vt, mesh.uv, rtol=1e-8, atol=0)
     assert np.array_equal(f[..., 0], mesh.faces) and np.array_equal(f[..., 1], mesh.faces)
     assert "unit: mm" in statements["#"]
+    normals = trimesh.Trimesh(v, f[..., 0], process=False).face_normals
+    cosine = np.einsum("fi,fci->fc", normals, statements["vn"][f[..., 2]])
+    assert np.allclose(np.linalg.norm(statements["vn"], axis=1), 1, atol=1e-3) and cosine.min() > 0.8
     material = parse_mtl(tmp_path / statements["mtllib"])
     assert material["newmtl"] == statements["usemtl"] and material["Kd"] == "1 1 1"
     for other in (statements["mtllib"], material["map_Kd"]):
@@ -370,6 +378,93 @@ def test_glb_in_trimesh(tmp_path):
     image = np.asarray(read.visual.material.baseColorTexture.convert("RGB"))
     assert np.abs(image.astype(int) - mesh.texture).max() <= 8
     assert np.allclose(read.face_normals[:, 2] > 0, True)
+
+
+@pytest.mark.parametrize("unit, metres", [("mm", 0.001), ("cm", 0.01), ("inches", 0.0254), ("m", 1), ("Feet", 0.3048)])
+def test_glb_is_in_metres(tmp_path, unit, metres):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    path = write_mesh(tmp_path / "a.glb", mesh, unit=unit)[0]
+    read = trimesh.load(path, force="mesh", process=False)
+    assert np.allclose(read.vertices, mesh.vertices * FLIP * metres, rtol=1e-6)
+    assert read_textured_mesh(path)[1] == "m" and np.allclose(
+        read_mesh(path).vertices, mesh.vertices * metres, rtol=1e-6
+    )
+    assert b"size unknown" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("unit", [None, "calibration units", "cubits"])
+def test_glb_of_unknown_size_says_so(tmp_path, unit):
+    mesh = sheet()
+    path = write_mesh(tmp_path / "a.glb", mesh, unit=unit)[0]
+    assert np.allclose(read_mesh(path).vertices, mesh.vertices, rtol=1e-6)
+    name = unit or "baseline"
+    assert read_textured_mesh(path)[1] == name and f"size unknown: 1 is one {name}".encode() in path.read_bytes()
+
+
+def glb_tree(path):
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]])
+
+
+def test_a_glb_is_unlit_or_lit(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = two_photos()
+    unlit, lit, bare = (
+        write_mesh(tmp_path / f"{k}.glb", m, lit=k == 1)[0]
+        for k, m in enumerate((mesh, mesh, Mesh(mesh.vertices, mesh.faces)))
+    )
+    assert glb_tree(unlit)["extensionsUsed"] == ["KHR_materials_unlit"]
+    assert all("KHR_materials_unlit" in m["extensions"] for m in glb_tree(unlit)["materials"])
+    for path in (lit, bare):
+        tree = glb_tree(path)
+        assert "extensionsUsed" not in tree and not any("extensions" in m for m in tree["materials"])
+        assert all("NORMAL" in p["attributes"] for p in tree["meshes"][0]["primitives"])
+        for part in trimesh.load_scene(path, process=False).dump():
+            stated = np.asarray(part.vertex_normals)
+            assert np.allclose(np.linalg.norm(stated, axis=1), 1, atol=1e-5)
+            assert np.einsum("fi,fci->fc", part.face_normals, stated[part.faces]).min() > 0.8
+    for path in (unlit, lit, bare):  # no extension that moves the texture, which many viewers do not know
+        assert b"KHR_texture_transform" not in path.read_bytes()
+
+
+def shaded(normals, towards, texel, material):
+    """Phong's equation of MTL with a lamp of 1 at the camera and ambient light of .2: what a plain viewer shows."""
+    ka, kd = (np.array([float(x) for x in material[key].split()]) for key in ("Ka", "Kd"))
+    cosine = np.clip(np.einsum("ni,ni->n", normals, towards), 0, 1)[:, None]
+    ambient = 0.2 * ka * (texel if "map_Ka" in material else 255)
+    return np.clip(ambient + kd * texel * cosine, 0, 255)
+
+
+def test_an_obj_keeps_its_brightness_under_a_lamp_at_the_camera(tmp_path):
+    """Of a surface that faces the camera within 60 degrees, at least two thirds of the photo's mean grey."""
+    mesh = sheet(30)
+    path = write_mesh(tmp_path / "a.obj", mesh)[0]
+    v, _, _, statements = parse_obj(path)
+    normals, towards = statements["vn"], -v / np.linalg.norm(v, axis=1)[:, None]
+    facing = np.einsum("ni,ni->n", normals, towards) > 0.5
+    assert facing.mean() > 0.9  # and so not turned away from the camera
+    texel = np.full((facing.sum(), 3), 95.0)
+    shown = shaded(normals[facing], towards[facing], texel, parse_mtl(path.with_suffix(".mtl")))
+    assert shown.mean() > 2 / 3 * 95
+    assert parse_mtl(path.with_suffix(".mtl"))["illum"] == "0"
+    assert parse_mtl(write_mesh(tmp_path / "b.obj", mesh, lit=True)[1])["illum"] == "1"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("axes", AXES)
+def test_a_centred_model_has_its_middle_at_the_origin(tmp_path, suffix, axes):
+    trimesh = pytest.importorskip("trimesh")
+    if suffix in (".glb", ".usdz") and axes != "y-up":
+        pytest.skip("its axes are fixed")
+    mesh = sheet()
+    down = np.array([0.1, 1, 0.3])
+    origin = style.middle_of(mesh.vertices, style.rotation_to_file(axes, down))
+    path = write_mesh(tmp_path / f"a{suffix}", mesh, axes=axes, origin=origin, down=down)[0]
+    read = trimesh.load(path, process=False, force="mesh")
+    assert np.allclose(read.bounds[0], -read.bounds[1], atol=1e-5) and np.ptp(read.bounds, axis=0).min() > 1
+    if suffix != ".stl":
+        assert np.allclose(read_mesh(path).vertices[read_mesh(path).faces], mesh.vertices[mesh.faces], atol=1e-5)
 
 
 def test_glb_by_the_letter(tmp_path):
