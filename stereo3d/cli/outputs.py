@@ -49,6 +49,9 @@ OUTPUT_OPTIONS = (
     click.option("--crop", metavar="AREA", help="Keep main, or X0,Y0,X1,Y1 px of LEFT."),
     click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply)."),
     click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud."),
+    click.option("--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .tif, .npy."),
+    click.option("--normals", type=FILE, metavar="FILE", help="Write its normal: .png or .npy."),
+    click.option("--confidence", type=FILE, metavar="PNG", help="Write its confidence."),
     click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage into this folder."),
     click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON."),
     click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from four sides."),
@@ -64,6 +67,9 @@ class Outputs:
     preview: Path | None
     report: Path | None
     points: Path | None
+    depth: Path | None
+    normals: Path | None
+    confidence: Path | None
     save_stages: Path | None
     json_file: Path | None
 
@@ -81,6 +87,9 @@ class Outputs:
             (self.preview, "--preview"),
             (self.report, "--report"),
             (self.points, "--points"),
+            (self.depth, "--depth"),
+            (self.normals, "--normals"),
+            (self.confidence, "--confidence"),
             *_stage_targets(self.save_stages),
         ]
 
@@ -126,6 +135,7 @@ def parse_up(up: str) -> np.ndarray | None:
 
 def check_outputs(outputs: Outputs, style: Style) -> None:
     """Refuse outputs of unknown formats before any work."""
+    from ..io.photo_maps import CONFIDENCE_FORMATS, DEPTH_FORMATS, NORMAL_FORMATS
     from ..io.style import check_axes
     from ..io.write_mesh import WRITERS
 
@@ -133,7 +143,14 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
     check_suffix(outputs.preview, (".png", ".jpg"))
     check_suffix(outputs.report, (".html", ".htm"))
     check_suffix(outputs.points, (".ply",))
+    check_suffix(outputs.depth, DEPTH_FORMATS)
+    check_suffix(outputs.normals, NORMAL_FORMATS)
+    check_suffix(outputs.confidence, CONFIDENCE_FORMATS)
     check_axes(outputs.mesh, style.axes)
+    if outputs.depth or outputs.normals:
+        from ..resources import load_open3d
+
+        load_open3d()  # rays are cast with it: where it is missing, this is the time to say so
     if style.up is not None:
         parse_up(style.up)
     if style.crop is not None:
@@ -158,6 +175,13 @@ def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) 
         )
         if outputs.points:
             files.append(result.save_points(outputs.points, **placing))
+        maps = {"depth": outputs.depth, "normals": outputs.normals, "confidence": outputs.confidence}
+        photo_maps = None
+        if any(maps.values()):
+            from ..output.stage_files import save_photo_maps
+
+            photo_maps = save_photo_maps(result, **maps)
+            files += [path for path in maps.values() if path]
         if outputs.preview:
             from ..io.pictures import write_picture
             from ..mesh.preview import preview as draw
@@ -177,7 +201,7 @@ def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) 
             from ..io.json_files import write_json
             from ..output.stage_files import measured
 
-            files.append(write_json(outputs.json_file, measured(result, files, seconds)))
+            files.append(write_json(outputs.json_file, measured(result, files, seconds, photo_maps)))
     return files, seconds
 
 

@@ -105,6 +105,41 @@ class Result(Record):
         cloud.colors = open3d.utility.Vector3dVector(self.pair.left[known] / 255)
         return cloud
 
+    def depth_map(self) -> np.ndarray:
+        """Return the depth (H, W) float32 of the mesh at each pixel of the first photo, `left.pixels`; NaN: no surface.
+
+        Z in the frame of camera 1, in `unit`; of a panorama or a fisheye the distance from the camera. The photo is
+        upright (EXIF's orientation and --rotate are applied) and has its lens distortion.
+
+        Raises
+        ------
+        StereoError
+            "library_missing" without Open3D.
+        """
+        return self.photo_maps()[0]
+
+    def normal_map(self) -> np.ndarray:
+        """Return the unit normals (H, W, 3) float32 of the mesh at each pixel of the first photo; NaN: no surface.
+
+        Frame of camera 1, x right, y down, z forward; they point towards the camera. Grid and errors: `depth_map`.
+        """
+        normals = self.photo_maps(normals=True)[1]
+        assert normals is not None
+        return normals
+
+    def confidence_map(self) -> np.ndarray:
+        """Return the confidence (H, W) float32 of the disparity at each pixel of the first photo; 0: not measured."""
+        from ..mesh.photo_grid import onto_photo
+
+        known = np.isfinite(self.points[..., 2])
+        return onto_photo(np.where(known, self.confidence, 0), self.pair.map1, self.left.size)
+
+    def photo_maps(self, *, normals: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return `depth_map` and, where `normals` are asked for, `normal_map`, at the cost of one."""
+        from ..mesh.photo_grid import cast_photo
+
+        return cast_photo(self.mesh, self.view.rig.cam1, self.left.size, normals=normals)
+
     def cropped(self, crop: str | tuple[float, float, float, float]) -> "Result":
         """Return the result with a part of its mesh, and the points that this part shows.
 

@@ -14,9 +14,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from stereo3d import errors, pipeline
 from stereo3d.cameras import read_rig
@@ -467,7 +469,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 44
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 102 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
+    assert len(said.splitlines()) <= 106 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -540,6 +542,9 @@ def test_the_parameters_are_the_fields_of_config():
         "up",
         "crop",
         "points",
+        "depth",
+        "normals",
+        "confidence",
         "save_stages",
         "json_file",
         "preview",
@@ -1081,6 +1086,59 @@ def test_a_model_is_cropped_centred_turned_and_lit(run, quick, folder, tmp_path,
     depth = mesh.vertices[:, 2]
     assert np.ptp(depth) == pytest.approx(np.ptp(box[:, 1]), rel=1e-6)
     assert "illum 1" in (tmp_path / "m.mtl").read_text()
+
+
+def test_depth_normals_and_confidence_are_on_the_pixels_of_the_upright_photo(run, scene, folder, tmp_path):
+    """Photos stored on their side, as phones do: the maps are those of the photo as it is seen, and true."""
+    for name, photo in (("l.png", scene.left), ("r.png", scene.right)):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+        Image.fromarray(np.rot90(photo.pixels)).save(tmp_path / name, exif=exif)
+    out = {name: tmp_path / name for name in ("d.png", "n.npy", "c.png")}
+    args = "--depth", out["d.png"], "--normals", out["n.npy"], "--confidence", out["c.png"], "--json", tmp_path / "j"
+    photos = tmp_path / "l.png", tmp_path / "r.png"
+    answer = run(*photos, "--calib", folder / "rig.json", *QUICK, "-o", tmp_path / "m.obj", "-q", *args)
+    assert answer.code == 0, answer.err
+    facts = json.loads((tmp_path / "j").read_text())
+    assert {str(path) for path in out.values()} <= set(facts["files"])
+    maps, truth = facts["photo_maps"], scene.depth1
+    assert (
+        maps["size"] == list(SIZE)
+        and maps["orientation"] == 6
+        and maps["depth"]["what"] == "depth along the camera's axis"
+    )
+    counts = cv2.imread(str(out["d.png"]), cv2.IMREAD_UNCHANGED)
+    assert counts.shape == truth.shape and counts.dtype == np.uint16
+    seen, depth = counts > 0, counts * maps["depth"]["scale"]
+    assert seen.mean() > 0.7
+    error = np.abs(depth / truth - 1)[seen]
+    assert np.median(error) < 0.01 and np.mean(error < 0.05) > 0.9
+    mirrored = np.abs(depth[:, ::-1] / truth - 1)[seen[:, ::-1]], np.abs(depth[::-1] / truth - 1)[seen[::-1]]
+    assert min(map(np.median, mirrored)) > 3 * np.median(error)
+    with Image.open(out["d.png"]) as file:
+        assert f"value * {maps['depth']['scale']:.9g} = {maps['depth']['unit']}" in file.text["Description"]
+    normals, confidence = np.load(out["n.npy"]), cv2.imread(str(out["c.png"]), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(np.isfinite(normals).all(-1), seen) and confidence.shape == truth.shape
+    true = normals_of(truth, scene.rig.cam1)
+    both = seen & np.isfinite(true).all(-1)
+    cosine = np.einsum("ni,ni->n", normals[both], true[both])
+    assert np.median(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) < 6
+    wrong = seen & (np.abs(depth / truth - 1) > 0.05)
+    assert confidence[seen & ~wrong].mean() > confidence[wrong].mean() and confidence[seen].mean() > 128
+
+
+def normals_of(depth, camera):
+    """Normals (H, W, 3) towards the camera, of the points two pixels apart; NaN at jumps of depth."""
+    x = np.stack(np.meshgrid(*(np.arange(n) for n in SIZE)), -1)
+    ray = camera.rays_from_pixels(x)
+    X = ray / ray[..., 2:] * depth[..., None]
+    n = np.full(X.shape, np.nan)
+    across, down = X[1:-1, 2:] - X[1:-1, :-2], X[2:, 1:-1] - X[:-2, 1:-1]
+    n[1:-1, 1:-1] = np.cross(down, across)
+    n /= np.linalg.norm(n, axis=-1, keepdims=True)
+    jump = np.maximum(np.linalg.norm(across, axis=-1), np.linalg.norm(down, axis=-1)) > 0.05 * depth[1:-1, 1:-1]
+    n[1:-1, 1:-1][jump] = np.nan
+    return n
 
 
 def test_the_largest_part_alone(run, quick, folder, tmp_path):
