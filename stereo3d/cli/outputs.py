@@ -48,7 +48,7 @@ OUTPUT_OPTIONS = (
     click.option("--up", metavar="X,Y,Z", help="Set what is up in camera 1, or photo."),
     click.option("--crop", metavar="AREA", help="Keep main, or X0,Y0,X1,Y1 px of LEFT."),
     click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply)."),
-    click.option("--points", type=FILE, metavar="PLY", help="Write the point cloud."),
+    click.option("--points", type=FILE, metavar="FILE", help="Write the point cloud: .ply, .xyz, .pcd or .las."),
     click.option("--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .tif, .npy."),
     click.option("--normals", type=FILE, metavar="FILE", help="Write its normal: .png or .npy."),
     click.option("--confidence", type=FILE, metavar="PNG", help="Write its confidence."),
@@ -136,13 +136,16 @@ def parse_up(up: str) -> np.ndarray | None:
 def check_outputs(outputs: Outputs, style: Style) -> None:
     """Refuse outputs of unknown formats before any work."""
     from ..io.photo_maps import CONFIDENCE_FORMATS, DEPTH_FORMATS, NORMAL_FORMATS
+    from ..io.points import POINT_WRITERS
     from ..io.style import check_axes
     from ..io.write_mesh import WRITERS
 
     check_suffix(outputs.mesh, WRITERS)
     check_suffix(outputs.preview, (".png", ".jpg"))
     check_suffix(outputs.report, (".html", ".htm"))
-    check_suffix(outputs.points, (".ply",))
+    check_suffix(outputs.points, POINT_WRITERS)
+    if outputs.points:
+        check_axes(outputs.points, style.axes)
     check_suffix(outputs.depth, DEPTH_FORMATS)
     check_suffix(outputs.normals, NORMAL_FORMATS)
     check_suffix(outputs.confidence, CONFIDENCE_FORMATS)

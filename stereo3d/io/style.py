@@ -116,6 +116,10 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
     """Raise StereoError("bad_option") for unknown axes, or axes that the format of the suffix cannot have."""
     if axes not in AXES:
         raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
+    if Path(path).suffix.lower() == ".las" and axes == "camera":
+        raise StereoError(
+            "bad_option", "LAS has z up, by its standard.", "Use .ply, .xyz or .pcd, or leave --axes out."
+        )
     form = {".glb": "glTF", ".usdz": "USDZ"}.get(Path(path).suffix.lower())
     if form and axes != "y-up":
         raise StereoError(

@@ -193,8 +193,8 @@ class Result(Record):
         return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.gravity, **style})
 
     def save_points(self, path: str | Path, **style: Any) -> Path:
-        """Write the point cloud (.ply) with colours and sigma; `style` are keywords of `write_points`."""
-        from ..io.ply import write_points
+        """Write the point cloud with colours and sigma; `style` are keywords of `write_points`."""
+        from ..io.points import write_points
 
         known = np.isfinite(self.points[..., 2])
         style = {"unit": self.unit, "down": self.gravity, **style}

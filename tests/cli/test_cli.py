@@ -948,7 +948,9 @@ def test_what_fails_while_writing_leaves_nothing(run, quick, folder, tmp_path, m
         raise error
 
     (tmp_path / "old.obj").write_text("an older mesh")
-    home = {"draw_matches": "output.stage_files", "write_points": "io.ply", "write_json": "output.stage_files"}[where]
+    home = {"draw_matches": "output.stage_files", "write_points": "io.points", "write_json": "output.stage_files"}[
+        where
+    ]
     monkeypatch.setattr(f"stereo3d.{home}.{where}", fail)
     drawing = importlib.import_module("stereo3d.mesh.preview")  # the folder has a function of this name
     monkeypatch.setattr(drawing, "preview", lambda *args: np.zeros((8, 8, 3), np.uint8))

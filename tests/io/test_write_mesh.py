@@ -558,6 +558,70 @@ def test_points_come_back(tmp_path):
     assert len(open3d.io.read_point_cloud(str(write_points(tmp_path / "bare.ply", points))).points) == known.sum()
 
 
+@pytest.mark.parametrize("suffix", [".xyz", ".pcd"])
+def test_points_of_other_formats_in_open3d(tmp_path, suffix):
+    open3d = pytest.importorskip("open3d")
+    rng = np.random.default_rng(1)
+    points, colours = rng.normal(size=(50, 3)) * [1, 100, 1e-3], rng.integers(0, 256, (50, 3)).astype(np.uint8)
+    points[7] = np.nan
+    known = np.isfinite(points[:, 0])
+    path = write_points(tmp_path / f"c{suffix}", points, colours, rng.random(50), axes="z-up")
+    read = open3d.io.read_point_cloud(str(path))
+    assert np.allclose(np.asarray(read.points), points[known] @ AXES["z-up"].T, rtol=1e-6)
+    if suffix == ".pcd":  # Open3D reads no colours of .xyz
+        assert np.array_equal(np.rint(np.asarray(read.colors) * 255), colours[known])
+    else:
+        assert np.array_equal(np.loadtxt(path)[:, 3:], colours[known])
+    bare = open3d.io.read_point_cloud(str(write_points(tmp_path / f"bare{suffix}", points)))
+    assert len(bare.points) == known.sum() and not bare.has_colors()
+
+
+def las_points(path):
+    """Header fields by name, coordinates (N, 3) and colours (N, 3), by the layout of LAS 1.2."""
+    data = path.read_bytes()
+    assert data[:4] == b"LASF" and tuple(data[24:26]) == (1, 2)
+    size, offset, records, form, length, count = struct.unpack_from("<HIIBHI", data, 94)
+    assert (size, offset, records, form, length) == (227, 227, 0, 2, 26) and len(data) == 227 + 26 * count
+    assert struct.unpack_from("<5I", data, 111) == (count, 0, 0, 0, 0)
+    scale, move, box = (np.frombuffer(data, "<f8", n, at) for n, at in ((3, 131), (3, 155), (6, 179)))
+    rows = np.frombuffer(data, np.uint8, offset=227).reshape(count, 26)
+    X = np.ascontiguousarray(rows[:, :12]).view("<i4") * scale + move
+    assert (rows[:, 14] == 9).all()  # the first return of one
+    return data[26:58].rstrip(b"\0"), X, np.ascontiguousarray(rows[:, 20:]).view("<u2"), box.reshape(3, 2)[:, ::-1]
+
+
+@pytest.mark.parametrize("unit, metres", [("mm", 0.001), ("m", 1), (None, 1)])
+def test_las_by_the_letter(tmp_path, unit, metres):
+    rng = np.random.default_rng(2)
+    points, colours = rng.normal(size=(40, 3)) * 1000, rng.integers(0, 256, (40, 3)).astype(np.uint8)
+    stated, X, rgb, box = las_points(write_points(tmp_path / "c.las", points, colours, unit=unit))
+    right, down, ahead = points.T * metres
+    assert np.allclose(X, np.column_stack([right, ahead, -down]), rtol=1e-6, atol=1e-6)  # z is up
+    assert np.array_equal(rgb, colours * np.uint16(257)) and np.allclose(box.T, [X.min(0), X.max(0)], atol=1e-6)
+    assert stated == (b"unit: m" if unit else b"unit: baseline")
+
+
+def test_las_of_extreme_sizes_and_of_nothing(tmp_path):
+    for scale in (1e-6, 1e9):
+        points = np.random.default_rng(3).normal(size=(20, 3)) * scale
+        _, X, rgb, _ = las_points(write_points(tmp_path / "c.las", points, axes="z-up"))
+        assert np.abs(X - points @ AXES["z-up"].T).max() < 1e-8 * scale and not rgb.any()
+    for suffix in (".las", ".pcd", ".xyz", ".ply"):
+        write_points(tmp_path / f"none{suffix}", np.full((4, 3), np.nan))
+    assert len(las_points(tmp_path / "none.las")[1]) == 0
+    with pytest.raises(StereoError, match="LAS has z up"):
+        write_points(tmp_path / "c.las", points, axes="camera")
+    with pytest.raises(StereoError, match=".ply, .xyz, .pcd, .las"):
+        write_points(tmp_path / "c.laz", points)
+
+
+def test_las_in_laspy(tmp_path):
+    laspy = pytest.importorskip("laspy")
+    points = np.random.default_rng(4).normal(size=(20, 3))
+    read = laspy.read(write_points(tmp_path / "c.las", points, np.full((20, 3), 200, np.uint8), unit="m"))
+    assert np.allclose(read.xyz, points @ AXES["z-up"].T, atol=1e-8) and (read.red == 200 * 257).all()
+
+
 # Refusals
 
 
