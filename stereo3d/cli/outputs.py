@@ -52,6 +52,7 @@ OUTPUT_OPTIONS = (
     click.option("--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .tif, .npy."),
     click.option("--normals", type=FILE, metavar="FILE", help="Write its normal: .png or .npy."),
     click.option("--confidence", type=FILE, metavar="PNG", help="Write its confidence."),
+    click.option("--cameras", type=FILE, metavar="PATH", help="Write the cameras: folder (COLMAP), .json or .yml."),
     click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage into this folder."),
     click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON."),
     click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from four sides."),
@@ -70,6 +71,7 @@ class Outputs:
     depth: Path | None
     normals: Path | None
     confidence: Path | None
+    cameras: Path | None
     save_stages: Path | None
     json_file: Path | None
 
@@ -90,6 +92,7 @@ class Outputs:
             (self.depth, "--depth"),
             (self.normals, "--normals"),
             (self.confidence, "--confidence"),
+            *_camera_targets(self.cameras),
             *_stage_targets(self.save_stages),
         ]
 
@@ -150,6 +153,10 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
     check_suffix(outputs.normals, NORMAL_FORMATS)
     check_suffix(outputs.confidence, CONFIDENCE_FORMATS)
     check_axes(outputs.mesh, style.axes)
+    if outputs.cameras:
+        from ..output.camera_files import check_camera_target
+
+        check_camera_target(outputs.cameras)
     if outputs.depth or outputs.normals:
         from ..resources import load_open3d
 
@@ -185,6 +192,10 @@ def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) 
 
             photo_maps = save_photo_maps(result, **maps)
             files += [path for path in maps.values() if path]
+        if outputs.cameras:
+            from ..output.camera_files import save_cameras
+
+            files += save_cameras(result, outputs.cameras, down=placing["down"])
         if outputs.preview:
             from ..io.pictures import write_picture
             from ..mesh.preview import preview as draw
@@ -215,6 +226,15 @@ def _companions(output: Path, texture: str) -> list[tuple[Path, str]]:
 
     what = "the material of the mesh", "the texture of the mesh", "the second texture of the mesh"
     return list(zip(companions(output, texture), what, strict=True))
+
+
+def _camera_targets(path: Path | None) -> list[tuple[Path, str]]:
+    if path is None:
+        return []
+    from ..output.camera_files import CAMERA_FILES, is_camera_folder
+
+    names = [path / name for name in CAMERA_FILES] if is_camera_folder(path) else [path]
+    return [(name, "--cameras") for name in names]
 
 
 def _stage_targets(folder: Path | None) -> list[tuple[Path, str]]:

@@ -73,7 +73,18 @@ class PhotosFirst(click.Group):
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
     "Photos": ("layout", "mask", "pairs"),
-    "Files": ("output", "report", "preview", "points", "depth", "normals", "confidence", "save_stages", "json_file"),
+    "Files": (
+        "output",
+        "report",
+        "preview",
+        "points",
+        "depth",
+        "normals",
+        "confidence",
+        "cameras",
+        "save_stages",
+        "json_file",
+    ),
     "Cameras and scale": (
         "calib",
         "rig_error",

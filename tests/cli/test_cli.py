@@ -469,7 +469,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 44
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 106 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
+    assert len(said.splitlines()) <= 107 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -545,6 +545,7 @@ def test_the_parameters_are_the_fields_of_config():
         "depth",
         "normals",
         "confidence",
+        "cameras",
         "save_stages",
         "json_file",
         "preview",
@@ -910,6 +911,14 @@ def here(folder, tmp_path, monkeypatch):
         (["-o", "m.obj", "--report", "/proc/x/r.html"], 6, "cannot write /proc/x/r.html"),
         (["-o", "m.obj", "--json", "/dev/null"], 6, "device"),
         (["-o", "m.obj", "--json", "stages"], 6, "folder"),
+        (["-o", "m.obj", "--cameras", "c.txt"], 2, r"Use a folder .COLMAP., \.json"),
+        (["-o", "m.obj", "--cameras", "left.png/c"], 6, "Not a directory"),
+        (["-o", "m.obj", "--calib", "rig.json", "--cameras", "rig.json"], 2, "over the input rig.json"),
+        (["-o", "m.obj", "--depth", "d.exr"], 2, r"Use \.png, \.tif, \.tiff, \.npy"),
+        (["-o", "m.obj", "--normals", "d.jpg"], 2, r"Use \.png, \.npy"),
+        (["-o", "m.obj", "--confidence", "right.png"], 2, "over the input right.png"),
+        (["-o", "m.obj", "--points", "p.laz"], 2, r"Use \.ply, \.xyz, \.pcd, \.las"),
+        (["-o", "m.obj", "--points", "p.las", "--axes", "camera"], 2, "LAS has z up"),
     ],
     ids=lambda v: " ".join(v)[:40] if isinstance(v, list) else "",
 )
@@ -1141,6 +1150,32 @@ def normals_of(depth, camera):
     jump = np.maximum(np.linalg.norm(across, axis=-1), np.linalg.norm(down, axis=-1)) > 0.05 * depth[1:-1, 1:-1]
     n[1:-1, 1:-1][jump] = np.nan
     return n
+
+
+def test_cameras_for_other_programs(run, quick, folder, tmp_path, result, scene):
+    """A folder for COLMAP, whose points lie on their pixels and on the scene; transforms.json; OpenCV's rig."""
+    photos = folder / "left.png", folder / "right.png"
+    for name in ("colmap", "transforms.json", "rig.yml"):
+        args = "-o", tmp_path / "m.stl", "--cameras", tmp_path / name, "--json", tmp_path / "j", "-q"
+        answer = run(*photos, *args)
+        assert answer.code == 0, answer.err
+        rig = read_rig(tmp_path / name)
+        assert np.allclose(rig.cam1.K, result.view.rig.cam1.K) and np.allclose(rig.R, result.view.R)
+        files = {
+            Path(path).relative_to(tmp_path).as_posix() for path in json.loads((tmp_path / "j").read_text())["files"]
+        }
+        folder_files = {f"colmap/{n}.txt" for n in ("cameras", "images", "points3D")}
+        folder_files |= {"colmap/images/left.jpg", "colmap/images/right.jpg"}
+        assert files == {"m.stl"} | (folder_files if name == "colmap" else {name})
+        assert all((tmp_path / path).is_file() for path in files)
+    frame = json.loads((tmp_path / "transforms.json").read_text())["frames"][0]
+    assert Path(os.path.normpath(tmp_path / frame["file_path"])) == result.left.path or result.left.path is None
+    points = np.loadtxt(tmp_path / "colmap" / "points3D.txt", usecols=range(8))
+    assert len(points) > 0.9 * result.view.inliers.sum() and np.median(points[:, 7]) < 0.5
+    camera = result.view.rig.cam1
+    x = np.rint(project(points[:, 1:4], camera.K, dist=camera.dist)).astype(int)
+    depth = scene.depth1[np.clip(x[:, 1], 0, SIZE[1] - 1), np.clip(x[:, 0], 0, SIZE[0] - 1)]
+    assert np.median(np.abs(points[:, 3] / depth - 1)) < 0.02
 
 
 def test_the_largest_part_alone(run, quick, folder, tmp_path):
