@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..pipeline.result import Result
 
 OUTPUT_OPTIONS = (
-    click.option("-o", "--output", type=FILE, help="Write the mesh: .obj, .ply, .glb or .stl."),
+    click.option("-o", "--output", type=FILE, help="Write the mesh: .obj, .ply, .glb, .stl or .usdz."),
     click.option(
         "--axes",
         type=click.Choice(["y-up", "z-up", "camera"]),
@@ -34,7 +34,7 @@ OUTPUT_OPTIONS = (
         type=click.Choice(["jpg", "png"]),
         default="jpg",
         show_default=True,
-        help="Choose the texture format of .obj and .glb.",
+        help="Choose the texture of .obj, .glb, .usdz.",
     ),
     click.option(
         "--jpeg-quality",
@@ -43,7 +43,7 @@ OUTPUT_OPTIONS = (
         show_default=True,
         help="Set the JPEG quality of the texture.",
     ),
-    click.option("--lit", is_flag=True, help="Let viewers shade the model (.obj, .glb)."),
+    click.option("--lit", is_flag=True, help="Let viewers shade the model (.obj, .glb, .usdz)."),
     click.option("--centre", is_flag=True, help="Move the origin to the model's middle."),
     click.option("--up", metavar="X,Y,Z", help="Set what is up in camera 1, or photo."),
     click.option("--crop", metavar="AREA", help="Keep main, or X0,Y0,X1,Y1 px of LEFT."),

@@ -13,6 +13,7 @@ from .obj import write_obj
 from .ply import write_ply_mesh
 from .stl import write_stl
 from .style import TEXTURES, Style, check_axes, check_suffix, plain, rotation_to_file, unit_of_file
+from .usdz import write_usdz
 
 
 def write_mesh(  # noqa: PLR0913 - the signature is the list of options
@@ -41,6 +42,7 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
         the same folder (names in ASCII without spaces, as MTL needs: `companions`). .glb: glTF 2.0 in one file,
         textures inside, in metres where the unit's length is known (`METRES_PER_UNIT`). .ply: binary, with normals,
         colours of the texture and sigma at the vertices (NaN: not measured). .stl: binary, the bare shape.
+        .usdz: one file for iPhones, in metres as .glb.
     mesh : Mesh
         With at least one face.
     quality : int
@@ -59,7 +61,7 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     mark_filled : bool
         In .ply, vertices with sigma NaN are magenta.
     lit : bool
-        In .obj and .glb, the viewer's lamps shade the surface; by default it shows the texture as it is.
+        In .obj, .glb and .usdz, the viewer's lamps shade the surface; by default it shows the texture as it is.
     origin : (3,) float, optional
         Point in the frame of camera 1 that is the origin of the file; None: camera 1.
 
@@ -113,7 +115,7 @@ def _check(path: Path, mesh: Mesh, quality: int, texture: str, axes: str) -> Non
         raise ValueError("write_mesh: a texture without uv")
 
 
-WRITERS = {".obj": write_obj, ".ply": write_ply_mesh, ".glb": write_glb, ".stl": write_stl}
+WRITERS = {".obj": write_obj, ".ply": write_ply_mesh, ".glb": write_glb, ".stl": write_stl, ".usdz": write_usdz}
 
 
 def _writer(path: Path) -> Callable[[Path, Mesh, Style], list[Path]]:

@@ -184,7 +184,7 @@ class Result(Record):
         Parameters
         ----------
         path : path
-            Its suffix chooses the format: .obj, .ply, .glb or .stl.
+            Its suffix chooses the format: .obj, .ply, .glb, .stl or .usdz.
         **style
             Keywords of `write_mesh`.
         """

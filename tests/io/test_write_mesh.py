@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import struct
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -461,6 +463,10 @@ def test_a_centred_model_has_its_middle_at_the_origin(tmp_path, suffix, axes):
     down = np.array([0.1, 1, 0.3])
     origin = style.middle_of(mesh.vertices, style.rotation_to_file(axes, down))
     path = write_mesh(tmp_path / f"a{suffix}", mesh, axes=axes, origin=origin, down=down)[0]
+    if suffix == ".usdz":
+        [shape] = read_usdz(path)[0]
+        assert np.allclose(shape["points"].min(0), -shape["points"].max(0), atol=1e-5)
+        return
     read = trimesh.load(path, process=False, force="mesh")
     assert np.allclose(read.bounds[0], -read.bounds[1], atol=1e-5) and np.ptp(read.bounds, axis=0).min() > 1
     if suffix != ".stl":
@@ -493,7 +499,11 @@ def test_a_bare_mesh_is_written_by_every_writer(tmp_path, suffix):
     bare = Mesh(mesh.vertices, mesh.faces)
     written = write_mesh(tmp_path / f"bare{suffix.upper()}", bare)
     assert [p.name for p in tmp_path.iterdir()] == [written[0].name]
-    read = trimesh.load(written[0], file_type=suffix[1:], force="mesh", process=False)
+    if suffix == ".usdz":
+        [shape] = read_usdz(written[0])[0]
+        read = trimesh.Trimesh(shape["points"], shape["faces"], process=False)
+    else:
+        read = trimesh.load(written[0], file_type=suffix[1:], force="mesh", process=False)
     assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-7, atol=1e-12)
 
 
@@ -543,6 +553,70 @@ def test_the_obj_takes_its_place_last(tmp_path, monkeypatch):
     )
     write_mesh(tmp_path / "a.obj", sheet())
     assert sorted(order) == [".jpg", ".mtl", ".obj"] and order[-1] == ".obj"
+
+
+def read_usdz(path):
+    """Shapes, the text of the layer, and the other files, by Pixar's rules for a package."""
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as package:
+        assert package.testzip() is None
+        for entry in package.infolist():
+            name, extra = struct.unpack_from("<HH", data, entry.header_offset + 26)
+            assert entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1
+            assert (entry.header_offset + 30 + name + extra) % 64 == 0, entry.filename
+        files = {entry.filename: package.read(entry) for entry in package.infolist()}
+    assert next(iter(files)) == "model.usda"  # the first file is the one that is shown
+    text = files.pop("model.usda").decode("utf-8")
+    assert text.startswith("#usda 1.0\n") and text.count("{") == text.count("}")
+    shapes = []
+    for block in text.split("def Mesh ")[1:]:
+        block = block.split("def Scope")[0]
+        arrays = {
+            name.split(":")[-1]: np.array(json.loads(f"[{body}]".replace("(", "[").replace(")", "]")))
+            for name, body in re.findall(r"\w+\[\] ([\w:]+) = \[(.*?)\](?: \(\n|\n)", block, flags=re.S)
+        }
+        assert (arrays["faceVertexCounts"] == 3).all()
+        arrays["faces"] = arrays["faceVertexIndices"].reshape(-1, 3)
+        assert np.allclose(arrays["extent"], [arrays["points"].min(0), arrays["points"].max(0)], rtol=1e-6)
+        assert len(arrays["faceVertexCounts"]) == len(arrays["faces"])
+        arrays["material"] = re.search(r"material:binding = </Model/Materials/(\w+)>", block)[1]
+        shapes.append(arrays)
+    return shapes, text, files
+
+
+@pytest.mark.parametrize("texture", ["jpg", "png"])
+def test_usdz_by_the_letter(tmp_path, texture):
+    mesh = two_photos()
+    path = write_mesh(tmp_path / "写真 1.usdz", mesh, unit="cm", texture=texture)[0]
+    shapes, text, files = read_usdz(path)
+    for line in ("metersPerUnit = 1", 'upAxis = "Y"', 'defaultPrim = "Model"', 'inputs:varname = "st"'):
+        assert re.search(rf"(?m)^ *(string )?{line}$", text), line
+    second = mesh.overlays[0].faces
+    assert [shape["material"] for shape in shapes] == ["photo", "photo2"]
+    assert list(files) == [f"textures/photo.{texture}", f"textures/photo2.{texture}"]
+    for shape, which, part in zip(shapes, (~second, second), mesh.textured_parts(), strict=True):
+        corners = shape["points"][shape["faces"]]
+        assert np.allclose(corners, (mesh.vertices * FLIP * 0.01)[mesh.faces[which]], rtol=1e-6, atol=1e-12)
+        assert np.allclose(shape["st"][shape["faces"]], part.uv[mesh.faces[which]], atol=1e-6)
+        n = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        cosine = np.einsum("fi,fci->fc", n / np.linalg.norm(n, axis=1)[:, None], shape["normals"][shape["faces"]])
+        assert cosine.min() > 0.5 and np.median(cosine) > 0.95
+        name = f"textures/{shape['material']}.{texture}"
+        assert f"@{name}@" in text
+        image = cv2.imdecode(np.frombuffer(files[name], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        assert np.abs(image.astype(int) - part.texture).max() <= (8 if texture == "jpg" else 0)
+    assert path.read_bytes() == write_mesh(tmp_path / "b.usdz", mesh, unit="cm", texture=texture)[0].read_bytes()
+
+
+def test_usdz_is_unlit_or_lit_and_says_what_is_not_known(tmp_path):
+    mesh = sheet()
+    unlit = read_usdz(write_mesh(tmp_path / "a.usdz", mesh, unit="mm")[0])[1]
+    lit = read_usdz(write_mesh(tmp_path / "b.usdz", mesh, lit=True)[0])[1]
+    bare = read_usdz(write_mesh(tmp_path / "c.usdz", Mesh(mesh.vertices, mesh.faces), name='a "quoted" name')[0])[1]
+    for text, shown in ((unlit, "emissive"), (lit, "diffuse")):
+        assert f"inputs:{shown}Color.connect = </Model/Materials/photo/picture.outputs:rgb>" in text
+        assert text.count("Color.connect") == 1
+    assert "size unknown" not in unlit and "size unknown: 1 is one baseline" in lit and "picture" not in bare
 
 
 def test_points_come_back(tmp_path):
