@@ -47,6 +47,7 @@ OUTPUT_OPTIONS = (
     click.option("--centre", is_flag=True, help="Move the origin to the model's middle."),
     click.option("--up", metavar="X,Y,Z", help="Set what is up in camera 1, or photo."),
     click.option("--crop", metavar="AREA", help="Keep main, or X0,Y0,X1,Y1 px of LEFT."),
+    click.option("--solid", type=float, metavar="THICKNESS", help="Write a closed shell for printing (.stl)."),
     click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply)."),
     click.option("--points", type=FILE, metavar="FILE", help="Write the point cloud: .ply, .xyz, .pcd or .las."),
     click.option("--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .tif, .npy."),
@@ -109,6 +110,7 @@ class Style:
     centre: bool
     up: str | None
     crop: str | None
+    solid: float | None
 
     def placing(self, result: Result) -> dict[str, Any]:
         """Return axes, direction of gravity and origin of the mesh and the point clouds: keywords of their writers."""
@@ -161,6 +163,10 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
         from ..resources import load_open3d
 
         load_open3d()  # rays are cast with it: where it is missing, this is the time to say so
+    if style.solid is not None:
+        from ..mesh.solid import check_thickness
+
+        check_thickness(style.solid, outputs.mesh)
     if style.up is not None:
         parse_up(style.up)
     if style.crop is not None:
@@ -181,6 +187,7 @@ def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) 
             quality=style.jpeg_quality,
             mark_filled=style.mark_filled,
             lit=style.lit,
+            solid=style.solid,
             **placing,
         )
         if outputs.points:

@@ -113,7 +113,19 @@ GROUPS = {
         "seed",
         "force",
     ),
-    "Mesh": ("faces", "close", "crop", "axes", "up", "centre", "texture", "jpeg_quality", "lit", "mark_filled"),
+    "Mesh": (
+        "faces",
+        "close",
+        "crop",
+        "axes",
+        "up",
+        "centre",
+        "texture",
+        "jpeg_quality",
+        "lit",
+        "solid",
+        "mark_filled",
+    ),
     "Messages": ("verbose", "quiet", "progress"),
 }
 

@@ -79,7 +79,7 @@ def write_normals(path: str | os.PathLike[str], normals: np.ndarray) -> dict[str
     if path.suffix.lower() == ".npy":
         _write(path, _npy(normals))
         return {"file": str(path), "what": "normals, x right, y down, z forward"}
-    rgb = np.nan_to_num(np.rint(255 * (normals * np.float32([1, -1, -1]) + 1) / 2), nan=0).astype(np.uint8)
+    rgb = np.nan_to_num(np.rint(255 * (normals * np.array([1, -1, -1], np.float32) + 1) / 2), nan=0).astype(np.uint8)
     what = "normals, x right, y up, z towards the viewer"
     _write(path, _with_text(encode(".png", rgb, 0), f"{what}; n = value / 127.5 - 1; black = no surface"))
     return {"file": str(path), "what": what}
@@ -89,7 +89,7 @@ def write_confidence(path: str | os.PathLike[str], confidence: np.ndarray) -> di
     """Write a map of confidence (H, W) in [0, 1] as an 8-bit PNG, round(255 c), 0: none; return {"file", "what"}."""
     path = Path(path)
     check_suffix(path, CONFIDENCE_FORMATS)
-    levels = np.rint(255 * np.clip(np.nan_to_num(_checked(confidence, "confidence", 2)), 0, 1)).astype(np.uint8)
+    levels = np.rint(255 * np.clip(np.nan_to_num(_checked(confidence, "confidence", 2), nan=0), 0, 1)).astype(np.uint8)
     what = "confidence: chance to be right within 1 px of disparity"
     _write(path, _with_text(encode(".png", levels, 0), f"{what}; c = value / 255; 0 = not measured"))
     return {"file": str(path), "what": what}

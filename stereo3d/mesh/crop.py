@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
+from ..geometry.arrays import all_channels
 from ..geometry.texture_coordinates import pixels_of_uv
 from ..geometry.triangles import face_components
 from ..records import Mesh
@@ -105,6 +106,6 @@ def shown_in_photo(mesh: Mesh, x: np.ndarray, size: tuple[int, int]) -> np.ndarr
     covered = depth_buffer(corners, np.ones(len(corners)), mesh.faces, width, height) > 0
     with np.errstate(invalid="ignore"):
         at = np.rint((x + 0.5) * [width / size[0], height / size[1]] - 0.5)
-        inside = ((at >= 0) & (at < [width, height])).all(-1)
-    column, row = np.where(inside[..., None], at, 0).astype(int).transpose(-1, *range(x.ndim - 1))
+        inside = all_channels((at >= 0) & (at < [width, height]))
+    column, row = np.where(np.expand_dims(inside, -1), at, 0).astype(int).transpose(-1, *range(x.ndim - 1))
     return inside & covered[row, column]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..geometry.arrays import TINY, norms
+from ..geometry.arrays import TINY, all_channels, norms
 from ..geometry.triangles import vertex_normals
 from ..records import Camera, Mesh
 from ..resources import load_open3d
@@ -55,9 +55,9 @@ def cast_photo(
         bottom = min(height, top + rows)
         x = np.stack(np.meshgrid(np.arange(width), np.arange(top, bottom)), -1)
         ray = camera.rays_from_pixels((x + 0.5) * scale - 0.5)
-        shown = np.isfinite(ray).all(-1)
+        shown = all_channels(np.isfinite(ray))
         rays = np.zeros((*shown.shape, 6), np.float32)
-        rays[..., 3:] = np.where(shown[..., None], ray, [0, 0, 1])
+        rays[..., 3:] = np.where(np.expand_dims(shown, -1), ray, [0, 0, 1])
         hit = scene.cast_rays(open3d.core.Tensor(rays))
         distance = hit["t_hit"].numpy().astype(float)
         seen = shown & np.isfinite(distance)
@@ -92,11 +92,11 @@ def onto_photo(values: np.ndarray, x: np.ndarray, size: tuple[int, int]) -> np.n
 
     with np.errstate(invalid="ignore"):
         steps = [norms(np.diff(x, axis=axis)) for axis in (0, 1)]
-    pitch = max(1.0, *(float(np.nanmedian(s)) for s in steps if np.isfinite(s).any())) if x.size else 1.0
+    pitch = max([1.0, *(float(np.nanmedian(s)) for s in steps if np.isfinite(s).any())])
     width, height = (max(1, round(side / pitch)) for side in size)  # a grid about as coarse as the rectified picture
     at = np.rint((x + 0.5) * [width / size[0], height / size[1]] - 0.5)
     with np.errstate(invalid="ignore"):
-        inside = ((at >= 0) & (at < [width, height])).all(-1)
+        inside = all_channels((at >= 0) & (at < [width, height]))
     column, row = at[inside].astype(int).T
     grid, empty = np.zeros((height, width), np.float32), np.ones((height, width), np.uint8)
     grid[row, column], empty[row, column] = values[inside], 0
@@ -104,6 +104,7 @@ def onto_photo(values: np.ndarray, x: np.ndarray, size: tuple[int, int]) -> np.n
         away, label = cv2.distanceTransformWithLabels(
             src=empty, distanceType=cv2.DIST_L2, maskSize=5, labelType=cv2.DIST_LABEL_PIXEL
         )
+        label = np.asarray(label, dtype=np.int64)
         nearest = np.zeros(label.max() + 1, np.float32)
         nearest[label[empty == 0]] = grid[empty == 0]
         grid = np.where(away <= MAX_GAP, nearest[label], np.float32(0))

@@ -176,7 +176,7 @@ class Result(Record):
 
         return middle_of(self.mesh.vertices, rotation_to_file(axes, down))
 
-    def save(self, path: str | Path, **style: Any) -> list[Path]:
+    def save(self, path: str | Path, *, solid: float | None = None, **style: Any) -> list[Path]:
         """Write the mesh and return the files written.
 
         The model stands upright where `gravity` is known, else as its camera was held.
@@ -185,12 +185,26 @@ class Result(Record):
         ----------
         path : path
             Its suffix chooses the format: .obj, .ply, .glb, .stl or .usdz.
+        solid : float, optional
+            Thickness, in `unit`, of a closed shell for printing (.stl); in mm where the length of the unit is known.
         **style
             Keywords of `write_mesh`.
         """
         from ..io.write_mesh import write_mesh
 
-        return write_mesh(path, self.mesh, unit=self.unit, **{"down": self.gravity, **style})
+        style = {"down": self.gravity, "unit": self.unit, **style}
+        if solid is None:
+            return write_mesh(path, self.mesh, **style)
+        from ..io.units import metres_per
+        from ..mesh.solid import check_thickness, solid_mesh
+
+        check_thickness(solid, Path(path))
+        mesh, metres = solid_mesh(self.mesh, solid), metres_per(self.unit)
+        if metres is not None:  # slicers take the numbers of an STL as mm
+            mesh = replace(mesh, vertices=mesh.vertices * (1000 * metres))
+            origin = style.get("origin")
+            style |= {"unit": "mm", "origin": None if origin is None else origin * (1000 * metres)}
+        return write_mesh(path, mesh, **style)
 
     def save_points(self, path: str | Path, **style: Any) -> Path:
         """Write the point cloud with colours and sigma; `style` are keywords of `write_points`."""

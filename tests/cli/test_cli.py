@@ -469,7 +469,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 44
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 107 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
+    assert len(said.splitlines()) <= 108 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -541,6 +541,7 @@ def test_the_parameters_are_the_fields_of_config():
         "centre",
         "up",
         "crop",
+        "solid",
         "points",
         "depth",
         "normals",
@@ -1178,6 +1179,19 @@ def test_cameras_for_other_programs(run, quick, folder, tmp_path, result, scene)
     assert np.median(np.abs(points[:, 3] / depth - 1)) < 0.02
 
 
+def test_a_solid_for_printing(run, quick, folder, tmp_path, result):
+    args = "--solid", "0.1", "--crop", "main", "--centre", "-q"
+    answer = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.stl", *args)
+    assert answer.code == 0, answer.err
+    shell, mesh = trimesh.load(tmp_path / "m.stl"), result.cropped("main").mesh
+    assert shell.is_watertight and shell.is_winding_consistent and shell.volume > 0
+    scale = {"m": 1000, None: 1}.get(result.view.rig.unit)  # in mm where the length of the unit is known
+    size = np.ptp(mesh.vertices, axis=0) * scale
+    assert (shell.extents >= size * 0.99).all() and (shell.extents <= size + 0.25 * scale).all()
+    header = (tmp_path / "m.stl").read_bytes()[:80]
+    assert (b"unit: mm" if scale == 1000 else b"unit: baseline") in header
+
+
 def test_the_largest_part_alone(run, quick, folder, tmp_path):
     photos = folder / "left.png", folder / "right.png"
     assert run(*photos, "-o", tmp_path / "m.obj", "--crop", "main", "-q").code == 0
@@ -1190,6 +1204,8 @@ def test_the_largest_part_alone(run, quick, folder, tmp_path):
     [
         (["--crop", "5,5,1,1"], "crop cannot be.*main"),
         (["--crop", "all"], "crop cannot be.*main"),
+        (["--solid", "0"], "positive thickness"),
+        (["--solid", "2"], "m.obj is no .stl"),
         (["--up", "north"], "up cannot be.*photo"),
         (["--up", "0,0,0"], "up cannot be.*photo"),
     ],

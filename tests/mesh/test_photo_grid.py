@@ -85,3 +85,8 @@ def test_a_map_of_the_rectified_picture_on_the_photo(scale):
     assert left.sum() > 50 and (found[left] == 0.25).all() and (found[right] == 0.75).all()
     outside = ((there < -4 - margin) | (there > np.array([83, 63]) + margin)).any(-1)
     assert (found[outside] == 0).all() and (found[hole] == 0).mean() > 0.5
+
+
+def test_a_map_that_the_photo_does_not_show():
+    found = onto_photo(np.ones((5, 6)), np.full((5, 6, 2), np.nan), (20, 10))
+    assert found.shape == (10, 20) and not found.any()
