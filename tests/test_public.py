@@ -246,14 +246,18 @@ CALLS: dict[str, Callable] = {
         quality=d(st.sampled_from([95, 0, -1, 1000])),
         texture=d(st.sampled_from(["jpg", "png", "x"])),
         down=d(st.one_of(st.none(), arrays(3))),
-        unit=d(st.sampled_from([None, "m", "\n", "\0"])),
+        unit=d(st.sampled_from([None, "m", "mm", "\n", "\0"])),
+        origin=d(st.one_of(st.none(), arrays(3))),
+        lit=d(st.booleans()),
         mark_filled=d(st.booleans()),
     ),
     "write_points": lambda d, folder: stereo3d.write_points(
-        folder / "p.ply",
+        folder / f"p{d(st.sampled_from(['.ply', '.xyz', '.pcd', '.las', '.x']))}",
         d(arrays(5, 3)),
         d(st.one_of(st.none(), arrays(5, 3, kind=np.uint8))),
         d(st.one_of(st.none(), arrays(5))),
+        unit=d(st.sampled_from([None, "mm"])),
+        origin=d(st.one_of(st.none(), arrays(3))),
     ),
 }
 # A name, a dict or an error, and what takes files or whole runs: the readers are fuzzed (test_fuzz), runs have tests of

@@ -87,7 +87,18 @@ class PhotosFirst(click.Group):
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
     "Photos": ("layout", "mask", "pairs"),
-    "Files": ("output", "report", "preview", "points", "save_stages", "json_file"),
+    "Files": (
+        "output",
+        "report",
+        "preview",
+        "points",
+        "depth",
+        "normals",
+        "confidence",
+        "cameras",
+        "save_stages",
+        "json_file",
+    ),
     "Cameras and scale": (
         "calib",
         "rig_error",
@@ -116,7 +127,19 @@ GROUPS = {
         "seed",
         "force",
     ),
-    "Mesh": ("faces", "close", "axes", "texture", "jpeg_quality", "mark_filled"),
+    "Mesh": (
+        "faces",
+        "close",
+        "crop",
+        "axes",
+        "up",
+        "centre",
+        "texture",
+        "jpeg_quality",
+        "lit",
+        "solid",
+        "mark_filled",
+    ),
     "Messages": ("verbose", "quiet", "progress"),
 }
 

@@ -12,6 +12,8 @@ import click
 import numpy as np
 
 from ..diagnosis.verdict import MEANINGS, by_weight
+from ..io.style import IN_METRES
+from ..io.units import metres_per
 from ..output.html.figures import amount, unit_words
 from ..output.html.page import size_words
 from ..pipeline.result import Result
@@ -54,7 +56,7 @@ def summary(
     """
     sentence = result.summary.partition(". ")[0].rstrip(".")
     lines = _wrapped(f"{result.verdict}: {sentence}. {MEANINGS[result.verdict]}", width)
-    lines += _rows(_meaning(result), width)
+    lines += _rows(_meaning(result, files), width)
 
     findings = by_weight(result.findings, result.coverage, result.relative_sigma)
     shown = findings if verbose else [f for f in findings if f.code not in SAID_OTHERWISE][:SHOWN_FINDINGS]
@@ -72,7 +74,7 @@ def summary(
     return [*lines, *_next_step(files)]
 
 
-def _meaning(result: Result) -> list[tuple[str, str]]:
+def _meaning(result: Result, files: Sequence[Path]) -> list[tuple[str, str]]:
     """What is there of the model, how sure its depth is, and in which unit."""
     known = np.isfinite(result.points[..., 2])
     depth = f"relative uncertainty {100 * result.relative_sigma:.2g} % (median)"
@@ -80,19 +82,25 @@ def _meaning(result: Result) -> list[tuple[str, str]]:
         distance = float(np.median(np.linalg.norm(result.points[known], axis=1)))
         unit = unit_words(result.unit)
         depth += f": {amount(result.relative_sigma * distance)} {unit} at the middle distance of {amount(distance)}"
-    unit = (
-        f"metric, in {result.unit}"
-        if result.view.rig.unit
-        else "the distance between the cameras; to get metres, measure it and add: --baseline 0.12 --unit m"
-    )
     chosen = [f.numbers for f in result.findings if f.code == "chosen_pair"]
     photos = [("photos", f"{n['first']} and {n['second']}, the best of {n['pairs']} pairs") for n in chosen]
     return [
         *photos,
         ("coverage", f"{100 * result.coverage:.0f} % of the first photo's area"),
         ("depth", depth),
-        ("unit", unit),
+        ("unit", _unit(result, files)),
     ]
+
+
+def _unit(result: Result, files: Sequence[Path]) -> str:
+    """The unit of the model, and how the formats whose unit is the metre hold it."""
+    unit, forms = result.view.rig.unit, sorted({path.suffix.lower() for path in files} & set(IN_METRES))
+    names = " and ".join(forms)
+    if unit:
+        length = " in m" if metres_per(unit) is not None else f" with 1 {unit} as 1 m, for its length is not known"
+        return f"metric, in {unit}" + (f"; {names}{length}" if forms and unit != "m" else "")
+    taken = f", which viewers of {names} take as 1 m" if forms else ""
+    return f"the distance between the cameras{taken}; to get metres, measure it and add: --baseline 0.12 --unit m"
 
 
 def _outcome(result: Result, seconds: float) -> list[tuple[str, str]]:

@@ -42,11 +42,15 @@ class _GlbBuffer:
         self.accessors.append({"bufferView": view, "componentType": component, "count": count, "type": kind, **more})
         return len(self.accessors) - 1
 
-    def add_triangles(self, xyz: np.ndarray, faces: np.ndarray, uv: np.ndarray | None, material: int) -> dict:
+    def add_triangles(
+        self, xyz: np.ndarray, normals: np.ndarray | None, faces: np.ndarray, uv: np.ndarray | None, material: int
+    ) -> dict:
         """Append a triangle mesh; return its glTF primitive."""
         xyz = xyz.astype("<f4")
         bounds = {"min": xyz.min(0).tolist(), "max": xyz.max(0).tolist()}
         attributes = {"POSITION": self.add_array(xyz, "VEC3", FLOAT, ARRAY_BUFFER, **bounds)}
+        if normals is not None:
+            attributes["NORMAL"] = self.add_array(normals.astype("<f4"), "VEC3", FLOAT, ARRAY_BUFFER)
         if uv is not None:  # glTF's uv starts at the top left
             uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype("<f4")
             attributes["TEXCOORD_0"] = self.add_array(uv, "VEC2", FLOAT, ARRAY_BUFFER)
@@ -55,7 +59,10 @@ class _GlbBuffer:
 
 
 def write_glb(path: Path, mesh: Mesh, style: Style) -> list[Path]:
-    """Write glTF 2.0 binary (Khronos 2021): a JSON chunk, then a binary one. Unlit where the viewer can, else matt."""
+    """Write glTF 2.0 binary (Khronos 2021): a JSON chunk, then a binary one. Unlit where the viewer can, else matt.
+
+    With `style.lit`, or without a texture, the viewer's lamps shade it by the normals at the vertices.
+    """
     buffer = _GlbBuffer()
     tree = _gltf_tree(buffer, mesh, style)
     body = b"".join(buffer.blobs)
@@ -72,16 +79,18 @@ def write_glb(path: Path, mesh: Mesh, style: Style) -> list[Path]:
 def _gltf_tree(buffer: _GlbBuffer, mesh: Mesh, style: Style) -> dict:
     """Fill the buffer and return the glTF document, without the description of the buffer."""
     parts = mesh.textured_parts()
+    vertices, normals = style.to_file(mesh.vertices), None
+    if style.lit or not parts:
+        normals = style.normals(mesh.vertices, mesh.faces)
     if len(parts) < 2:
-        primitives = [buffer.add_triangles(style.to_file_axes(mesh.vertices), mesh.faces, mesh.uv, 0)]
+        primitives = [buffer.add_triangles(vertices, normals, mesh.faces, mesh.uv, 0)]
     else:
         primitives = []
         for k, part in enumerate(parts):
             used, faces = np.unique(mesh.faces[part.faces], return_inverse=True)
             if len(used):
-                primitives.append(
-                    buffer.add_triangles(style.to_file_axes(mesh.vertices[used]), faces, part.uv[used], k)
-                )
+                own = None if normals is None else normals[used]
+                primitives.append(buffer.add_triangles(vertices[used], own, faces, part.uv[used], k))
     materials = [
         {
             "name": name,
@@ -94,7 +103,7 @@ def _gltf_tree(buffer: _GlbBuffer, mesh: Mesh, style: Style) -> dict:
         "asset": {
             "version": "2.0",
             "generator": "stereo3d",
-            "extras": {"unit": style.unit, "axes": " | ".join(style.comments[1:])},
+            "extras": {"unit": style.unit, "axes": " | ".join(style.comments[1:]), **_unit_note(style)},
         },
         "scene": 0,
         "scenes": [{"nodes": [0]}],
@@ -103,9 +112,11 @@ def _gltf_tree(buffer: _GlbBuffer, mesh: Mesh, style: Style) -> dict:
         "materials": materials,
     }
     if parts:
-        tree["extensionsUsed"] = ["KHR_materials_unlit"]
+        if not style.lit:
+            tree["extensionsUsed"] = ["KHR_materials_unlit"]
         for k, material in enumerate(materials):
-            material["extensions"] = {"KHR_materials_unlit": {}}
+            if not style.lit:
+                material["extensions"] = {"KHR_materials_unlit": {}}
             material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": k}
         tree["textures"] = [{"source": k, "sampler": 0} for k in range(len(parts))]
         tree["samplers"] = [SAMPLER]
@@ -113,3 +124,10 @@ def _gltf_tree(buffer: _GlbBuffer, mesh: Mesh, style: Style) -> dict:
         pictures = [encode(f".{style.texture}", part.texture, style.quality) for part in parts]
         tree["images"] = [{"bufferView": buffer.add(picture), "mimeType": kind} for picture in pictures]
     return tree
+
+
+def _unit_note(style: Style) -> dict[str, str]:
+    """What stands in the place of the metre that glTF demands, where the unit is not known."""
+    if style.unit == "m":
+        return {}
+    return {"note": f"size unknown: 1 is one {style.unit}, which viewers take as one metre"}

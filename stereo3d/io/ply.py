@@ -1,83 +1,31 @@
 """Binary PLY: meshes and point clouds."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from ..geometry.arrays import real_array
 from ..geometry.triangles import vertex_normals
 from ..records import Mesh
 from .atomic import replacing
-from .style import FILLED, Style, check_axes, check_suffix, plain, rotation_to_file
+from .style import FILLED, Style
 
 
-def write_points(
-    path: str | os.PathLike[str],
-    points: np.ndarray,
-    colours: np.ndarray | None = None,
-    sigma: np.ndarray | None = None,
-    *,
-    unit: str | None = None,
-    axes: str = "y-up",
-    down: np.ndarray | None = None,
-) -> Path:
-    """Write a point cloud as binary .ply; return its path.
-
-    Parameters
-    ----------
-    path : path
-        With the suffix .ply.
-    points : (..., 3) float
-        Frame of camera 1; points with NaN are left out.
-    colours : (..., 3) uint8, optional
-        RGB.
-    sigma : (...) float, optional
-        Standard deviation along the ray, units of the points.
-    unit : str, optional
-        Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is 1.
-    axes : str
-        One of `AXES`.
-    down : (3,) float, optional
-        Direction of gravity in the frame of camera 1; the points are rotated to be upright. None: camera 1 was held
-        level.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    StereoError
-        "unknown_format", "unwritable" or "bad_option".
-    ValueError
-        For other shapes.
-    """
-    path = Path(path)
-    check_suffix(path, (".ply",))
-    check_axes(path, axes)
-    points = real_array(points, "points")
-    if points.ndim < 1 or points.shape[-1] != 3:
-        raise ValueError(f"write_points needs points (..., 3), got {points.shape}")
-    for name, value, shape in (("colours", colours, points.shape), ("sigma", sigma, points.shape[:-1])):
-        if value is not None and real_array(value, name).shape != shape:
-            raise ValueError(f"write_points: {name} {np.shape(value)} of points {points.shape}")
-    points = points.reshape(-1, 3)
-    known = np.isfinite(points).all(1)
-    style = Style("", plain(unit) if unit else "baseline", axes, rotation_to_file(axes, down))
-    columns = _coordinates(style.to_file_axes(points[known]))
+def write_ply_points(
+    path: Path, X: np.ndarray, colours: np.ndarray | None, sigma: np.ndarray | None, style: Style
+) -> None:
+    """Write points X (N, 3), in the axes of the file, with colours (N, 3) uint8 and sigma (N,) as binary PLY."""
+    columns = _coordinates(X)
     if colours is not None:
-        columns |= _colours(np.asarray(colours, dtype=np.uint8).reshape(-1, 3)[known])
+        columns |= _colours(colours)
     if sigma is not None:
-        columns["sigma"] = np.asarray(sigma, dtype=np.float32).reshape(-1)[known]
+        columns["sigma"] = sigma.astype(np.float32)
     with replacing(path) as temporary, open(temporary, "wb") as f:
         _write_ply(f, columns, None, style.comments)
-    return path
 
 
 def write_ply_mesh(path: Path, mesh: Mesh, style: Style) -> list[Path]:
     """Write binary PLY with normals and, where the mesh has them, colours and sigma at the vertices."""
-    columns = _coordinates(style.to_file_axes(mesh.vertices))
+    columns = _coordinates(style.to_file(mesh.vertices))
     normals = style.to_file_axes(vertex_normals(mesh.vertices, mesh.faces)).astype(np.float32)
     columns |= dict(zip(("nx", "ny", "nz"), normals.T, strict=True))
     filled = np.isnan(mesh.sigma) if mesh.sigma is not None and style.mark_filled else None

@@ -41,8 +41,9 @@ class MeshPart:
 def read_mesh(path: str | os.PathLike) -> Mesh:
     """Return the shape in a mesh file, in the frame of camera 1, without its textures.
 
-    A file of ours states the matrix from camera 1 to its axes (a binary STL: its axes alone, not how the model was
-    levelled); other files have (x, y, z) = (x_file, -y_file, -z_file). Polygons are cut into fans.
+    A file of ours states the matrix from camera 1 to its axes and where camera 1 is (a binary STL: its axes alone, not
+    how the model was levelled or moved); other files have (x, y, z) = (x_file, -y_file, -z_file). Polygons are cut into
+    fans.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def _checked(path: Path, head: bytes, read: Callable[[], MeshContent]) -> MeshCo
             raise ValueError(f"a face names vertex {faces.max() + 1} of {n}")
         if not np.isfinite(content.vertices).all() or (content.uv is not None and np.isinf(content.uv).any()):
             raise ValueError("a coordinate is not finite")
-        content.vertices = content.vertices @ _file_from_camera(head)  # row vectors: X R is R^-1 X
+        content.vertices = (content.vertices - _camera_in_file(head)) @ _file_from_camera(head)  # X R is R^-1 X
         content.faces = faces.astype(np.int32)
     except StereoError:
         raise
@@ -147,6 +148,12 @@ def _file_from_camera(head: bytes) -> np.ndarray:
     if not np.allclose(R @ R.T, np.eye(3), atol=1e-6):
         raise ValueError("its axes are no rotation of the camera's")
     return R
+
+
+def _camera_in_file(head: bytes) -> np.ndarray:
+    """Return the position (3,) of camera 1 in the file that the head of one of our files states; else the origin."""
+    stated = re.search(rb"camera 1 at: ((?:[-+0-9.e]+ ){2}[-+0-9.e]+)", head)
+    return np.zeros(3) if stated is None else np.array([float(x) for x in stated[1].split()])
 
 
 def _unit(head: bytes) -> str:

@@ -112,6 +112,8 @@ def _obj_corners(rows: list[bytes]) -> np.ndarray:
         return np.zeros((0, 3, 2), dtype=int)
     corners = rows[0].split()
     slashes = corners[0].count(b"/") if corners else 0
+    if slashes == 2 and b"//" in corners[0]:  # without texture coordinates
+        rows = [row.replace(b"//", b"/0/") for row in rows]
     plain = len(corners) == 3 and all(row.count(b"/") == 3 * slashes and b"//" not in row for row in rows)
     if plain:
         try:

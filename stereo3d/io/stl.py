@@ -12,7 +12,7 @@ from .style import AXES_DESCRIPTIONS, Style
 
 def write_stl(path: Path, mesh: Mesh, style: Style) -> list[Path]:
     """Write binary STL: 80 bytes of header, the number of faces, then normal and three corners of each, float32."""
-    corners = style.to_file_axes(mesh.vertices).astype("<f4")[mesh.faces]
+    corners = style.to_file(mesh.vertices).astype("<f4")[mesh.faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), np.float32(1e-30))
     table = np.zeros(len(corners), dtype=[("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])

@@ -10,6 +10,9 @@ from typing import TypedDict
 import numpy as np
 
 from ..errors import StereoError
+from ..geometry.arrays import TINY, norms
+from ..geometry.triangles import vertex_normals
+from .units import metres_per
 
 TEXTURES = ("jpg", "png")
 # from (right, down, forward), the axes of a levelled camera 1, to the axes of the file; each a rotation
@@ -24,6 +27,7 @@ AXES_DESCRIPTIONS = {
     "camera": "x right, y down, z forward",
 }
 FILLED = np.array([255, 0, 255], np.uint8)  # colour of vertices that were not measured, on request
+IN_METRES = (".glb", ".usdz", ".las")  # formats whose standards fix the unit
 LEVEL = 0.9  # where gravity points along the view more than this, the picture's up is the heading
 
 
@@ -33,6 +37,7 @@ class PointOptions(TypedDict, total=False):
     unit: str | None
     axes: str
     down: np.ndarray | None
+    origin: np.ndarray | None
 
 
 class MeshOptions(PointOptions, total=False):
@@ -42,6 +47,7 @@ class MeshOptions(PointOptions, total=False):
     texture: str
     name: str | None
     mark_filled: bool
+    lit: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,7 @@ class Style:
     name : str
         Of the object, printable.
     unit : str
-        Of the coordinates.
+        Of the coordinates in the file.
     axes : str
         Name in `AXES`.
     file_from_cam1 : (3, 3) float64
@@ -64,6 +70,12 @@ class Style:
         Name in `TEXTURES`.
     mark_filled : bool
         Colour the vertices that were not measured.
+    lit : bool
+        The viewer's lamps shade the surface; else it shows the texture as it is, where the format can say so.
+    scale : float
+        Length of the mesh's unit in the file's.
+    origin : (3,) float64, optional
+        Point in the frame of camera 1, in the mesh's unit, that is the origin of the file; None: camera 1.
     """
 
     name: str
@@ -73,31 +85,66 @@ class Style:
     quality: int = 95
     texture: str = "jpg"
     mark_filled: bool = False
+    lit: bool = False
+    scale: float = 1.0
+    origin: np.ndarray | None = None
 
     @property
     def comments(self) -> list[str]:
-        """The lines that state unit, axes and rotation in the head of a file."""
+        """The lines that state unit, axes, rotation and, where it is not at the origin, camera 1 in a file's head."""
         numbers = " ".join(f"{x:.12g}" for x in (self.file_from_cam1 + 0.0).ravel())
-        description = AXES_DESCRIPTIONS[self.axes]
-        return [f"unit: {self.unit}", f"{description}; camera 1 at the origin", f"from camera 1: {numbers}"]
+        place = "camera 1 at the origin"
+        lines = [f"unit: {self.unit}", f"{AXES_DESCRIPTIONS[self.axes]}; {place}", f"from camera 1: {numbers}"]
+        if self.origin is None:
+            return lines
+        at = " ".join(f"{x:.12g}" for x in self.to_file(np.zeros((1, 3)))[0])
+        return [
+            lines[0],
+            lines[1].replace(place, "its origin is not camera 1"),
+            lines[2],
+            f"camera 1 at: {at}",
+        ]
+
+    def to_file(self, X: np.ndarray) -> np.ndarray:
+        """Move points (N, 3) from the frame of camera 1 into the axes, unit and origin of the file."""
+        moved = X if self.origin is None else np.asarray(X, dtype=float) - self.origin
+        return self.to_file_axes(moved if self.scale == 1 else np.asarray(moved, dtype=float) * self.scale)
 
     def to_file_axes(self, X: np.ndarray) -> np.ndarray:
-        """Rotate points (N, 3) from the frame of camera 1 to the axes of the file."""
+        """Rotate directions or points (N, 3) from the frame of camera 1 to the axes of the file."""
         R = self.file_from_cam1
         if np.abs(R).max(0).sum() == 3 and np.count_nonzero(R) == 3:  # a signed permutation: exact without products
             order, sign = np.abs(R).argmax(1), R.sum(1)
             return np.asarray(X, dtype=float)[:, order] * sign + 0.0  # + 0 turns -0 into 0
         return np.asarray(X, dtype=float) @ R.T
 
+    def normals(self, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        """Return the normals (V, 3) at the vertices, towards the outside, in the axes of the file; each of length 1.
+
+        A vertex whose faces have no area, or that has no face, gets the direction to camera 1: viewers expect unit
+        length.
+        """
+        n = vertex_normals(vertices, faces)
+        none = ~(norms(n) > 0.5)
+        if none.any():
+            length = norms(vertices[none])[:, None]
+            n[none] = np.where(length > 0, -vertices[none] / np.maximum(length, TINY), [0, 0, -1])
+        return self.to_file_axes(n)
+
 
 def check_axes(path: str | os.PathLike, axes: str) -> None:
     """Raise StereoError("bad_option") for unknown axes, or axes that the format of the suffix cannot have."""
     if axes not in AXES:
         raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
-    if Path(path).suffix.lower() == ".glb" and axes != "y-up":
+    if Path(path).suffix.lower() == ".las" and axes == "camera":
+        raise StereoError(
+            "bad_option", "LAS has z up, by its standard.", "Use .ply, .xyz or .pcd, or leave --axes out."
+        )
+    form = {".glb": "glTF", ".usdz": "USDZ"}.get(Path(path).suffix.lower())
+    if form and axes != "y-up":
         raise StereoError(
             "bad_option",
-            f"glTF has y up, by its standard; {axes} would be shown rotated in every viewer.",
+            f"{form} has y up, by its standard; {axes} would be shown rotated in every viewer.",
             "Use another format, or leave --axes out.",
         )
 
@@ -155,6 +202,21 @@ def _levelled(down: np.ndarray | None) -> np.ndarray:
     forward = ahead - (ahead @ down) * down
     forward /= np.linalg.norm(forward)
     return np.stack([np.cross(down, forward), down, forward])
+
+
+def middle_of(points: np.ndarray, file_from_cam1: np.ndarray) -> np.ndarray:
+    """Return the middle (3,), in the frame of camera 1, of the box of points (N, 3) along the axes of a file."""
+    X = points @ file_from_cam1.T
+    return file_from_cam1.T @ ((X.min(0) + X.max(0)) / 2)
+
+
+def unit_of_file(path: Path, unit: str | None) -> tuple[str, float]:
+    """Return the unit that a file of this suffix has, and the length of the model's unit in it.
+
+    glTF, USDZ and LAS demand metres. Where the model's unit has no known length it stays as it is.
+    """
+    metres = metres_per(unit) if path.suffix.lower() in IN_METRES else None
+    return ("m", metres) if metres is not None else (plain(unit) if unit else "baseline", 1.0)
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,8 @@ from .glb import write_glb
 from .obj import write_obj
 from .ply import write_ply_mesh
 from .stl import write_stl
-from .style import TEXTURES, Style, check_axes, check_suffix, plain, rotation_to_file
+from .style import TEXTURES, Style, check_axes, check_suffix, plain, rotation_to_file, unit_of_file
+from .usdz import write_usdz
 
 
 def write_mesh(  # noqa: PLR0913 - the signature is the list of options
@@ -26,6 +27,8 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     axes: str = "y-up",
     down: np.ndarray | None = None,
     mark_filled: bool = False,
+    lit: bool = False,
+    origin: np.ndarray | None = None,
 ) -> list[Path]:
     """Write a mesh in the format of the suffix; return the files written, the mesh first.
 
@@ -35,10 +38,11 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     Parameters
     ----------
     path : path
-        Its suffix is one of `WRITERS`. .obj: text, nine digits, with NAME.mtl and a texture for each photo in the same
-        folder (names in ASCII without spaces, as MTL needs: `companions`). .glb: glTF 2.0 in one file, unlit, textures
-        inside. .ply: binary, with normals, colours of the texture and sigma at the vertices (NaN: not measured).
-        .stl: binary, the bare shape.
+        Its suffix is one of `WRITERS`. .obj: text, nine digits, with normals, NAME.mtl and a texture for each photo in
+        the same folder (names in ASCII without spaces, as MTL needs: `companions`). .glb: glTF 2.0 in one file,
+        textures inside, in metres where the unit's length is known (`METRES_PER_UNIT`). .ply: binary, with normals,
+        colours of the texture and sigma at the vertices (NaN: not measured). .stl: binary, the bare shape.
+        .usdz: one file for iPhones, in metres as .glb.
     mesh : Mesh
         With at least one face.
     quality : int
@@ -56,6 +60,10 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
         held level.
     mark_filled : bool
         In .ply, vertices with sigma NaN are magenta.
+    lit : bool
+        In .obj, .glb and .usdz, the viewer's lamps shade the surface; by default it shows the texture as it is.
+    origin : (3,) float, optional
+        Point in the frame of camera 1 that is the origin of the file; None: camera 1.
 
     Returns
     -------
@@ -76,6 +84,26 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
         raise ValueError(f"write_mesh(path, mesh): mesh must be a Mesh, got {type(mesh).__name__}")
     path = Path(path)
     writer = _writer(path)
+    _check(path, mesh, quality, texture, axes)
+    rotation = rotation_to_file(axes, down)
+    unit, scale = unit_of_file(path, unit)
+    style = Style(
+        plain(name or path.stem),
+        unit,
+        axes,
+        rotation,
+        quality,
+        texture,
+        mark_filled,
+        lit=lit,
+        scale=scale,
+        origin=origin,
+    )
+    return writer(path, mesh, style)
+
+
+def _check(path: Path, mesh: Mesh, quality: int, texture: str, axes: str) -> None:
+    """Refuse a mesh that cannot be written, and options out of their range."""
     if not len(mesh.faces):
         raise StereoError(
             "empty_mesh",
@@ -89,12 +117,9 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
         raise StereoError("bad_option", f"there is no texture format {texture!r}.", f"Use {' or '.join(TEXTURES)}.")
     if mesh.texture is not None and mesh.uv is None:
         raise ValueError("write_mesh: a texture without uv")
-    unit = plain(unit) if unit else "baseline"
-    rotation = rotation_to_file(axes, down)
-    return writer(path, mesh, Style(plain(name or path.stem), unit, axes, rotation, quality, texture, mark_filled))
 
 
-WRITERS = {".obj": write_obj, ".ply": write_ply_mesh, ".glb": write_glb, ".stl": write_stl}
+WRITERS = {".obj": write_obj, ".ply": write_ply_mesh, ".glb": write_glb, ".stl": write_stl, ".usdz": write_usdz}
 
 
 def _writer(path: Path) -> Callable[[Path, Mesh, Style], list[Path]]:

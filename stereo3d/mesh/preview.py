@@ -2,18 +2,24 @@
 
 import numpy as np
 
+from ..geometry.arrays import TINY, norms
 from ..geometry.camera import project, scale_K
 from ..geometry.rotations import rotation_from_vector
 from ..geometry.texture_coordinates import pixels_of_uv
-from ..geometry.triangles import vertex_normals
+from ..geometry.triangles import face_components, vertex_normals
 from ..records import Camera, Mesh, TexturedPart
 from ..resources import load_open3d
 from .viewing import viewing_camera
 
 BACK = np.array([90, 60, 130], np.float32)  # RGB of the back of a surface, rare in photos
+BACKGROUND = (24, 24, 28)  # RGB
+SHADINGS = ("texture", "lit", "clay")
 CLAY = np.array([205, 200, 190], np.float32)
 ORBIT_DEG = 28.0  # degrees
 AROUND_DEG = 90.0  # degrees, of a view from the place of a panorama
+LARGE_PART = 0.02  # of the largest connected part's solid angle: smaller ones do not widen a view
+OUTSIDE = 0.01  # share of the surface, as camera 1 sees it, that each border of a view may cut off
+NEAREST = 0.05  # of the size of the surface: the camera keeps this distance from its nearest point
 # Rotation about the (vertical, horizontal) axis through the middle of the surface, in units of ORBIT_DEG.
 VIEWS = {"front": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, 1), "down": (0, -1)}
 
@@ -25,7 +31,7 @@ def render(
     size: tuple[int, int],
     R: np.ndarray | None = None,
     t: np.ndarray | None = None,
-    background: tuple[int, int, int] = (24, 24, 28),
+    background: tuple[int, int, int] = BACKGROUND,
     shading: str = "texture",
 ) -> np.ndarray:
     """Return the picture that the camera x ~ K (R X + t) sees of the mesh, without lens distortion.
@@ -58,20 +64,34 @@ def render(
     StereoError
         "library_missing" without Open3D.
     """
-    if shading not in ("texture", "lit", "clay"):
+    if shading not in SHADINGS:
         raise ValueError(f"shading {shading!r}: texture, lit or clay")
+    [picture] = _pictures(mesh, K, size, (R, t), (shading,), background)
+    return picture
+
+
+def _pictures(
+    mesh: Mesh,
+    K: np.ndarray,
+    size: tuple[int, int],
+    pose: tuple[np.ndarray | None, np.ndarray | None],
+    shadings: tuple[str, ...],
+    background: tuple[int, int, int] = BACKGROUND,
+) -> list[np.ndarray]:
+    """The pictures (H, W, 3) u8 that `render` gives for each shading, from the same rays."""
     open3d = load_open3d()
-    R = np.eye(3) if R is None else np.asarray(R, dtype=float)
-    t = np.zeros(3) if t is None else np.asarray(t, dtype=float)
+    R = np.eye(3) if pose[0] is None else np.asarray(pose[0], dtype=float)
+    t = np.zeros(3) if pose[1] is None else np.asarray(pose[1], dtype=float)
     vertices = mesh.vertices @ R.T + t  # into this camera first: Embree counts in f32
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    parts = mesh.textured_parts() if shading != "clay" else ()
-    normals = None if shading == "texture" and parts else vertex_normals(mesh.vertices, mesh.faces) @ R.T
-    width, height = size
+    parts = mesh.textured_parts() if set(shadings) != {"clay"} else ()
     textures = [(part, _reduced(part, mesh.faces, vertices, K)) for part in parts]
+    shaded = set(shadings) != {"texture"} or not parts
+    normals = vertex_normals(mesh.vertices, mesh.faces) @ R.T if shaded else None
+    width, height = size
     K2 = scale_K(K, 2.0)
-    out = np.empty((height, width, 3), np.uint8)
+    out = [np.empty((height, width, 3), np.uint8) for _ in shadings]
     rows = max(1, 400_000 // (4 * width))  # of rays at a time, to bound the memory
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
@@ -81,8 +101,11 @@ def render(
         direction = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
         rays = np.concatenate([np.zeros_like(direction), direction], -1)
         hit = scene.cast_rays(open3d.core.Tensor(rays))
-        colour = _shade(mesh.faces, textures, normals, hit, direction, background)
-        out[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(np.uint8)
+        for picture, shading in zip(out, shadings, strict=True):
+            shown = [] if shading == "clay" else textures
+            lamp = None if shading == "texture" and textures else normals
+            colour = _shade(mesh.faces, shown, lamp, hit, direction, background)
+            picture[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(np.uint8)
     return out
 
 
@@ -92,7 +115,8 @@ def preview(
     """Return a contact sheet: one column for each view, textured above, as clay below.
 
     "front" is the view of `camera` (camera 1, without its lens distortion); the others are rotated by 28 degrees about
-    the median point of the surface and moved back until the surface fits. The surface around a panorama is seen from
+    the middle of the surface and moved until its large connected parts fill the picture: what camera 1 sees of them
+    counts, so that a far crumb counts as little as its pixels. The surface around a panorama is seen from
     its camera in each view, which turns by `AROUND_DEG` instead.
 
     Parameters
@@ -116,11 +140,16 @@ def preview(
     scale = size / camera.size[0]
     tile = (size, max(1, round(camera.size[1] * scale)))
     K = scale_K(camera.K, tile[0] / camera.size[0], tile[1] / camera.size[1])
-    columns = []
+    modes = ("texture", "clay") if mesh.texture is not None else ("clay",)
+    middle = np.array([[K[0, 0], 0, (tile[0] - 1) / 2], [0, K[1, 1], (tile[1] - 1) / 2], [0, 0, 1]])
+    columns, framed = [], None if around else _framed_points(mesh)
     for view in views:
-        R, t = (_turned(*VIEWS[view]), np.zeros(3)) if around else _orbit(mesh, K, tile, *VIEWS[view])
-        modes = ("texture", "clay") if mesh.texture is not None else ("clay",)
-        columns.append(np.concatenate([render(mesh, K=K, size=tile, R=R, t=t, shading=s) for s in modes]))
+        pose, K_view = (_turned(*VIEWS[view]), np.zeros(3)), K
+        if framed is not None:
+            pose = np.eye(3), np.zeros(3)
+            if VIEWS[view] != (0, 0):
+                pose, K_view = _orbit(*framed, middle, tile, *VIEWS[view]), middle
+        columns.append(np.concatenate(_pictures(mesh, K_view, tile, pose, modes)))
     return np.concatenate(columns, axis=1)
 
 
@@ -130,20 +159,55 @@ def _turned(yaw: float, pitch: float) -> np.ndarray:
     return rotation_from_vector(np.array([-pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, -yaw * angle, 0]))
 
 
-def _orbit(mesh: Mesh, K, size, yaw: float, pitch: float) -> tuple[np.ndarray, np.ndarray]:
-    """R, t of a camera turned about the median vertex, far enough back that 98 % of the vertices are in the picture."""
-    if not yaw and not pitch:
-        return np.eye(3), np.zeros(3)
-    centre = np.median(mesh.vertices, axis=0)
+def _framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (N, 3) that a view should show, and weights (N,): the solid angles of their faces at camera 1, sr.
+
+    They are those of the connected parts of at least `LARGE_PART` of the largest.
+    """
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    centre, normal = (a + b + c) / 3, np.cross(b - a, c - a) / 2
+    angle = np.abs(np.einsum("ni,ni->n", normal, centre)) / np.maximum(norms(centre), TINY) ** 3
+    if not angle.any():
+        angle = np.ones(len(angle))
+    part = face_components(mesh.faces, len(mesh.vertices))
+    size = np.bincount(part, angle)
+    angle[size[part] < LARGE_PART * size.max()] = 0
+    weight = np.bincount(mesh.faces.ravel(), np.repeat(angle, 3), len(mesh.vertices))
+    return mesh.vertices[weight > 0], weight[weight > 0]
+
+
+def _orbit(
+    points: np.ndarray, weights: np.ndarray, K: np.ndarray, size: tuple[int, int], yaw: float, pitch: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """R, t of a camera turned about the middle of weighted points (N, 3), as near as they fit, in the picture's middle.
+
+    The outermost `OUTSIDE` of their weight on every side may be outside.
+    """
+    step = max(1, len(points) // 20_000)
+    points, weights = points[::step], weights[::step]
+    middle = np.array([_quantiles(column, weights, (0.5,))[0] for column in points.T])
     angle = np.radians(ORBIT_DEG)
     R = rotation_from_vector(np.array([pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, yaw * angle, 0]))
-    local = (mesh.vertices[:: max(1, len(mesh.vertices) // 20_000)] - centre) @ R.T
-    # in the picture: |x - c| <= half size, that is |K (X, Y) / (Z + d)| <= half for the distance d along the axis
-    half = np.array([min(K[0, 2] + 0.5, size[0] - 0.5 - K[0, 2]), min(K[1, 2] + 0.5, size[1] - 0.5 - K[1, 2])])
-    need = np.abs(local[:, :2]) * [K[0, 0], K[1, 1]] / np.maximum(half, 1) - local[:, 2:]
-    back = np.quantile(need.max(1), 0.98)
-    back = max(back, -np.quantile(local[:, 2], 0.02) * 1.05)
-    return R, np.array([0, 0, back]) - R @ centre
+    local = (points - middle) @ R.T
+    slope = 0.5 * np.array(size) / [K[0, 0], K[1, 1]]  # half the picture's width and height at distance 1
+    nearest = _quantiles(local[:, 2], weights, (OUTSIDE,))[0]
+    # |X + s| <= slope (Z + d): the distance d and the shift s follow from the extremes of X - slope Z and -X - slope Z
+    need, shift = [], []
+    for axis in (0, 1):
+        above = _quantiles(local[:, axis] - slope[axis] * local[:, 2], weights, (1 - OUTSIDE,))[0]
+        below = _quantiles(-local[:, axis] - slope[axis] * local[:, 2], weights, (1 - OUTSIDE,))[0]
+        need.append((above + below) / (2 * slope[axis]))
+        shift.append((below - above) / 2)
+    span = float(np.max(np.ptp(local, axis=0), initial=0)) or float(np.linalg.norm(middle)) or 1.0
+    back = max(*need, NEAREST * span - nearest)
+    return R, np.array([*shift, back]) - R @ middle
+
+
+def _quantiles(values: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """The values below which these shares of the weight lie."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return values[order][np.minimum(np.searchsorted(total, np.array(shares) * total[-1]), len(values) - 1)]
 
 
 def _reduced(part: TexturedPart, faces: np.ndarray, vertices: np.ndarray, K: np.ndarray) -> np.ndarray:

@@ -13,13 +13,14 @@ from ..errors import StereoError
 from ..io.atomic import replacing
 from ..io.json_files import plain, write_json
 from ..io.maps import write_map
+from ..io.photo_maps import write_confidence, write_depth, write_normals
 from ..io.pictures import colourise, write_picture
 from ..pipeline.result import Result
 from ..records import Camera
 from ..resources import requirements
 
 
-def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> list[Path]:
+def save_stages(result: Result, folder: str | Path, **style: Any) -> list[Path]:
     """Write the outcome of every stage into a folder, which is made where it is missing; return the files.
 
     matches.png (all matches, inliers drawn), matches.npz (x1, x2 photo px, score, inliers), cameras.json (K, R, t,
@@ -29,11 +30,11 @@ def save_stages(result: Result, folder: str | Path, *, axes: str = "y-up") -> li
 
     Parameters
     ----------
-    axes : str
-        Axes of the point cloud: see `write_points`.
+    **style
+        Axes, direction of gravity and origin of the point cloud: keywords of `write_points`.
     """
     files = [write(Path(folder) / name, result) for name, write in _WRITERS.items()]
-    return [*files, result.save_points(Path(folder) / POINTS_FILE, axes=axes)]
+    return [*files, result.save_points(Path(folder) / POINTS_FILE, **style)]
 
 
 def _write_matches(path: Path, result: Result) -> Path:
@@ -91,8 +92,40 @@ def cameras(result: Result) -> dict[str, Any]:
     }
 
 
-def measured(result: Result, files: list[Path], seconds: float) -> dict[str, Any]:
-    """Return all measurements of a run, as plain values for JSON."""
+def save_photo_maps(
+    result: Result, *, depth: Path | None = None, normals: Path | None = None, confidence: Path | None = None
+) -> dict[str, Any]:
+    """Write depth, normals and confidence on the pixels of the first photo; return what the files hold.
+
+    Parameters
+    ----------
+    depth, normals, confidence : path, optional
+        Files of `write_depth`, `write_normals` and `write_confidence`.
+
+    Returns
+    -------
+    dict
+        {"size", "orientation", "depth", "normals", "confidence"}: size (width, height) of the upright photo, EXIF's
+        orientation that was applied to it, and what the writers return.
+    """
+    facts: dict[str, Any] = {"size": list(result.left.size), "orientation": result.left.exif.get("orientation", 1)}
+    if depth or normals:
+        z, n = result.photo_maps(normals=normals is not None)
+        if depth:
+            axis = result.view.rig.cam1.lens is None
+            what = "depth along the camera's axis" if axis else "distance from the camera"
+            facts["depth"] = write_depth(depth, z, result.unit, what)
+        if normals and n is not None:
+            facts["normals"] = write_normals(normals, n)
+    if confidence:
+        facts["confidence"] = write_confidence(confidence, result.confidence_map())
+    return facts
+
+
+def measured(
+    result: Result, files: list[Path], seconds: float, photo_maps: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return all measurements of a run, as plain values for JSON; photo_maps: of `save_photo_maps`."""
     config = result.config
     return {
         "verdict": result.verdict,
@@ -120,6 +153,7 @@ def measured(result: Result, files: list[Path], seconds: float) -> dict[str, Any
         "options": plain(vars(config)),
         "versions": versions(),
         "files": [str(f) for f in files],
+        **({"photo_maps": photo_maps} if photo_maps else {}),
     }
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -107,7 +107,80 @@ class Result(Record):
         cloud.colors = open3d.utility.Vector3dVector(self.pair.left[known] / 255)
         return cloud
 
-    def save(self, path: str | os.PathLike[str], **style: Unpack[MeshOptions]) -> list[Path]:
+    def depth_map(self) -> np.ndarray:
+        """Return the depth (H, W) float32 of the mesh at each pixel of the first photo, `left.pixels`; NaN: no surface.
+
+        Z in the frame of camera 1, in `unit`; of a panorama or a fisheye the distance from the camera. The photo is
+        upright (EXIF's orientation and --rotate are applied) and has its lens distortion.
+
+        Raises
+        ------
+        StereoError
+            "library_missing" without Open3D.
+        """
+        return self.photo_maps()[0]
+
+    def normal_map(self) -> np.ndarray:
+        """Return the unit normals (H, W, 3) float32 of the mesh at each pixel of the first photo; NaN: no surface.
+
+        Frame of camera 1, x right, y down, z forward; they point towards the camera. Grid and errors: `depth_map`.
+        """
+        normals = self.photo_maps(normals=True)[1]
+        assert normals is not None
+        return normals
+
+    def confidence_map(self) -> np.ndarray:
+        """Return the confidence (H, W) float32 of the disparity at each pixel of the first photo; 0: not measured."""
+        from ..mesh.photo_grid import onto_photo
+
+        known = np.isfinite(self.points[..., 2])
+        return onto_photo(np.where(known, self.confidence, 0), self.pair.map1, self.left.size)
+
+    def photo_maps(self, *, normals: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return `depth_map` and, where `normals` are asked for, `normal_map`, at the cost of one."""
+        from ..mesh.photo_grid import cast_photo
+
+        return cast_photo(self.mesh, self.view.rig.cam1, self.left.size, normals=normals)
+
+    def cropped(self, crop: str | tuple[float, float, float, float]) -> "Result":
+        """Return the result with a part of its mesh, and the points that this part shows.
+
+        Parameters
+        ----------
+        crop : "main", "x0,y0,x1,y1" or (x0, y0, x1, y1)
+            "main": the connected part that covers most of the first photo. Else a rectangle of its pixels.
+
+        Raises
+        ------
+        StereoError
+            "bad_option", or "empty_mesh" where nothing is left.
+        """
+        from ..mesh.crop import crop_mesh, parse_crop, shown_in_photo
+
+        size, crop = self.left.size, parse_crop(crop)
+        mesh = crop_mesh(self.mesh, crop, size)
+        shown = shown_in_photo(mesh, self.pair.map1, size)
+        return replace(self, mesh=mesh, points=np.where(shown[..., None], self.points, np.nan))
+
+    def middle(self, axes: str = "y-up", down: np.ndarray | None = None) -> np.ndarray:
+        """Return the middle (3,) of the mesh's bounding box along the axes of a file, in the frame of camera 1.
+
+        As `origin` of `save` and `save_points` it centres the model.
+
+        Parameters
+        ----------
+        axes : str
+            As for `write_mesh`.
+        down : (3,) float, optional
+            As for `write_mesh`.
+        """
+        from ..io.style import middle_of, rotation_to_file
+
+        return middle_of(self.mesh.vertices, rotation_to_file(axes, down))
+
+    def save(
+        self, path: str | os.PathLike[str], *, solid: float | None = None, **style: Unpack[MeshOptions]
+    ) -> list[Path]:
         """Write the mesh and return the files written, the mesh first.
 
         The model stands upright where `gravity` is known, else as its camera was held.
@@ -115,10 +188,12 @@ class Result(Record):
         Parameters
         ----------
         path : path
-            Its suffix chooses the format: .obj, .ply, .glb or .stl. Folders that are missing are made.
+            Its suffix chooses the format: .obj, .ply, .glb, .stl or .usdz. Folders that are missing are made.
+        solid : float, optional
+            Thickness, in `unit`, of a closed shell for printing (.stl); in mm where the length of the unit is known.
         **style
             Keywords of `write_mesh`: axes, texture ("jpg" or "png"), quality (of the JPEG), name, unit, down,
-            mark_filled.
+            mark_filled, lit, origin.
 
         Returns
         -------
@@ -131,8 +206,19 @@ class Result(Record):
         """
         from ..io.write_mesh import write_mesh
 
-        defaults: MeshOptions = {"unit": self.unit, "down": self.gravity}
-        return write_mesh(path, self.mesh, **{**defaults, **style})
+        options: MeshOptions = {"unit": self.unit, "down": self.gravity, **style}
+        if solid is None:
+            return write_mesh(path, self.mesh, **options)
+        from ..io.units import metres_per
+        from ..mesh.solid import check_thickness, solid_mesh
+
+        check_thickness(solid, Path(path))
+        mesh, metres = solid_mesh(self.mesh, solid), metres_per(self.unit)
+        if metres is not None:  # slicers take the numbers of an STL as mm
+            mesh = replace(mesh, vertices=mesh.vertices * (1000 * metres))
+            origin = options.get("origin")
+            options |= {"unit": "mm", "origin": None if origin is None else origin * (1000 * metres)}
+        return write_mesh(path, mesh, **options)
 
     def save_points(self, path: str | os.PathLike[str], **style: Unpack[PointOptions]) -> Path:
         """Write the point cloud with colours and sigma; return its path.
@@ -140,9 +226,9 @@ class Result(Record):
         Parameters
         ----------
         path : path
-            With the suffix .ply.
+            With a suffix of `POINT_WRITERS`: .ply, .xyz, .pcd or .las.
         **style
-            Keywords of `write_points`: axes, unit, down.
+            Keywords of `write_points`: axes, unit, down, origin.
 
         Returns
         -------
@@ -153,7 +239,7 @@ class Result(Record):
         StereoError
             As `write_points`.
         """
-        from ..io.ply import write_points
+        from ..io.points import write_points
 
         known = np.isfinite(self.points[..., 2])
         defaults: PointOptions = {"unit": self.unit, "down": self.gravity}

@@ -14,8 +14,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import trimesh
+from PIL import Image
 
 from stereo3d import errors, pipeline
 from stereo3d.cameras import read_rig
@@ -25,6 +28,8 @@ from stereo3d.errors import StereoError
 from stereo3d.evaluation.disparity import disparity_scores
 from stereo3d.evaluation.mesh import mesh_scores
 from stereo3d.features import DETECTORS
+from stereo3d.geometry import project
+from stereo3d.geometry.triangles import face_components
 from stereo3d.io import read_map, read_mesh
 from stereo3d.mesh.meshers import MESHERS
 from stereo3d.options import QUALITIES
@@ -475,7 +480,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 44
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 98 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
+    assert len(said.splitlines()) <= 108 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -543,7 +548,16 @@ def test_the_parameters_are_the_fields_of_config():
         "texture",
         "jpeg_quality",
         "mark_filled",
+        "lit",
+        "centre",
+        "up",
+        "crop",
+        "solid",
         "points",
+        "depth",
+        "normals",
+        "confidence",
+        "cameras",
         "save_stages",
         "json_file",
         "preview",
@@ -910,6 +924,14 @@ def here(folder, tmp_path, monkeypatch):
         (["-o", "m.obj", "--report", "/proc/x/r.html"], 6, "cannot write /proc/x/r.html"),
         (["-o", "m.obj", "--json", "/dev/null"], 6, "device"),
         (["-o", "m.obj", "--json", "stages"], 6, "folder"),
+        (["-o", "m.obj", "--cameras", "c.txt"], 2, r"Use a folder .COLMAP., \.json"),
+        (["-o", "m.obj", "--cameras", "left.png/c"], 6, "Not a directory"),
+        (["-o", "m.obj", "--calib", "rig.json", "--cameras", "rig.json"], 2, "over the input rig.json"),
+        (["-o", "m.obj", "--depth", "d.exr"], 2, r"Use \.png, \.tif, \.tiff, \.npy"),
+        (["-o", "m.obj", "--normals", "d.jpg"], 2, r"Use \.png, \.npy"),
+        (["-o", "m.obj", "--confidence", "right.png"], 2, "over the input right.png"),
+        (["-o", "m.obj", "--points", "p.laz"], 2, r"Use \.ply, \.xyz, \.pcd, \.las"),
+        (["-o", "m.obj", "--points", "p.las", "--axes", "camera"], 2, "LAS has z up"),
     ],
     ids=lambda v: " ".join(v)[:40] if isinstance(v, list) else "",
 )
@@ -948,7 +970,9 @@ def test_what_fails_while_writing_leaves_nothing(run, quick, folder, tmp_path, m
         raise error
 
     (tmp_path / "old.obj").write_text("an older mesh")
-    home = {"draw_matches": "output.stage_files", "write_points": "io.ply", "write_json": "output.stage_files"}[where]
+    home = {"draw_matches": "output.stage_files", "write_points": "io.points", "write_json": "output.stage_files"}[
+        where
+    ]
     monkeypatch.setattr(f"stereo3d.{home}.{where}", fail)
     drawing = importlib.import_module("stereo3d.mesh.preview")  # the folder has a function of this name
     monkeypatch.setattr(drawing, "preview", lambda *args: np.zeros((8, 8, 3), np.uint8))
@@ -1068,6 +1092,153 @@ def test_every_model_of_a_run_has_the_axes_that_were_asked_for(run, quick, folde
     assert run(folder / "left.png", folder / "right.png", *args, "-q").code == 0
     for name in ("m.ply", "p.ply", "s/points.ply"):
         assert b"x right, y forward, z up" in (tmp_path / name).read_bytes()[:400], name
+
+
+def test_a_model_is_cropped_centred_turned_and_lit(run, quick, folder, tmp_path, result):
+    photos = folder / "left.png", folder / "right.png"
+    args = "--crop", "20,30,150,200", "--up", "0,0,-1", "--centre", "--lit", "--points", tmp_path / "p.ply", "-q"
+    answer = run(*photos, "-o", tmp_path / "m.obj", *args)
+    assert answer.code == 0, answer.err
+    mesh, points = read_mesh(tmp_path / "m.obj"), trimesh.load(tmp_path / "p.ply").vertices
+    x = project(mesh.vertices, result.view.rig.cam1.K, dist=result.view.rig.cam1.dist)
+    assert (x.min(0) > [10, 20]).all() and (x.max(0) < [160, 210]).all() and np.ptp(x, axis=0).min() > 100
+    box = trimesh.load(tmp_path / "m.obj", process=False, force="mesh").bounds
+    assert (
+        np.allclose(box[0], -box[1], rtol=1e-6) and (points >= box[0] * 1.05).all() and (points <= box[1] * 1.05).all()
+    )
+    # what was towards the camera is up: the height in the file is minus the depth
+    depth = mesh.vertices[:, 2]
+    assert np.ptp(depth) == pytest.approx(np.ptp(box[:, 1]), rel=1e-6)
+    assert "illum 1" in (tmp_path / "m.mtl").read_text()
+
+
+def test_depth_normals_and_confidence_are_on_the_pixels_of_the_upright_photo(run, scene, folder, tmp_path):
+    """Photos stored on their side, as phones do: the maps are those of the photo as it is seen, and true."""
+    for name, photo in (("l.png", scene.left), ("r.png", scene.right)):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+        Image.fromarray(np.rot90(photo.pixels)).save(tmp_path / name, exif=exif)
+    out = {name: tmp_path / name for name in ("d.png", "n.npy", "c.png")}
+    args = "--depth", out["d.png"], "--normals", out["n.npy"], "--confidence", out["c.png"], "--json", tmp_path / "j"
+    photos = tmp_path / "l.png", tmp_path / "r.png"
+    answer = run(*photos, "--calib", folder / "rig.json", *QUICK, "-o", tmp_path / "m.obj", "-q", *args)
+    assert answer.code == 0, answer.err
+    facts = json.loads((tmp_path / "j").read_text())
+    assert {str(path) for path in out.values()} <= set(facts["files"])
+    maps, truth = facts["photo_maps"], scene.depth1
+    assert (
+        maps["size"] == list(SIZE)
+        and maps["orientation"] == 6
+        and maps["depth"]["what"] == "depth along the camera's axis"
+    )
+    counts = cv2.imread(str(out["d.png"]), cv2.IMREAD_UNCHANGED)
+    assert counts.shape == truth.shape and counts.dtype == np.uint16
+    seen, depth = counts > 0, counts * maps["depth"]["scale"]
+    assert seen.mean() > 0.7
+    error = np.abs(depth / truth - 1)[seen]
+    assert np.median(error) < 0.01 and np.mean(error < 0.05) > 0.9
+    mirrored = np.abs(depth[:, ::-1] / truth - 1)[seen[:, ::-1]], np.abs(depth[::-1] / truth - 1)[seen[::-1]]
+    assert min(map(np.median, mirrored)) > 3 * np.median(error)
+    with Image.open(out["d.png"]) as file:
+        assert f"value * {maps['depth']['scale']:.9g} = {maps['depth']['unit']}" in file.text["Description"]
+    normals, confidence = np.load(out["n.npy"]), cv2.imread(str(out["c.png"]), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(np.isfinite(normals).all(-1), seen) and confidence.shape == truth.shape
+    true = normals_of(truth, scene.rig.cam1)
+    both = seen & np.isfinite(true).all(-1)
+    cosine = np.einsum("ni,ni->n", normals[both], true[both])
+    assert np.median(np.degrees(np.arccos(np.clip(cosine, -1, 1)))) < 6
+    wrong = seen & (np.abs(depth / truth - 1) > 0.05)
+    assert confidence[seen & ~wrong].mean() > confidence[wrong].mean() and confidence[seen].mean() > 128
+
+
+def normals_of(depth, camera):
+    """Normals (H, W, 3) towards the camera, of the points two pixels apart; NaN at jumps of depth."""
+    x = np.stack(np.meshgrid(*(np.arange(n) for n in SIZE)), -1)
+    ray = camera.rays_from_pixels(x)
+    X = ray / ray[..., 2:] * depth[..., None]
+    n = np.full(X.shape, np.nan)
+    across, down = X[1:-1, 2:] - X[1:-1, :-2], X[2:, 1:-1] - X[:-2, 1:-1]
+    n[1:-1, 1:-1] = np.cross(down, across)
+    n /= np.linalg.norm(n, axis=-1, keepdims=True)
+    jump = np.maximum(np.linalg.norm(across, axis=-1), np.linalg.norm(down, axis=-1)) > 0.05 * depth[1:-1, 1:-1]
+    n[1:-1, 1:-1][jump] = np.nan
+    return n
+
+
+def test_cameras_for_other_programs(run, quick, folder, tmp_path, result, scene):
+    """A folder for COLMAP, whose points lie on their pixels and on the scene; transforms.json; OpenCV's rig."""
+    photos = folder / "left.png", folder / "right.png"
+    for name in ("colmap", "transforms.json", "rig.yml"):
+        args = "-o", tmp_path / "m.stl", "--cameras", tmp_path / name, "--json", tmp_path / "j", "-q"
+        answer = run(*photos, *args)
+        assert answer.code == 0, answer.err
+        rig = read_rig(tmp_path / name)
+        assert np.allclose(rig.cam1.K, result.view.rig.cam1.K) and np.allclose(rig.R, result.view.R)
+        files = {
+            Path(path).relative_to(tmp_path).as_posix() for path in json.loads((tmp_path / "j").read_text())["files"]
+        }
+        folder_files = {f"colmap/{n}.txt" for n in ("cameras", "images", "points3D")}
+        folder_files |= {"colmap/images/left.jpg", "colmap/images/right.jpg"}
+        assert files == {"m.stl"} | (folder_files if name == "colmap" else {name})
+        assert all((tmp_path / path).is_file() for path in files)
+    frame = json.loads((tmp_path / "transforms.json").read_text())["frames"][0]
+    assert Path(os.path.normpath(tmp_path / frame["file_path"])) == result.left.path or result.left.path is None
+    points = np.loadtxt(tmp_path / "colmap" / "points3D.txt", usecols=range(8))
+    assert len(points) > 0.9 * result.view.inliers.sum() and np.median(points[:, 7]) < 0.5
+    camera = result.view.rig.cam1
+    x = np.rint(project(points[:, 1:4], camera.K, dist=camera.dist)).astype(int)
+    depth = scene.depth1[np.clip(x[:, 1], 0, SIZE[1] - 1), np.clip(x[:, 0], 0, SIZE[0] - 1)]
+    assert np.median(np.abs(points[:, 3] / depth - 1)) < 0.02
+
+
+def test_a_solid_for_printing(run, quick, folder, tmp_path, result):
+    args = "--solid", "0.1", "--crop", "main", "--centre", "-q"
+    answer = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.stl", *args)
+    assert answer.code == 0, answer.err
+    shell, mesh = trimesh.load(tmp_path / "m.stl"), result.cropped("main").mesh
+    assert shell.is_watertight and shell.is_winding_consistent and shell.volume > 0
+    scale = {"m": 1000, None: 1}.get(result.view.rig.unit)  # in mm where the length of the unit is known
+    size = np.ptp(mesh.vertices, axis=0) * scale
+    assert (shell.extents >= size * 0.99).all() and (shell.extents <= size + 0.25 * scale).all()
+    header = (tmp_path / "m.stl").read_bytes()[:80]
+    assert (b"unit: mm" if scale == 1000 else b"unit: baseline") in header
+
+
+def test_the_largest_part_alone(run, quick, folder, tmp_path):
+    photos = folder / "left.png", folder / "right.png"
+    assert run(*photos, "-o", tmp_path / "m.obj", "--crop", "main", "-q").code == 0
+    main = read_mesh(tmp_path / "m.obj")
+    assert len(np.unique(face_components(main.faces, len(main.vertices)))) == 1
+
+
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        (["--crop", "5,5,1,1"], "crop cannot be.*main"),
+        (["--crop", "all"], "crop cannot be.*main"),
+        (["--solid", "0"], "positive thickness"),
+        (["--solid", "2"], "m.obj is no .stl"),
+        (["--up", "north"], "up cannot be.*photo"),
+        (["--up", "0,0,0"], "up cannot be.*photo"),
+    ],
+)
+def test_a_wrong_crop_or_direction_is_refused_before_any_work(run, no_work, folder, tmp_path, args, words):
+    one_message(run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.obj", *args), 2, words)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_crop_without_surface_leaves_nothing(run, quick, folder, tmp_path):
+    args = "-o", tmp_path / "m.obj", "--crop", "5000,5000,6000,6000"
+    answer = run(folder / "left.png", folder / "right.png", *args)
+    assert answer.code != 0 and "The mesh lies in" in answer.err and not any(tmp_path.iterdir())
+
+
+def test_a_glb_of_unknown_size_is_said(run, monkeypatch, folder, tmp_path, result):
+    rig = replace(result.view.rig, unit=None)
+    unknown = replace(result, view=replace(result.view, rig=rig))
+    monkeypatch.setattr("stereo3d.pipeline.run.reconstruct", lambda *args, **kwargs: unknown)
+    said = run(folder / "left.png", folder / "right.png", "-o", tmp_path / "m.glb")
+    assert "the distance between the cameras, which viewers of .glb take as 1 m; measure it" in said.out
 
 
 def test_the_report_names_its_files_and_the_command(run, quick, folder, tmp_path):

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import struct
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +24,7 @@ from stereo3d.io import (
     companions,
     number_lines,
     read_mesh,
+    read_textured_mesh,
     style,
     write_disparity_png,
     write_mesh,
@@ -75,7 +78,7 @@ def parse_obj(path):
 
 
 def parse_obj_groups(path):
-    """v (V,3), vt (T,2), {material: f (M,3,1 or 2) counted from 0}, statements of the header."""
+    """v (V,3), vt (T,2), {material: f (M,3,3) counted from 0, -1 for none}, statements of the header and vn (V,3)."""
     v, vt, groups, statements, f = [], [], {}, {}, None
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         key, *rest = line.split(" ")
@@ -83,9 +86,11 @@ def parse_obj_groups(path):
             v.append([float(x) for x in rest])
         elif key == "vt":
             vt.append([float(x) for x in rest])
+        elif key == "vn":
+            statements.setdefault("vn", []).append([float(x) for x in rest])
         elif key == "f":
             f = groups.setdefault("", []) if f is None else f
-            f.append([[int(i) for i in corner.split("/")] for corner in rest])
+            f.append([[int(i or 0) for i in corner.split("/")] for corner in rest])
         elif key == "usemtl":
             f = groups.setdefault(rest[0], [])
             assert len(rest) == 1 and not f
@@ -95,7 +100,8 @@ def parse_obj_groups(path):
             assert key in ("mtllib", "o") and key not in statements and len(rest) == 1, line
             statements[key] = rest[0]
     groups = {material: np.array(f) - 1 for material, f in groups.items()}
-    assert all(f.shape[1] == 3 for f in groups.values())
+    assert all(f.shape[1:] == (3, 3) and np.array_equal(f[..., 2], f[..., 0]) for f in groups.values())
+    statements["vn"] = np.array(statements["vn"])
     return np.array(v), np.array(vt), groups, statements
 
 
@@ -128,6 +134,7 @@ def files_in(folder):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_obj_by_the_letter(tmp_path, name):
+    trimesh = pytest.importorskip("trimesh")
     mesh = sheet()
     written = write_mesh(tmp_path / f"{name}.obj", mesh, unit="mm")
     assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written} and len(written) == 3
@@ -137,6 +144,9 @@ def test_obj_by_the_letter(tmp_path, name):
     assert np.allclose(vt, mesh.uv, rtol=1e-8, atol=0)
     assert np.array_equal(f[..., 0], mesh.faces) and np.array_equal(f[..., 1], mesh.faces)
     assert "unit: mm" in statements["#"]
+    normals = trimesh.Trimesh(v, f[..., 0], process=False).face_normals
+    cosine = np.einsum("fi,fci->fc", normals, statements["vn"][f[..., 2]])
+    assert np.allclose(np.linalg.norm(statements["vn"], axis=1), 1, atol=1e-3) and cosine.min() > 0.8
     material = parse_mtl(tmp_path / statements["mtllib"])
     assert material["newmtl"] == statements["usemtl"] and material["Kd"] == "1 1 1"
     for other in (statements["mtllib"], material["map_Kd"]):
@@ -372,6 +382,97 @@ def test_glb_in_trimesh(tmp_path):
     assert np.allclose(read.face_normals[:, 2] > 0, True)
 
 
+@pytest.mark.parametrize("unit, metres", [("mm", 0.001), ("cm", 0.01), ("inches", 0.0254), ("m", 1), ("Feet", 0.3048)])
+def test_glb_is_in_metres(tmp_path, unit, metres):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = sheet()
+    path = write_mesh(tmp_path / "a.glb", mesh, unit=unit)[0]
+    read = trimesh.load(path, force="mesh", process=False)
+    assert np.allclose(read.vertices, mesh.vertices * FLIP * metres, rtol=1e-6)
+    assert read_textured_mesh(path)[1] == "m" and np.allclose(
+        read_mesh(path).vertices, mesh.vertices * metres, rtol=1e-6
+    )
+    assert b"size unknown" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("unit", [None, "calibration units", "cubits"])
+def test_glb_of_unknown_size_says_so(tmp_path, unit):
+    mesh = sheet()
+    path = write_mesh(tmp_path / "a.glb", mesh, unit=unit)[0]
+    assert np.allclose(read_mesh(path).vertices, mesh.vertices, rtol=1e-6)
+    name = unit or "baseline"
+    assert read_textured_mesh(path)[1] == name and f"size unknown: 1 is one {name}".encode() in path.read_bytes()
+
+
+def glb_tree(path):
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]])
+
+
+def test_a_glb_is_unlit_or_lit(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = two_photos()
+    unlit, lit, bare = (
+        write_mesh(tmp_path / f"{k}.glb", m, lit=k == 1)[0]
+        for k, m in enumerate((mesh, mesh, Mesh(mesh.vertices, mesh.faces)))
+    )
+    assert glb_tree(unlit)["extensionsUsed"] == ["KHR_materials_unlit"]
+    assert all("KHR_materials_unlit" in m["extensions"] for m in glb_tree(unlit)["materials"])
+    for path in (lit, bare):
+        tree = glb_tree(path)
+        assert "extensionsUsed" not in tree and not any("extensions" in m for m in tree["materials"])
+        assert all("NORMAL" in p["attributes"] for p in tree["meshes"][0]["primitives"])
+        for part in trimesh.load_scene(path, process=False).dump():
+            stated = np.asarray(part.vertex_normals)
+            assert np.allclose(np.linalg.norm(stated, axis=1), 1, atol=1e-5)
+            assert np.einsum("fi,fci->fc", part.face_normals, stated[part.faces]).min() > 0.8
+    for path in (unlit, lit, bare):  # no extension that moves the texture, which many viewers do not know
+        assert b"KHR_texture_transform" not in path.read_bytes()
+
+
+def shaded(normals, towards, texel, material):
+    """Phong's equation of MTL with a lamp of 1 at the camera and ambient light of .2: what a plain viewer shows."""
+    ka, kd = (np.array([float(x) for x in material[key].split()]) for key in ("Ka", "Kd"))
+    cosine = np.clip(np.einsum("ni,ni->n", normals, towards), 0, 1)[:, None]
+    ambient = 0.2 * ka * (texel if "map_Ka" in material else 255)
+    return np.clip(ambient + kd * texel * cosine, 0, 255)
+
+
+def test_an_obj_keeps_its_brightness_under_a_lamp_at_the_camera(tmp_path):
+    """Of a surface that faces the camera within 60 degrees, at least two thirds of the photo's mean grey."""
+    mesh = sheet(30)
+    path = write_mesh(tmp_path / "a.obj", mesh)[0]
+    v, _, _, statements = parse_obj(path)
+    normals, towards = statements["vn"], -v / np.linalg.norm(v, axis=1)[:, None]
+    facing = np.einsum("ni,ni->n", normals, towards) > 0.5
+    assert facing.mean() > 0.9  # and so not turned away from the camera
+    texel = np.full((facing.sum(), 3), 95.0)
+    shown = shaded(normals[facing], towards[facing], texel, parse_mtl(path.with_suffix(".mtl")))
+    assert shown.mean() > 2 / 3 * 95
+    assert parse_mtl(path.with_suffix(".mtl"))["illum"] == "0"
+    assert parse_mtl(write_mesh(tmp_path / "b.obj", mesh, lit=True)[1])["illum"] == "1"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("axes", AXES)
+def test_a_centred_model_has_its_middle_at_the_origin(tmp_path, suffix, axes):
+    trimesh = pytest.importorskip("trimesh")
+    if suffix in (".glb", ".usdz") and axes != "y-up":
+        pytest.skip("its axes are fixed")
+    mesh = sheet()
+    down = np.array([0.1, 1, 0.3])
+    origin = style.middle_of(mesh.vertices, style.rotation_to_file(axes, down))
+    path = write_mesh(tmp_path / f"a{suffix}", mesh, axes=axes, origin=origin, down=down)[0]
+    if suffix == ".usdz":
+        [shape] = read_usdz(path)[0]
+        assert np.allclose(shape["points"].min(0), -shape["points"].max(0), atol=1e-5)
+        return
+    read = trimesh.load(path, process=False, force="mesh")
+    assert np.allclose(read.bounds[0], -read.bounds[1], atol=1e-5) and np.ptp(read.bounds, axis=0).min() > 1
+    if suffix != ".stl":
+        assert np.allclose(read_mesh(path).vertices[read_mesh(path).faces], mesh.vertices[mesh.faces], atol=1e-5)
+
+
 def test_glb_by_the_letter(tmp_path):
     mesh = sheet()
     data = write_mesh(tmp_path / "a.glb", mesh, unit="m")[0].read_bytes()
@@ -398,7 +499,11 @@ def test_a_bare_mesh_is_written_by_every_writer(tmp_path, suffix):
     bare = Mesh(mesh.vertices, mesh.faces)
     written = write_mesh(tmp_path / f"bare{suffix.upper()}", bare)
     assert [p.name for p in tmp_path.iterdir()] == [written[0].name]
-    read = trimesh.load(written[0], file_type=suffix[1:], force="mesh", process=False)
+    if suffix == ".usdz":
+        [shape] = read_usdz(written[0])[0]
+        read = trimesh.Trimesh(shape["points"], shape["faces"], process=False)
+    else:
+        read = trimesh.load(written[0], file_type=suffix[1:], force="mesh", process=False)
     assert np.allclose(read.triangles, (mesh.vertices * FLIP)[mesh.faces], rtol=1e-7, atol=1e-12)
 
 
@@ -450,6 +555,70 @@ def test_the_obj_takes_its_place_last(tmp_path, monkeypatch):
     assert sorted(order) == [".jpg", ".mtl", ".obj"] and order[-1] == ".obj"
 
 
+def read_usdz(path):
+    """Shapes, the text of the layer, and the other files, by Pixar's rules for a package."""
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as package:
+        assert package.testzip() is None
+        for entry in package.infolist():
+            name, extra = struct.unpack_from("<HH", data, entry.header_offset + 26)
+            assert entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1
+            assert (entry.header_offset + 30 + name + extra) % 64 == 0, entry.filename
+        files = {entry.filename: package.read(entry) for entry in package.infolist()}
+    assert next(iter(files)) == "model.usda"  # the first file is the one that is shown
+    text = files.pop("model.usda").decode("utf-8")
+    assert text.startswith("#usda 1.0\n") and text.count("{") == text.count("}")
+    shapes = []
+    for block in text.split("def Mesh ")[1:]:
+        block = block.split("def Scope")[0]
+        arrays = {
+            name.split(":")[-1]: np.array(json.loads(f"[{body}]".replace("(", "[").replace(")", "]")))
+            for name, body in re.findall(r"\w+\[\] ([\w:]+) = \[(.*?)\](?: \(\n|\n)", block, flags=re.S)
+        }
+        assert (arrays["faceVertexCounts"] == 3).all()
+        arrays["faces"] = arrays["faceVertexIndices"].reshape(-1, 3)
+        assert np.allclose(arrays["extent"], [arrays["points"].min(0), arrays["points"].max(0)], rtol=1e-6)
+        assert len(arrays["faceVertexCounts"]) == len(arrays["faces"])
+        arrays["material"] = re.search(r"material:binding = </Model/Materials/(\w+)>", block)[1]
+        shapes.append(arrays)
+    return shapes, text, files
+
+
+@pytest.mark.parametrize("texture", ["jpg", "png"])
+def test_usdz_by_the_letter(tmp_path, texture):
+    mesh = two_photos()
+    path = write_mesh(tmp_path / "写真 1.usdz", mesh, unit="cm", texture=texture)[0]
+    shapes, text, files = read_usdz(path)
+    for line in ("metersPerUnit = 1", 'upAxis = "Y"', 'defaultPrim = "Model"', 'inputs:varname = "st"'):
+        assert re.search(rf"(?m)^ *(string )?{line}$", text), line
+    second = mesh.overlays[0].faces
+    assert [shape["material"] for shape in shapes] == ["photo", "photo2"]
+    assert list(files) == [f"textures/photo.{texture}", f"textures/photo2.{texture}"]
+    for shape, which, part in zip(shapes, (~second, second), mesh.textured_parts(), strict=True):
+        corners = shape["points"][shape["faces"]]
+        assert np.allclose(corners, (mesh.vertices * FLIP * 0.01)[mesh.faces[which]], rtol=1e-6, atol=1e-12)
+        assert np.allclose(shape["st"][shape["faces"]], part.uv[mesh.faces[which]], atol=1e-6)
+        n = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        cosine = np.einsum("fi,fci->fc", n / np.linalg.norm(n, axis=1)[:, None], shape["normals"][shape["faces"]])
+        assert cosine.min() > 0.5 and np.median(cosine) > 0.95
+        name = f"textures/{shape['material']}.{texture}"
+        assert f"@{name}@" in text
+        image = cv2.imdecode(np.frombuffer(files[name], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        assert np.abs(image.astype(int) - part.texture).max() <= (8 if texture == "jpg" else 0)
+    assert path.read_bytes() == write_mesh(tmp_path / "b.usdz", mesh, unit="cm", texture=texture)[0].read_bytes()
+
+
+def test_usdz_is_unlit_or_lit_and_says_what_is_not_known(tmp_path):
+    mesh = sheet()
+    unlit = read_usdz(write_mesh(tmp_path / "a.usdz", mesh, unit="mm")[0])[1]
+    lit = read_usdz(write_mesh(tmp_path / "b.usdz", mesh, lit=True)[0])[1]
+    bare = read_usdz(write_mesh(tmp_path / "c.usdz", Mesh(mesh.vertices, mesh.faces), name='a "quoted" name')[0])[1]
+    for text, shown in ((unlit, "emissive"), (lit, "diffuse")):
+        assert f"inputs:{shown}Color.connect = </Model/Materials/photo/picture.outputs:rgb>" in text
+        assert text.count("Color.connect") == 1
+    assert "size unknown" not in unlit and "size unknown: 1 is one baseline" in lit and "picture" not in bare
+
+
 def test_points_come_back(tmp_path):
     open3d = pytest.importorskip("open3d")
     rng = np.random.default_rng(0)
@@ -461,6 +630,70 @@ def test_points_come_back(tmp_path):
     assert np.allclose(np.asarray(read.points), points[known] * FLIP, rtol=1e-7)
     assert np.array_equal(np.rint(np.asarray(read.colors) * 255), colours[known])
     assert len(open3d.io.read_point_cloud(str(write_points(tmp_path / "bare.ply", points))).points) == known.sum()
+
+
+@pytest.mark.parametrize("suffix", [".xyz", ".pcd"])
+def test_points_of_other_formats_in_open3d(tmp_path, suffix):
+    open3d = pytest.importorskip("open3d")
+    rng = np.random.default_rng(1)
+    points, colours = rng.normal(size=(50, 3)) * [1, 100, 1e-3], rng.integers(0, 256, (50, 3)).astype(np.uint8)
+    points[7] = np.nan
+    known = np.isfinite(points[:, 0])
+    path = write_points(tmp_path / f"c{suffix}", points, colours, rng.random(50), axes="z-up")
+    read = open3d.io.read_point_cloud(str(path))
+    assert np.allclose(np.asarray(read.points), points[known] @ AXES["z-up"].T, rtol=1e-6)
+    if suffix == ".pcd":  # Open3D reads no colours of .xyz
+        assert np.array_equal(np.rint(np.asarray(read.colors) * 255), colours[known])
+    else:
+        assert np.array_equal(np.loadtxt(path)[:, 3:], colours[known])
+    bare = open3d.io.read_point_cloud(str(write_points(tmp_path / f"bare{suffix}", points)))
+    assert len(bare.points) == known.sum() and not bare.has_colors()
+
+
+def las_points(path):
+    """Header fields by name, coordinates (N, 3) and colours (N, 3), by the layout of LAS 1.2."""
+    data = path.read_bytes()
+    assert data[:4] == b"LASF" and tuple(data[24:26]) == (1, 2)
+    size, offset, records, form, length, count = struct.unpack_from("<HIIBHI", data, 94)
+    assert (size, offset, records, form, length) == (227, 227, 0, 2, 26) and len(data) == 227 + 26 * count
+    assert struct.unpack_from("<5I", data, 111) == (count, 0, 0, 0, 0)
+    scale, move, box = (np.frombuffer(data, "<f8", n, at) for n, at in ((3, 131), (3, 155), (6, 179)))
+    rows = np.frombuffer(data, np.uint8, offset=227).reshape(count, 26)
+    X = np.ascontiguousarray(rows[:, :12]).view("<i4") * scale + move
+    assert (rows[:, 14] == 9).all()  # the first return of one
+    return data[26:58].rstrip(b"\0"), X, np.ascontiguousarray(rows[:, 20:]).view("<u2"), box.reshape(3, 2)[:, ::-1]
+
+
+@pytest.mark.parametrize("unit, metres", [("mm", 0.001), ("m", 1), (None, 1)])
+def test_las_by_the_letter(tmp_path, unit, metres):
+    rng = np.random.default_rng(2)
+    points, colours = rng.normal(size=(40, 3)) * 1000, rng.integers(0, 256, (40, 3)).astype(np.uint8)
+    stated, X, rgb, box = las_points(write_points(tmp_path / "c.las", points, colours, unit=unit))
+    right, down, ahead = points.T * metres
+    assert np.allclose(X, np.column_stack([right, ahead, -down]), rtol=1e-6, atol=1e-6)  # z is up
+    assert np.array_equal(rgb, colours * np.uint16(257)) and np.allclose(box.T, [X.min(0), X.max(0)], atol=1e-6)
+    assert stated == (b"unit: m" if unit else b"unit: baseline")
+
+
+def test_las_of_extreme_sizes_and_of_nothing(tmp_path):
+    for scale in (1e-6, 1e9):
+        points = np.random.default_rng(3).normal(size=(20, 3)) * scale
+        _, X, rgb, _ = las_points(write_points(tmp_path / "c.las", points, axes="z-up"))
+        assert np.abs(X - points @ AXES["z-up"].T).max() < 1e-8 * scale and not rgb.any()
+    for suffix in (".las", ".pcd", ".xyz", ".ply"):
+        write_points(tmp_path / f"none{suffix}", np.full((4, 3), np.nan))
+    assert len(las_points(tmp_path / "none.las")[1]) == 0
+    with pytest.raises(StereoError, match="LAS has z up"):
+        write_points(tmp_path / "c.las", points, axes="camera")
+    with pytest.raises(StereoError, match=".ply, .xyz, .pcd, .las"):
+        write_points(tmp_path / "c.laz", points)
+
+
+def test_las_in_laspy(tmp_path):
+    laspy = pytest.importorskip("laspy")
+    points = np.random.default_rng(4).normal(size=(20, 3))
+    read = laspy.read(write_points(tmp_path / "c.las", points, np.full((20, 3), 200, np.uint8), unit="m"))
+    assert np.allclose(read.xyz, points @ AXES["z-up"].T, atol=1e-8) and (read.red == 200 * 257).all()
 
 
 # Refusals

@@ -144,6 +144,66 @@ def test_each_view_is_from_its_side(view, axis, sign):
     assert sign * offset > 5
 
 
+def shares(mesh, camera, views=("left", "right", "up", "down")):
+    """The share of each view that shows the surface."""
+    sheet = preview(mesh, camera, views=views, size=160)[:120]
+    return (sheet.reshape(120, len(views), 160, 3) != BACKGROUND).any(-1).mean((0, 2))
+
+
+def joined(*meshes):
+    first = np.cumsum([0, *(len(m.vertices) for m in meshes)])
+    faces = np.concatenate([m.faces + n for m, n in zip(meshes, first[:-1], strict=True)])
+    return Mesh(np.concatenate([m.vertices for m in meshes]), faces.astype(np.int32))
+
+
+def test_a_far_crumb_does_not_shrink_the_views():
+    """A crumb a hundred times as far, with as many vertices as the surface: it is a few pixels of the photo."""
+    mesh = plane(n=30)
+    mesh = Mesh(mesh.vertices, mesh.faces)
+    crumb = Mesh(mesh.vertices * 0.02 + [3, 2, 400], mesh.faces)
+    alone, both = shares(mesh, Camera(K, SIZE)), shares(joined(mesh, crumb), Camera(K, SIZE))
+    assert (alone > 0.3).all() and np.allclose(both, alone, atol=0.02)
+
+
+def test_a_pendulum_is_seen_whole_from_every_side():
+    """A bob at the end of a thin rod that runs away from the camera, and one that hangs before it."""
+    for towards in ([0, 0, 1.0], [0, 1.0, 0]):
+        end = np.array([0, -1.5, 4]) + 3 * np.array(towards)
+        start, wide = np.array([0, -1.5, 4]), np.array([0.015, 0.01, 0.02])  # edge-on from nowhere
+        rod = Mesh(np.array([start - wide, start + wide, end - wide, end + wide]), square().faces)
+        bob = Mesh(square(0.0, 0.3).vertices + end, square().faces)
+        sheet = preview(joined(rod, bob), Camera(K, SIZE), views=tuple(VIEWS), size=160)
+        for tile in sheet.reshape(120, len(VIEWS), 160, 3).transpose(1, 0, 2, 3)[1:]:
+            row, column = np.nonzero((tile != BACKGROUND).any(-1))
+            assert len(row) > 100  # nothing is so small that it is lost
+            assert max(np.ptp(row) / 120, np.ptp(column) / 160) > 0.5
+
+
+@pytest.mark.parametrize("centre", [(-60.0, 59.5), (79.5, 300.0), (79.5, 59.5)])
+def test_the_views_do_not_depend_on_where_the_principal_point_is(centre):
+    """A picture cut out of a larger one may have its principal point outside."""
+    cut = K.copy()
+    cut[:2, 2] = centre
+    X = plane(n=30).vertices
+    mesh = Mesh(X, plane(n=30).faces)
+    assert (shares(mesh, Camera(cut, SIZE)) > 0.3).all()
+
+
+def test_texture_and_clay_come_from_the_same_rays(monkeypatch):
+    """The sheet is made of the very pictures that `render` draws, and casts half the rays."""
+    open3d = pytest.importorskip("open3d")
+    mesh, cast = plane(n=20), []
+    kind = open3d.t.geometry.RaycastingScene
+    whole = kind.cast_rays
+    monkeypatch.setattr(
+        kind, "cast_rays", lambda self, rays, *more: cast.append(rays.shape) or whole(self, rays, *more)
+    )
+    sheet = preview(mesh, Camera(K, SIZE), views=("front",), size=160)
+    assert sum(np.prod(shape[:-1]) for shape in cast) == 4 * 160 * 120
+    for part, shading in ((sheet[:120], "texture"), (sheet[120:], "clay")):
+        assert np.array_equal(part, render(mesh, K=K, size=SIZE, shading=shading))
+
+
 def test_misuse_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="clay"):
         render(square(), K=K, size=SIZE, shading="phong")

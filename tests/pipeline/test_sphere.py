@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from stereo3d import Camera, Config, Photo, PhotoPair, Rig, WideLens, build_mesh, read_photo, reconstruct, write_report
@@ -16,6 +17,8 @@ from stereo3d.geometry.arrays import norms
 from stereo3d.geometry.rotations import rotation_from_vector
 from stereo3d.mesh.preview import preview, render
 from stereo3d.output import measured, save_stages
+from stereo3d.output.camera_files import save_cameras
+from stereo3d.output.stage_files import save_photo_maps
 from stereo3d.pipeline.cameras import cameras_of, uses_whole_field
 from stereo3d.pipeline.scale import known_scale
 from stereo3d.pipeline.sources import use_source
@@ -189,6 +192,31 @@ def test_every_output_of_a_panorama_is_written(panoramas, tmp_path):
     assert sheet.shape == (100, 400, 3)
     clay = sheet[50:].reshape(50, 4, 100, 3)
     assert ((clay.max(-1) - clay.min(-1) < 40) & (clay.max(-1) > 60)).mean((0, 2)).min() > 0.8  # seen from within
+
+
+def test_maps_parts_and_solids_of_a_panorama(panoramas, tmp_path):
+    """The depth map holds distances in every direction; a part and a shell come out; COLMAP has no such camera."""
+    pytest.importorskip("open3d")
+    _, rendered, result = panoramas
+    depth, normals = result.photo_maps(normals=True)
+    assert depth.shape == (WIDTH // 2, WIDTH) and np.isfinite(depth).mean() > 0.85
+    scale = np.nanmedian(rendered.depth1 / depth)
+    assert scale == pytest.approx(np.linalg.norm(C), rel=0.01)
+    with np.errstate(invalid="ignore"):
+        assert np.mean(np.abs(scale * depth / rendered.depth1 - 1) < 0.02) > 0.75
+    behind = normals[WIDTH // 4, [2, WIDTH // 2]]  # the walls behind the camera and before it face each other
+    assert behind[0, 2] > 0.9 and behind[1, 2] < -0.9
+    confidence = result.confidence_map()
+    assert confidence.shape == depth.shape and confidence[np.isfinite(depth)].mean() > 0.5
+    facts = save_photo_maps(result, depth=tmp_path / "d.png", confidence=tmp_path / "c.png")
+    assert facts["depth"]["what"] == "distance from the camera" and facts["size"] == [WIDTH, WIDTH // 2]
+    part = result.cropped((100, 60, 200, 160))
+    assert 0 < len(part.mesh.faces) < len(result.mesh.faces) / 4
+    shell = trimesh.load(part.save(tmp_path / "a.stl", solid=0.2)[0])
+    assert shell.is_watertight and result.save(tmp_path / "a.usdz")[0].stat().st_size > 100_000
+    for name in ("colmap", "transforms.json", "rig.yml"):
+        with pytest.raises(StereoError, match="equirectangular"):
+            save_cameras(result, tmp_path / name)
 
 
 def test_a_mesher_that_cannot_go_around_is_replaced(panoramas):
