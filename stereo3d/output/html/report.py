@@ -36,7 +36,7 @@ def write_report(
     path : path
     result : Result
     files : sequence of path
-        Further files of the run, which the page lists.
+        Further files of the run, which the page lists; those in its folder or below are links.
     command : str, optional
         The command that repeats the run; by default it is made from the Config.
 
@@ -52,7 +52,6 @@ def write_report(
     if not isinstance(result, Result):
         raise ValueError(f"write_report(path, result): result must be a Result, got {type(result).__name__}")
     view, pair, page = result.view, result.pair, Page()
-    cam1, cam2 = view.rig.cam1, view.rig.cam2
     page.picture("photo1", result.left.pixels, "texture")
     page.picture("photo2", result.right.pixels, "photo")
     page.picture("left", pair.left, "rectified")
@@ -63,17 +62,12 @@ def write_report(
     mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
     _add_matches(page, result)
-    if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
-        page.levels("depth1", figures.inverse_depth_in_photo(result.points, cam1), lo=0)
-        page.levels("depth2", figures.inverse_depth_in_photo(result.points, cam2, view.R, view.t), lo=0)
-
     step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
-    page.levels("disparity", figures.sampled(result.disparity, step))
-    page.levels("inverse", 1 / figures.sampled(shown_depth(result), step), lo=0)
-    page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
-    page.array("reason", figures.sampled(kinds, step), rows=True)
-
-    cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
+    _add_maps(page, result, step, kinds)
+    cameras = [
+        _camera("first photo", view.rig.cam1, np.eye(3), np.zeros(3)),
+        _camera("second photo", view.rig.cam2, view.R, view.t),
+    ]
     facts = {
         "report": True,
         "wide": view.rig.wide,
@@ -99,15 +93,7 @@ def write_report(
         model=texts.model(parts, cameras, f"{figures.count(shown)} faces{more}"),
         **texts.verdict(result),
         **texts.every_stage(result, kinds),
-        **texts.appendix(
-            result,
-            page,
-            step,
-            Path(path).parent,
-            [Path(f) for f in files],
-            command or repeat_command(result),
-            versions(),
-        ),
+        **texts.appendix(result, page, step, texts.links(path, files), command or repeat_command(result), versions()),
     )
     measurements = _measurements(result, [Path(f).name for f in files])
     return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts, measurements=measurements)
@@ -128,6 +114,18 @@ def _add_matches(page: Page, result: Result) -> None:
     page.array("match1", result.matches.x1[drawn].astype(np.float32).reshape(-1))
     page.array("match2", result.matches.x2[drawn].astype(np.float32).reshape(-1))
     page.array("inlier", result.view.inliers[drawn].astype(np.uint8))
+
+
+def _add_maps(page: Page, result: Result, step: int, kinds: np.ndarray) -> None:
+    """Depth in both photos, and every `step`-th pixel of the maps of the rectified pair."""
+    view = result.view
+    if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
+        page.levels("depth1", figures.inverse_depth_in_photo(result.points, view.rig.cam1), lo=0)
+        page.levels("depth2", figures.inverse_depth_in_photo(result.points, view.rig.cam2, view.R, view.t), lo=0)
+    page.levels("disparity", figures.sampled(result.disparity, step))
+    page.levels("inverse", 1 / figures.sampled(shown_depth(result), step), lo=0)
+    page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
+    page.array("reason", figures.sampled(kinds, step), rows=True)
 
 
 def _names(result: Result) -> tuple[str, str]:
