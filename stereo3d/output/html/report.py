@@ -36,7 +36,7 @@ def write_report(
     path : path
     result : Result
     files : sequence of path
-        Further files of the run, which the page lists.
+        Further files of the run, which the page lists; those in its folder or below are links.
     command : str, optional
         The command that repeats the run; by default it is made from the Config.
 
@@ -52,16 +52,22 @@ def write_report(
     if not isinstance(result, Result):
         raise ValueError(f"write_report(path, result): result must be a Result, got {type(result).__name__}")
     view, pair, page = result.view, result.pair, Page()
-    cam1, cam2 = view.rig.cam1, view.rig.cam2
-    _add_pictures(page, result)
+    page.picture("photo1", result.left.pixels, "texture")
+    page.picture("photo2", result.right.pixels, "photo")
+    page.picture("left", pair.left, "rectified")
+    page.picture("right", pair.right, "rectified")
+    page.colours()
     parts = scene.parts_of_result(result)
     photos = {id(result.left.pixels): "photo1", id(result.right.pixels): "photo2"}
     mesh = page.mesh(parts, [photos.get(id(part.mesh.texture)) for part in parts])
 
     _add_matches(page, result)
-    kinds = figures.reasons(pair, result.disparity)
-    step = _add_maps(page, result, kinds)
-    cameras = [_camera("first photo", cam1, np.eye(3), np.zeros(3)), _camera("second photo", cam2, view.R, view.t)]
+    step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
+    _add_maps(page, result, step, kinds)
+    cameras = [
+        _camera("first photo", view.rig.cam1, np.eye(3), np.zeros(3)),
+        _camera("second photo", view.rig.cam2, view.R, view.t),
+    ]
     facts = {
         "report": True,
         "wide": view.rig.wide,
@@ -87,15 +93,7 @@ def write_report(
         model=texts.model(parts, cameras, f"{figures.count(shown)} faces{more}"),
         **texts.verdict(result),
         **texts.every_stage(result, kinds),
-        **texts.appendix(
-            result,
-            page,
-            step,
-            Path(path).parent,
-            [Path(f) for f in files],
-            command or repeat_command(result),
-            versions(),
-        ),
+        **texts.appendix(result, page, step, texts.links(path, files), command or repeat_command(result), versions()),
     )
     measurements = _measurements(result, [Path(f).name for f in files])
     return page.write(path, f"{first} + {second} \u2013 stereo3d", body, facts, measurements=measurements)
@@ -109,14 +107,6 @@ def _measurements(result: Result, files: list[str]) -> dict[str, Any]:
     return {**found, "photos": photos, "exif": exif, "files": files}
 
 
-def _add_pictures(page: Page, result: Result) -> None:
-    page.picture("photo1", result.left.pixels, "texture")
-    page.picture("photo2", result.right.pixels, "photo")
-    page.picture("left", result.pair.left, "rectified")
-    page.picture("right", result.pair.right, "rectified")
-    page.colours()
-
-
 def _add_matches(page: Page, result: Result) -> None:
     """A regular sample of the matches, for viewer.js."""
     count = len(result.matches)
@@ -126,18 +116,16 @@ def _add_matches(page: Page, result: Result) -> None:
     page.array("inlier", result.view.inliers[drawn].astype(np.uint8))
 
 
-def _add_maps(page: Page, result: Result, kinds: np.ndarray) -> int:
-    """The maps of the rectified pair, and of pinhole cameras the depth in both photos; return the step of the maps."""
-    view, step = result.view, figures.map_step(result.disparity.shape)
+def _add_maps(page: Page, result: Result, step: int, kinds: np.ndarray) -> None:
+    """Depth in both photos, and every `step`-th pixel of the maps of the rectified pair."""
+    view = result.view
     if not view.rig.wide:  # the page draws the epipolar lines of pinhole cameras
-        inverse = figures.inverse_depth_in_photo
-        page.levels("depth1", inverse(result.points, view.rig.cam1), lo=0)
-        page.levels("depth2", inverse(result.points, view.rig.cam2, view.R, view.t), lo=0)
+        page.levels("depth1", figures.inverse_depth_in_photo(result.points, view.rig.cam1), lo=0)
+        page.levels("depth2", figures.inverse_depth_in_photo(result.points, view.rig.cam2, view.R, view.t), lo=0)
     page.levels("disparity", figures.sampled(result.disparity, step))
     page.levels("inverse", 1 / figures.sampled(shown_depth(result), step), lo=0)
     page.levels("confidence", figures.sampled(result.confidence, step), lo=0, hi=1, steps=254)
     page.array("reason", figures.sampled(kinds, step), rows=True)
-    return step
 
 
 def _names(result: Result) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """The texts that fill the templates of the page."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -135,7 +135,7 @@ def every_stage(result: Result, kinds: np.ndarray) -> dict[str, str]:
 
 
 def appendix(
-    result: Result, page: Page, step: int, folder: Path, files: list[Path], command: str, versions: dict[str, str]
+    result: Result, page: Page, step: int, files: list[str], command: str, versions: dict[str, str]
 ) -> dict[str, str]:
     """Return findings, timings, options, versions and the command that repeats the run.
 
@@ -143,10 +143,8 @@ def appendix(
     ----------
     step : int
         px, of the maps in the page.
-    folder : Path
-        Of the page.
-    files : list of Path
-        The files of the run.
+    files : list of str
+        The files of the run, as of `links`.
     """
     findings = [
         f'<li class="{f.severity}"><i aria-label="{f.severity}">{MARKS[f.severity]}</i><div>'
@@ -163,7 +161,7 @@ def appendix(
     settings = [
         (k.replace("_", " "), v) for k, v in vars(result.config).items() if k != "options" and v is not None and v != ()
     ]
-    names = "".join(f"<li>{link_to(folder, file)}</li>" for file in files)
+    names = "".join(f"<li>{file}</li>" for file in files)
     maps = "" if step == 1 else f", the maps keep one pixel in {step * step}"
     return {
         "findings": f'<ul class="findings">{"".join(findings)}</ul>' if findings else "<p>There are no findings.</p>",
@@ -177,8 +175,12 @@ def appendix(
     }
 
 
-def link_to(folder: Path, file: Path) -> str:
-    """Return the name of a file as HTML, a link where it lies in the folder of the page or below: both may move."""
+def links(page: str | os.PathLike[str], files: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return the names of files as HTML, links where they lie in the folder of the page or below: all may move."""
+    return [_link(Path(page).parent, Path(file)) for file in files]
+
+
+def _link(folder: Path, file: Path) -> str:
     inside = os.path.relpath(os.path.abspath(file), os.path.abspath(folder)) if file.anchor == folder.anchor else ""
     if not inside or inside.split(os.sep)[0] == os.pardir:
         return text(file.name)
