@@ -199,10 +199,11 @@ class Watch:
         names = [*STAGES, "write"]
         self.answer(stage=stage, index=names.index(stage), stages=names, estimate=self.speeds.estimate(key, work))
 
-    def save(self) -> None:
-        """Keep the speeds of this run."""
+    def save(self, *, compiled: bool) -> None:
+        """Keep the speeds of this run; that of the whole not where it has compiled kernels, which is done once."""
         self("done")
-        self.speeds.add(*self.whole, time.perf_counter() - self.begun)
+        if not compiled:
+            self.speeds.add(*self.whole, time.perf_counter() - self.begun)
         self.speeds.save()
 
 
@@ -231,12 +232,12 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
             answer(compiling=True)
             helpers.start(later_parts(config.matcher, config.mesher))
 
-        with Compiling(compiling):
+        with Compiling(compiling) as compiled:
             pair = (paths[0], paths[1] if len(paths) == 2 else None)
             result = reconstruct(*pair, config=config, progress=watch, meter=ProcessPeak())
             watch("write", len(result.mesh.faces), "app")
             outcome = _write(result, folder, begun)
-    watch.save()
+    watch.save(compiled=compiled.kernels > 0)
     answer(outcome=outcome)
 
 
