@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 PREVIEW_SIDE, THUMB_SIDE = 1400, 240  # px, the longer side
 PREVIEW_QUALITY = 85  # of the JPEG
-# px whose run takes as long as the start of the child and what does not grow with the photos: 320 x 240 px took 13.4 and
-# 11.8 s (sgm, planes_fast), 1400 x 1050 px 69.2 and 60.0 s
+# px whose run takes as long as the start of the child and what does not grow with the photos: with sgm and planes_fast,
+# 320 x 240 px took 13.4 and 11.8 s, 1400 x 1050 px 69.2 and 60.0 s
 START_PIXELS = 260_000
 LABELS = {  # of the files, in the order of the page
     "model.glb": "GLB",
