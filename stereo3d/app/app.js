@@ -61,6 +61,7 @@ async function open(id) {
 function start() {
   name(null);
   complain("choose", null);
+  askFor(false);
   show("choose");
   list();
 }
@@ -124,7 +125,10 @@ function pictures(run, place, marks) {
   const seen = run.seen ? run.seen.photos : [], words = ["first photo", "second photo"];
   place.replaceChildren(...seen.map((photo, k) => {
     const image = made("img", { alt: words[k], width: photo.size[0], height: photo.size[1], draggable: false });
-    image.src = `runs/${run.id}/preview${k + 1}.jpg`;
+    fetch(`runs/${run.id}/preview${k + 1}.jpg`).then((reply) => reply.blob()).then((picture) => { // a document keeps images
+      image.src = URL.createObjectURL(picture); // of one address, and exchanged photos would look as before
+      image.onload = () => URL.revokeObjectURL(image.src);
+    }).catch(() => {});
     const frame = made("div", { className: "frame" }, image);
     if (marks && k === 0) {
       const [w, h] = photo.size, svg = drawn("svg", { viewBox: `-0.5 -0.5 ${w} ${h}`, preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -145,14 +149,18 @@ function prepare(run, focus) {
   $("#form").hidden = !(seen.form || !seen.ready);
   $("#form").textContent = seen.form ? `${sentence(seen.form)}${seen.metric ? ": the model will have its true size." : "."}`
     : seen.ready ? "" : "This file holds one photo. Add the second one, or say in “More” how one picture holds both.";
-  $("#prepare").classList.toggle("lacking", !seen.ready);
-  if (!seen.ready) $("#choose").hidden = false;
-  $("#choose h1").hidden = $("#choose .trust").hidden = !seen.ready;
+  $("#choose").hidden = seen.ready;
+  askFor(!seen.ready);
   $("#start").disabled = !seen.ready;
   $("#exchange").hidden = run.photos.length !== 2;
   restore(run.settings || {});
   watchMarks();
   announce(seen.ready ? `${seen.photos.length} photos are shown. Choose the quality, and make the model.` : $("#form").textContent);
+}
+function askFor(second) { // the words of the place for photos
+  $("#choose h1").hidden = $("#choose .trust").hidden = second;
+  $("#drop b").textContent = second ? "Choose the second photo" : "Choose photos";
+  $("#drop span").textContent = second ? "or drop it here" : "or drop two photos here, or one that holds both";
 }
 function settings() {
   const value = (key) => field(key).value, scale = value("scale"), found = { quality: value("quality"), scale };

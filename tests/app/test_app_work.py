@@ -91,6 +91,21 @@ def test_errors_are_in_the_words_of_the_page(capfd):
     assert set(work.WORDS) <= options and set(MATCHERS.values()) <= set(ALL_MATCHERS)
 
 
+def test_the_time_of_a_whole_run_is_that_of_earlier_ones_in_proportion():
+    def whole(pixels, *, compiled):
+        said = {}
+        watch = work.Watch(lambda **report: said.update(report), "app test", pixels)
+        watch("photos")
+        assert said["stage"] == "photos" and said["stages"][-1] == "write" and said["index"] == 0
+        watch.begun -= 10  # s
+        watch.save(compiled=compiled)
+        return said["total_estimate"]
+
+    assert whole(1000, compiled=True) is None
+    assert whole(1000, compiled=False) is None, "what has compiled is no measure"
+    assert whole(3000, compiled=False) == pytest.approx(30, rel=0.1)
+
+
 def config(drawn=None, **settings):
     return config_of(settings, SIZE, lambda mask: drawn.append(mask) or "mask.png")
 
