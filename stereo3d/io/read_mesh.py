@@ -153,7 +153,10 @@ def _file_from_camera(head: bytes) -> np.ndarray:
 def _camera_in_file(head: bytes) -> np.ndarray:
     """Return the position (3,) of camera 1 in the file that the head of one of our files states; else the origin."""
     stated = re.search(rb"camera 1 at: ((?:[-+0-9.e]+ ){2}[-+0-9.e]+)", head)
-    return np.zeros(3) if stated is None else np.array([float(x) for x in stated[1].split()])
+    at = np.zeros(3) if stated is None else np.array([float(x) for x in stated[1].split()])
+    if not np.isfinite(at).all():
+        raise ValueError("the position of camera 1 is not finite")
+    return at
 
 
 def _unit(head: bytes) -> str:

@@ -480,7 +480,7 @@ def test_every_help(run, words):
 def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 44
     said = run("reconstruct", "--help").out
-    assert len(said.splitlines()) <= 108 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
+    assert len(said.splitlines()) <= 105 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full]" in said
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
     assert sorted(p.name for p in shown) == sorted(grouped), "every option in one group"
@@ -1189,6 +1189,14 @@ def test_cameras_for_other_programs(run, quick, folder, tmp_path, result, scene)
     x = np.rint(project(points[:, 1:4], camera.K, dist=camera.dist)).astype(int)
     depth = scene.depth1[np.clip(x[:, 1], 0, SIZE[1] - 1), np.clip(x[:, 0], 0, SIZE[0] - 1)]
     assert np.median(np.abs(points[:, 3] / depth - 1)) < 0.02
+
+
+def test_cameras_of_photos_that_are_stored_turned_carry_a_warning(run, monkeypatch, folder, tmp_path, result):
+    turned = replace(result, left=replace(result.left, exif={"orientation": 6}))
+    monkeypatch.setattr("stereo3d.pipeline.run.reconstruct", lambda *args, **kwargs: turned)
+    args = folder / "left.png", folder / "right.png", "-o", tmp_path / "m.stl", "--cameras"
+    assert "--cameras FOLDER writes them upright" in run(*args, tmp_path / "t.json").err
+    assert "upright" not in run(*args, tmp_path / "colmap").err
 
 
 def test_a_solid_for_printing(run, quick, folder, tmp_path, result):

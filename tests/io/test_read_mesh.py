@@ -252,3 +252,20 @@ def test_read_mesh_says_what_is_wrong(tmp_path):
         with pytest.raises(StereoError) as caught:
             read_mesh(tmp_path / name)
         assert caught.value.code == code, name
+
+
+def test_a_position_of_the_camera_that_is_no_number_is_refused(tmp_path):
+    path = tmp_path / "a.obj"
+    path.write_text("# camera 1 at: 0 1e999 0\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(StereoError, match="camera 1 is not finite"):
+        read_mesh(path)
+
+
+def test_faces_with_normals_and_no_texture(tmp_path):
+    """v//n, by the fast way of many faces alike and the slow one of polygons."""
+    path = tmp_path / "a.obj"
+    head = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nvn 0 0 1\n"
+    path.write_text(head + "f 1//1 2//1 3//1\nf 3//1 2//1 4//1\n")
+    assert np.array_equal(read_mesh(path).faces, [[0, 1, 2], [2, 1, 3]]) and read_mesh(path).uv is None
+    path.write_text(head + "f 1//1 2//1 4//1 3//1\n")
+    assert np.array_equal(read_mesh(path).faces, [[0, 1, 3], [0, 3, 2]])
