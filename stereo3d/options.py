@@ -178,7 +178,7 @@ def _converted(option: Option, value: Any) -> Any:
         raise ValueError
     value = option.kind(value)
     allowed = (
-        (not option.choices or value in option.choices)
+        (value in option.choices if option.choices else value != "")
         and (option.kind is not float or math.isfinite(value))
         and (option.bounds is None or option.bounds.low <= value <= option.bounds.high)
     )

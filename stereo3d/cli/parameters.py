@@ -350,7 +350,6 @@ EPILOG = """\b
 Examples:
   stereo3d left.jpg right.jpg                          # writes left.glb
   stereo3d a.heic b.heic -o model.glb --baseline 0.12 --unit m
-  stereo3d im0.png im1.png -o model.obj --calib calib.txt --rectified
   stereo3d IMG_0042.HEIC -o model.obj                  # one file with both photos; a folder or a video too
   eval "$(_STEREO3D_COMPLETE=bash_source stereo3d)"    # completion; or zsh_source, fish_source
 

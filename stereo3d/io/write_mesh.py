@@ -87,18 +87,8 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     _check(path, mesh, quality, texture, axes)
     rotation = rotation_to_file(axes, down)
     unit, scale = unit_of_file(path, unit)
-    style = Style(
-        plain(name or path.stem),
-        unit,
-        axes,
-        rotation,
-        quality,
-        texture,
-        mark_filled,
-        lit=lit,
-        scale=scale,
-        origin=origin,
-    )
+    look = {"lit": lit, "scale": scale, "origin": origin}
+    style = Style(plain(name or path.stem), unit, axes, rotation, quality, texture, mark_filled, **look)
     return writer(path, mesh, style)
 
 
