@@ -24,7 +24,7 @@ test:
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright --level error
-	STEREO3D_EXAMPLES=$(EXAMPLES) .venv/bin/python -m pytest -n 2 --dist worksteal
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 STEREO3D_EXAMPLES=$(EXAMPLES) .venv/bin/python -m pytest -n 3 --dist worksteal
 
 types:
 	@./setup.sh test

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import TIMES
+from examples import SLOW_VARIANTS, TIMES
 from hypothesis import settings
 
 from stereo3d.synthetic import renderer
@@ -16,6 +16,14 @@ from stereo3d.synthetic import renderer
 # `make test` tries the same examples each time, so that a commit fails by its own doing
 settings.register_profile("suite", derandomize=TIMES == 1)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out slow variants of what other tests hold, unless more examples are asked for."""
+    slow = {item for item in items if TIMES == 1 and SLOW_VARIANTS.search(item.nodeid)}
+    config.hook.pytest_deselected(items=[item for item in items if item in slow])
+    items[:] = [item for item in items if item not in slow]
+
 
 SMALL = (320, 240)
 RAYS = {"supersample": 2}  # 2 x 2 rays a pixel show the same surfaces as 3 x 3, in half the time

@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {name for name in listed() if name.startswith("stereo3d/")}
     assert {name for name in names if ".dist-info/" not in name} == package
-    data = {".py", ".pyi", ".html", ".js", ".css", ".typed"}
+    data = {".py", ".pyi", ".html", ".js", ".css", ".typed", ".npz"}
     assert {Path(name).suffix or Path(name).name for name in package} <= data
     assert {"stereo3d/py.typed", "stereo3d/__init__.pyi", "stereo3d/output/html/report.html"} <= names
 

@@ -533,7 +533,7 @@ def test_misuse_is_refused():
 
 def test_without_open3d_poisson_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(StereoError, match="libusb") as caught:
+    with pytest.raises(StereoError, match="pip install open3d") as caught:
         build_mesh(slanted()[0], method="poisson")
     assert caught.value.code == "library_missing"
     assert len(build_mesh(slanted()[0], method="grid").faces)

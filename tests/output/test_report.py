@@ -698,8 +698,9 @@ def test_a_mesh_of_two_photos_becomes_two_parts_each_with_its_own(pair, result):
 def test_meshes_of_files(tmp_path, suffix):
     mesh = ball(40)
     parts, unit, total = scene.parts_of_file(write_mesh(tmp_path / f"m{suffix}", mesh, unit="mm")[0])
-    assert (len(parts), unit, total) == (1, "mm", len(mesh.faces))
-    assert np.abs(parts[0].mesh.vertices - mesh.vertices).max() < 1e-5 and np.array_equal(
+    scale = 1000 if suffix == ".glb" else 1  # glTF is in metres
+    assert (len(parts), unit, total) == (1, "m" if suffix == ".glb" else "mm", len(mesh.faces))
+    assert np.abs(parts[0].mesh.vertices * scale - mesh.vertices).max() < 1e-5 and np.array_equal(
         parts[0].mesh.faces, mesh.faces
     )
     if suffix == ".ply":
