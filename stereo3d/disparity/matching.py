@@ -20,7 +20,7 @@ from .planes.pyramid import BUDGETS
 from .rows import flip_copy, flip_view
 
 COMPONENT_STEP = 1.0  # px of disparity, at most, between neighbours of one connected component
-MIN_CONFIDENCE = 0.3  # of a kept pixel, by the network: below, an error is more than twice as likely
+MIN_CONFIDENCE = 0.25  # of a kept pixel, by the network: below, an error is more than three times as likely
 NAN = np.float32(np.nan)
 
 
@@ -96,7 +96,7 @@ def compute_disparities(
 
     A pixel keeps its disparity where both maps agree, |d_left(x) - d_right(x - d_left)| <= tolerance, and where it
     belongs to a connected component of at least `speckle` pixels; by `planes` or `sgm`, also where its confidence is at
-    least .3. All others are unknown, NaN; so is a pixel whose match lies outside the other picture, unless a matcher
+    least .25. All others are unknown, NaN; so is a pixel whose match lies outside the other picture, unless a matcher
     that fills its maps itself continues a surface that was kept (`OneViewThresholds`).
 
     Parameters

@@ -163,7 +163,6 @@ def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: Vi
         state = enlarge_labels(cross_view.state, first, height, part.d.shape)
         return choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy)
 
-    assert small.supported is not None
     assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
     sky = enlarge_sky(view.picture, view.seen, small.sky)
