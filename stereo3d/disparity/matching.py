@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import numpy as np
@@ -176,6 +176,8 @@ class MatchedView:
         Pixels that lie inside their photo.
     matchable : (H, W) bool
         Pixels whose picture determines a disparity.
+    sky : (H, W) bool or None
+        Pixels into which no surface continues.
     margin : (H, W) float32 or None
     start : two (H, W) float32 or None
         See `methods.Found`.
@@ -190,6 +192,7 @@ class MatchedView:
     other_disparity: np.ndarray
     inside: np.ndarray
     matchable: np.ndarray
+    sky: np.ndarray | None
     other_inside: np.ndarray
     margin: np.ndarray | None
     start: tuple[np.ndarray, np.ndarray] | None
@@ -198,19 +201,12 @@ class MatchedView:
 
     def mirrored(self) -> "MatchedView":
         """Return the view with all columns reversed, in the same memory."""
-        one, other = self.pictures
-        return MatchedView(
-            (flip_view(one), flip_view(other)),
-            flip_view(self.disparity),
-            flip_view(self.other_disparity),
-            flip_view(self.inside),
-            flip_view(self.matchable),
-            flip_view(self.other_inside),
-            None if self.margin is None else flip_view(self.margin),
-            None if self.start is None else (flip_view(self.start[0]), flip_view(self.start[1])),
-            not self.flipped,
-            self.limits,
-        )
+
+        def flipped(x):
+            return None if x is None else tuple(map(flip_view, x)) if isinstance(x, tuple) else flip_view(x)
+
+        *arrays, was, limits = (getattr(self, field.name) for field in fields(self))
+        return MatchedView(*map(flipped, arrays), not was, limits)
 
 
 def _match_views(
@@ -252,8 +248,9 @@ def _match_views(
     usable1, usable2 = inside1 & textured & supported1, inside2 & textured & supported2
     margin1, margin2 = found.margins
     (start1, start2), swapped = found.starts, pair.swapped
-    one = MatchedView((left, right), d_left, d_right, inside1, usable1, inside2, margin1, start1, swapped, (lo, hi))
-    two = MatchedView((right, left), d_right, d_left, inside2, usable2, inside1, margin2, start2, swapped, (lo, hi))
+    (sky1, sky2), ends = found.sky, (lo, hi)
+    one = MatchedView((left, right), d_left, d_right, inside1, usable1, sky1, inside2, margin1, start1, swapped, ends)
+    two = MatchedView((right, left), d_right, d_left, inside2, usable2, sky2, inside1, margin2, start2, swapped, ends)
     return found, one, two.mirrored()  # the right picture is the left one of the mirrored pair
 
 
@@ -314,7 +311,8 @@ def _kept_pixels(
             thresholds.max_distance,
         )
         inside = np.ascontiguousarray(view.other_inside)
-        alone = selection.continue_surfaces(d_own, kept, d_right, inside, confidence, limits)
+        own = d_own if view.sky is None else np.where(view.sky, NAN, d_own)
+        alone = selection.continue_surfaces(own, kept, d_right, inside, confidence, limits)
         kept[alone], sigma[alone] = d_own[alone], thresholds.sigma
     unknown = ~np.isfinite(kept)
     confidence[unknown], sigma[unknown] = 0, np.nan

@@ -58,6 +58,8 @@ class Found(NamedTuple):
         Of `uncertainty.probability`, r for the margins. The default fits sgm, sgbm and block from their maps alone.
     supported : (left, right)
         (H, W) bool, where the picture determines the disparity; all other pixels are dropped. None: everywhere.
+    sky : (left, right)
+        (H, W) bool, where no surface continues. None: nowhere.
     complete : bool
         The matcher fills unmatched pixels itself, better than from the neighbours in their row.
     excess : float
@@ -76,6 +78,7 @@ class Found(NamedTuple):
     margins: tuple = (None, None)
     odds: tuple[float, float, float, float] = (1.0, 1.1, -1.4, 0.0)
     supported: tuple = (None, None)
+    sky: tuple = (None, None)
     complete: bool = False
     excess: float = 1.5
     noise: float = 0.0
@@ -168,6 +171,7 @@ def match_planes(
         margins,
         PLANES_ODDS,
         supported,
+        (one.sky, None if two.sky is None else flip_copy(two.sky)),
         complete=True,
         excess=PLANES_EXCESS,
         starts=starts,

@@ -155,3 +155,41 @@ def test_infinity_outside_the_other_picture_takes_no_surface(scene):
     without = replace(rectified, infinity=None)
     found, free = (np.isfinite(compute_disparity(p, d_range)[0]).mean() for p in (rectified, without))
     assert found > 0.98 * free
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_an_even_area_that_one_photo_shows_may_be_sky(shown):
+    """A wall and a sky beside it; photo 2 ends within the wall, or shows a sky that fits the disparity of the wall."""
+    sky = np.zeros((H, W), bool)
+    sky[:, 150:] = True
+    picture = np.clip(np.rint(np.where(sky[..., None], gradient(), 60)), 0, 255).astype(np.uint8)
+    seen2 = np.ones((H, W), bool)
+    seen2[:, 130:] = shown
+    view, other = views.initial_views(picture, picture, (None, seen2), (H, W), 1, flip_copy)
+    labels = sky.astype(np.int32)
+    codes = np.random.default_rng(3).integers(0, 2**34, (H, W)).astype(np.uint64)
+    parts = views.Segmentation(labels, 2, segments.segment_pixels(labels, 2))
+    d = np.full((H, W), 12, np.float32)
+    view = replace(view, d=d, segmentations=(parts,), census=np.roll(codes, 12, axis=1), other_census=codes)
+    found = support_module.supported_pixels(view, other, methods.plane_energy(0, 24)[0])
+    assert found.sky[:, 156:].all() != shown and not found.sky[:, :145].any()
+    assert found.supported[:, 20:130].all()
+
+
+def test_no_surface_continues_into_the_sky(monkeypatch):
+    """Photo 2 ends at column 100: a plane at 12 px goes on beyond, but for where the sky is."""
+    rng = np.random.default_rng(2)
+    wall = np.repeat(rng.integers(0, 255, (H, W + 12, 1)), 3, -1).astype(np.uint8)
+    x = np.stack(np.meshgrid(np.arange(W), np.arange(H)), -1).astype(np.float32)
+    ends = np.where(x[..., :1] < 100, x, np.float32(np.nan))
+    pair = RectifiedPair(wall[:, :W].copy(), wall[:, 12:].copy(), x, ends)
+    sky = np.zeros((H, W), bool)
+    sky[:80, 120:] = True
+    kept = []
+    for mask in (None, sky):
+        d = np.full((H, W), 12, np.float32)
+        found = methods.Found(d, d, odds=(0.01, 0.0, 0.0, 0.0), complete=True, sky=(mask, mask))
+        monkeypatch.setitem(methods.MATCHERS, "plane", lambda left, right, lo, hi, found=found: found)
+        kept.append(np.isfinite(compute_disparity(pair, (0, 24), method="plane")[0]))
+    assert kept[0][:, 20:150].all()
+    assert not kept[1][:80, 120:].any() and (kept[1] == kept[0])[:, :120].all()

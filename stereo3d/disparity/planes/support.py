@@ -68,20 +68,22 @@ def supported_pixels(
     next to it, as a roof next to the sky, does not support its disparity. Faint gradients, clouds and the blocks of
     JPEG give a sky some disparity, which then is no better than that of infinity. What lies within 3 px of infinity
     need not differ from it, and where infinity lies outside the other picture its cost is unknown: no rival, unless
-    the rest of the segment is no better than infinity. The sky (`find_sky`) is marked beside it.
+    the rest of the segment is no better than infinity. The sky (`find_sky`) is marked beside it; a large area of even
+    colour that the other picture does not show may be sky as well.
     """
     d = view.d
     evidence = [_evidence(view, shift_moments(view, other, energy, thresholds.shift), thresholds)]
+    unseen = evidence[0].unseen
     far = np.zeros(d.shape, bool)
     if energy.infinity is not None:
         distance = np.abs(d - np.float32(energy.infinity))
         moments = infinity_moments(view, other, energy.infinity)
-        supported, surface, empty = _evidence(view, moments, thresholds)
-        exempt = (distance < thresholds.shift) | ((moments.known == 0) & ~empty)
-        evidence.append(Evidence(supported | exempt, surface | exempt, empty))
+        found = _evidence(view, moments, thresholds)
+        exempt = (distance < thresholds.shift) | ((moments.known == 0) & ~found.empty)
+        evidence.append(found._replace(supported=found.supported | exempt, surface=found.surface | exempt))
         far = distance < MAX_DIFFERENCE
     supported = np.logical_and.reduce([e.supported for e in evidence])
-    empty = (np.logical_or.reduce([e.empty for e in evidence]) & ~supported) | far
+    empty = (np.logical_or.reduce([e.empty for e in evidence]) & ~supported) | far | unseen
     surface = np.logical_and.reduce([e.surface for e in evidence]) & ~far
     sky = find_sky(view.picture, view.seen, empty, surface)
     return replace(view, supported=supported, sky=sky)
@@ -91,24 +93,29 @@ class Evidence(NamedTuple):
     """What a cost change says of each pixel, all (H,W) bool.
 
     supported: the change is significant about the pixel. surface: it is in a segment that decides. empty: in such a
-    segment, and in all that contain the pixel, it is not.
+    segment, and in all that contain the pixel, it is not. unseen: in a segment that is large enough to decide, of which
+    the other picture shows too little.
     """
 
     supported: np.ndarray
     surface: np.ndarray
     empty: np.ndarray
+    unseen: np.ndarray
 
 
 def _evidence(view: ViewState, moments: Moments, thresholds: SupportThresholds) -> Evidence:
     by_window = window_significance(moments, thresholds) > thresholds.significance
-    by_segment, surface, empty = (np.zeros_like(by_window) for _ in range(3))
+    by_segment, surface, empty, seen, unseen = (np.zeros_like(by_window) for _ in range(5))
     for segmentation in view.segmentations:
-        significant, conclusive = segment_significance(segmentation, moments, thresholds)
-        by_segment |= significant[segmentation.labels]
-        by_window &= (~conclusive | significant)[segmentation.labels]
-        surface |= (significant & conclusive)[segmentation.labels]
-        empty |= (conclusive & ~significant)[segmentation.labels]
-    return Evidence(by_segment | by_window, surface, empty & ~by_segment)
+        labels = segmentation.labels
+        significant, conclusive, hidden = segment_significance(segmentation, moments, thresholds)
+        by_segment |= significant[labels]
+        by_window &= (~conclusive | significant)[labels]
+        surface |= (significant & conclusive)[labels]
+        empty |= (conclusive & ~significant)[labels]
+        seen |= conclusive[labels]
+        unseen |= hidden[labels]
+    return Evidence(by_segment | by_window, surface, empty & ~by_segment, unseen & ~seen)
 
 
 def shift_moments(view: ViewState, other: ViewState, energy: Energy, shift: float) -> Moments:
@@ -164,8 +171,8 @@ def window_significance(moments: Moments, thresholds: SupportThresholds) -> np.n
 
 def segment_significance(
     segmentation: Segmentation, moments: Moments, thresholds: SupportThresholds
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per segment, whether its cost change is significant, and whether it has enough pixels to decide.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, per segment, whether its cost change is significant, enough pixels decide, and it is unseen (`Evidence`).
 
     Only pixels whose census window lies inside the segment count. Errors of neighbours are correlated farther than
     `correlated`, and the disparity is the best of many, so a large segment must also be even.
@@ -183,7 +190,9 @@ def segment_significance(
     doubtful = np.flatnonzero(significant & (score < thresholds.clear) & (n >= thresholds.large))
     even = evenness(labels, inner, moments, doubtful, thresholds.tile)
     significant[doubtful] = even > thresholds.even
-    return significant, (n >= thresholds.window**2) & (changed > n / 2)
+    least = thresholds.window**2
+    hidden = (n < least) & (np.bincount(inside, minlength=count) >= least)
+    return significant, (n >= least) & (changed > n / 2), hidden
 
 
 def evenness(labels: np.ndarray, inner: np.ndarray, moments: Moments, which: np.ndarray, tile: int) -> np.ndarray:
