@@ -56,13 +56,16 @@ OUTPUT_OPTIONS = (
     click.option("--solid", type=float, metavar="THICKNESS", help="Write a closed shell for printing (.stl)."),
     click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply)."),
     click.option("--points", type=FILE, metavar="FILE", help="Write the point cloud: .ply, .xyz, .pcd or .las."),
-    click.option("--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .tif, .npy."),
+    click.option(
+        "--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .exr, .tif, .npy."
+    ),
     click.option("--normals", type=FILE, metavar="FILE", help="Write its normal: .png or .npy."),
     click.option("--confidence", type=FILE, metavar="PNG", help="Write its confidence."),
     click.option("--cameras", type=FILE, metavar="PATH", help="Write the cameras: folder (COLMAP), .json or .yml."),
     click.option("--save-stages", type=FILE, metavar="DIR", help="Write the outcome of every stage into this folder."),
     click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write all measurements as JSON."),
     click.option("--preview", type=FILE, metavar="PNG", help="Write a picture of the mesh from four sides."),
+    click.option("--turntable", type=FILE, metavar="FILE", help="Write the mesh turning: .gif, .webp or .mp4."),
     click.option("--report", type=FILE, metavar="HTML", help="Write a report page that shows every stage."),
 )
 
@@ -73,6 +76,7 @@ class Outputs:
 
     output: Path
     preview: Path | None
+    turntable: Path | None
     report: Path | None
     points: Path | None
     depth: Path | None
@@ -88,6 +92,7 @@ class Outputs:
             (self.output, "the mesh"),
             *_companions(self.output, texture),
             (self.preview, "--preview"),
+            (self.turntable, "--turntable"),
             (self.report, "--report"),
             (self.points, "--points"),
             (self.depth, "--depth"),
@@ -140,6 +145,7 @@ def parse_up(up: str) -> np.ndarray | None:
 
 def check_outputs(outputs: Outputs, style: Style) -> None:
     """Refuse outputs of unknown formats before any work."""
+    from ..io.films import FILMS
     from ..io.photo_maps import CONFIDENCE_FORMATS, DEPTH_FORMATS, NORMAL_FORMATS
     from ..io.points import POINT_WRITERS
     from ..io.style import check_axes
@@ -147,6 +153,7 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
 
     check_suffix(outputs.output, WRITERS)
     check_suffix(outputs.preview, (".png", ".jpg"))
+    check_suffix(outputs.turntable, FILMS)
     check_suffix(outputs.report, (".html", ".htm"))
     check_suffix(outputs.points, POINT_WRITERS)
     if outputs.points:
@@ -159,7 +166,7 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
         from ..output.camera_files import check_camera_target
 
         check_camera_target(outputs.cameras)
-    if outputs.depth or outputs.normals:
+    if outputs.depth or outputs.normals or outputs.turntable:
         from ..resources import load_open3d
 
         load_open3d()  # rays are cast with it: where it is missing, this is the time to say so
@@ -208,6 +215,12 @@ def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) 
             from ..mesh.preview import preview as draw
 
             files.append(write_picture(outputs.preview, draw(result.mesh, result.view.rig.cam1)))
+        if outputs.turntable:
+            from ..io.films import write_film
+            from ..mesh.turntable import FRAMES, FRAMES_PER_SECOND, turntable
+
+            pictures = turntable(result.mesh, result.view.rig.cam1, frames=FRAMES)
+            files.append(write_film(outputs.turntable, pictures, FRAMES_PER_SECOND))
         if outputs.save_stages:
             from ..output.stage_files import save_stages
 

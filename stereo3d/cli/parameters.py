@@ -91,6 +91,7 @@ GROUPS = {
         "output",
         "report",
         "preview",
+        "turntable",
         "points",
         "depth",
         "normals",

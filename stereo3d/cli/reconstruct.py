@@ -125,7 +125,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
             reserving(written),
             Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show,
         ):
-            meter, reserve = memory_meter(), PREVIEW if outputs.preview else 0.0
+            meter, reserve = memory_meter(), PREVIEW if outputs.preview or outputs.turntable else 0.0
             result = run_at_once(
                 lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter, reserve=reserve),
             )

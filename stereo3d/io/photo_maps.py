@@ -1,4 +1,4 @@
-"""Write depth, normals and confidence on the pixels of the first photo: PNG, TIFF, NPY."""
+"""Write depth, normals and confidence on the pixels of the first photo: PNG, TIFF, EXR, NPY."""
 
 import io
 import math
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from .atomic import replacing
+from .exr import exr
 from .pictures import encode
 from .style import check_suffix, plain
 from .units import metres_per
 
-DEPTH_FORMATS = (".png", ".tif", ".tiff", ".npy")
+DEPTH_FORMATS = (".png", ".tif", ".tiff", ".exr", ".npy")
 NORMAL_FORMATS = (".png", ".npy")
 CONFIDENCE_FORMATS = (".png",)
 LARGEST = 65535  # of 16 bits
@@ -25,8 +26,8 @@ def write_depth(path: str | os.PathLike[str], depth: np.ndarray, unit: str, what
     """Write a depth map; return {"file", "what", "unit", "scale"}: depth = scale * stored value, in `unit`.
 
     A PNG has 16 bits: whole millimetres where the length of the unit is known, else as fine a power of ten of the unit
-    as the largest depth allows; 10 mm, 100 mm, ... where it is beyond 65.535 m. 0: no surface. A TIFF and an NPY are
-    float32 in `unit`, NaN: no surface.
+    as the largest depth allows; 10 mm, 100 mm, ... where it is beyond 65.535 m. 0: no surface. A TIFF, an EXR (channel
+    Z) and an NPY are float32 in `unit`, NaN: no surface.
 
     Parameters
     ----------
@@ -54,9 +55,9 @@ def write_depth(path: str | os.PathLike[str], depth: np.ndarray, unit: str, what
         text = f"{what}; value * {scale:.9g} = {plain(unit)}; 0 = no surface"
         _write(path, _png(counts.astype(np.uint16), text))
     else:
-        _write(
-            path, _npy(depth) if suffix == ".npy" else _tiff(depth, f"{what}; unit: {plain(unit)}; nan = no surface")
-        )
+        text = f"{what}; unit: {plain(unit)}; nan = no surface"
+        files = {".npy": lambda: _npy(depth), ".exr": lambda: exr(depth, "Z", text)}
+        _write(path, files.get(suffix, lambda: _tiff(depth, text))())
     return {"file": str(path), "what": what, "unit": unit, "scale": scale}
 
 

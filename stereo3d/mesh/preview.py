@@ -1,5 +1,9 @@
 """Pictures of a mesh without a display or a GPU: rays cast by Open3D's RaycastingScene (Embree)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from ..geometry.arrays import TINY, norms
@@ -79,9 +83,93 @@ def _pictures(
     background: tuple[int, int, int] = BACKGROUND,
 ) -> list[np.ndarray]:
     """The pictures (H, W, 3) u8 that `render` gives for each shading, from the same rays."""
-    open3d = load_open3d()
     R = np.eye(3) if pose[0] is None else np.asarray(pose[0], dtype=float)
     t = np.zeros(3) if pose[1] is None else np.asarray(pose[1], dtype=float)
+    return stage(mesh, K, (R, t), shadings).pictures(K, size, background=background)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A mesh in the frame of one camera, ready to be looked at from this and from others.
+
+    Attributes
+    ----------
+    faces : (F, 3) int
+    scene : RaycastingScene
+        Of Open3D.
+    textures : list of (TexturedPart, (H, W, 3) float32)
+        Reduced to about the resolution of a picture.
+    normals : (V, 3) float or None
+        Where one of the shadings needs them.
+    shadings : tuple of str
+        In `SHADINGS`.
+    """
+
+    faces: np.ndarray
+    scene: Any
+    textures: list[tuple[TexturedPart, np.ndarray]]
+    normals: np.ndarray | None
+    shadings: tuple[str, ...]
+
+    def pictures(
+        self,
+        K: np.ndarray,
+        size: tuple[int, int],
+        pose: tuple[np.ndarray, np.ndarray] | None = None,
+        background: tuple[int, int, int] = BACKGROUND,
+    ) -> list[np.ndarray]:
+        """Return a picture (H, W, 3) uint8 for each shading, from the same rays.
+
+        Parameters
+        ----------
+        K : (3, 3) float
+            px.
+        size : (width, height)
+        pose : (R, t), optional
+            Of the camera in the frame of the stage; None: the camera of the stage.
+        background : (red, green, blue)
+        """
+        open3d = load_open3d()
+        width, height = size
+        K2 = scale_K(K, 2.0)
+        out = [np.empty((height, width, 3), np.uint8) for _ in self.shadings]
+        rows = max(1, 400_000 // (4 * width))  # of rays at a time, to bound the memory
+        for top in range(0, height, rows):
+            bottom = min(height, top + rows)
+            v, u = np.mgrid[2 * top : 2 * bottom, 0 : 2 * width].astype(float)
+            y = (v - K2[1, 2]) / K2[1, 1]
+            x = (u - K2[0, 2] - K2[0, 1] * y) / K2[0, 0]
+            direction = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
+            start = np.zeros_like(direction)
+            if pose is not None:
+                direction = direction @ pose[0].astype(np.float32)
+                start[:] = -pose[0].T @ pose[1]
+            hit = self.scene.cast_rays(open3d.core.Tensor(np.concatenate([start, direction], -1)))
+            for picture, shading in zip(out, self.shadings, strict=True):
+                shown = [] if shading == "clay" else self.textures
+                lamp = None if shading == "texture" and self.textures else self.normals
+                colour = _shade(self.faces, shown, lamp, hit, direction, background)
+                picture[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(
+                    np.uint8
+                )
+        return out
+
+
+def stage(mesh: Mesh, K: np.ndarray, pose: tuple[np.ndarray, np.ndarray], shadings: tuple[str, ...]) -> Stage:
+    """Return the mesh in the frame of the camera x ~ K (R X + t), for pictures of these shadings.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    K : (3, 3) float
+        px.
+    pose : (R, t)
+        (3, 3) and (3,) float.
+    shadings : tuple of str
+        In `SHADINGS`.
+    """
+    open3d = load_open3d()
+    R, t = pose
     vertices = mesh.vertices @ R.T + t  # into this camera first: Embree counts in f32
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
@@ -89,24 +177,7 @@ def _pictures(
     textures = [(part, _reduced(part, mesh.faces, vertices, K)) for part in parts]
     shaded = set(shadings) != {"texture"} or not parts
     normals = vertex_normals(mesh.vertices, mesh.faces) @ R.T if shaded else None
-    width, height = size
-    K2 = scale_K(K, 2.0)
-    out = [np.empty((height, width, 3), np.uint8) for _ in shadings]
-    rows = max(1, 400_000 // (4 * width))  # of rays at a time, to bound the memory
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        v, u = np.mgrid[2 * top : 2 * bottom, 0 : 2 * width].astype(float)
-        y = (v - K2[1, 2]) / K2[1, 1]
-        x = (u - K2[0, 2] - K2[0, 1] * y) / K2[0, 0]
-        direction = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
-        rays = np.concatenate([np.zeros_like(direction), direction], -1)
-        hit = scene.cast_rays(open3d.core.Tensor(rays))
-        for picture, shading in zip(out, shadings, strict=True):
-            shown = [] if shading == "clay" else textures
-            lamp = None if shading == "texture" and textures else normals
-            colour = _shade(mesh.faces, shown, lamp, hit, direction, background)
-            picture[top:bottom] = np.rint(colour.reshape(bottom - top, 2, width, 2, 3).mean((1, 3))).astype(np.uint8)
-    return out
+    return Stage(mesh.faces, scene, textures, normals, shadings)
 
 
 def preview(
@@ -142,25 +213,25 @@ def preview(
     K = scale_K(camera.K, tile[0] / camera.size[0], tile[1] / camera.size[1])
     modes = ("texture", "clay") if mesh.texture is not None else ("clay",)
     middle = np.array([[K[0, 0], 0, (tile[0] - 1) / 2], [0, K[1, 1], (tile[1] - 1) / 2], [0, 0, 1]])
-    columns, framed = [], None if around else _framed_points(mesh)
+    columns, framed = [], None if around else framed_points(mesh)
     for view in views:
-        pose, K_view = (_turned(*VIEWS[view]), np.zeros(3)), K
+        pose, K_view = (looked_around(*VIEWS[view]), np.zeros(3)), K
         if framed is not None:
             pose = np.eye(3), np.zeros(3)
             if VIEWS[view] != (0, 0):
-                pose, K_view = _orbit(*framed, middle, tile, *VIEWS[view]), middle
+                [pose], K_view = orbit(*framed, middle, tile, [VIEWS[view]]), middle
         columns.append(np.concatenate(_pictures(mesh, K_view, tile, pose, modes)))
     return np.concatenate(columns, axis=1)
 
 
-def _turned(yaw: float, pitch: float) -> np.ndarray:
-    """R (3, 3) of a camera that looks to the left (yaw -1), to the right, up (pitch 1) or down."""
+def looked_around(yaw: float, pitch: float) -> np.ndarray:
+    """Return R (3, 3) of a camera that looks to the left (yaw -1), to the right, up (pitch 1) or down."""
     angle = np.radians(AROUND_DEG)
     return rotation_from_vector(np.array([-pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, -yaw * angle, 0]))
 
 
-def _framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (N, 3) that a view should show, and weights (N,): the solid angles of their faces at camera 1, sr.
+def framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices (N, 3) that a view should show, and weights (N,): solid angles of their faces at camera 1, sr.
 
     They are those of the connected parts of at least `LARGE_PART` of the largest.
     """
@@ -176,31 +247,46 @@ def _framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     return mesh.vertices[weight > 0], weight[weight > 0]
 
 
-def _orbit(
-    points: np.ndarray, weights: np.ndarray, K: np.ndarray, size: tuple[int, int], yaw: float, pitch: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """R, t of a camera turned about the middle of weighted points (N, 3), as near as they fit, in the picture's middle.
+def orbit(
+    points: np.ndarray,
+    weights: np.ndarray,
+    K: np.ndarray,
+    size: tuple[int, int],
+    turns: Sequence[tuple[float, float]],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return R, t of a camera turned about the middle of weighted points, as near as they fit, in the picture's middle.
 
     The outermost `OUTSIDE` of their weight on every side may be outside.
+
+    Parameters
+    ----------
+    points : (N, 3) float
+    weights : (N,) float
+    K : (3, 3) float
+        px.
+    size : (width, height)
+    turns : sequence of (yaw, pitch)
+        In units of `ORBIT_DEG`. The camera keeps one distance from the middle, at which all of them fit.
     """
     step = max(1, len(points) // 20_000)
     points, weights = points[::step], weights[::step]
     middle = np.array([_quantiles(column, weights, (0.5,))[0] for column in points.T])
-    angle = np.radians(ORBIT_DEG)
-    R = rotation_from_vector(np.array([pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, yaw * angle, 0]))
-    local = (points - middle) @ R.T
     slope = 0.5 * np.array(size) / [K[0, 0], K[1, 1]]  # half the picture's width and height at distance 1
-    nearest = _quantiles(local[:, 2], weights, (OUTSIDE,))[0]
-    # |X + s| <= slope (Z + d): the distance d and the shift s follow from the extremes of X - slope Z and -X - slope Z
-    need, shift = [], []
-    for axis in (0, 1):
-        above = _quantiles(local[:, axis] - slope[axis] * local[:, 2], weights, (1 - OUTSIDE,))[0]
-        below = _quantiles(-local[:, axis] - slope[axis] * local[:, 2], weights, (1 - OUTSIDE,))[0]
-        need.append((above + below) / (2 * slope[axis]))
-        shift.append((below - above) / 2)
-    span = float(np.max(np.ptp(local, axis=0), initial=0)) or float(np.linalg.norm(middle)) or 1.0
-    back = max(*need, NEAREST * span - nearest)
-    return R, np.array([*shift, back]) - R @ middle
+    above, below, least, rotations = np.full(2, -np.inf), np.full(2, -np.inf), -np.inf, []
+    for yaw, pitch in turns:
+        angle = np.radians(ORBIT_DEG)
+        R = rotation_from_vector(np.array([pitch * angle, 0, 0])) @ rotation_from_vector(np.array([0, yaw * angle, 0]))
+        local = (points - middle) @ R.T
+        rotations.append(R)
+        # |X + s| <= slope (Z + d): the distance d and the shift s follow from the extremes of +-X - slope Z
+        for side, sign in ((above, 1), (below, -1)):
+            edge = [_quantiles(sign * local[:, k] - slope[k] * local[:, 2], weights, (1 - OUTSIDE,))[0] for k in (0, 1)]
+            side[:] = np.maximum(side, edge)
+        span = float(np.max(np.ptp(local, axis=0), initial=0)) or float(np.linalg.norm(middle)) or 1.0
+        least = max(least, NEAREST * span - _quantiles(local[:, 2], weights, (OUTSIDE,))[0])
+    back = max(*((above + below) / (2 * slope)), least)
+    place = np.array([*((below - above) / 2), back])
+    return [(R, place - R @ middle) for R in rotations]
 
 
 def _quantiles(values: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:

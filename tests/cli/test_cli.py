@@ -936,7 +936,8 @@ def here(folder, tmp_path, monkeypatch):
         (["-o", "m.obj", "--cameras", "c.txt"], 2, r"Use a folder .COLMAP., \.json"),
         (["-o", "m.obj", "--cameras", "left.png/c"], 6, "Not a directory"),
         (["-o", "m.obj", "--calib", "rig.json", "--cameras", "rig.json"], 2, "over the input rig.json"),
-        (["-o", "m.obj", "--depth", "d.exr"], 2, r"Use \.png, \.tif, \.tiff, \.npy"),
+        (["-o", "m.obj", "--depth", "d.jpg"], 2, r"Use \.png, \.tif, \.tiff, \.exr, \.npy"),
+        (["-o", "m.obj", "--turntable", "t.avi"], 2, r"Use \.gif, \.webp, \.mp4"),
         (["-o", "m.obj", "--normals", "d.jpg"], 2, r"Use \.png, \.npy"),
         (["-o", "m.obj", "--confidence", "right.png"], 2, "over the input right.png"),
         (["-o", "m.obj", "--points", "p.laz"], 2, r"Use \.ply, \.xyz, \.pcd, \.las"),
@@ -1268,6 +1269,16 @@ def test_the_report_names_its_files_and_the_command(run, quick, folder, tmp_path
     ):
         assert words in page
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mtl", "m.obj", "m_texture.jpg", "r.html"]
+
+
+def test_a_turntable_is_one_of_the_files_of_a_run(run, quick, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("stereo3d.mesh.turntable.FRAMES", 3)
+    args = "-o", tmp_path / "m.stl", "--turntable", tmp_path / "t.webp", "--json", tmp_path / "j.json"
+    answer = run(folder / "left.png", folder / "right.png", *args)
+    assert answer.code == 0 and "t.webp" in answer.out
+    assert json.loads((tmp_path / "j.json").read_text())["files"][1] == str(tmp_path / "t.webp")
+    with Image.open(tmp_path / "t.webp") as film:
+        assert film.n_frames == 3 and film.size == (480, 360)
 
 
 def test_without_an_output_a_glb_lies_beside_the_first_photo(run, quick, here):

@@ -57,6 +57,22 @@ def test_depth_as_floats(tmp_path):
         assert values.dtype == np.float32 and np.array_equal(values, depth, equal_nan=True)
 
 
+@pytest.mark.parametrize("shape", [(30, 40), (1, 1), (16, 3), (33, 5)])
+@pytest.mark.parametrize("kind", ["smooth", "noise"])
+def test_depth_as_exr(tmp_path, shape, kind):
+    """Blocks of 16 rows, which noise leaves as they are."""
+    OpenEXR = pytest.importorskip("OpenEXR")
+    bits = np.random.default_rng(0).integers(0, 2**32, shape, dtype=np.uint32)
+    depth = np.linspace(1, 2, bits.size).reshape(shape) if kind == "smooth" else bits.view(np.float32)
+    depth = depth.astype(np.float32)
+    depth[0, 0] = np.nan
+    write_depth(tmp_path / "d.exr", depth, "m")
+    with OpenEXR.File(str(tmp_path / "d.exr")) as file:
+        assert file.header()["comments"] == "depth; unit: m; nan = no surface"
+        read = file.channels()["Z"].pixels
+    assert read.dtype == np.float32 and np.array_equal(read, depth, equal_nan=True)
+
+
 def test_normals(tmp_path):
     n = np.array([[[0, 0, -1], [1, 0, 0], [0, 1, 0]], [[0, -0.6, -0.8], [np.nan] * 3, [0, 0, -1]]], np.float32)
     write_normals(tmp_path / "n.png", n)
@@ -74,7 +90,7 @@ def test_confidence(tmp_path):
 
 
 def test_what_is_no_map_is_refused(tmp_path):
-    for write, name in ((write_depth, "a.exr"), (write_normals, "a.tif"), (write_confidence, "a.npy")):
+    for write, name in ((write_depth, "a.gif"), (write_normals, "a.tif"), (write_confidence, "a.npy")):
         with pytest.raises(StereoError, match=r"Use \.png") as caught:
             write(tmp_path / name, np.zeros((2, 2)), *(["m"] if write is write_depth else []))
         assert caught.value.code == "unknown_format"
