@@ -11,6 +11,12 @@ const STAGE_WORDS = {
 };
 const app = { run: null, viewer: null, shown: null, section: "" };
 window.stereo3d = app;
+const EDGES = ["left", "top", "right", "bottom"];
+const corners = () => { // of the lasso
+  const numbers = (field("lasso").value.match(/-?[\d.]+/g) || []).map(Number), found = [];
+  for (let k = 0; k + 1 < numbers.length; k += 2) found.push([numbers[k], numbers[k + 1]]);
+  return found;
+};
 const form = $("#settings"), field = (name) => form.elements.namedItem(name);
 
 // -------------------------------------------------------------------------------------------------- asking the server
@@ -168,7 +174,8 @@ function settings() {
   if (scale !== "none") Object.assign(found, { length: numberOf("length"), unit: value("unit") });
   if (scale === "marker") found.marker = `${value("dictionary")}:${value("number")}`;
   if (scale === "distance") found.points = [[numberOf("x1"), numberOf("y1")], [numberOf("x2"), numberOf("y2")]];
-  if (field("boxed").checked) found.crop = ["left", "top", "right", "bottom"].map(numberOf);
+  if (value("part") === "box") found.crop = EDGES.map(numberOf);
+  if (value("part") === "lasso") found.crop = corners().flat();
   for (const key of ["rotate", "layout"]) if (value(key)) found[key] = value(key);
   for (const key of ["close", "force"]) if (field(key).checked) found[key] = true;
   return found;
@@ -179,8 +186,11 @@ function restore(given) {
   for (const key of ["quality", "scale", "length", "unit", "rotate", "layout"]) set(key, given[key]);
   if (given.marker) [field("dictionary").value, field("number").value] = given.marker.split(":");
   (given.points || []).forEach(([x, y], k) => { set(`x${k + 1}`, x); set(`y${k + 1}`, y); });
-  field("boxed").checked = !!given.crop;
-  (given.crop || []).forEach((value, k) => set(["left", "top", "right", "bottom"][k], value));
+  if (given.crop) {
+    field("part").value = given.crop.length === 4 ? "box" : "lasso";
+    if (given.crop.length === 4) given.crop.forEach((value, k) => set(EDGES[k], value));
+    else field("lasso").value = given.crop.map((value, k) => value + (k % 2 ? " " : ",")).join("").trim();
+  }
   for (const key of ["close", "force"]) field(key).checked = !!given[key];
   arrange();
 }
@@ -189,19 +199,22 @@ function arrange() { // only what belongs to the choice is shown
   for (const [key, on] of Object.entries(shown)) $(`#${key}-fields`).hidden = !on;
   field("length").required = shown.scale;
   for (const key of ["x1", "y1", "x2", "y2"]) field(key).required = shown.point;
-  for (const key of ["left", "top", "right", "bottom"]) field(key).required = field("boxed").checked;
+  const part = field("part").value;
+  for (const key of EDGES) field(key).required = part === "box";
+  field("lasso").required = part === "lasso";
   $("#length-label").textContent = scale === "marker" ? "Side of its black square" : scale === "baseline" ? "Distance between the positions" : "Distance of the two ends";
-  $("#box-fields").hidden = !field("boxed").checked;
+  for (const kind of ["box", "lasso"]) $(`#${kind}-fields`).hidden = part !== kind;
   const frame = $("#photos .frame");
-  if (frame) frame.classList.toggle("marking", shown.point || field("boxed").checked);
+  if (frame) frame.classList.toggle("marking", shown.point || part !== "");
   mark();
 }
-function mark() { // the ends and the box, over the first photo
+function mark() { // the ends, the box and the lasso, over the first photo
   const svg = $("#photos svg");
   if (!svg || !app.run.seen) return;
   const value = (key) => (field(key).value === "" ? NaN : +field(key).value), parts = [], [w] = app.run.seen.photos[0].size, r = w / 60;
-  if (field("boxed").checked) {
-    const [x, y, right, bottom] = ["left", "top", "right", "bottom"].map(value);
+  if (field("part").value === "lasso") for (const c of ["halo", ""]) parts.push(drawn("polygon", { class: c, points: corners().join(" ") }));
+  if (field("part").value === "box") {
+    const [x, y, right, bottom] = EDGES.map(value);
     if (right > x && bottom > y) for (const c of ["halo", ""]) parts.push(drawn("rect", { class: c, x, y, width: right - x, height: bottom - y }));
   }
   if (field("scale").value === "distance") {
@@ -221,18 +234,26 @@ function watchMarks() {
     const r = svg.getBoundingClientRect();
     return [clip((e.clientX - r.left) / r.width * w - 0.5, w - 1), clip((e.clientY - r.top) / r.height * h - 0.5, h - 1)];
   };
-  let from = null, moved = 0, next = 1;
+  let from = null, path = [], moved = 0, next = 1;
   svg.addEventListener("pointerdown", (e) => {
     if (!svg.parentElement.classList.contains("marking")) return;
     svg.setPointerCapture(e.pointerId);
-    [from, moved] = [[pixel(e), e.clientX, e.clientY], 0];
+    [from, moved, path] = [[pixel(e), e.clientX, e.clientY], 0, [pixel(e)]];
   });
   svg.addEventListener("pointermove", (e) => {
     if (!from) return;
     moved = Math.max(moved, Math.hypot(e.clientX - from[1], e.clientY - from[2]));
-    if (!field("boxed").checked || moved < 8) return;
-    const [a, b] = [from[0], pixel(e)], box = [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]) + 1, Math.max(a[1], b[1]) + 1];
-    ["left", "top", "right", "bottom"].forEach((key, k) => { field(key).value = Math.round(box[k]); });
+    if (!field("part").value || moved < 8) return;
+    const [a, b] = [from[0], pixel(e)];
+    if (field("part").value === "lasso") {
+      const last = path.at(-1);
+      if (Math.hypot(b[0] - last[0], b[1] - last[1]) > w / 100) path.push(b);
+      field("lasso").value = path.map((p) => p.map(Math.round).join(",")).join(" ");
+      mark();
+      return;
+    }
+    const box = [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]) + 1, Math.max(a[1], b[1]) + 1];
+    EDGES.forEach((key, k) => { field(key).value = Math.round(box[k]); });
     mark();
   });
   svg.addEventListener("pointerup", (e) => {
@@ -383,6 +404,12 @@ $$(".again").forEach((b) => b.addEventListener("click", async () => {
     const run = await act("again");
     name(run);
     await render(run.seen ? run : await act("look", run.settings || {}));
+    if (b.dataset.part) {
+      $("#settings details").open = true;
+      if (!field("part").value) field("part").value = b.dataset.part;
+      arrange();
+      field("part").focus({ preventScroll: true });
+    }
   } catch (error) { announce(error.message); alert(error.message); }
 }));
 $$(".fresh, #others").forEach((b) => b.addEventListener("click", start));

@@ -1,12 +1,9 @@
 """The settings of the page as a `Config`."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import StereoError
+from ..mesh.crop import parse_crop
 from ..options import QUALITIES
 from ..pipeline.config import Config
 
@@ -15,19 +12,17 @@ SCALES = ("none", "baseline", "distance", "marker")
 KNOWN = ("quality", "scale", "length", "unit", "points", "marker", "crop", "rotate", "layout", "close", "force")
 
 
-def config_of(settings: dict[str, Any], size: tuple[int, int], draw_mask: Callable[[np.ndarray], Path]) -> Config:
+def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
     """Return the Config that the settings of the page mean.
 
     Parameters
     ----------
     settings : dict
         Plain values, all optional: quality (in `MATCHERS`); scale (in `SCALES`), with length and unit, and points
-        ((x, y), (x, y)) or marker ("DICTIONARY:ID"); crop (left, top, right, bottom); rotate ("90", "180", "270" or
-        "auto"); layout; close; force. Pixels are those of the first photo before it is turned.
+        ((x, y), (x, y)) or marker ("DICTIONARY:ID"); crop (see `crop_of`); rotate ("90", "180", "270" or "auto");
+        layout; close; force. Pixels are those of the first photo before it is turned.
     size : (width, height)
         px, of the first photo.
-    draw_mask : callable
-        Writes a mask (H, W) bool as a picture and returns its path.
 
     Raises
     ------
@@ -45,9 +40,37 @@ def config_of(settings: dict[str, Any], size: tuple[int, int], draw_mask: Callab
     scale = _choice(settings, "scale", SCALES, "none")
     if scale != "none":
         given |= _scale(scale, settings, given["rotate"], size)
-    if settings.get("crop"):
-        given["mask"] = (draw_mask(_box_mask(settings["crop"], size)),)
     return Config(**given)
+
+
+def crop_of(settings: dict[str, Any], size: tuple[int, int]) -> tuple[float, ...] | None:
+    """Return the crop of the model that the settings mean, in pixels of the turned photo; None for the whole of it.
+
+    Parameters
+    ----------
+    settings : dict
+        crop: left, top, right, bottom of a box, or the corners x0, y0, x1, y1, x2, y2, ... of a lasso.
+    size : (width, height)
+        px, of the first photo.
+
+    Raises
+    ------
+    StereoError
+        "bad_option".
+    """
+    if not settings.get("crop"):
+        return None
+    crop = parse_crop(settings["crop"])
+    if isinstance(crop, str):
+        return parse_crop(())  # refused: the page knows numbers alone
+    turn = settings.get("rotate")
+    if turn == "auto":
+        raise _needs_a_rotation("a part of the photo needs")
+    corners = [_turned(x, y, turn, size) for x, y in zip(crop[::2], crop[1::2], strict=True)]
+    if len(corners) == 2:
+        xs, ys = (sorted(values) for values in zip(*corners, strict=True))
+        corners = list(zip(xs, ys, strict=True))
+    return tuple(value for corner in corners for value in corner)
 
 
 def _choice(settings: dict[str, Any], name: str, known: tuple[str, ...], usual: str) -> str:
@@ -79,29 +102,12 @@ def _turned(x: float, y: float, turn: object, size: tuple[int, int]) -> tuple[fl
     """The pixel after a turn of the photo, clockwise."""
     width, height = size
     if turn == "auto":
-        raise StereoError(
-            "bad_option",
-            "the two points of a known distance need a known rotation.",
-            "Choose the rotation instead of “as the photos show”.",
-        )
+        raise _needs_a_rotation("the two points of a known distance need")
     turned = {"90": (height - 1 - y, x), "180": (width - 1 - x, height - 1 - y), "270": (y, width - 1 - x)}
     return turned.get(str(turn), (x, y))
 
 
-def _box_mask(crop: Any, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, True within the box (left, top, right, bottom) in px."""
-    width, height = size
-    try:
-        left, top, right, bottom = (float(v) for v in crop)
-        box = np.clip(np.rint(np.nan_to_num([left, top, right, bottom])), 0, [width, height, width, height]).astype(int)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise StereoError("bad_option", f"the box cannot be {crop!r}.", "Give four numbers.") from error
-    if box[2] - box[0] < 32 or box[3] - box[1] < 32:
-        raise StereoError(
-            "bad_option",
-            f"the box has {box[2] - box[0]} x {box[3] - box[1]} px; at least 32 px each way are needed.",
-            "Draw a larger one.",
-        )
-    mask = np.zeros((height, width), bool)
-    mask[box[1] : box[3], box[0] : box[2]] = True
-    return mask
+def _needs_a_rotation(what: str) -> StereoError:
+    return StereoError(
+        "bad_option", f"{what} a known rotation.", "Choose the rotation instead of “as the photos show”."
+    )

@@ -38,6 +38,8 @@ LABELS = {  # of the files, in the order of the page
     "model-obj.zip": "OBJ (zip)",
     "model.ply": "PLY",
     "model.stl": "STL",
+    "model.usdz": "USDZ",
+    "depth.png": "depth",
     "report.html": "report",
     "measurements.json": "JSON",
 }
@@ -51,7 +53,8 @@ WORDS = {
     "--force": "“Continue past errors”",
     "--rotate": "“Turn the photos”",
     "--layout": "“Layout of one picture”",
-    "--mask": "the box in the picture",
+    "--crop": "“Part of the first photo”",
+    "--mask": "a mask (on the command line)",
 }
 
 
@@ -226,7 +229,7 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
 
     begun = time.perf_counter()
     paths, folder = [Path(path) for path in job["photos"]], Path(job["folder"])
-    config, size = _config(paths, folder, job["settings"])
+    config, crop, size = _config(paths, job["settings"])
     pixels = size[0] * size[1] * min(1, config.max_size / max(size)) ** 2
     watch = Watch(answer, f"app {config.matcher}", pixels + START_PIXELS)
     with Helpers() as helpers:
@@ -238,42 +241,37 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
         with Compiling(compiling) as compiled:
             pair = (paths[0], paths[1] if len(paths) == 2 else None)
             result = reconstruct(*pair, config=config, progress=watch, meter=ProcessPeak())
+            result = result if crop is None else result.cropped(crop)
             watch("write", len(result.mesh.faces), "app")
             outcome = _write(result, folder, begun)
     watch.save(compiled=compiled.kernels > 0)
     answer(outcome=outcome)
 
 
-def _config(paths: list[Path], folder: Path, settings: dict[str, Any]) -> tuple["Config", tuple[int, int]]:
-    """The Config of the settings, and the size of the first photo."""
+def _config(paths: list[Path], settings: dict[str, Any]) -> tuple["Config", tuple[float, ...] | None, tuple[int, int]]:
+    """The Config and the crop of the settings, and the size of the first photo."""
     from ..images.pairs import read_frames
     from ..images.read import read_photo
-    from ..io.pictures import write_picture
     from ..records import PhotoPair
-    from .settings import config_of
+    from .settings import config_of, crop_of
 
     if len(paths) == 2:
         first = read_photo(paths[0])
     else:
         frames = read_frames(paths[0], settings.get("layout") or None)
         first = frames.left if isinstance(frames, PhotoPair) else frames[0]
-
-    def draw_mask(mask: Any) -> Path:
-        import numpy as np
-
-        return write_picture(folder / "box.png", np.repeat(np.uint8(255) * mask[..., None], 3, axis=2))
-
-    return config_of(settings, first.size, draw_mask), first.size
+    return config_of(settings, first.size), crop_of(settings, first.size), first.size
 
 
 def _write(result: "Result", folder: Path, begun: float) -> dict[str, Any]:
     """Write all files of a run; return its outcome in plain values."""
     from ..io.json_files import write_json
     from ..output.html import write_report
-    from ..output.stage_files import measured
+    from ..output.stage_files import measured, save_photo_maps
 
-    for suffix in ("glb", "ply", "stl"):
+    for suffix in ("glb", "ply", "stl", "usdz"):
         result.save(folder / f"model.{suffix}")
+    maps = save_photo_maps(result, depth=folder / "depth.png")
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,
         zipfile.ZipFile(folder / "model-obj.zip", "w", zipfile.ZIP_DEFLATED) as archive,
@@ -283,7 +281,7 @@ def _write(result: "Result", folder: Path, begun: float) -> dict[str, Any]:
     paths = [folder / name for name in LABELS]
     write_report(folder / "report.html", result, files=[path for path in paths if path.suffix != ".html"])
     seconds = time.perf_counter() - begun
-    write_json(folder / "measurements.json", measured(result, paths, seconds))
+    write_json(folder / "measurements.json", measured(result, paths, seconds, maps))
     metric = result.view.rig.unit is not None
     return {
         "verdict": result.verdict,

@@ -1,7 +1,7 @@
 """Result: the outcome of every stage."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -142,13 +142,14 @@ class Result(Record):
 
         return cast_photo(self.mesh, self.view.rig.cam1, self.left.size, normals=normals)
 
-    def cropped(self, crop: str | tuple[float, float, float, float]) -> "Result":
+    def cropped(self, crop: str | Sequence[float]) -> "Result":
         """Return the result with a part of its mesh, and the points that this part shows.
 
         Parameters
         ----------
-        crop : "main", "x0,y0,x1,y1" or (x0, y0, x1, y1)
-            "main": the connected part that covers most of the first photo. Else a rectangle of its pixels.
+        crop : "main", "x0,y0,x1,y1" or a sequence of numbers
+            "main": the connected part that covers most of the first photo. Else a rectangle of its pixels, or the
+            corners x0,y0,x1,y1,x2,y2,... of a lasso.
 
         Raises
         ------

@@ -17,6 +17,7 @@ from stereo3d.app.server import AppServer
 from stereo3d.geometry import hom
 from stereo3d.synthetic import renderer
 
+CUT = 12  # px at the left of the photo, which the model is to lack
 SCENE, FOCAL_35MM = "sphere", 38  # 351 px at 320 x 240 px
 
 
@@ -98,7 +99,15 @@ def made(app, browser, photos, sphere_pair, tmp_path_factory):
     tab_to(browser, "[name=scale]")
     press(browser, Keys.ARROW_DOWN)
     tab_to(browser, "[name=length]")
-    press(browser, f"{np.linalg.norm(sphere_pair.rig.t):.6f}", Keys.ENTER)
+    press(browser, f"{np.linalg.norm(sphere_pair.rig.t):.6f}")
+    tab_to(browser, "summary")
+    press(browser, Keys.ENTER)
+    tab_to(browser, "[name=part]")
+    press(browser, Keys.ARROW_DOWN)
+    for edge, value in (("left", CUT), ("top", 0), ("right", 320), ("bottom", 240)):
+        tab_to(browser, f"[name={edge}]")
+        press(browser, str(value))
+    press(browser, Keys.ENTER)
     section(browser, "going")
     under_way(browser)
     # a reload, and a second tab, in the middle
@@ -163,16 +172,18 @@ def test_a_known_length_is_measured(made, browser, sphere_pair):
     browser.click("#shown .measure")
 
 
-def test_each_format_is_saved_and_read_back(made, browser, app):
+def test_each_format_is_saved_and_read_back(made, browser, app, sphere_pair):
     from selenium.webdriver.common.keys import Keys
 
     tab_to(browser, "#downloads a[href$='.glb']")
     press(browser, Keys.ENTER)  # the keyboard alone, to the end
     names = browser.run("return [...document.querySelectorAll('#downloads a')].map(a => a.href.split('/').pop())")
-    assert names == ["model.glb", "model-obj.zip", "model.ply", "model.stl", "report.html", "measurements.json"]
-    for name in names[1:4]:
+    pages = ["report.html", "measurements.json"]
+    assert names[:6] == ["model.glb", "model-obj.zip", "model.ply", "model.stl", "model.usdz", "depth.png"]
+    assert names[6:] == pages
+    for name in names[1:6]:
         browser.run("document.querySelector(`#downloads a[href$='${arguments[0]}']`).click()", name)
-    wanted = {"left one.glb", "left one-obj.zip", "left one.ply", "left one.stl"}
+    wanted = {f"left one{end}" for end in (".glb", "-obj.zip", ".ply", ".stl", ".usdz", "-depth.png")}
     end = time.monotonic() + 60
     while {path.name for path in made.iterdir()} != wanted:
         assert time.monotonic() < end, list(made.iterdir())
@@ -186,6 +197,14 @@ def test_each_format_is_saved_and_read_back(made, browser, app):
         count.add(len(mesh.faces))
         assert 3 < np.ptp(mesh.vertices[:, 2]) + np.ptp(mesh.vertices[:, 0]) < 30
     assert len(count) == 1 and count.pop() > 1000
+    with zipfile.ZipFile(made / "left one.usdz") as archive:
+        assert archive.testzip() is None and archive.namelist()[0].endswith((".usda", ".usdc"))
+    depth = np.asarray(Image.open(made / "left one-depth.png")).astype(float) / 1000  # m
+    shown = depth > 0
+    assert depth.shape == (240, 320) and not shown[:, : CUT - 4].any() and shown[:, CUT + 4 :].mean() > 0.7, (
+        "what was cut away"
+    )
+    assert np.median(np.abs(depth / sphere_pair.depth1 - 1)[shown]) < 0.02
     address = browser.run("return document.querySelector(\"#downloads a[href$='report.html']\").href")
     with urllib.request.urlopen(address) as reply:
         assert b"Matched features" in reply.read()
@@ -241,6 +260,24 @@ def test_marks_in_the_photo_and_cancelling_in_the_middle(made, browser, app, pho
     browser.run(
         "document.querySelector('[name=length]').value = '0.5'; document.querySelector('[value=draft]').click()"
     )
+    browser.run("""const s = document.querySelector('[name=part]');
+                   s.value = 'lasso'; s.dispatchEvent(new Event('input', { bubbles: true }))""")
+    left, top = browser.run(
+        "const r = document.querySelector('#photos svg').getBoundingClientRect(); return [r.left, r.top]"
+    )
+    ring = [(60, 40), (260, 60), (240, 200), (90, 210)]
+    for kind, (x, y) in zip(["mousePressed", "mouseMoved", "mouseMoved", "mouseMoved"], ring, strict=True):
+        place = {
+            "x": left + (x + 0.5) * width / 320,
+            "y": top + (y + 0.5) * width / 320,
+            "button": "left",
+            "buttons": 1,
+        }
+        browser.command("Input.dispatchMouseEvent", {"type": kind, "clickCount": 1, **place})
+    browser.command("Input.dispatchMouseEvent", {**place, "type": "mouseReleased", "clickCount": 1})
+    typed = browser.run("return document.querySelector('[name=lasso]').value")
+    assert np.allclose([list(map(float, p.split(","))) for p in typed.split()], ring, atol=1)
+    assert browser.run("return document.querySelectorAll('#photos polygon').length") == 2
     browser.click("#start")
     section(browser, "going")
     under_way(browser)
@@ -253,6 +290,7 @@ def test_marks_in_the_photo_and_cancelling_in_the_middle(made, browser, app, pho
     browser.click("#over .again")
     section(browser, "prepare")
     assert browser.run("return document.querySelector('[name=x2]').value").startswith("200")
+    assert browser.run("return document.querySelector('[name=lasso]').value") == typed
     browser.driver.back()
     section(browser, "over")
     listed = browser.run("return [...document.querySelectorAll('#runs b')].map(b => b.textContent)")

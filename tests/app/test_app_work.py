@@ -10,7 +10,7 @@ from spatial_heic import write_spatial
 
 from stereo3d.app import work
 from stereo3d.app.child import Child, crash_words, worker_command
-from stereo3d.app.settings import KNOWN, MATCHERS, config_of
+from stereo3d.app.settings import KNOWN, MATCHERS, config_of, crop_of
 from stereo3d.cli.parameters import cli
 from stereo3d.disparity.methods import MATCHERS as ALL_MATCHERS
 from stereo3d.errors import StereoError
@@ -106,13 +106,13 @@ def test_the_time_of_a_whole_run_is_that_of_earlier_ones_in_proportion():
     assert whole(3000, compiled=False) == pytest.approx(30, rel=0.1)
 
 
-def config(drawn=None, **settings):
-    return config_of(settings, SIZE, lambda mask: drawn.append(mask) or "mask.png")
+def config(**settings):
+    return config_of(settings, SIZE)
 
 
 def test_settings_of_the_page():
     plain = config()
-    assert (plain.matcher, plain.baseline, plain.unit, plain.mask) == ("planes", None, None, ())
+    assert (plain.matcher, plain.baseline, plain.unit) == ("planes", None, None)
     found = config(quality="draft", scale="baseline", length=0.12, unit="cm", rotate="90", close=True, force=True)
     assert (found.matcher, found.baseline, found.unit, found.rotate) == ("sgm", 0.12, "cm", 90)
     assert found.close and found.force
@@ -136,13 +136,24 @@ def test_points_are_those_of_the_photo_as_shown(turn):
         assert turned[round(y), round(x), 0] == value
 
 
-def test_the_box_is_a_mask():
-    drawn = []
-    found = config(drawn, crop=[99.6, -5, 300, 1e9])
-    assert found.mask == ("mask.png",) and drawn[0].shape == (480, 640)
-    rows, columns = np.nonzero(drawn[0])
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 479, 100, 299)
-    assert drawn[0].sum() == 480 * 200
+@pytest.mark.parametrize("turn", [None, "90", "180", "270"])
+@pytest.mark.parametrize("crop", [[99.6, 50, 300, 400], [100, 50, 600, 60, 200, 400]])
+def test_a_part_is_that_of_the_photo_as_shown(turn, crop):
+    """The pixels at the corners show the same in the turned photo; a box stays one, its first corner the upper left."""
+    down, right = np.mgrid[: SIZE[1], : SIZE[0]]
+    turned = turn_photo(Photo(np.stack([right // 3, down // 3, 0 * down], -1).astype(np.uint8)), int(turn or 0)).pixels
+    found = np.reshape(crop_of({"crop": crop, "rotate": turn}, SIZE), (-1, 2))
+    seen = [tuple(turned[round(y), round(x), :2]) for x, y in found]
+    corners = np.rint(np.reshape(crop, (-1, 2))).astype(int) // 3
+    if len(found) == 2:
+        assert (found[0] < found[1]).all()
+        assert np.array_equal(np.sort(seen, axis=0), np.sort(corners, axis=0))
+    else:
+        assert np.array_equal(seen, corners)
+
+
+def test_the_whole_photo_needs_no_crop():
+    assert crop_of({}, SIZE) is None and crop_of({"crop": []}, SIZE) is None
 
 
 @pytest.mark.parametrize(
@@ -160,10 +171,13 @@ def test_the_box_is_a_mask():
         ({"scale": "distance", "length": 1, "points": [[1, 2], [None, None]]}, "two points"),
         ({"scale": "distance", "length": 1, "points": [[1, 2], [1, 2]]}, "known-distance cannot be"),
         ({"scale": "distance", "length": 1, "points": [[1, 2], [9, 2]], "rotate": "auto"}, "known rotation"),
-        ({"crop": [1, 2, 3]}, "four numbers|box cannot be"),
-        ({"crop": [0, 0, float("nan"), 9]}, "box cannot be|at least 32"),
-        ({"crop": [0, 0, 20, 400]}, "at least 32"),
-        ({"crop": "abc"}, "box cannot be"),
+        ({"crop": [1, 2, 3]}, "crop cannot be"),
+        ({"crop": [0, 0, float("nan"), 9]}, "crop cannot be"),
+        ({"crop": [20, 0, 10, 400]}, "crop cannot be"),
+        ({"crop": "abc"}, "crop cannot be"),
+        ({"crop": "main"}, "crop cannot be"),
+        ({"crop": [None] * 6}, "crop cannot be"),
+        ({"crop": [0, 0, 50, 50], "rotate": "auto"}, "known rotation"),
         ({"rotate": 45}, "rotate cannot be"),
         ({"layout": "x"}, "layout cannot be"),
         ({"force": "no"}, "force cannot be"),
@@ -171,5 +185,5 @@ def test_the_box_is_a_mask():
 )
 def test_settings_that_are_refused(settings, words):
     with pytest.raises(StereoError, match=words) as caught:
-        config([], **settings)
+        config(**settings), crop_of(settings, SIZE)
     assert caught.value.code in ("bad_option", "unknown_method") and set(settings) - {"nothing"} <= set(KNOWN)

@@ -1,5 +1,6 @@
-"""Parts of a mesh: the largest, and what a rectangle of the photo shows."""
+"""Parts of a mesh: the largest, and what a rectangle or a lasso of the photo shows."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -38,6 +39,22 @@ def test_a_rectangle_keeps_the_faces_in_it_with_their_photo():
     assert crop_mesh(mesh, (35, 0, 125, 119), SIZE).overlays == ()
 
 
+def test_a_lasso_keeps_the_faces_whose_centres_it_surrounds():
+    """Of a grid of triangles, an outline with a bay and one that crosses itself, against OpenCV's test."""
+    boxes = [(x, y, x + 8, y + 8, 1.0) for x in range(0, 160, 8) for y in range(0, 120, 8)]
+    mesh = squares(*boxes)
+    centres = np.concatenate([[(b[0] + 8 / 3, b[1] + 16 / 3), (b[0] + 16 / 3, b[1] + 8 / 3)] for b in boxes])
+    for outline in (
+        [(10, 10), (150, 15), (140, 110), (80, 40), (20, 100)],
+        [(-50, 60), (300, 20), (300, 90), (70, -9)],
+    ):
+        ring = np.array(outline, np.float32)
+        inside = [cv2.pointPolygonTest(ring, tuple(map(float, c)), False) > 0 for c in centres]
+        kept = crop_mesh(mesh, parse_crop(",".join(str(v) for p in outline for v in p)), SIZE)
+        assert 0 < len(kept.faces) == sum(inside) < len(mesh.faces)
+        assert np.allclose(kept.vertices[kept.faces], mesh.vertices[mesh.faces[inside]])
+
+
 def test_pixels_that_the_mesh_covers():
     mesh = squares((40, 10, 120, 100, 1.0))
     x = np.array([[80.0, 50], [41, 11], [119, 99], [38, 50], [80, 102], [np.nan, 3], [-5, 50], [1e9, 0]])
@@ -46,7 +63,10 @@ def test_pixels_that_the_mesh_covers():
     assert large.tolist() == [True] * 3 + [False] * 5
 
 
-@pytest.mark.parametrize("crop", ["", "whole", "1,2,3", "5,5,1,9", (1, 2, 1, 3), (1, np.nan, 2, 3), None])
+@pytest.mark.parametrize(
+    "crop",
+    ["", "whole", "1,2,3", "5,5,1,9", "1,2,3,4,5", (1, 2, 3, 4, 5, np.inf), (1, 2, 1, 3), (1, np.nan, 2, 3), None],
+)
 def test_what_is_no_part_is_refused(crop):
     with pytest.raises(StereoError, match="x0,y0,x1,y1") as caught:
         parse_crop(crop)

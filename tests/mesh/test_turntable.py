@@ -24,7 +24,9 @@ def pictures():
     (front, f), (wall, g) = square(3.0, 0.2), square(5.0, 1.5)
     texture = np.zeros((2, 2, 3), np.uint8)
     texture[:, 0] = 255
-    mesh = Mesh(np.r_[front, wall], np.r_[f, g + 4].astype(np.int32), np.repeat([[0.0, 0.5], [1.0, 0.5]], 4, 0), texture)
+    mesh = Mesh(
+        np.r_[front, wall], np.r_[f, g + 4].astype(np.int32), np.repeat([[0.0, 0.5], [1.0, 0.5]], 4, 0), texture
+    )
     return list(turntable(mesh, Camera(K, SIZE), frames=8, size=160))
 
 

@@ -1,0 +1,130 @@
+"""Make the pictures and verdicts of the gallery and of the page on shooting: `python docs/gallery.py`.
+
+Each pair is rendered and reconstructed as the commands under it say. The pages hold what came out; the pictures are in
+docs/gallery.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+import stereo3d
+from stereo3d.errors import StereoError
+from stereo3d.mesh.preview import preview
+from stereo3d.records import Photo
+from stereo3d.synthetic import renderer, write
+from stereo3d.synthetic.renderer import SyntheticPair
+from stereo3d.synthetic.scenes import SCENES
+
+DOCS = Path(__file__).parent
+SIZE = (640, 480)
+QUALITY = 62  # of the WebP pictures
+SCENES_SHOWN = {
+    "still_life": "A still life on a table",
+    "street": "Houses along a street",
+    "garden_path": "A garden path, straight ahead",
+    "corridor": "A corridor, straight ahead",
+    "bars": "Thin upright bars before a wall",
+    "vertical": "A ball, the second photo from above",
+}
+
+
+def shaken(pair: SyntheticPair) -> SyntheticPair:
+    """The second photo moved by 9 px while it was taken."""
+    kernel = np.full((1, 9), 1 / 9)
+    return replace(
+        pair, right=Photo(cv2.filter2D(src=pair.right.pixels, ddepth=-1, kernel=kernel), exif=pair.right.exif)
+    )
+
+
+def still_life(**how: float | str) -> SyntheticPair:
+    """The still life, with a step of `steps` times its own, a tenth of the distance."""
+    steps = float(how.pop("steps", 1))
+    return renderer.render("still_life", size=SIZE, baseline=steps * SCENES["still_life"]().baseline, **how)
+
+
+SHOTS: dict[str, tuple[str, Callable[[], SyntheticPair]]] = {
+    "step": ("A step of a tenth of the distance", still_life),
+    "small": ("A step of a two-hundredth of the distance", lambda: still_life(steps=0.05)),
+    "wide": ("A step of half the distance, looking back at it", lambda: still_life(steps=2, pose="converging")),
+    "spot": ("Turned on the spot", lambda: still_life(pose="rotation")),
+    "wall": ("Nothing but one wall", lambda: renderer.render("plane", size=SIZE)),
+    "shaken": ("The second photo shaken by 9 px", lambda: shaken(still_life())),
+    "dark": ("Too dark: noise of 25 grey levels", lambda: still_life(noise=25)),
+    "bright": ("The second photo three times as bright", lambda: still_life(gain=3)),
+}
+
+
+def shown(pair: SyntheticPair, mesh: stereo3d.Mesh | None, name: str, width: int) -> None:
+    """Write docs/gallery/NAME.webp: both photos, and below them the mesh from four sides, with and without texture."""
+    half = width // 2, width // 2 * SIZE[1] // SIZE[0]
+    photos = [cv2.resize(src=p.pixels, dsize=half, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right)]
+    rows = [np.concatenate(photos, 1)]
+    if mesh is not None:
+        rows.append(preview(mesh, pair.rig.cam1, size=width // 4))
+    Image.fromarray(np.concatenate(rows)).save(DOCS / "gallery" / f"{name}.webp", quality=QUALITY, method=6)
+
+
+def outcome(pair: SyntheticPair, suffix: str) -> tuple[str, str, stereo3d.Mesh | None]:
+    """Verdict, what the run says first, and the mesh; "no model" and the error where there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        write.write_pair(Path(folder), pair, suffix=suffix)
+        try:
+            result = stereo3d.reconstruct(
+                *(f"{folder}/{side}{suffix}" for side in ("left", "right")), matcher="planes_fast"
+            )
+        except StereoError as error:
+            return "no model", f"{error.message} {error.advice}", None
+    return result.verdict, result.summary, result.mesh
+
+
+def gallery() -> str:
+    """The page of the gallery."""
+    lines = [
+        "# Gallery",
+        "",
+        "Rendered scenes, whose truth is known, each with the commands that make it. The first row shows both photos,",
+        "the others the mesh from four sides with its texture, and the bare shape. `python docs/gallery.py` makes this",
+        "page. Real photographs are under [accuracy and speed](benchmarks.md).",
+        "",
+    ]
+    for name, title in SCENES_SHOWN.items():
+        pair = renderer.render(name, size=SIZE)
+        verdict, words, mesh = outcome(pair, ".png")
+        shown(pair, mesh, name, 640)
+        lines += [f"## {title}", "", f"![{title}: both photos, and the mesh from four sides](gallery/{name}.webp)", ""]
+        lines += ["```", f"stereo3d synth {name} -o pair", "stereo3d pair/left.png pair/right.png --quality fast"]
+        lines += ["```", "", f"Verdict: **{verdict}**. {words}", ""]
+        print(name, verdict, words, flush=True)
+    return "\n".join(lines)
+
+
+def shots() -> str:
+    """The section of the page on shooting: a table of pairs with their verdicts."""
+    lines = [
+        "## Good and bad pairs",
+        "",
+        "The same scene, photographed well and badly, and the verdict that each pair gets (`python docs/gallery.py`).",
+        "",
+        "| pair | verdict | what the run says |",
+        "|---|---|---|",
+    ]
+    for name, (title, make) in SHOTS.items():
+        pair = make()
+        verdict, words, _ = outcome(pair, ".jpg")
+        shown(pair, None, f"shot-{name}", 360)
+        lines.append(f"| ![{title}](gallery/shot-{name}.webp)<br>{title} | **{verdict}** | {words} |")
+        print(name, verdict, words, flush=True)
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    (DOCS / "gallery").mkdir(exist_ok=True)
+    (DOCS / "gallery.md").write_text(gallery(), encoding="utf-8")
+    page = DOCS / "how-to-shoot.md"
+    page.write_text(page.read_text(encoding="utf-8").partition("## Good and bad pairs")[0] + shots(), encoding="utf-8")
