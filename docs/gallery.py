@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 import stereo3d
+from stereo3d.cameras.focal import DIAGONAL_35MM
 from stereo3d.errors import StereoError
 from stereo3d.mesh.preview import preview
 from stereo3d.records import Photo
@@ -23,14 +24,13 @@ from stereo3d.synthetic.scenes import SCENES
 
 DOCS = Path(__file__).parent
 SIZE = (640, 480)
-QUALITY = 62  # of the WebP pictures
-SCENES_SHOWN = {
-    "still_life": "A still life on a table",
-    "street": "Houses along a street",
-    "garden_path": "A garden path, straight ahead",
-    "corridor": "A corridor, straight ahead",
-    "bars": "Thin upright bars before a wall",
-    "vertical": "A ball, the second photo from above",
+QUALITY = 50  # of the WebP pictures
+SCENES_SHOWN = {  # scene -> title, pose
+    "still_life": ("A still life on a table", "handheld"),
+    "garden_path": ("A garden path", "handheld"),
+    "corridor": ("A corridor, the second photo a step ahead", "forward"),
+    "bars": ("Thin upright bars before a wall", "handheld"),
+    "sphere": ("A ball, the second photo from above", "handheld_vertical"),
 }
 
 
@@ -70,13 +70,13 @@ def shown(pair: SyntheticPair, mesh: stereo3d.Mesh | None, name: str, width: int
     Image.fromarray(np.concatenate(rows)).save(DOCS / "gallery" / f"{name}.webp", quality=QUALITY, method=6)
 
 
-def outcome(pair: SyntheticPair, suffix: str) -> tuple[str, str, stereo3d.Mesh | None]:
+def outcome(pair: SyntheticPair, suffix: str, **known: float) -> tuple[str, str, stereo3d.Mesh | None]:
     """Verdict, what the run says first, and the mesh; "no model" and the error where there is none."""
     with tempfile.TemporaryDirectory() as folder:
         write.write_pair(Path(folder), pair, suffix=suffix)
         try:
             result = stereo3d.reconstruct(
-                *(f"{folder}/{side}{suffix}" for side in ("left", "right")), matcher="planes_fast"
+                *(f"{folder}/{side}{suffix}" for side in ("left", "right")), matcher="planes_fast", **known
             )
         except StereoError as error:
             return "no model", f"{error.message} {error.advice}", None
@@ -93,12 +93,15 @@ def gallery() -> str:
         "page. Real photographs are under [accuracy and speed](benchmarks.md).",
         "",
     ]
-    for name, title in SCENES_SHOWN.items():
-        pair = renderer.render(name, size=SIZE)
-        verdict, words, mesh = outcome(pair, ".png")
-        shown(pair, mesh, name, 640)
+    for name, (title, pose) in SCENES_SHOWN.items():
+        pair = renderer.render(name, size=SIZE, pose=pose)
+        camera = pair.rig.cam1
+        focal = round(camera.focal * DIAGONAL_35MM / float(np.hypot(*camera.size)), 1)
+        verdict, words, mesh = outcome(pair, ".png", focal_35mm=focal)
+        shown(pair, mesh, name, 600)
         lines += [f"## {title}", "", f"![{title}: both photos, and the mesh from four sides](gallery/{name}.webp)", ""]
-        lines += ["```", f"stereo3d synth {name} -o pair", "stereo3d pair/left.png pair/right.png --quality fast"]
+        lines += ["```", f"stereo3d synth {name} -o pair --pose {pose}"]
+        lines += [f"stereo3d pair/left.png pair/right.png --focal-35mm {focal:g} --quality fast"]
         lines += ["```", "", f"Verdict: **{verdict}**. {words}", ""]
         print(name, verdict, words, flush=True)
     return "\n".join(lines)

@@ -12,6 +12,8 @@ import nbformat
 import pytest
 
 import stereo3d
+from stereo3d.diagnosis.verdict import MEANINGS
+from stereo3d.synthetic.scenes import SCENES
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md")
@@ -105,6 +107,20 @@ def test_where_does_it_belong_names_folders_and_files_of_the_package():
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "stereo3d").rglob("*.py"))
     for name in re.findall(r"`([A-Z]{4,})`", text):
         assert re.search(rf"(?m)^{name}\b.*=", source), name
+
+
+def test_the_gallery_has_its_pictures_and_verdicts():
+    """Written by docs/gallery.py: every scene of it is on the page, with a picture, commands and a verdict."""
+    script = (ROOT / "docs" / "gallery.py").read_text(encoding="utf-8")
+    page, shoot = ((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("gallery", "how-to-shoot"))
+    named = re.findall(r"\]\((gallery/[\w-]+\.webp)\)", page + shoot)
+    kept = {f"gallery/{path.name}" for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert set(named) == kept and len(named) == len(kept) >= 10
+    assert sum((ROOT / "docs" / name).stat().st_size for name in kept) < 300_000
+    scenes = re.findall(r'(?m)^    "(\w+)": \("[^"]+", "\w+"\)', script)
+    assert re.findall(r"(?m)^stereo3d synth (\w+) -o pair", page) == scenes and set(scenes) <= set(SCENES)
+    verdicts = re.findall(r"\*\*(\w+(?: \w+)?)\*\*", page + shoot.split("## Good and bad pairs")[1])
+    assert len(verdicts) == len(kept) and {"good", "no model"} <= set(verdicts) <= {*MEANINGS, "no model"}
 
 
 def test_the_glossary_is_in_alphabetical_order():

@@ -45,8 +45,8 @@ def test_a_lasso_keeps_the_faces_whose_centres_it_surrounds():
     mesh = squares(*boxes)
     centres = np.concatenate([[(b[0] + 8 / 3, b[1] + 16 / 3), (b[0] + 16 / 3, b[1] + 8 / 3)] for b in boxes])
     for outline in (
-        [(10, 10), (150, 15), (140, 110), (80, 40), (20, 100)],
-        [(-50, 60), (300, 20), (300, 90), (70, -9)],
+        [(10.3, 10), (150, 15.7), (141, 110), (80, 41), (20, 100)],
+        [(-50, 61), (303, 20), (300, 91), (70, -9)],
     ):
         ring = np.array(outline, np.float32)
         inside = [cv2.pointPolygonTest(ring, tuple(map(float, c)), False) > 0 for c in centres]
