@@ -128,6 +128,6 @@ def shots() -> str:
 
 if __name__ == "__main__":
     (DOCS / "gallery").mkdir(exist_ok=True)
-    (DOCS / "gallery.md").write_text(gallery(), encoding="utf-8")
     page = DOCS / "how-to-shoot.md"
     page.write_text(page.read_text(encoding="utf-8").partition("## Good and bad pairs")[0] + shots(), encoding="utf-8")
+    (DOCS / "gallery.md").write_text(gallery(), encoding="utf-8")

@@ -39,7 +39,7 @@ LABELS = {  # of the files, in the order of the page
     "model.ply": "PLY",
     "model.stl": "STL",
     "model.usdz": "USDZ",
-    "depth.png": "depth",
+    "depth.png": "Depth",
     "report.html": "report",
     "measurements.json": "JSON",
 }

@@ -144,8 +144,12 @@ def _write_photo(path: Path, photo: Photo, cam: Camera, focal_35mm: float | None
     details[0x920A] = IFDRational(round(focal_35mm / CROP_FACTOR * 100), 100)  # FocalLength, mm
     details[0xA405] = round(focal_35mm)  # FocalLengthIn35mmFilm
     details[0xA002], details[0xA003] = photo.size  # ExifImageWidth, ExifImageHeight
+    image = Image.fromarray(photo.pixels)
     with replacing(path) as temporary:
-        Image.fromarray(photo.pixels).save(temporary, quality=92, subsampling=0, optimize=True, exif=exif)
+        try:
+            image.save(temporary, quality=92, subsampling=0, optimize=True, exif=exif)
+        except OSError:  # for optimal tables Pillow has a byte per pixel, and noise needs more
+            image.save(temporary, quality=92, subsampling=0, exif=exif)
     return path
 
 

@@ -507,6 +507,15 @@ def test_exif_holds_the_35_mm_equivalent_by_the_exact_diagonal(tmp_path):
     assert float(details[0x920A]) * write.CROP_FACTOR == pytest.approx(expected, abs=0.005 * write.CROP_FACTOR)
 
 
+def test_noise_is_written_as_jpeg(tmp_path, handheld_pair):
+    """More bytes than pixels, which Pillow's buffer for optimal tables does not hold."""
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8)
+    pair = replace(handheld_pair, left=replace(handheld_pair.left, pixels=noise))
+    write.write_pair(tmp_path, pair, suffix=".jpg")
+    assert (tmp_path / "left.jpg").stat().st_size > 320 * 240
+    assert np.corrcoef(np.asarray(Image.open(tmp_path / "left.jpg")).ravel(), noise.ravel())[0, 1] > 0.9
+
+
 def test_exif_agrees_with_the_camera(tmp_path, handheld_pair):
     write.write_pair(tmp_path, handheld_pair, suffix=".jpg")
     exif = Image.open(tmp_path / "left.jpg").getexif()

@@ -147,9 +147,27 @@ class Viewer {
   home(animate = true) {
     const first = this.cameras[0], { K, size } = first || { K: [[1.2, 0, 0], [0, 1.2, 0], [0, 0, 1]], size: [1, 1] };
     const R = M3.mul(M3.about([1, 0, 0], 0.16), M3.mul(first ? first.R : EYE3, M3.about([0, 1, 0], -0.3)));
-    const f = this.#fit({ size }) * K[0][0], half = 0.5 * Math.min(this.canvas.clientWidth || 1, this.canvas.clientHeight || 1);
-    const distance = 1.05 * this.radius * Math.max(1, f / half);
-    this.#go({ R, target: this.centre, distance, K, size, centred: true }, animate);
+    const { shift, distance } = this.#framed(R, K, this.#fit({ size }));
+    const target = V3.sub(this.centre, M3.at(M3.T(R), [...shift, 0]));
+    this.#go({ R, target, distance, K, size, centred: true }, animate);
+  }
+
+  // How far a camera turned by R has to be from the centre, and where the centre comes to lie, for all to fill its picture:
+  // |X + shift| <= slope (Z + distance) but for the outermost hundredth of the points on each side.
+  #framed(R, K, scale) {
+    const { clientWidth: w, clientHeight: h } = this.canvas, [xs, ys, zs] = this.sample;
+    const slopes = [w, h].map((side, k) => 0.5 * (side || 1) / (scale * K[k][k])), shift = [];
+    let distance = 0.05 * this.radius;
+    const local = xs.map((x, k) => M3.at(R, V3.sub([x, ys[k], zs[k]], this.centre)));
+    slopes.forEach((slope, axis) => {
+      const [above, below] = [1, -1].map((sign) => {
+        const edge = local.map((X) => sign * X[axis] - slope * X[2]).sort((p, q) => p - q);
+        return edge[Math.floor(0.99 * (edge.length - 1))] || 0;
+      });
+      shift.push((below - above) / 2);
+      distance = Math.max(distance, 1.12 * (above + below) / (2 * slope));
+    });
+    return { shift, distance };
   }
 
   // From the place of a photo, through its lens (but for its distortion).
@@ -390,6 +408,7 @@ class Viewer {
     const reach = axes[0].map((x, k) => Math.hypot(x - centre[0], axes[1][k] - centre[1], axes[2][k] - centre[2]));
     reach.sort((p, q) => p - q);
     this.centre = centre;
+    this.sample = axes;
     this.radius = reach.length ? Math.max(reach[Math.floor(0.9 * (reach.length - 1))], 1e-9) : 1;
     this.spread = V3.len(centre) + 10 * Math.max(0, ...this.cameras.map((c) => V3.len(c.t)));
   }
