@@ -60,9 +60,8 @@ def crop_of(settings: dict[str, Any], size: tuple[int, int]) -> tuple[float, ...
     """
     if not settings.get("crop"):
         return None
-    crop = parse_crop(settings["crop"])
-    if isinstance(crop, str):
-        return parse_crop(())  # refused: the page knows numbers alone
+    crop = parse_crop(() if isinstance(settings["crop"], str) else settings["crop"])
+    assert not isinstance(crop, str)
     turn = settings.get("rotate")
     if turn == "auto":
         raise _needs_a_rotation("a part of the photo needs")

@@ -43,7 +43,8 @@ def turntable(mesh: Mesh, camera: Camera, *, frames: int = FRAMES, size: int = S
     """
     around, camera = camera.is_panorama, viewing_camera(camera)
     scale = size / max(camera.size)
-    tile = tuple(2 * max(1, round(side * scale / 2)) for side in camera.size)
+    width, height = (2 * max(1, round(side * scale / 2)) for side in camera.size)
+    tile = width, height
     K = scale_K(camera.K, tile[0] / camera.size[0], tile[1] / camera.size[1])
     angles = 2 * np.pi * np.arange(frames) / frames
     if around:
