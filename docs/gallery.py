@@ -53,7 +53,7 @@ SHOTS: dict[str, tuple[str, Callable[[], SyntheticPair]]] = {
     "small": ("A step of a two-hundredth of the distance", lambda: still_life(steps=0.05)),
     "wide": ("A step of half the distance, looking back at it", lambda: still_life(steps=2, pose="converging")),
     "spot": ("Turned on the spot", lambda: still_life(pose="rotation")),
-    "wall": ("Nothing but one wall", lambda: renderer.render("plane", size=SIZE)),
+    "wall": ("Nothing but one wall, with a known lens", lambda: renderer.render("plane", size=SIZE)),
     "shaken": ("The second photo shaken by 9 px", lambda: shaken(still_life())),
     "dark": ("Too dark: noise of 25 grey levels", lambda: still_life(noise=25)),
     "bright": ("The second photo three times as bright", lambda: still_life(gain=3)),
