@@ -56,9 +56,7 @@ OUTPUT_OPTIONS = (
     click.option("--solid", type=float, metavar="THICKNESS", help="Write a closed shell for printing (.stl)."),
     click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply)."),
     click.option("--points", type=FILE, metavar="FILE", help="Write the point cloud: .ply, .xyz, .pcd or .las."),
-    click.option(
-        "--depth", type=FILE, metavar="FILE", help="Write the depth of each pixel of LEFT: .png, .exr, .tif, .npy."
-    ),
+    click.option("--depth", type=FILE, metavar="FILE", help="Write LEFT's depth: .png, .exr, .tif or .npy."),
     click.option("--normals", type=FILE, metavar="FILE", help="Write its normal: .png or .npy."),
     click.option("--confidence", type=FILE, metavar="PNG", help="Write its confidence."),
     click.option("--cameras", type=FILE, metavar="PATH", help="Write the cameras: folder (COLMAP), .json or .yml."),

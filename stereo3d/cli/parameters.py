@@ -310,7 +310,7 @@ CAMERA_OPTIONS = (
     click.option("--fov", type=NUMBER, metavar="DEG", help="Set the horizontal field of view."),
     click.option("--baseline", type=NUMBER, metavar="N", help="Set the distance between the cameras."),
     click.option(
-        "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D between two pixels of LEFT."
+        "--known-distance", nargs=3, metavar="X1,Y1 X2,Y2 D", help="Set the distance D of two pixels of LEFT."
     ),
     click.option("--marker", "markers", multiple=True, metavar="DICT:ID:SIZE", help="Take the scale from a marker."),
     click.option("--board", metavar="CxR:SQUARE", help="Take the scale from a board."),
