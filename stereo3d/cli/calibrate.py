@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import StereoError
-from .checks import check_names, check_suffix, failure_as_json, set_up_logging, take_fields
+from .checks import board_size, check_names, check_suffix, failure_as_json, set_up_logging, take_fields
 from .parameters import FILE, Method, Positive, cli
 from .process import say
 
@@ -108,7 +108,9 @@ def calibrate(photos: tuple[Path, ...], left: tuple[Path, ...], right: tuple[Pat
     set_up_logging(given["verbose"], given["quiet"])
     choice, outputs = take_fields(BoardChoice, given), take_fields(CalibrationOutputs, given)
     _check_cameras(photos, left, right)
-    size = _board_size(choice)
+    size = board_size(choice.shape)
+    if choice.unit is not None and choice.square is None:
+        raise StereoError("bad_option", f"unit {choice.unit!r} needs --square.", "Measure a square's side.")
     from ..cameras.chessboard import camera, describe
     from ..cameras.chessboard.board import Board, list_photos, read_corners
     from ..io.atomic import try_writing
@@ -158,18 +160,6 @@ def _check_cameras(photos: tuple[Path, ...], left: tuple[Path, ...], right: tupl
             "no photos are given." if not (left or right) else "one camera has no photos.",
             "Name photos of one camera, or give both --left and --right.",
         )
-
-
-def _board_size(choice: BoardChoice) -> tuple[int, int]:
-    """(columns, rows) of --board."""
-    import re
-
-    size = re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", choice.shape.strip())
-    if size is None:
-        raise StereoError("bad_option", f"--board {choice.shape!r} cannot be read.", "Write columns x rows, as 9x6.")
-    if choice.unit is not None and choice.square is None:
-        raise StereoError("bad_option", f"unit {choice.unit!r} needs --square.", "Measure a square's side.")
-    return int(size[1]), int(size[2])
 
 
 def _distortion(given: str) -> str | int:

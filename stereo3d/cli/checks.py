@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -35,6 +36,14 @@ def parse_options(pairs: Iterable[str]) -> dict[str, str]:
             raise StereoError("bad_option", f"-O {pair!r} has no value.", "Write -O stage.name=value.")
         found[key.strip()] = value.strip()
     return found
+
+
+def board_size(text: str) -> tuple[int, int]:
+    """Return the columns and rows of a board, "CxR"; StereoError("bad_option") for another form."""
+    size = re.fullmatch(r"(\d{1,3})\s*[xX,]\s*(\d{1,3})", text.strip())
+    if size is None:
+        raise StereoError("bad_option", f"--board {text!r} cannot be read.", "Write columns x rows, as 9x6.")
+    return int(size[1]), int(size[2])
 
 
 def check_names(inputs: Iterable[Path | None], outputs: Iterable[tuple[Path | None, str]]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..cameras.targets import Marker
-from ..cameras.targets.sheet import black_rectangles
+from ..cameras.targets.sheet import cell_rectangles
 from .scene import Group, Vector, make_solid, paint, rotation_deg
 from .tables import PLAIN, RECTANGLE
 
@@ -29,7 +29,7 @@ def marker_card(marker: Marker, centre: Vector, *, turn: Vector = (0, 0, 0), mar
     half = marker.size / 2 + margin * cell
     solids = [make_solid(RECTANGLE, centre, (half, half, 1), paper, turn=turn)]
     R = rotation_deg(*turn)
-    for left, top, width, height in black_rectangles(marker, -marker.size / 2, -marker.size / 2, marker.size):
+    for left, top, width, height in cell_rectangles(marker.black, -marker.size / 2, -marker.size / 2, marker.size):
         at = np.asarray(centre) + R @ [left + width / 2, top + height / 2, -LIFT]
         solids.append(make_solid(RECTANGLE, at, (width / 2, height / 2, 1), ink, turn=turn))
     return tuple(solids)

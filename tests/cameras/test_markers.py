@@ -4,11 +4,15 @@ import re
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
+from stereo3d import Photo
+from stereo3d.cameras.chessboard import Board, find_corners
 from stereo3d.cameras.dictionaries import dictionary_names
 from stereo3d.cameras.targets import find_markers, parse_marker
+from stereo3d.cameras.targets.board_sheet import board_page, fitting_board
 from stereo3d.cameras.targets.edges import meeting_corners, square_edges
 from stereo3d.cameras.targets.sheet import PAPERS, marker_page
 from stereo3d.cli import main
@@ -96,6 +100,58 @@ def test_sizes_that_do_not_fit_the_paper_are_refused(tmp_path):
         assert "to 142.5 mm" in str(caught.value) or "0.1425 m" in str(caught.value)
     assert main(["marker", "4X4_50:3:0.5", "-o", str(tmp_path / "m.pdf")]) == 2
     assert main(["marker", "4X4_50:3:0.05", "-o", str(tmp_path / "m.png")]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+BOARD_SHEETS = {
+    "chessboard": ([], Board("chessboard", 9, 6, 22.0)),
+    "charuco": (["--kind", "charuco"], Board("charuco", 8, 5, 32.0, marker=24.0)),
+    "legacy": (
+        [*"--kind charuco --board 5x6 --square 3 --marker 2.2 --unit cm --dictionary 4X4_50 --legacy".split()],
+        Board("charuco", 5, 6, 30.0, marker=22.0, dictionary="4X4_50", legacy=True),
+    ),
+    "aprilgrid": (
+        [*"--kind aprilgrid --board 4x6 --spacing 0.25 --paper letter".split()],
+        Board("aprilgrid", 4, 6, 29.0, spacing=0.25),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOARD_SHEETS)
+def test_a_printed_board_is_found_at_its_size(tmp_path, capsys, name):
+    """Corners of the drawing, in mm, are those of the board; the command printed on the sheet reads its photo."""
+    options, board = BOARD_SHEETS[name]
+    path = tmp_path / "board.pdf"
+    assert main(["board", "-o", str(path), *options]) == 0
+    rectangles, size = pdf_rectangles(path.read_bytes())
+    picture = rasterised(rectangles, size)
+    corners = find_corners(Photo(np.repeat(picture[..., None], 3, axis=2)), board)
+    assert list(corners.ids) == list(range(len(board.points)))
+    mm = (corners.x + 0.5) / PIXELS_PER_MM
+    apart = np.linalg.norm(mm[:, None] - mm, axis=-1), np.linalg.norm(board.points[:, None] - board.points, axis=-1)
+    np.testing.assert_allclose(*apart, atol=0.08)
+    inside = rectangles[rectangles[:, 1] < size[1] - 35]
+    assert inside[:, :2].min() >= 10 - 1e-6 and (inside[:, 0] + inside[:, 2]).max() <= size[0] - 10 + 1e-6
+    words = re.search(rb"\((stereo3d calibrate .*)\) Tj", path.read_bytes())[1].decode().split()
+    cv2.imwrite(str(tmp_path / "photo.png"), picture[::2, ::2])
+    words = [{"PHOTOS": str(tmp_path / "photo.png"), "camera.json": str(tmp_path / "c.json")}.get(w, w) for w in words]
+    capsys.readouterr()
+    assert main(words[1:]) != 0 and "found in 1 photos" in capsys.readouterr().err  # found, but one photo is too few
+
+
+def test_boards_that_do_not_fit_the_paper_are_refused(tmp_path):
+    board = Board("chessboard", 9, 6, 25.0)
+    with pytest.raises(StereoError, match="does not fit a4: 0.5 to 22.86 mm do"):
+        board_page(board)
+    assert board_page(board, paper="a3").size == (297, 420)
+    assert board_page(fitting_board(board)).size == (297, 210)  # turned
+    with pytest.raises(StereoError, match="does not fit a4: no size does"):
+        fitting_board(Board("aprilgrid", 20, 29, spacing=1.0))
+    with pytest.raises(StereoError, match="450 markers, 4X4_50 50"):
+        board_page(Board("charuco", 30, 30, 20.0, marker=15.0, dictionary="4X4_50"), paper="a0")
+    assert fitting_board(Board("charuco", 8, 5, 1.0, marker=0.5), "m").marker == pytest.approx(0.016)
+    for wrong in (["--square", "80"], ["--kind", "charuco", "--marker", "3"], ["--board", "9"]):
+        assert main(["board", "-o", str(tmp_path / "b.pdf"), *wrong]) == 2
     assert not list(tmp_path.iterdir())
 
 
