@@ -12,10 +12,11 @@ from ..geometry.camera import ideal_pixels
 from ..images.content import crop_to_content
 from ..images.reduce import reduced_grey, smooth
 from ..options import MAX_SIZE, Range, check_options, options_of
-from ..records import Features, Matches, Photo, TwoView
+from ..records import Camera, Features, Matches, Photo, TwoView
 from ..records.photo import require_photos
 from .detectors import detect_features, find_detector
 from .networks import match_by_network
+from .tangents import refine_on_tangents
 
 MIN_FEATURES = 20  # of a photo: fewer give no reliable pose
 PARTS = 8  # of photo 1 in matching, independent of the number of threads: the same result on every machine
@@ -36,6 +37,7 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     matcher_keypoints: Literal["longer-side", "sides", "unit", "px"] = "longer-side",
     found: tuple[Features, Features] | None = None,
     view: TwoView | None = None,
+    cameras: tuple[Camera, Camera] | None = None,
     **options: Any,
 ) -> Matches:
     """|a - b1| < ratio |a - b2|: match mutual nearest neighbours that pass the ratio test, one to one by place.
@@ -62,6 +64,8 @@ def match_features(  # noqa: PLR0913 - the signature lists options
         A first estimate of the pose. Then only features within `GUIDE_PX` of each other's epipolar lines are compared:
         a hundred candidates instead of ten thousand. It gives more matches, but a wrong one on its line fits the pose
         as well as a right one: poses estimated from them are no better (`benchmarks/guided_matching.py`).
+    cameras : (Camera, Camera), optional
+        Where one has a wide lens, matches are refined on planes that touch the sphere (`tangents`), not in the photos.
     **options
         Of the detector.
 
@@ -102,6 +106,8 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     matches = Matches(one.x[index1], two.x[index2], score[kept].astype(np.float32))
     if refine and len(matches):
         frames = frame_ratio(two.frames[index2], one.frames[index1])
+        if cameras is not None and any(camera.lens is not None for camera in cameras):
+            return refine_on_tangents((left, right), cameras, matches, frames, max_size=2 * max_size)
         return refine_matches(left, right, matches, frames, max_size=2 * max_size)
     return matches
 

@@ -103,9 +103,10 @@ def find_matches(
     if together == 1:
         log.info("one photo after the other: features of both at once need %.2g GB", needed / 1e9)
     options = {"method": detector, "max_size": config.feature_size, **finding}
-    cameras = (None, None) if rig is None else (rig.cam1, rig.cam2)
-    features = detect_in_both((left, right), cameras, together, **options)
-    return features, match_features(left, right, max_size=config.feature_size, found=features, **matching)
+    cameras = None if rig is None else (rig.cam1, rig.cam2)
+    features = detect_in_both((left, right), cameras or (None, None), together, **options)
+    size = config.feature_size
+    return features, match_features(left, right, max_size=size, found=features, cameras=cameras, **matching)
 
 
 def pose_with_fallback(
