@@ -9,6 +9,7 @@ up to 180 degrees about the vertical and 20 about the others. Per draw:
 depth    share of the pixels of the first photo that move by 2 px or more whose distance is right to 2 %, one scale for
          all of the pair (panoramas), or that of the rig (fisheyes); missing ones count as wrong
 error    median of |s r / r_true - 1| over the points, beyond: share above 5 %, scale: s (1 of a metric rig)
+within   share of the points whose error is below the standard deviation that is stated, .68 where that is right
 F        F-score at 1 % of what both see (fisheyes): share of it that has a point within 1 %, share of points so right
 pose     degrees, of R and of the direction of t
 """
@@ -160,27 +161,33 @@ def _disc(photo):
     return Photo(pixels)
 
 
+def places(result, x):
+    """Pixels (N, 2) of the grid that show the pixels x (N, 2) of the first photo, and whether there are such (N,)."""
+    at = result.pair.sphere.positions(x, 0)
+    known = np.isfinite(at).all(1)
+    return np.where(known[:, None], at, -9), known
+
+
+def values(result, array, column, row):
+    """The values of an array (H, W) of the grid at whole columns and rows; NaN outside."""
+    height, width = array.shape
+    row = row % height if result.pair.sphere.closed else row
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return np.where(inside, array[row.clip(0, height - 1), column.clip(0, width - 1)], np.nan)
+
+
 def distances(result, x):
     """Distance (N,) of the surface that a run has at pixels x (N, 2) of the first photo; NaN without one.
 
     1 / r is interpolated between the four pixels of the grid where they lie on one surface: at the nearest one alone a
     floor would be off by half of what its distance changes from pixel to pixel, 1 % and more.
     """
-    grid, (height, width) = result.pair.sphere, result.disparity.shape
-    at = grid.positions(x, 0)
-    known = np.isfinite(at).all(1)
-    at = np.where(known[:, None], at, -9)
+    at, known = places(result, x)
     inverse = 1 / np.linalg.norm(result.points, axis=-1)
-
-    def value(column, row):
-        row = row % height if grid.closed else row
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        return np.where(inside, inverse[row.clip(0, height - 1), column.clip(0, width - 1)], np.nan)
-
-    nearest = value(*np.rint(at).astype(int).T)
+    nearest = values(result, inverse, *np.rint(at).astype(int).T)
     i, j = np.floor(at).astype(int).T
     a, b = (at - np.floor(at)).T
-    four = np.stack([value(i, j), value(i + 1, j), value(i, j + 1), value(i + 1, j + 1)])
+    four = np.stack([values(result, inverse, i + k, j + m) for m in (0, 1) for k in (0, 1)])
     between = ((1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b)
     smooth = four.max(0) < ONE_SURFACE * four.min(0)  # False for NaN
     return np.where(known, 1 / np.where(smooth, (four * between).sum(0), nearest), np.nan)
@@ -207,6 +214,8 @@ def measure(result, camera, pose, first, metric):
     both = shown & first.visible1.ravel()
     weight = np.cos(np.arcsin(np.clip(rays[:, 1], -1, 1))) if not metric else np.ones(len(x))
     complete, precise = np.mean(off[both] < 0.01), np.mean(off[known] < 0.01)
+    relative = result.sigma / np.linalg.norm(result.points, axis=-1)
+    sigma = values(result, relative, *np.rint(places(result, x)[0]).astype(int).T)
     told = pose_errors(result.view.R, result.view.t, R, t) if np.any(t) else {}
     good = off < 0.02
     return {
@@ -214,6 +223,7 @@ def measure(result, camera, pose, first, metric):
         "moves": float(moves[shown].mean()),
         "error": float(np.median(off[known])),
         "beyond": float(np.average(off[known] > 0.05, weights=weight[known])),
+        "within": float(np.mean(off[known] < sigma[known])),
         "scale": scale,
         "F": float(2 * complete * precise / max(complete + precise, 1e-9)),
         "pose": [round(float(v), 3) for v in told.values()],

@@ -1,12 +1,10 @@
 """Sub-pixel refinement of a disparity map by the slopes of the pictures."""
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
-from .. import resources
 from ..kernel_cache import njit
 from .costs import grey
 
@@ -14,10 +12,6 @@ NOISE = 4.0  # grey levels / px: weaker slopes of the picture move a disparity l
 STRIP_ROWS = 128  # rows that are refined at once, so that their arrays stay in the processor's cache
 SAME_SURFACE = np.float32(1)  # px, between disparities of one surface
 MAX_STEP = 0.5  # px, of one refinement
-# Of `sharpen`, chosen together on rendered panoramas and fisheyes (benchmarks/panoramas.py, draws 0 to 2)
-SHARPEN_RADII = 3, 5  # px, of its windows
-SHARPEN_ROUNDS = 2
-MAX_ROUNDING = 0.1  # px, between the disparities of both: twice the noise of the smaller windows
 
 
 class Comparison(NamedTuple):
@@ -258,51 +252,3 @@ def refine(
         with ThreadPoolExecutor(threads) as pool:  # each strip writes its own rows
             list(pool.map(refine_strip, tops))
     return out
-
-
-def sharpen(
-    left: np.ndarray,
-    right: np.ndarray,
-    disparity: np.ndarray,
-    d_range: tuple[float, float],
-    *,
-    radii: tuple[int, int] = SHARPEN_RADII,
-    rounds: int = SHARPEN_ROUNDS,
-    threads: int | None = None,
-) -> np.ndarray:
-    """Return a finished left map, its fractions fitted again in windows of two sizes; unknown pixels stay unknown.
-
-    A round of `refine` moves a disparity by a part of its error where the texture is weak. The larger windows have less
-    noise; along creases, which they round off, they differ from the smaller ones, and these count.
-
-    Parameters
-    ----------
-    left, right : (H, W, 3) uint8
-        RGB.
-    disparity : (H, W) float32
-        px, NaN unknown.
-    d_range : (lo, hi)
-        px.
-    radii : (int, int)
-        px, of the smaller and the larger windows.
-    rounds : int
-        Of `refine`, in windows of each size.
-    threads : int or None
-        None for one per processor. The result does not depend on it.
-
-    Returns
-    -------
-    (H, W) float32
-        px.
-    """
-    lo, hi = math.floor(d_range[0]), math.ceil(d_range[1])
-    known, maps = np.isfinite(disparity), []
-    for radius in radii:
-        found = disparity
-        for _ in range(rounds):
-            moved = refine(left, right, lo, hi, found, radius, threads or resources.processors())
-            found = np.where(known & np.isfinite(moved), moved, found)
-        maps.append(found)
-    small, large = maps
-    with np.errstate(invalid="ignore"):
-        return np.where(np.abs(large - small) < MAX_ROUNDING, large, small)

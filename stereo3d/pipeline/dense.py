@@ -50,7 +50,7 @@ def match_pair(
         Pixels of the right picture between two neighbouring pixels of that map.
     """
     from ..disparity.fusion import fuse  # numba
-    from ..disparity.refinement import sharpen
+    from ..disparity.sharpening import sharpen
 
     # `rectify_within_memory` has chosen the size; matching uses freed memory that still counts as the process's
     needed = matching_bytes(pair, d_range, config.matcher, **config.of("matcher"))
@@ -71,7 +71,7 @@ def match_pair(
         )
     fused, between = fuse(*add_steep_planes(maps, pair, planes, **options), swapped=pair.swapped)
     if pair.sphere is not None:  # all of a field has small parallaxes somewhere, and there its depth is lost or won
-        fused = replace(fused, disparity=sharpen(pair.left, pair.right, fused.disparity, d_range))
+        fused = sharpen(fused, pair, d_range)
     if dense:
         filled = np.where(np.isfinite(maps[0].disparity), np.float32(np.nan), dense_maps[0].disparity)
         disparity = np.where(np.isfinite(fused.disparity), fused.disparity, filled)

@@ -15,7 +15,10 @@ POLE_DEG = 5.0
 SAMPLES = (720, 360)  # rows and columns of directions at which it is tested what both photos show
 PADDING = 24  # rows that a full circle repeats at either end: more than any matching window reaches
 MIN_ROW = 0.05  # of the columns, that both photos have to show of a row
-MAX_PIXELS = 1.5  # of the canvas, over those of the photo at matching size
+MAX_PIXELS = 3.0  # of the canvas, over those of the photo at matching size
+# Columns for each pixel of the photo at matching size, and rows: a matching window then covers less of the scene, which
+# is curved in this grid, and its error is a smaller part of the photo's pixel (docs/decisions/sphere.md).
+DENSITY = 1.4
 STRIP_ROWS = 32  # rows mapped at a time: bounds the memory
 
 
@@ -51,7 +54,7 @@ def sphere_pair(photos: tuple[Photo, Photo], view: TwoView, rotations: Rotations
     cameras = view.rig.cam1, view.rig.cam2
     (first_row, last_row), (first, last) = _common_part(photos, cameras, rotations)
     budget = MAX_PIXELS * scale**2 * max(photo.size[0] * photo.size[1] for photo in photos)
-    pitch = float(np.sqrt(cameras[0].pixel_angle * cameras[1].pixel_angle)) / scale
+    pitch = float(np.sqrt(cameras[0].pixel_angle * cameras[1].pixel_angle)) / (scale * DENSITY)
     pitch = max(pitch, np.sqrt((last_row - first_row) * (first - last) / budget))
     count, closed = int((last_row - first_row) / pitch), last_row - first_row > 2 * np.pi - 1e-9
     width = int((first - last) / pitch) + 1

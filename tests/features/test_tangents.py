@@ -95,7 +95,9 @@ def test_a_patch_across_the_seam_is_whole():
     matches = Matches(x1, x2 + 0.4, np.ones(4, np.float32))
     frames = np.tile(np.eye(2), (4, 1, 1))
     for n in range(4):
-        moved = camera.pixels_from_rays(camera.rays_from_pixels(x1[n] - 0.2 * np.sign(x1[n, 0] - 256) * np.eye(2)) @ R.T)
+        moved = camera.pixels_from_rays(
+            camera.rays_from_pixels(x1[n] - 0.2 * np.sign(x1[n, 0] - 256) * np.eye(2)) @ R.T
+        )
         frames[n] = (moved - x2[n]).T / (-0.2 * np.sign(x1[n, 0] - 256))
     found = refine_on_tangents(photos, (camera, camera), matches, frames, max_size=4000)
     assert np.abs(found.x2 - x2).max() < 0.1
