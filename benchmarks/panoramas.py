@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+RIM = 3  # px
 ONE_SURFACE = 1.1  # ratio of the distances of neighbouring pixels of one surface, at most
 KINDS = {
     "plain": {},
@@ -193,6 +194,12 @@ def distances(result, x):
     return np.where(known, 1 / np.where(smooth, (four * between).sum(0), nearest), np.nan)
 
 
+def within_disc(camera, x):
+    """Whether pixels (N, 2) lie in the circle that a fisheye shows, 3 px of its rim left out."""
+    with np.errstate(invalid="ignore"):
+        return np.hypot(*(x - (np.array(camera.size) - 1) / 2).T) < camera.size[0] / 2 - RIM
+
+
 def measure(result, camera, pose, first, metric):
     """The numbers of a run, as at the top of the file."""
     from stereo3d.evaluation.pose import pose_errors
@@ -202,7 +209,7 @@ def measure(result, camera, pose, first, metric):
     rays, truth = camera.rays_from_pixels(x), first.depth1.ravel()
     shown = np.isfinite(truth) & np.isfinite(rays).all(1)
     if metric:
-        shown &= np.hypot(*(x - (np.array(camera.size) - 1) / 2).T) < camera.size[0] / 2 - 3
+        shown &= within_disc(camera, x)
     found = distances(result, x)
     known = shown & np.isfinite(found)
     scale = float(np.median(truth[known] / found[known]))
@@ -212,6 +219,8 @@ def measure(result, camera, pose, first, metric):
     angle = np.arctan2(np.linalg.norm(np.cross(X, X2), axis=1), (X * X2).sum(1))
     moves = shown & (angle > 2 * camera.pixel_angle)
     both = shown & first.visible1.ravel()
+    if metric:  # the second photo is a disc as well
+        both &= within_disc(camera, camera.pixels_from_rays(X2 @ R.T))
     weight = np.cos(np.arcsin(np.clip(rays[:, 1], -1, 1))) if not metric else np.ones(len(x))
     complete, precise = np.mean(off[both] < 0.01), np.mean(off[known] < 0.01)
     relative = result.sigma / np.linalg.norm(result.points, axis=-1)
