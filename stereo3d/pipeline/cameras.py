@@ -67,7 +67,7 @@ def pinhole_views(
     finding = Finding(
         "wide_lens",
         "info",
-        f"the calibration is of a {lens.model} lens that shows {max(fields):.0f} degrees; "
+        f"{_whose(rig)} of a {lens.model} lens that shows {max(fields):.0f} degrees; "
         + (f"{max(used):.0f} degrees about its axis are used." if cut else "all of it is used."),
         {"field_deg": max(fields), "used_deg": max(used)},
     )
@@ -76,6 +76,11 @@ def pinhole_views(
         x = pinhole_pixels(np.array([first, second]), rig.cam1, cam1)
         config = replace(config, known_distance=(tuple(map(float, x[0])), tuple(map(float, x[1])), distance))
     return left, right, replace(rig, cam1=cam1, cam2=cam2), config, [finding]
+
+
+def _whose(rig: Rig) -> str:
+    """Begin the sentence on a wide lens."""
+    return "the photos are" if "estimated" in (rig.cam1.source, rig.cam2.source) else "the calibration is"
 
 
 def uses_whole_field(rig: Rig, config: Config) -> bool:
@@ -105,7 +110,7 @@ def _whole_field_findings(rig: Rig, fields: list[float]) -> list[Finding]:
         Finding(
             "wide_lens",
             "info",
-            f"the calibration is of a {lens.model} lens that shows {max(fields):.0f} degrees; all of it is used, "
+            f"{_whose(rig)} of a {lens.model} lens that shows {max(fields):.0f} degrees; all of it is used, "
             "over the sphere of directions.",
             {"field_deg": max(fields), "used_deg": max(fields)},
         )

@@ -47,6 +47,7 @@ from .choose import RankedPair, first_that_works
 from .clock import Clock, MemoryMeter, Progress
 from .config import Config, ConfigOptions, config_with
 from .dense import match_pair, rectify_within_memory, without_repeated_rows
+from .fisheye import FisheyeFound, look_for_fisheye
 from .gravity import find_gravity
 from .memory import reduced_pixels, require_smallest_run
 from .metric import metric_pose
@@ -204,12 +205,24 @@ def prepare(
 
 def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
     """Photos, as they will be used, to rectified pair; reserve: as in `reconstruct`."""
+    begun = len(clock.stages)
+    try:
+        return _prepare_cameras(source, clock, reserve)
+    except FisheyeFound as found:
+        del clock.stages[begun:]
+        told = replace(source, findings=[*source.findings, found.finding])
+        return _prepare_cameras(told, clock, reserve, found.rig)
+
+
+def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Rig | None = None) -> Prepared:
+    """As `_prepare_pair`; lens: the cameras, where the matches have shown that they are fisheyes."""
     config, left, right = source.config, source.left, source.right
     if not config.force:
         refuse_same_pixels(left, right)
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
     rig = cameras_of(left, right, source.rig, config)
     left, right, rig, turn_findings = turn_upright(left, right, rig, config)
+    rig = lens or rig
     refuse_other_projections(left, right, rig, config, measured=source.rig is not None)
     left, right, rig, config, wide_findings = pinhole_views(left, right, rig, config)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
@@ -234,6 +247,7 @@ def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
     with clock("pose", len(matches)):
         with featureless_photos_named(left, right):
             found = pose_with_fallback(left, right, features, matches, rig, config)
+        look_for_fisheye(found, rig, config)
         found, window_findings = settle_window(left, right, found, config, measured=measured)
         findings += window_findings
         found, scale_findings = metric_pose(found, (left, right), targets, config)

@@ -161,7 +161,7 @@ def _best_pose(d1: np.ndarray, d2: np.ndarray, angle: float, confidence: float, 
     def refine(E: np.ndarray, agree: np.ndarray) -> np.ndarray:
         some = agree[:: max(1, len(agree) // REFINED_WITH)]
         R, t = pose_from_essential(E, d1[some], d2[some])
-        state = _adjusted([(R, t)], d1[some], d2[some], RobustLoss(angle / 2, angle), QUICK)[0]
+        state = adjust_poses([(R, t)], d1[some], d2[some], RobustLoss(angle / 2, angle), QUICK)[0]
         return essential_from_pose(state[0][0], state[1][0]) / np.sqrt(2)
 
     problem = RobustProblem(
@@ -179,7 +179,7 @@ def _best_pose(d1: np.ndarray, d2: np.ndarray, angle: float, confidence: float, 
     if len(agree) < 5:
         return None
     starts = [pose_from_essential(E, d1[agree], d2[agree]) for E in found.candidates]
-    (R, t), _ = _adjusted(starts, d1[agree], d2[agree], RobustLoss(angle / 1.5, 1.5 * angle), SCHEDULE)
+    (R, t), _ = adjust_poses(starts, d1[agree], d2[agree], RobustLoss(angle / 1.5, 1.5 * angle), SCHEDULE)
     best = np.argmax([_support(R[k], t[k], d1, d2, angle) for k in range(len(R))])
     return _fit_all(R[best], t[best], d1, d2, angle)
 
@@ -190,10 +190,10 @@ def _plane_coordinates(d: np.ndarray) -> np.ndarray:
     return d[:, :2] / z[:, None]
 
 
-def _adjusted(
+def adjust_poses(
     starts: list[Pose], d1: np.ndarray, d2: np.ndarray, loss: RobustLoss, schedule: Schedule
 ) -> tuple[State, np.ndarray]:
-    """R (M, 3, 3), t (M, 3) of each start after least squares, and their costs (M,)."""
+    """Return R (M, 3, 3), t (M, 3) of each start after least squares of unit rays (N, 3), and their costs (M,)."""
     problem = _RayPose(d1, d2, loss)
     fit = minimise(problem, tuple(np.stack(a) for a in zip(*starts, strict=True)), schedule)
     return fit.state, problem.cost(fit.values[0])
@@ -211,6 +211,6 @@ def _fit_all(R: np.ndarray, t: np.ndarray, d1: np.ndarray, d2: np.ndarray, angle
     d1, d2 = d1[ahead], d2[ahead]
     for _ in range(FIT_ROUNDS):
         sigma = noise_of(angular_residuals(essential_from_pose(R, t), d1, d2), angle)
-        (Rs, ts), _ = _adjusted([(R, t)], d1, d2, RobustLoss.of_noise(sigma, angle), SCHEDULE)
+        (Rs, ts), _ = adjust_poses([(R, t)], d1, d2, RobustLoss.of_noise(sigma, angle), SCHEDULE)
         R, t = Rs[0], ts[0]
     return R, t
