@@ -59,13 +59,12 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     matcher_keypoints : str
         What that network takes for keypoints: see `networks.match_by_network`.
     found : (Features, Features), optional
-        Features of both photos, where already detected (`detect_features`).
+        Of both photos, where already detected (`detect_features`).
     view : TwoView, optional
-        A first estimate of the pose. Then only features within `GUIDE_PX` of each other's epipolar lines are compared:
-        a hundred candidates instead of ten thousand. It gives more matches, but a wrong one on its line fits the pose
-        as well as a right one: poses estimated from them are no better (`benchmarks/guided_matching.py`).
+        A first estimate of the pose. Then only features within `GUIDE_PX` of each other's epipolar lines are compared.
+        Poses from them are no better (`benchmarks/guided_matching.py`): a wrong match on its line fits as well.
     cameras : (Camera, Camera), optional
-        Where one has a wide lens, matches are refined on planes that touch the sphere (`tangents`), not in the photos.
+        Where one has a wide lens, matches are refined on tangent planes of the sphere (`tangents`).
     **options
         Of the detector.
 
@@ -104,12 +103,21 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     kept = _best_of_each_place(one.x[index1], two.x[index2], score)
     index1, index2 = index1[kept], index2[kept]
     matches = Matches(one.x[index1], two.x[index2], score[kept].astype(np.float32))
-    if refine and len(matches):
-        frames = frame_ratio(two.frames[index2], one.frames[index1])
-        if cameras is not None and any(camera.lens is not None for camera in cameras):
-            return refine_on_tangents((left, right), cameras, matches, frames, max_size=2 * max_size)
-        return refine_matches(left, right, matches, frames, max_size=2 * max_size)
-    return matches
+    frames = frame_ratio(two.frames[index2], one.frames[index1])
+    return _refined((left, right), cameras, matches, frames, max_size) if refine and len(matches) else matches
+
+
+def _refined(
+    photos: tuple[Photo, Photo],
+    cameras: tuple[Camera, Camera] | None,
+    matches: Matches,
+    frames: np.ndarray,
+    max_size: int,
+) -> Matches:
+    """Refine on photos of up to twice the size of detection, on tangent planes where a lens is wide."""
+    if cameras is not None and any(camera.lens is not None for camera in cameras):
+        return refine_on_tangents(photos, cameras, matches, frames, max_size=2 * max_size)
+    return refine_matches(*photos, matches, frames, max_size=2 * max_size)
 
 
 def _epipolar_band(

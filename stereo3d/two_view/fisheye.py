@@ -14,7 +14,7 @@ from ..geometry.two_view import essential_from_pose
 from ..geometry.wide_lenses import fisheye_limit
 from ..records import Camera, Matches, Rig, TwoView, WideLens
 from .bend import bend_covariance, smooth_error
-from .rays import QUICK, adjust_poses, angular_residuals, estimate_from_rays
+from .rays import QUICK, SCHEDULE, adjust_poses, angular_residuals, estimate_from_rays
 from .refine import RobustLoss, noise_of
 from .solvers import Pose
 from .uncertainty import residuals_at_estimate
@@ -23,6 +23,7 @@ FIELDS_DEG = (90, 105, 120, 137, 156, 178, 203, 230)  # across the diagonal, of 
 SAMPLE = 300  # matches, about, that the lens is fitted to
 STEPS = (0.05, 0.03)  # of the simplex: ln f and k1
 MAX_EVALUATIONS = 80
+STARTING_CUTS = 12.0, 4.0, 1.5  # thresholds, one after the other
 MIN_OF_PINHOLE = 0.95  # of the matches that agree with a pinhole, that agree with the fisheye
 TOLERANCE = 1e-4  # of ln f and k1
 
@@ -32,6 +33,7 @@ class FisheyeLimits:
     """When photos are those of a fisheye; measured on rendered rooms and real photos (docs/decisions/sphere.md)."""
 
     min_focal_sigma: float = 0.1  # relative, of a pinhole's focal length: matches that fit one determine it better
+    min_cost: float = 0.002  # px^2, of a pinhole: below it nothing is left that a lens could explain
     max_cost: float = 0.7  # of the pinhole's mean truncated square
     min_share: float = 0.5  # of the matches that agree
     min_field: float = 80.0  # degrees across the diagonal
@@ -98,18 +100,13 @@ def fit_fisheye(
     if view.rig.cam2.size != size or not (open_focal or bend_covariance(x1, x2, view)[2] > 0):
         return None
     some = matches[:: max(1, len(matches) // SAMPLE)]
-    starts = []
-    for field in FIELDS_DEG:
-        camera = _camera(size, field, 0.0)
-        try:
-            found = estimate_from_rays(some, Rig(camera, camera), threshold=threshold, confidence=0.99, seed=seed)
-        except StereoError:
-            continue
-        pose = found.R, found.t
-        starts.append((_cost(camera, pose, some, threshold), field, pose))
-    if not starts:
+    plain = _truncated(residuals_at_estimate(some.x1, some.x2, view)[0], threshold)
+    if plain < limits.min_cost:
         return None
-    _, field, pose = min(starts, key=lambda start: start[0])
+    starts = [_start(size, field, view, some, threshold) for field in FIELDS_DEG]
+    cost, field, pose = min(starts, key=lambda start: start[0])
+    if cost > plain:
+        return None
     field, k1 = _fitted(size, field, pose, some, threshold)
     return _checked(matches, view, _camera(size, field, k1), field, threshold, seed, limits)
 
@@ -130,10 +127,29 @@ def _residuals(camera: Camera, pose: Pose, matches: Matches) -> np.ndarray:
     return angular_residuals(essential_from_pose(*pose), d1, d2) / camera.pixel_angle
 
 
+def _start(
+    size: tuple[int, int], field: float, view: TwoView, matches: Matches, threshold: float
+) -> tuple[float, float, Pose]:
+    """Cost, field and pose of an equidistant lens, the pose fitted from that of the pinhole cameras."""
+    camera = _camera(size, field, 0.0)
+    d1, d2 = camera.rays_from_pixels(matches.x1), camera.rays_from_pixels(matches.x2)
+    seen = np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
+    pose = view.R, view.t / np.linalg.norm(view.t)
+    for cut in STARTING_CUTS:
+        loss = RobustLoss(cut * threshold * camera.pixel_angle / 3, cut * threshold * camera.pixel_angle)
+        (R, t), _ = adjust_poses([pose], d1[seen], d2[seen], loss, SCHEDULE)
+        pose = R[0], t[0]
+    return _cost(camera, pose, matches, threshold), field, pose
+
+
+def _truncated(r: np.ndarray, threshold: float) -> float:
+    """Mean of min(r^2, threshold^2), px^2; that of threshold^2 where r is NaN."""
+    return float(np.mean(np.minimum(np.nan_to_num(r, nan=threshold) ** 2, threshold**2)))
+
+
 def _cost(camera: Camera, pose: Pose, matches: Matches, threshold: float) -> float:
-    """Mean of min(r^2, threshold^2), px^2."""
-    r = np.nan_to_num(_residuals(camera, pose, matches), nan=threshold)
-    return float(np.mean(np.minimum(r * r, threshold**2)))
+    """`_truncated` of a lens and a pose."""
+    return _truncated(_residuals(camera, pose, matches), threshold)
 
 
 def _fitted(size: tuple[int, int], field: float, pose: Pose, matches: Matches, threshold: float) -> tuple[float, float]:
@@ -180,9 +196,8 @@ def _checked(
         return None
     inliers, pinhole = int(found.inliers.sum()), int(view.inliers.sum())
     cost = _cost(camera, (found.R, found.t), matches, threshold)
-    plain = residuals_at_estimate(matches.x1, matches.x2, view)[0]
-    plain_cost = float(np.mean(np.minimum(np.nan_to_num(plain, nan=threshold) ** 2, threshold**2)))
-    if cost > limits.max_cost * plain_cost or inliers < max(limits.min_share * len(matches), MIN_OF_PINHOLE * pinhole):
+    plain = _truncated(residuals_at_estimate(matches.x1, matches.x2, view)[0], threshold)
+    if cost > limits.max_cost * plain or inliers < max(limits.min_share * len(matches), MIN_OF_PINHOLE * pinhole):
         return None
     if field < limits.min_field:
         return None
