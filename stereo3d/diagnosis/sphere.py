@@ -25,7 +25,7 @@ class SphereThresholds:
     turn_residual: float = 1.5  # px, 90 % of the matches, after the best turn; more is parallax
     max_direction_sigma: float = 2.0  # degrees, standard error of the direction of t
     # Share of the parallax by which whole parts of the sphere may be off their epipolar planes. Rendered panoramas of
-    # one centre have .3 %; of two lenses 2 cm apart, in a room, 1.4 to 3.9 %; 6 cm apart 4 to 12 %.
+    # one centre have up to .15 %; of two lenses 2 cm apart, in a room, 1.4 to 9 %; 6 cm apart 4 to 12 %.
     max_parts_share: float = 0.01
     plain_share: float = 0.5  # share of inliers of panoramas below which they are compared with plain photos
     plain_px: float = 1.5  # px from the epipolar line of a plain photo
