@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..geometry.arrays import frame_ratio, norms
+from ..geometry.arrays import all_channels, frame_ratio, norms
 from ..images.reduce import reduced_grey, smooth
 from ..records import Camera, Matches, Photo
 
@@ -139,7 +139,7 @@ def _patches(
     place = np.stack(np.meshgrid(step, step), -1).reshape(-1, 2)
     x = camera.pixels_from_rays(tangents.ray[:, None] + np.einsum("nij,pj->npi", tangents.across, place))
     with np.errstate(invalid="ignore"):
-        inside = ((x >= -0.5) & (x <= np.array(camera.size) - 0.5)).all(-1)
+        inside = all_channels((x >= -0.5) & (x <= np.array(camera.size) - 0.5))
     at = ((np.where(inside[..., None], x, 0) + 0.5) * scale - 0.5).astype(np.float32)
     at = at.reshape(-1, 2 * half + 1, 2)
     drawn = np.empty(at.shape[:2], np.float32)
@@ -153,4 +153,4 @@ def _patches(
             interpolation=cv2.INTER_CUBIC,
             borderMode=border,
         )
-    return smooth(drawn), inside.all(1)
+    return smooth(drawn), np.asarray(inside.all(axis=1))

@@ -37,7 +37,8 @@ def test_sharpening_takes_noise_away():
     off = np.abs(found.disparity - truth)[inner]
     before = np.abs(refine(pair.left, pair.right, 0, 12, start, 3, 1) - truth)[inner]
     assert np.nanmedian(off) < 0.03 and np.nanmedian(off) < 0.8 * np.nanmedian(before)
-    assert np.all(found.sigma[np.isfinite(start)] < 0.06) and np.isinf(found.sigma[21, 40])
+    assert np.all(found.sigma[inner][np.isfinite(start)[inner]] < 0.06) and found.sigma[40, 1] == np.float32(0.1)
+    assert np.isinf(found.sigma[21, 40])
     again = sharpen(given, pair, (0, 12), threads=3)
     assert np.array_equal(found.disparity, again.disparity, equal_nan=True)
 
@@ -46,4 +47,5 @@ def test_sharpening_stays_in_the_range():
     pair, truth = curved_pair()
     flat = np.ones(truth.shape, np.float32)
     found = sharpen(DisparityMap(truth.astype(np.float32), flat, flat), pair, (4.2, 6.7), threads=1)
-    assert found.disparity.min() >= 4 and found.disparity.max() == 7
+    matched = found.disparity[:, 20:]  # what only one picture shows stays as it is
+    assert matched.min() >= 4 and matched.max() == 7
