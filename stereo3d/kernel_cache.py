@@ -150,7 +150,7 @@ def source_stamp(source: str) -> str:
         contents[path] = _text(path)
         for dots, module in _IMPORT.findall(contents[path]):
             imported = path.parents[len(dots) - 1].joinpath(*module.split(".")).with_suffix(".py")
-            if imported.is_file():
+            if imported.is_file() and not imported.samefile(__file__):
                 waiting.append(imported)
     return hashlib.blake2b("\0".join(contents.values()).encode("utf-8"), digest_size=16).hexdigest()
 
