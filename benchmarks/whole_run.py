@@ -309,11 +309,11 @@ def main():
 
     name, (left, right), cameras, depth = the_input(Path(arguments.data) if arguments.data else None)
     K1, K2 = (camera.K.tolist() for camera in cameras)
+    record = {"input": name, "max_size": arguments.max_size, "processors": processors(), "load": os.getloadavg()[0]}
     print(
         f"{name}, max_size {arguments.max_size}, {arguments.repeat} runs of each, "
-        f"{processors()} processors, load {os.getloadavg()[0]:.1f}"
+        f"{record['processors']} processors, load {record['load']:.1f}"
     )
-    record = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
