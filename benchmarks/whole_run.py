@@ -335,13 +335,13 @@ def main():
                 seconds = sum(medians(good, "seconds").values())
                 record[mesher]["limit"] = limit(good[0][-1]["passed"], seconds)
 
-        def run(left, right, K1, K2, max_size):
+        def grid_run(left, right, K1, K2, max_size):
             return in_a_new_process(ours, left, right, K1, K2, max_size, "grid", Path(scratch) / "run.obj")
 
         if arguments.cores:
-            record["cores"] = cores(run, (left, right), (K1, K2), arguments.max_size, arguments.repeat)
+            record["cores"] = cores(grid_run, (left, right), (K1, K2), arguments.max_size, arguments.repeat)
         if arguments.growth is not None:
-            record["growth"] = growth(run, (left, right), (K1, K2), arguments.growth or MEGAPIXELS)
+            record["growth"] = growth(grid_run, (left, right), (K1, K2), arguments.growth or MEGAPIXELS)
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
