@@ -14,11 +14,8 @@ RUN python3 -m venv /usr/local/stereo3d \
 
 COPY pyproject.toml setup.py README.md LICENSE THIRD_PARTY.md /src/
 COPY stereo3d /src/stereo3d
-# A kernel counts as outdated when the time of its source differs, and the layers of an image keep whole seconds only.
 RUN /usr/local/stereo3d/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src \
-    && rm -rf /src \
-    && find /usr/local/stereo3d/lib/python3*/site-packages/stereo3d -name '*.py' \
-        -exec sh -c 'for file; do touch -d "@$(stat -c %Y "$file")" "$file"; done' sh {} +
+    && rm -rf /src
 
 # Kernels for any x86-64 processor with AVX2 (2013 and later), so that an image runs elsewhere without compiling again.
 # On ARM, and for older processors: --build-arg CPU=generic

@@ -1,12 +1,17 @@
 """The whole run, stage by stage, compared with a script of plain OpenCV and Open3D calls.
 
-    python benchmarks/whole_run.py [--data DIR] [--max-size 1600] [--repeat N] [--meshers grid poisson]
+    python benchmarks/whole_run.py [--data DIR] [--max-size 1600] [--repeat N] [--meshers grid poisson fast]
+                                   [--growth [MP ...]] [--cores]
 
 Input: fountain 0004-0005 of $STEREO3D_DATA, without it the demo pair; K is known, the pose is not. Both sides read the
 two photos from disk and write a textured OBJ; they alternate, each run in a process of its own, so that neither holds
 the memory of the other, and a crash ends one row only. An unmeasured short run first compiles the kernels that numba's
-cache lacks. Seconds are wall clock, the median of `--repeat` runs; memory is the peak of resident memory in a stage.
+cache lacks. Seconds are wall clock, the median of `--repeat` runs; "processor" is the time of all cores, which other
+programs disturb less; memory is the peak of resident memory in a stage.
 "import" is the time to load the libraries (all of them in the plain script; stereo3d loads some inside the stages).
+
+"fast" is the grid mesher after `--quality fast`. The share of the physical limit, and with --growth and --cores how
+time and memory grow with the photos and what a second core gives: `run_growth.py`.
 
 Scores by `evaluation.mesh.mesh_scores` from the OBJ as written, aligned by similarity, at 1 % of depth.
 
@@ -28,9 +33,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from run_growth import MEGAPIXELS, cores, growth, limit, passed_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
-MESHERS = ("grid", "poisson")
+VARIANTS = {  # fields of `Config`
+    "grid": {},
+    "poisson": {"mesher": "poisson"},
+    "fast": {"matcher": "planes_fast"},
+}
 STAGES = ("import", "photos", "features", "pose", "rectify", "disparity", "points", "mesh", "write")
 SCORES = (
     "f_score",
@@ -44,10 +54,11 @@ SCORES = (
 )
 
 
-# Each side runs in a new process: (photos, K1, K2, max_size, mesher, OBJ to write) -> stages [{name, seconds, peak_mb}]
+# Each side runs in a new process: (photos, K1, K2, max_size, variant, OBJ) -> stages [{name, seconds, peak_mb}], the
+# last one of ours with the bytes that pass between the stages
 
 
-def ours(left, right, K1, K2, max_size, mesher, target):
+def ours(left, right, K1, K2, max_size, variant, target):
     start = time.perf_counter()
     import stereo3d
     from stereo3d.pipeline import ProcessPeak
@@ -57,14 +68,15 @@ def ours(left, right, K1, K2, max_size, mesher, target):
     imported = time.perf_counter() - start
     size1, size2 = (photo_size(p) for p in (left, right))
     rig = Rig(Camera(np.array(K1), size1), Camera(np.array(K2), size2))
-    result = reconstruct(left, right, rig, Config(max_size=max_size, mesher=mesher), meter=ProcessPeak())
+    result = reconstruct(left, right, rig, Config(max_size=max_size, **VARIANTS[variant]), meter=ProcessPeak())
     clock = Clock([{"name": "import", "seconds": imported, "peak_mb": 0}, *result.stages])
     with clock("write"):
-        result.save(target)
+        files = result.save(target)
+    clock.stages[-1]["passed"] = passed_bytes(result, (left, right), files)
     return clock.stages
 
 
-def plain(left, right, K1, K2, max_size, mesher, target):
+def plain(left, right, K1, K2, max_size, variant, target):
     clock = Clock()
     with clock("import"):
         import cv2
@@ -130,7 +142,7 @@ def plain(left, right, K1, K2, max_size, mesher, target):
         known &= points[..., 2] < 10 * np.median(points[known][:, 2])
 
     with clock("mesh"):
-        vertices, faces = (grid_mesh if mesher == "grid" else poisson_mesh)(points, known, open3d)
+        vertices, faces = (poisson_mesh if variant == "poisson" else grid_mesh)(points, known, open3d)
         x = vertices @ K1.T
         uv = (x[:, :2] / x[:, 2:] + 0.5) / size
         uv[:, 1] = 1 - uv[:, 1]
@@ -180,6 +192,13 @@ def poisson_mesh(points, known, open3d):
 SIDES = {"stereo3d": ours, "plain": plain}
 
 
+def measured(side, *arguments):
+    """The stages of one run, with the processor time of the process in the last one."""
+    stages = side(*arguments)
+    stages[-1]["processor"] = time.process_time()
+    return stages
+
+
 class Clock:
     """Seconds and peak memory of each stage, measured as by `pipeline.ProcessPeak`."""
 
@@ -225,7 +244,7 @@ def in_a_new_process(side, *arguments):
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
-            return pool.submit(side, *arguments).result()
+            return pool.submit(measured, side, *arguments).result()
         except Exception as error:  # whatever a library raises, and the death of the process
             return f"{type(error).__name__}: {error}"
 
@@ -261,9 +280,14 @@ def show(mesher: str, runs: dict[str, list], scores: dict[str, dict]):
         row(name, *(seconds[side][name] for side in SIDES), *(memory[side][name] for side in SIDES))
     totals = [sum(seconds[side].values()) for side in SIDES]
     row("all", *totals, *(max(memory[side].values()) for side in SIDES))
+    row("processor", *(processor_seconds(good[side]) for side in SIDES), np.nan, np.nan)
     for key in SCORES:
         a, b = (scores[side].get(key, np.nan) for side in SIDES)
         print(f"{key:26s}" + (f"{a:12.0f}{b:12.0f}" if key == "faces" else f"{a:12.4f}{b:12.4f}"), flush=True)
+
+
+def processor_seconds(runs: list[list[dict]]) -> float:
+    return float(np.median([run[-1]["processor"] for run in runs])) if runs else np.nan
 
 
 def row(name, a, b, memory_a, memory_b):
@@ -275,7 +299,9 @@ def main():
     parser.add_argument("--data", default=os.environ.get("STEREO3D_DATA"), help="default: $STEREO3D_DATA")
     parser.add_argument("--max-size", type=int, default=1600)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--meshers", nargs="+", default=list(MESHERS), choices=MESHERS)
+    parser.add_argument("--meshers", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--growth", type=float, nargs="*", metavar="MP", help=f"default: {MEGAPIXELS}")
+    parser.add_argument("--cores", action="store_true", help="with one core and with two")
     parser.add_argument("--keep", type=Path, help="folder for the OBJ files; default: they are not kept")
     parser.add_argument("--json", type=Path, help="write every run and score")
     arguments = parser.parse_args()
@@ -283,11 +309,11 @@ def main():
 
     name, (left, right), cameras, depth = the_input(Path(arguments.data) if arguments.data else None)
     K1, K2 = (camera.K.tolist() for camera in cameras)
+    record = {"input": name, "max_size": arguments.max_size, "processors": processors(), "load": os.getloadavg()[0]}
     print(
         f"{name}, max_size {arguments.max_size}, {arguments.repeat} runs of each, "
-        f"{processors()} processors, load {os.getloadavg()[0]:.1f}"
+        f"{record['processors']} processors, load {record['load']:.1f}"
     )
-    record = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -304,6 +330,18 @@ def main():
                 scores[side] = scores_of(target, depth, cameras[0]) if target.exists() else {}
             show(mesher, runs, scores)
             record[mesher] = {"runs": runs, "scores": scores}
+            good = [stages for stages in runs["stereo3d"] if not isinstance(stages, str)]
+            if good:
+                seconds = sum(medians(good, "seconds").values())
+                record[mesher]["limit"] = limit(good[0][-1]["passed"], seconds)
+
+        def grid_run(left, right, K1, K2, max_size):
+            return in_a_new_process(ours, left, right, K1, K2, max_size, "grid", Path(scratch) / "run.obj")
+
+        if arguments.cores:
+            record["cores"] = cores(grid_run, (left, right), (K1, K2), arguments.max_size, arguments.repeat)
+        if arguments.growth is not None:
+            record["growth"] = growth(grid_run, (left, right), (K1, K2), arguments.growth or MEGAPIXELS)
     if arguments.json:
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

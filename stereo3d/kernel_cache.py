@@ -6,6 +6,8 @@ compiled and written again, and what cannot be written is not kept. Kernels are 
 lets us, and read from it and those before it: an image may hold them read-only.
 Several processes may write at the same time: a file is complete before an entry of the index names it, under a random
 name. At worst an entry is lost and compiled again.
+What is kept counts as long as the content of its source does not change, whatever the times of the files, so a copy of
+an installation keeps its kernels.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import logging
 import os
 import pickle
 import random
+import re
 import stat
 import tempfile
 import threading
@@ -129,6 +132,33 @@ def _say_once(message: str) -> None:
 
 # -------------------------------------------------------------------------------------------------------------- files
 
+_IMPORT = re.compile(r"^from (\.+)([\w.]+) import ", re.MULTILINE)  # of a module of the same package
+
+
+@functools.cache
+def source_stamp(source: str) -> str:
+    """Return a digest of a source file and of the modules that it imports from its package, directly or not.
+
+    A kernel is compiled with the constants and kernels of theirs that it uses.
+    """
+    contents: dict[Path, str] = {}
+    waiting = [Path(source)]
+    while waiting:
+        path = waiting.pop()
+        if path in contents:
+            continue
+        contents[path] = _text(path)
+        for dots, module in _IMPORT.findall(contents[path]):
+            imported = path.parents[len(dots) - 1].joinpath(*module.split(".")).with_suffix(".py")
+            if imported.is_file() and not imported.samefile(__file__):
+                waiting.append(imported)
+    return hashlib.blake2b("\0".join(contents.values()).encode("utf-8"), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
 
 class CacheFile(caching.IndexDataCacheFile):
     """Index and data files of one kernel in one folder, each with a checksum; damaged ones count as missing."""
@@ -204,6 +234,10 @@ class _Locator(InTreeCacheLocator):
         super().__init__(py_func, py_file)
         folder = writable_folder(py_file)
         self._cache_path = "" if folder is None else str(folder)
+
+    def get_source_stamp(self) -> Any:
+        """Return what decides whether a kernel is outdated."""
+        return source_stamp(self._py_file)
 
     def ensure_cache_path(self) -> None:
         """Leave the check to `KernelCache`."""

@@ -33,6 +33,12 @@ def call(folder: Path) -> bool:
     return sum(module.kernel.stats.cache_hits.values()) == 1
 
 
+def forget_sources() -> None:
+    """Read the sources again, as a new process does."""
+    kernel_cache.source_stamp.cache_clear()
+    kernel_cache._text.cache_clear()
+
+
 def kept(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "kernels").rglob("*") if path.is_file())
 
@@ -79,6 +85,42 @@ def test_kernels_of_a_folder_that_cannot_be_written_are_loaded(folder, monkeypat
     kernel_cache._folders_to_read.cache_clear()
     monkeypatch.setattr(kernel_cache, "is_writable", lambda place: "kernels" not in str(place))
     assert call(folder)
+
+
+def test_the_content_of_a_source_counts_and_not_its_time(folder):
+    """So a wheel, or the layers of an image, can bring its kernels along."""
+    call(folder)
+    os.utime(folder / "made.py", (0, 0))
+    forget_sources()
+    assert call(folder)
+    (folder / "made.py").write_text(SOURCE.replace("3 * x + 1", "2 * x + 3"))
+    forget_sources()
+    assert not call(folder)
+
+
+def test_a_kernel_depends_on_the_modules_that_its_own_imports(tmp_path):
+    """Their constants and kernels are compiled in; of a package that is imported only modules count."""
+    inner = tmp_path / "package" / "inner"
+    inner.mkdir(parents=True)
+    texts = {
+        inner / "kernel.py": "from ..tables import A\nfrom .other import (\n    B,\n)\nfrom numpy import sqrt\n",
+        inner / "other.py": "from .kernel import C\nB = 1\n",
+        inner.parent / "tables.py": "A = 1\n",
+        inner.parent / "apart.py": "D = 1\n",
+    }
+
+    def stamp() -> str:
+        forget_sources()
+        return kernel_cache.source_stamp(str(inner / "kernel.py"))
+
+    for path, text in texts.items():
+        path.write_text(text)
+    first = stamp()
+    for path, text in texts.items():
+        path.write_text(text.replace("1", "2").replace("sqrt", "cos"))
+        assert (stamp() == first) == (path.name == "apart.py")
+        path.write_text(text)
+    assert stamp() == first
 
 
 def test_a_full_disk_is_no_end(folder, monkeypatch, caplog):

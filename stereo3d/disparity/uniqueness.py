@@ -97,20 +97,22 @@ def tile_profiles(codes, other_codes, inside, pixels, d, starts, lo, hi):
     """
     width, span = codes.shape[1], hi - lo
     profiles = np.full((len(starts) - 1, 2 * span + 1), np.nan, np.float32)
-    total, known = np.empty(2 * span + 1, np.int64), np.empty(2 * span + 1, np.int64)
+    total, known = np.empty(2 * span + 1, np.int64), np.empty(2 * span + 1, np.int64)  # from the last s to the first
     for t in range(len(starts) - 1):
         total[:], known[:] = 0, 0
         for i in range(starts[t], starts[t + 1]):
             y, x = pixels[i]
-            code, row, there = codes[y, x], other_codes[y], inside[y]
-            for at in range(max(lo, x - width + 1), min(hi, x) + 1):
-                if there[x - at]:
-                    k = at - d[i] + span
-                    total[k] += bits_set(code ^ row[x - at])  # pyright: ignore[reportCallIssue]
-                    known[k] += 1
+            first, end = max(0, x - hi), max(0, min(width - 1, x - lo) + 1)
+            code, row, there = codes[y, x], other_codes[y, first:end], inside[y, first:end]
+            at = first - x + d[i] + span
+            sums, counts = total[at : at + len(row)], known[at : at + len(row)]
+            for k in range(len(row)):  # without a branch and in the order of memory: vector code
+                seen = np.int64(there[k])
+                sums[k] += seen * np.int64(bits_set(code ^ row[k]))  # pyright: ignore[reportCallIssue]
+                counts[k] += seen
         for k in range(2 * span + 1):
-            if 2 * known[k] >= starts[t + 1] - starts[t]:
-                profiles[t, k] = total[k] / known[k]
+            if 2 * known[2 * span - k] >= starts[t + 1] - starts[t]:
+                profiles[t, k] = total[2 * span - k] / known[2 * span - k]
     return profiles
 
 

@@ -17,7 +17,8 @@ from .sphere import points_on_sphere, triangulate_on_sphere
 STRIP_ROWS = 32  # rows triangulated at a time: their arrays stay in the processor's cache
 DISPARITY_STEP = 0.05  # px: step of the finite difference dz/dd
 MAX_BEYOND = 128  # px past the second picture that surfaces are continued: a matcher supports half of that at most
-CHUNK_POINTS = 100_000  # points processed at a time by `along_the_ray`: bounds its memory
+MEDIAN_POINTS = 100_000  # points at most whose median change `along_the_ray` takes
+CHUNK_POINTS = 10_000  # points processed at a time by it: their arrays stay in the processor's cache
 MAX_RELATIVE_SIGMA = 0.05  # of the distance: points of larger standard deviation are discarded
 # The same where the camera moved ahead. There the parallax falls to nothing within one picture, and steps of noise near
 # the epipole look like surfaces along the line of sight (`python benchmarks/forward.py`).
@@ -193,13 +194,20 @@ def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents
     C = np.zeros((6, 6))
     C[:5, :5], C[5, 5] = covariance, (view.focal_sigma or 0) ** 2
     common = np.zeros(6)
-    if view.rig.unit is None and len(X):
-        common = np.nanmedian(_relative_changes(X[:: 1 + len(X) // CHUNK_POINTS], view, tangents), axis=0)
     out = np.empty(len(X))
-    for first in range(0, len(X), CHUNK_POINTS):
-        chunk = X[first : first + CHUNK_POINTS]
-        J = _relative_changes(chunk, view, tangents) - common
-        out[first : first + CHUNK_POINTS] = np.sqrt(np.einsum("na,ab,nb->n", J, C, J)) * norms(chunk)
+
+    def write_chunk(first: int) -> None:
+        part = slice(first, first + CHUNK_POINTS)
+        J = _relative_changes(X[part], view, tangents) - common
+        out[part] = np.sqrt(np.einsum("na,ab,nb->n", J, C, J)) * norms(X[part])
+
+    with ThreadPoolExecutor() as pool:
+        if view.rig.unit is None and len(X):
+            sample = X[:: 1 + len(X) // MEDIAN_POINTS]
+            chunks = [sample[first : first + CHUNK_POINTS] for first in range(0, len(sample), CHUNK_POINTS)]
+            changes = pool.map(lambda chunk: _relative_changes(chunk, view, tangents), chunks)
+            common = np.nanmedian(np.concatenate(list(changes)), axis=0)
+        list(pool.map(write_chunk, range(0, len(X), CHUNK_POINTS)))
     return out
 
 
