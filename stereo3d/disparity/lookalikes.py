@@ -303,7 +303,7 @@ def contested_pixels(
     cell = max(1, -(-w // thresholds.cells))
     rivals = np.empty((h, w, RIVALS), np.int16)
     limits = thresholds.as_good, thresholds.min_gain
-    compared = Compared(*codes, *inside, d, lo, hi)
+    compared = Compared(codes[0], codes[1], inside[0], inside[1], d, lo, hi)
     parallel_rows(h, threads, rival_rows, compared, limits, thresholds.radius, after=(rivals,))
     alike = rivals[..., 0] != NO_RIVAL
     votes = _votes(d, alike, cell, (lo, hi), thresholds.tolerance)
