@@ -126,9 +126,9 @@ VARIANTS = {
     "finer: 5 x 5 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 2),
     "finer: 9 x 9 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 4),
     "finer: by slopes of a grey level too": lambda: patch("stereo3d.disparity.refinement.NOISE", 1.0),
-    "started at half the size": lambda: budget(max_pixels=100_000),
-    "the same, without a shift": lambda: budget(max_pixels=100_000, shifts=0),
-    "the same, with two shifts": lambda: budget(max_pixels=100_000, shifts=2),
+    "started at half the size": lambda: budget(max_pixels=45_000),
+    "the same, without a shift": lambda: budget(max_pixels=45_000, shifts=0),
+    "the same, with two shifts": lambda: budget(max_pixels=45_000, shifts=2),
 }
 
 

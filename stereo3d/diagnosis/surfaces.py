@@ -1,5 +1,6 @@
 """Findings of surfaces that were left out: repeated structure, and parts that float far away."""
 
+import math
 from dataclasses import dataclass
 
 from ..records import Finding
@@ -16,7 +17,9 @@ class LostSurface:
     place: tuple[float, float] | None
 
 
-def unsupported_findings(repeated: LostSurface, floating: LostSurface, doubtful: float) -> list[Finding]:
+def unsupported_findings(
+    repeated: LostSurface, floating: LostSurface, doubtful: float, period: float = math.nan
+) -> list[Finding]:
     """Return how much surface was left out: repeated structure without the support of features, and parts far off.
 
     Parameters
@@ -25,6 +28,8 @@ def unsupported_findings(repeated: LostSurface, floating: LostSurface, doubtful:
         See `pipeline.support`.
     doubtful : float
         Share of the matched pixels on repeated structure that stayed, as features support it.
+    period : float
+        px of the first photo, of that structure; NaN unknown.
 
     Returns
     -------
@@ -37,13 +42,20 @@ def unsupported_findings(repeated: LostSurface, floating: LostSurface, doubtful:
         much = repeated.share > MAX_REPEATED or repeated.share + doubtful > MAX_DOUBTFUL
         lost = f"{_percent(repeated)} were left out, as features do not support them" if repeated.share else ""
         stays = f"{100 * doubtful:.2g} % stay, on the word of few features" if doubtful else ""
+        known = math.isfinite(period)
+        every = f" (every {period:.0f} px)" if known else ""
         findings.append(
             Finding(
                 "repeated",
                 "warning" if much else "info",
-                "repeated structure matches elsewhere as well: of the matched pixels "
+                f"repeated structure{every} matches elsewhere as well: of the matched pixels "
                 f"{', '.join(text for text in (lost, stays) if text)}.",
-                {"share": repeated.share, "kept": doubtful, **_where(repeated)},
+                {
+                    "share": repeated.share,
+                    "kept": doubtful,
+                    **({"period": period} if known else {}),
+                    **_where(repeated),
+                },
                 "Take the second photo from nearer to the first, or show something unique beside it." if much else "",
             )
         )

@@ -16,38 +16,13 @@ from ..options import DEFAULT_MATCHER, Range, check_options, options_of
 from ..records import DisparityMap, RectifiedPair
 from .choice import find_matcher
 from .methods import Found, volume_bytes
+from .one_view import OneViewThresholds
 from .planes.pyramid import BUDGETS
 from .rows import flip_copy, flip_view
 
 COMPONENT_STEP = 1.0  # px of disparity, at most, between neighbours of one connected component
 MIN_CONFIDENCE = 0.25  # of a kept pixel, by the network: below, an error is more than three times as likely
 NAN = np.float32(np.nan)
-
-
-@dataclass(frozen=True)
-class OneViewThresholds:
-    """When a pixel that the other picture cannot show keeps the disparity of a matcher that fills its maps itself.
-
-    Chosen together on 17 real pairs, with the odds for confidence and .8: of the pixels kept, 88 % are off by less than
-    1 px and 97 % by less than 2; two of three are off by less than `sigma`. With the network .8 keeps more wrong ones
-    (16 % of the hidden pixels of the rendered planes, where 15 % are allowed), hence .85.
-
-    Parameters
-    ----------
-    min_confidence : float
-        Probability of an error below 1 px.
-    max_distance : int
-        px, to the nearest pixel that passed the left-right test.
-    max_step : float
-        px of disparity, between neighbours.
-    sigma : float
-        px, standard deviation assigned to these pixels.
-    """
-
-    min_confidence: float = 0.85
-    max_distance: int = 64
-    max_step: float = 0.5
-    sigma: float = 0.4
 
 
 def compute_disparity(
@@ -306,13 +281,16 @@ def _kept_pixels(
     if found.complete:
         limits = selection.ContinuationLimits(
             np.float32(tolerance),
-            np.float32(thresholds.min_confidence),
+            np.float32(thresholds.min_odds if found.network else thresholds.min_alone),
             np.float32(thresholds.max_step),
             thresholds.max_distance,
         )
         inside = np.ascontiguousarray(view.other_inside)
-        own = d_own if view.sky is None else np.where(view.sky, NAN, d_own)
-        alone = selection.continue_surfaces(own, kept, d_right, inside, confidence, limits)
+        own, odds = d_own if view.sky is None else np.where(view.sky, NAN, d_own), confidence
+        if found.network:
+            odds = uncertainty.probability(d_own, difference, found.odds, view.margin)
+            odds[confidence < thresholds.min_confidence] = 0
+        alone = selection.continue_surfaces(own, kept, d_right, inside, odds, limits)
         kept[alone], sigma[alone] = d_own[alone], thresholds.sigma
     unknown = ~np.isfinite(kept)
     confidence[unknown], sigma[unknown] = 0, np.nan

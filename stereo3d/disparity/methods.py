@@ -109,7 +109,7 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     slope: penalty, in bits of the census, of two neighbours' planes 1 px apart.  jump: of planes far apart, and
     contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
     limit: largest cost of a mismatch, in bits of 34; a match that the other view contradicts costs half as much more.
-    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 300 MB, and some 250 bytes per pixel.
+    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 380 MB, and some 250 bytes per pixel.
     Sources: see `energy` and `segments` in `planes`.
     """
     options = {"slope": slope, "jump": jump, "contrast": contrast, "fall": fall, "limit": limit}
@@ -123,10 +123,10 @@ _with_options_of_planes = functools.wraps(planes, assigned=("__annotations__",),
 
 @_with_options_of_planes
 def planes_fast(left: np.ndarray, right: np.ndarray, lo: int, hi: int, **options) -> Found:
-    """Matching by planes (see there) from a pair of at most 200,000 pixels on, with one choice at each larger size.
+    """Matching by planes (see there) from a pair of some 300,000 pixels on, with one choice at each larger size.
 
     slope, jump, contrast, fall, limit: see `planes`.
-    Memory: as `planes`, but at most 100 MB for the start.
+    Memory: as `planes`, but at most 110 MB for the start.
     """
     return match_planes(BUDGETS["planes_fast"], left, right, lo, hi, **options)
 
@@ -138,7 +138,7 @@ def planes_full(left: np.ndarray, right: np.ndarray, lo: int, hi: int, **options
     Each round has other segments of uniform colour to choose from.
 
     slope, jump, contrast, fall, limit: see `planes`.
-    Memory: as `planes`, but at most 1.2 GB for the start.
+    Memory: as `planes`, but at most 1.5 GB for the start.
     """
     return match_planes(BUDGETS["planes_full"], left, right, lo, hi, **options)
 

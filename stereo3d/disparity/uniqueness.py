@@ -140,7 +140,36 @@ def best_rival(profile, half):
 
 
 @njit(cache=True, nogil=True)
-def rival_ratios(profiles, own_profiles, min_gain):
+def nearest_rival(profile, half, enough):
+    """Return the shift, px, of the minimum of at most `enough` next to the middle of a profile, 0 where there is none.
+
+    Parameters
+    ----------
+    profile : (2 span + 1,) f32
+        As in `tile_profiles`.
+    half : float
+        Bits: a minimum counts beyond the first costs above it on either side of the middle.
+    enough : float
+        Bits.
+    """
+    middle, nearest = len(profile) // 2, 0
+    for side in (-1, 1):
+        outside = False
+        k = middle + side
+        while 0 <= k < len(profile):
+            if outside and profile[k] <= enough:
+                while 0 <= k + side < len(profile) and profile[k + side] < profile[k]:
+                    k += side
+                if nearest == 0 or abs(k - middle) < nearest:
+                    nearest = abs(k - middle)
+                break
+            outside |= profile[k] > half
+            k += side
+    return nearest
+
+
+@njit(cache=True, nogil=True)
+def rival_ratios(profiles, own_profiles, min_gain, as_good):
     """Return (random - rival) / (random - winner) of each tile, NaN where the winner is not clear of a random match.
 
     The winner is the least cost within 1 px of the middle, random the median cost. The rival is the better one of that
@@ -152,13 +181,17 @@ def rival_ratios(profiles, own_profiles, min_gain):
         As in `tile_profiles`: against the other picture, and of the picture against itself.
     min_gain : float
         Least share of the random cost by which the winner lies below it.
+    as_good : float
+        Ratio from which on a rival counts in the period.
 
     Returns
     -------
-    (T,) float64
+    ratio : (T,) float64
+    period : (T,) int64
+        px, shift of the nearest rival that is as good: 0 where none is.
     """
     span = profiles.shape[1] // 2
-    out = np.full(len(profiles), np.nan)
+    out, period = np.full(len(profiles), np.nan), np.zeros(len(profiles), np.int64)
     for t in range(len(profiles)):
         costs = profiles[t][np.isfinite(profiles[t])]
         if len(costs) == 0:
@@ -172,7 +205,10 @@ def rival_ratios(profiles, own_profiles, min_gain):
         half = 0.5 * (winner + random)
         rival = min(best_rival(profiles[t], half), best_rival(own_profiles[t], half))
         out[t] = (random - rival) / (random - winner) if np.isfinite(rival) else 0.0
-    return out
+        enough = random - as_good * (random - winner)
+        one, two = nearest_rival(profiles[t], half, enough), nearest_rival(own_profiles[t], half, enough)
+        period[t] = min(one, two) if one and two else one + two
+    return out, period
 
 
 class Surfaces(NamedTuple):
@@ -192,6 +228,8 @@ class Surfaces(NamedTuple):
         Many matches agree with the surface, and they are as dense as on all surfaces.
     agreeing : (M,) int64
         Surface that each match agrees with, -1 for none.
+    period : float
+        px, median distance to the nearest place that looks as good, over the ambiguous surfaces; NaN without any.
     """
 
     labels: np.ndarray
@@ -200,6 +238,7 @@ class Surfaces(NamedTuple):
     ambiguous: np.ndarray
     certain: np.ndarray
     agreeing: np.ndarray
+    period: float = math.nan
 
 
 def find_surfaces(
@@ -243,41 +282,62 @@ def find_surfaces(
     agree, contradict = votes.T
     supported = (agree > contradict) & (agree >= np.maximum(thresholds.min_density * expected, thresholds.min_matches))
     certain = supported & (agree >= np.maximum(expected, thresholds.certain))
-    ambiguous = np.zeros(count, bool)
+    ambiguous, period = np.zeros(count, bool), math.nan
     if not certain.all():
         shown = np.where((labels != UNKNOWN) & ~certain[labels], labels, UNKNOWN)
-        ambiguous = _ambiguous_share(pair, disparity, shown, count, d_range, threads, thresholds) > thresholds.majority
-    return Surfaces(labels, pixels, supported, ambiguous, certain, agreeing)
+        tiles = _compared_tiles(pair, disparity, shown, d_range, threads, thresholds)
+        ambiguous = _ambiguous_share(tiles, count, thresholds) > thresholds.majority
+        period = _period(tiles, ambiguous)
+    return Surfaces(labels, pixels, supported, ambiguous, certain, agreeing, period)
 
 
-def _ambiguous_share(
+class ComparedTiles(NamedTuple):
+    """Tiles of surfaces, (T,) each: their surface, pixels sampled, and the ratio and period of `rival_ratios`."""
+
+    surface: np.ndarray
+    size: np.ndarray
+    ratio: np.ndarray
+    period: np.ndarray
+
+
+def _compared_tiles(
     pair: RectifiedPair,
     disparity: np.ndarray,
     labels: np.ndarray,
-    count: int,
     d_range: tuple[float, float],
     threads: int,
     thresholds: UniquenessThresholds,
-) -> np.ndarray:
-    """Return, per surface, the share of its pixels in tiles with texture that have a rival as good; 0 without any."""
+) -> ComparedTiles:
+    """Compare each surface, tile by tile, with every other place on its rows of both pictures."""
     height, width = disparity.shape
+    starts, at = tiles_of_surfaces(labels, thresholds.tile, thresholds.min_pixels, thresholds.max_samples)
+    if len(starts) < 2:
+        return ComparedTiles(*(np.zeros(0, int) for _ in range(4)))
     code, other_code = (np.empty((height, width), np.uint64) for _ in range(2))
     for picture, out in ((pair.left, code), (pair.right, other_code)):
         parallel_rows(height, threads, census, brightness(picture), *CENSUS["5x7"], after=(out,))
-    starts, at = tiles_of_surfaces(labels, thresholds.tile, thresholds.min_pixels, thresholds.max_samples)
-    if len(starts) < 2:
-        return np.zeros(count)
     d = np.rint(disparity[at[:, 0], at[:, 1]]).astype(np.int64)
     lo, hi = min(math.floor(d_range[0]), int(d.min())), max(math.ceil(d_range[1]), int(d.max()))
     inside1, inside2 = (all_channels(np.isfinite(m)) for m in (pair.map1, pair.map2))
     profiles = tile_profiles(code, other_code, inside2, at, d, starts, lo, hi)
     own = tile_profiles(code, code, inside1, at, np.zeros_like(d), starts, lo - hi, hi - lo)
-    ratio = rival_ratios(profiles, own, thresholds.min_gain)
-    surface, size = labels[at[starts[:-1], 0], at[starts[:-1], 1]], np.diff(starts)
+    ratio, period = rival_ratios(profiles, own, thresholds.min_gain, thresholds.as_good)
+    return ComparedTiles(labels[at[starts[:-1], 0], at[starts[:-1], 1]], np.diff(starts), ratio, period)
+
+
+def _ambiguous_share(tiles: ComparedTiles, count: int, thresholds: UniquenessThresholds) -> np.ndarray:
+    """Return, per surface, the share of its pixels in tiles with texture that have a rival as good; 0 without any."""
+    surface, size, ratio, _ = tiles
     decided = np.bincount(surface, np.where(np.isfinite(ratio), size, 0), minlength=count)
     ambiguous = np.bincount(surface, np.where(ratio > thresholds.as_good, size, 0), minlength=count)
     sampled = np.bincount(surface, size, minlength=count)
     return np.where(decided >= thresholds.min_decided * sampled, ambiguous / np.maximum(decided, 1), 0)
+
+
+def _period(tiles: ComparedTiles, ambiguous: np.ndarray) -> float:
+    """Return the median period of the ambiguous surfaces' tiles, px; NaN without any."""
+    known = (tiles.period > 0) & ambiguous[tiles.surface]
+    return float(np.median(tiles.period[known])) if known.any() else math.nan
 
 
 def tiles_of_surfaces(

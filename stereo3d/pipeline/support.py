@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import resources
 from ..diagnosis.surfaces import LostSurface, unsupported_findings
+from ..disparity.lookalikes import contested_pixels
 from ..disparity.surfaces import UNKNOWN, AttachmentLimits, attached_surfaces
 from ..disparity.uniqueness import Surfaces, find_surfaces
 from ..geometry.arrays import norms
@@ -32,6 +33,8 @@ def drop_unsupported(
 
     Repeated: a surface whose texture looks the same elsewhere within the range, and that neither matches support nor
     continues a certain surface next to it; or that lies FAR beyond the depths of the matches on certain surfaces.
+    Of the rest, a pixel that matches elsewhere as well, where most of what looks alike nearby has that other disparity,
+    counts as repeated too.
     Floating: a surface FAR beyond these depths that no match supports and that continues no certain one.
 
     Parameters
@@ -62,8 +65,13 @@ def drop_unsupported(
     floating = beyond & ~attached & ~surfaces.supported & ~repeated
     dropped = (surfaces.labels != UNKNOWN) & (repeated | floating)[surfaces.labels]
     doubtful = float(surfaces.pixels[surfaces.ambiguous & ~repeated & ~floating].sum() / surfaces.pixels.sum())
-    findings = unsupported_findings(_lost(repeated, surfaces, pair), _lost(floating, surfaces, pair), doubtful)
-    return *_without(fused, between, dropped), findings
+    rest = np.where(dropped, np.float32(np.nan), fused.disparity)
+    contested = contested_pixels(pair, rest, d_range, threads=resources.processors())
+    period = (surfaces.period if np.isfinite(surfaces.period) else contested.period) * _photo_px(pair)
+    lost = _lost((surfaces.labels != UNKNOWN) & repeated[surfaces.labels] | contested.pixels, surfaces, pair)
+    floats = _lost((surfaces.labels != UNKNOWN) & floating[surfaces.labels], surfaces, pair)
+    findings = unsupported_findings(lost, floats, doubtful, period)
+    return *_without(fused, between, dropped | contested.pixels), findings
 
 
 def _beyond_matches(
@@ -109,13 +117,19 @@ def _median_of_each(label: np.ndarray, value: np.ndarray, count: int) -> np.ndar
 
 
 def _lost(chosen: np.ndarray, surfaces: Surfaces, pair: RectifiedPair) -> LostSurface:
-    """The share of the map's pixels on the chosen surfaces, and the place of the largest one in the first photo."""
+    """The share of the map's pixels that are chosen (H,W), and the place of most of one surface in the first photo."""
     if not chosen.any():
         return LostSurface(0.0, None)
-    share = float(surfaces.pixels[chosen].sum() / surfaces.pixels.sum())
-    largest = np.argmax(np.where(chosen, surfaces.pixels, 0))
-    x, y = np.median(pair.map1[surfaces.labels == largest], axis=0)
-    return LostSurface(share, (float(x), float(y)))
+    of_surface = np.bincount(surfaces.labels[chosen], minlength=len(surfaces.pixels))
+    x, y = np.median(pair.map1[chosen & (surfaces.labels == np.argmax(of_surface))], axis=0)
+    return LostSurface(float(of_surface.sum() / surfaces.pixels.sum()), (float(x), float(y)))
+
+
+def _photo_px(pair: RectifiedPair) -> float:
+    """Return the median length in the first photo, px, of a pixel of its rectified row."""
+    steps = norms(np.diff(pair.map1[::8], axis=1))
+    known = np.isfinite(steps)
+    return float(np.median(steps[known])) if known.any() else 1.0
 
 
 def _without(

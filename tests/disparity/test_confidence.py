@@ -143,7 +143,7 @@ def test_a_mirrored_pair_has_mirrored_probabilities_whatever_the_threads(method,
 
 @pytest.mark.parametrize("scene, noise", [("still_life", 2.0), ("bars", 1.0)])
 def test_calibrated_on_a_scene_that_was_not_trained(scene, noise):
-    """Of the kept pixels, in thirds by their probability, as many are right as predicted, to 6 %."""
+    """Of the kept pixels, in thirds by their probability, at most 6 % fewer are right than predicted, and 8 % more."""
     pair = synthetic.render(scene, size=(320, 240), pose="rectified", noise=noise, supersample=2, seed=5)
     truth, grid = pair.disparity_left, identity(240, 320)
     d_range = 0, float(np.ceil(np.nanmax(truth))) + 4
@@ -151,7 +151,7 @@ def test_calibrated_on_a_scene_that_was_not_trained(scene, noise):
     known = np.isfinite(left.disparity)
     p, right = left.confidence[known], np.abs(left.disparity - truth)[known] < 1
     for part in np.array_split(np.argsort(p, kind="stable"), 3):
-        assert p[part].mean() == pytest.approx(right[part].mean(), abs=0.06)
+        assert -0.06 < right[part].mean() - p[part].mean() < 0.08
     surest = np.argsort(p, kind="stable")[len(p) // 10 :]
     assert (~right[surest]).mean() < 0.6 * (~right).mean()  # the tenth of least probability: over 4 of 10 wrong ones
 

@@ -84,7 +84,7 @@ def test_a_pane_matched_to_its_twin_is_ambiguous_and_unsupported():
     pair, d = windows()
     surfaces = uniqueness.find_surfaces(pair, d, on_wall(), (-90, 40))
     pane, wall = surface_at(surfaces, 48, 75), surface_at(surfaces, 4, 75)
-    assert surfaces.ambiguous[pane] and not surfaces.supported[pane]
+    assert surfaces.ambiguous[pane] and not surfaces.supported[pane] and surfaces.period == 90
     assert surfaces.supported[wall] and surfaces.certain[wall] and not surfaces.ambiguous[wall]
 
 
@@ -160,5 +160,5 @@ def test_a_tile_without_any_contrast_has_no_ratio():
     profiles, own = np.zeros((2, 9), np.float32), np.zeros((2, 17), np.float32)
     profiles[1] = [5, 5, 5, 5, 1, 5, 5, 5, 5]
     own[1] = 5
-    ratios = uniqueness.rival_ratios(profiles, own, 0.1)
-    assert np.isnan(ratios[0]) and ratios[1] == 0
+    ratios, period = uniqueness.rival_ratios(profiles, own, 0.1, 0.75)
+    assert np.isnan(ratios[0]) and ratios[1] == 0 and not period.any()

@@ -54,6 +54,8 @@ def test_windows_all_alike_are_no_surface_and_no_good_pair():
     [finding] = [f for f in result.findings if f.code == "repeated"]
     assert finding.severity == "warning" and 0.2 < finding.numbers["share"] < 0.6
     assert np.isfinite([finding.numbers["x"], finding.numbers["y"]]).all()
+    period = result.view.rig.cam1.focal * 1.4 / (WALL_Z - 0.04)
+    assert finding.numbers["period"] == pytest.approx(period, rel=0.02) and f"every {period:.0f} px" in finding.message
     assert result.verdict == "fair" and "repeated" in result.summary
     known = np.isfinite(result.disparity)
     assert np.array_equal(known, result.confidence > 0) and not np.isfinite(result.points[~known]).any()

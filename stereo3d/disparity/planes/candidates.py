@@ -39,10 +39,15 @@ def fitted_planes(view: ViewState, known: np.ndarray) -> list[tuple[np.ndarray, 
     return found
 
 
-def refined_planes(view: ViewState, known: np.ndarray, fitted: list, energy: Energy) -> tuple[np.ndarray, ...]:
-    """Return, per segmentation but the finest, the planes (count,3) at which the pictures agree best."""
+def refined_planes(
+    view: ViewState, known: np.ndarray, fitted: list, energy: Energy, judges: int
+) -> tuple[np.ndarray, ...]:
+    """Return, per segmentation but the finest, the planes (count,3) at which the pictures agree best.
+
+    judges: of `plane_refinement.CensusPair`.
+    """
     match = plane_refinement.CensusPair(
-        view.census, view.other_census, energy.lo, energy.hi, energy.limit, energy.hidden
+        view.census, view.other_census, energy.lo, energy.hi, energy.limit, energy.hidden, judges
     )
     found = []
     for segmentation, (planes, support) in list(zip(view.segmentations, fitted, strict=True))[1:]:
@@ -52,10 +57,10 @@ def refined_planes(view: ViewState, known: np.ndarray, fitted: list, energy: Ene
     return tuple(found)
 
 
-def refine_planes(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
+def refine_planes(view: ViewState, other: ViewState, energy: Energy, judges: int) -> ViewState:
     """Step: find the segments' planes by the pictures, for another segmentation than that of the first choice."""
     known = consistent_disparity(view, other)
-    return replace(view, segment_planes=refined_planes(view, known, fitted_planes(view, known), energy))
+    return replace(view, segment_planes=refined_planes(view, known, fitted_planes(view, known), energy, judges))
 
 
 def local_planes(d: np.ndarray) -> np.ndarray:

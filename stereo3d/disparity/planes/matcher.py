@@ -77,13 +77,13 @@ def keep_cross_view(view: ViewState, other: ViewState, energy: Energy) -> ViewSt
     return replace(view, cross_view=cross_view_state(view, other), margin=None)
 
 
-def first_choice(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
+def first_choice(view: ViewState, other: ViewState, energy: Energy, judges: int) -> ViewState:
     """Step: choose among the semi-global disparities, filled and as they are, and the segments' planes."""
     kept = consistent_disparity(view, other)
     kept[selection.small_components(kept, float(MAX_DIFFERENCE), SPECKLE)] = np.nan
     filled = selection.fill_background(kept)
     fitted = fitted_planes(view, kept)
-    refined = refined_planes(view, kept, fitted, energy)
+    refined = refined_planes(view, kept, fitted, energy, judges)
     candidates = Candidates(view.d.shape)
     candidates.put(*local_planes(filled))
     candidates.put(*local_planes(np.where(np.isfinite(view.d), view.d, filled)))
@@ -220,10 +220,11 @@ def release_slopes(view: ViewState, other: ViewState, energy: Energy) -> ViewSta
 
 def coarsest_steps(budget: Budget) -> list[Step]:
     """Return the steps at the coarsest level, after the semi-global start."""
-    steps: list[Step] = [partial(segment_image, scales=segments.SCALES[0]), first_choice]
+    first, refine = (partial(step, judges=budget.judges) for step in (first_choice, refine_planes))
+    steps: list[Step] = [partial(segment_image, scales=segments.SCALES[0]), first]
     for k in range(budget.rounds):
         if k:  # other segments: other planes to choose from
-            steps += [partial(segment_image, scales=segments.SCALES[k % len(segments.SCALES)]), refine_planes]
+            steps += [partial(segment_image, scales=segments.SCALES[k % len(segments.SCALES)]), refine]
         steps.append(next_choice)
     return [*steps, sharpen, supported_pixels]
 

@@ -9,7 +9,6 @@ from ..costs import hamming_at
 from .segments import MIN_KNOWN, TRIALS, known_pixels, random_plane
 
 FEW_JUDGES = 128  # pixels, at least, on which the pictures judge a plane first
-MANY_JUDGES = 4000  # pixels, at least, on which they judge the best of these again
 CHANCE_LIMIT = 20.0  # bits of 34: unrelated pixels differ in 17, a standard deviation more
 FIRST_STEP = 1.0  # px of disparity by which `refine_segment_planes` moves a plane at first
 LAST_STEP = 0.06  # px
@@ -27,6 +26,8 @@ class CensusPair(NamedTuple):
         px, range of disparities.
     limit, hidden : float
         Bits, as in `energy.match_costs`.
+    judges : int
+        Pixels of a segment, at least, that choose between the best planes and refine the better one.
     """
 
     census: np.ndarray
@@ -35,6 +36,7 @@ class CensusPair(NamedTuple):
     hi: int
     limit: float
     hidden: float
+    judges: int
 
 
 class Judges(NamedTuple):
@@ -185,7 +187,7 @@ def refine_segment_planes(pixels, disparity, fitted, support, match, first, last
     for segment in range(first, last):
         well_fitted = support[segment] >= WELL_FITTED
         limit = match.limit if well_fitted else max(match.limit, CHANCE_LIMIT)
-        many = _sample_judges(match, pixels, segment, limit, MANY_JUDGES)
+        many = _sample_judges(match, pixels, segment, limit, match.judges)
         few = _sample_judges(match, pixels, segment, limit, FEW_JUDGES) if well_fitted else many
         extent = _segment_extent(pixels, segment)
         best = _two_best_planes(few, pixels, disparity, fitted, extent, segment, well_fitted)

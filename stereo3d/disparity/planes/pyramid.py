@@ -1,11 +1,15 @@
 """The image pyramid of matching by planes, and the memory it takes. Imports nothing heavy."""
 
+import math
 from dataclasses import dataclass
 
 MIN_SIDE = 32  # px: no level of the pyramid has a smaller side
 HEAP_RESERVE = 130_000_000  # bytes of freed arrays that the C library keeps, at most, with two threads
 STRIP_PIXELS = 400_000  # pixels per strip at the upper pyramid levels
 MIN_STRIP_ROWS = 160  # rows per strip at the upper pyramid levels
+LEVEL_WORTH = 1.25  # times the pixels at the start cost less than a further level
+SHARE_STEPS = 20  # halvings of the interval that holds the coarsest level's share: to a millionth
+LEVEL_SLACK = 0.02  # of a level, for rounding: a ratio slightly above 2 needs no further level
 MEASURED = 130  # bytes per pixel of each view while its confidence is computed
 STRIP_OVERLAP = 16  # rows above and below a strip that are solved with it and discarded
 
@@ -17,30 +21,35 @@ class Budget:
     Parameters
     ----------
     max_pixels : int
-        Pixels of the coarsest level, at most.
+        Pixels of the coarsest of several levels, at most.
     max_volume : int
-        Pixels x disparities of the coarsest level, at most.
+        Pixels x disparities of the coarsest of several levels, at most.
     rounds : int
         Choices of both views, one after another, at the coarsest level.
     shifts : int
         Choices among shifted planes at each larger level.
+    judges : int
+        Of `plane_refinement.CensusPair`.
     """
 
     max_pixels: int
     max_volume: int
     rounds: int
     shifts: int
+    judges: int = 4000
 
 
 BUDGETS = {
-    "planes_fast": Budget(200_000, 30_000_000, 1, 0),  # 100 MB, a second for two megapixels
-    "planes": Budget(600_000, 100_000_000, 1, 1),  # 300 MB, some seconds for two megapixels
-    "planes_full": Budget(2_500_000, 400_000_000, 3, 2),  # 1.2 GB
+    "planes_fast": Budget(300_000, 30_000_000, 1, 0, 2000),  # 110 MB, a second for two megapixels
+    "planes": Budget(600_000, 100_000_000, 1, 1),  # 380 MB, some seconds for two megapixels
+    "planes_full": Budget(2_500_000, 400_000_000, 3, 2),  # 1.5 GB
 }
 
 
 def pyramid_shapes(height: int, width: int, count: int, budget: Budget) -> list[tuple[int, int]]:
-    """Return the shapes (H,W) of the pyramid, coarsest first, each half the next; the last is (height, width).
+    """Return the shapes (H,W) of the pyramid, coarsest first, in equal ratios of at most 2, up to (height, width).
+
+    The coarsest is as large as the budget allows. A picture up to LEVEL_WORTH larger than that has one level.
 
     Parameters
     ----------
@@ -51,13 +60,25 @@ def pyramid_shapes(height: int, width: int, count: int, budget: Budget) -> list[
     budget : Budget
         Limits that the coarsest level respects.
     """
-    shapes = [(height, width)]
-    while True:
-        h, w = shapes[0]
+
+    def fits(share: float, slack: float = 1.0) -> bool:
+        h, w = _reduced(height, width, share)
         volume = h * w * (count * w / width + 2)
-        if (h * w <= budget.max_pixels and volume <= budget.max_volume) or min(h, w) < 2 * MIN_SIDE:
-            return shapes
-        shapes.insert(0, ((h + 1) // 2, (w + 1) // 2))
+        return h * w <= slack * budget.max_pixels and volume <= slack * budget.max_volume
+
+    least, most = min(1.0, MIN_SIDE / min(height, width)), 1.0
+    if least == most or fits(most, LEVEL_WORTH):
+        return [(height, width)]
+    for _ in range(SHARE_STEPS):
+        middle = (least + most) / 2
+        least, most = (middle, most) if fits(middle) else (least, middle)
+    levels = max(1, math.ceil(math.log2(1 / least) - LEVEL_SLACK))
+    return [_reduced(height, width, least ** (1 - k / levels)) for k in range(levels)] + [(height, width)]
+
+
+def _reduced(height: int, width: int, share: float) -> tuple[int, int]:
+    """Return the shape (H,W) reduced to `share` of its sides."""
+    return max(1, round(height * share)), max(1, round(width * share))
 
 
 def strip_rows(width: int) -> int:
