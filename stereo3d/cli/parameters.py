@@ -20,7 +20,7 @@ from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER, split_method
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-FAMILIES = ("app", "calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
+FAMILIES = ("app", "batch", "calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
 
 
 class PhotosFirst(click.Group):
@@ -86,9 +86,27 @@ class PhotosFirst(click.Group):
 
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
+    "Batch": (
+        "dry_run",
+        "retry",
+        "workers",
+        "timeout",
+        "limit",
+        "shuffle",
+        "fail_fast",
+        "same_rig",
+        "strip",
+        "cluster",
+        "ship",
+        "tls_ca_file",
+        "tls_cert",
+        "tls_key",
+    ),
     "Photos": ("layout", "mask", "pairs"),
     "Files": (
         "output",
+        "out",
+        "mesh",
         "report",
         "preview",
         "turntable",

@@ -1,0 +1,131 @@
+"""Hand jobs to the workers of a Dask cluster and take their outcomes as they come.
+
+The scheduler decides which worker gets which job, gives the job of a worker that died to another one, and gives up one
+whose workers died too often (`KilledWorker`). Here the jobs are fed to it, so many at a time, so that 100,000 of them
+lie in neither process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import StereoError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Task = TypeVar("Task")
+PAUSE = 0.1  # s between two looks at whether to stop
+COUNTED = 1.0  # s for which the number of threads of a cluster is taken to stay
+QUEUED = 4  # jobs for each thread that wait at a scheduler which holds them back from busy workers
+AT_LEAST = 16  # of them
+
+
+class Stop:
+    """Says whether a batch is to end: asked 1: begin no more pairs; 2: drop those that are running."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+
+def _nothing(number: int) -> None:
+    """The task of a job that is none."""
+
+
+def perform(
+    client: Client,
+    function: Callable[[Task], Any],
+    jobs: Iterator[Task],
+    *,
+    own: bool,
+    few: bool = False,
+    alone: bool = False,
+    stop: Stop | None = None,
+) -> Iterator[tuple[Task, Any]]:
+    """Yield (job, what `function(job)` returned) as they come; of a job that was given up, the exception.
+
+    Parameters
+    ----------
+    client : Client
+    function : callable
+        Known to the workers by its name.
+    jobs : iterator
+    own : bool
+        The cluster is `local_cluster`'s, whose scheduler holds jobs back until a worker is free.
+    few : bool
+        No more jobs at a time than there are threads: they are large.
+    alone : bool
+        The first job runs alone, for the others to find its compiled kernels.
+    stop : Stop, optional
+
+    Raises
+    ------
+    StereoError
+        "worker" where the scheduler is lost.
+    """
+    from distributed import as_completed
+
+    stop = stop or Stop()
+    mark = f"pair_{time.time_ns():x}"
+    arrived = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+    running: dict[Any, Task] = {}
+    number, more, threads, counted = 0, True, _threads(client), time.monotonic()
+    # The scheduler holds back what belongs to a large group: it is made large before the first job, by empty tasks.
+    empty = range(2 * threads + 1)
+    held = client.map(_nothing, empty, key=[f"{mark}-{-1 - k}" for k in empty]) if own else []
+    try:
+        while running or (more and not stop.asked):
+            if not own and time.monotonic() - counted > COUNTED:
+                threads, counted = _threads(client), time.monotonic()
+            room = 1 if alone else QUEUED * threads + AT_LEAST if own and not few else threads
+            while more and not stop.asked and len(running) < room:
+                job = next(jobs, None)
+                if job is None:
+                    more = False
+                    break
+                future = client.submit(function, job, key=f"{mark}-{number}", pure=False)
+                running[future] = job
+                arrived.add(future)
+                number += 1
+            if stop.asked > 1:
+                return
+            batch = arrived.next_batch(block=False)
+            for future, answer in batch:
+                alone = False
+                yield running.pop(future), _unpacked(future, answer)
+                future.release()
+            if not batch and running:
+                _require_scheduler(client)
+                with arrived.thread_condition:
+                    if not arrived.has_ready():
+                        arrived.thread_condition.wait(PAUSE)
+    finally:
+        with contextlib.suppress(Exception):
+            client.cancel([*running, *held], force=True)
+
+
+def _unpacked(future: Any, answer: Any) -> Any:
+    """What a task returned, or the exception that took its place."""
+    if future.status == "finished":
+        return answer
+    if isinstance(answer, tuple) and len(answer) == 3:
+        return answer[1]
+    return answer if isinstance(answer, BaseException) else RuntimeError(f"its task is {future.status}")
+
+
+def _threads(client: Client) -> int:
+    """Threads of all workers, at least one."""
+    workers = client.scheduler_info(n_workers=-1).get("workers", {})
+    return max(1, sum(int(worker.get("nthreads", 1)) for worker in workers.values()))
+
+
+def _require_scheduler(client: Client) -> None:
+    if client.status != "running":
+        raise StereoError(
+            "worker",
+            f"the scheduler of the cluster is lost (the connection is {client.status}).",
+            "The pairs that are done are kept: the same command continues where a scheduler answers.",
+        )
