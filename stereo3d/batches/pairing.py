@@ -251,7 +251,7 @@ def named(pairs: Sequence[Pair], base: str = "") -> list[Pair]:
     import hashlib
     from dataclasses import replace
 
-    wanted = [safe(pair.name or _default_name(pair, base)) for pair in pairs]
+    wanted = [safe(_full_name(pair, base)) for pair in pairs]
     count: defaultdict[str, int] = defaultdict(int)
     for name in wanted:
         count[name.lower()] += 1
@@ -264,12 +264,13 @@ def named(pairs: Sequence[Pair], base: str = "") -> list[Pair]:
     return found
 
 
-def _default_name(pair: Pair, base: str) -> str:
+def _full_name(pair: Pair, base: str) -> str:
+    """The name of a pair, or of its first file, below the names of the folders below `base`."""
     folder = folder_of(pair.left)
     inside = folder[len(base) :].strip("/\\") if base and folder.startswith(base) else ""
     parts = [part for part in re.split(r"[/\\]", inside) if part and part.lower() not in SIDE_OF]
     parts = [part for part in parts if part.lower() not in {name for kind in FOLDERS for name in kind}]
-    return "_".join([*parts, stem(pair.left)])
+    return "_".join([*parts, pair.name or stem(pair.left)])
 
 
 def safe(name: str) -> str:
