@@ -32,6 +32,11 @@ SETTINGS = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.nanny.preload": [],
+    # a computer under load is no failure: a worker that is started again may take its time
+    "distributed.deploy.lost-worker-timeout": "1 day",
+    "distributed.scheduler.worker-ttl": "1 hour",
+    "distributed.comm.timeouts.connect": "5 minutes",
+    "distributed.comm.timeouts.tcp": "5 minutes",
     "distributed.admin.large-graph-warning-threshold": "100GB",
 }
 

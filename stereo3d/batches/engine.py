@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Task = TypeVar("Task")
 PAUSE = 0.1  # s between two looks at whether to stop
 COUNTED = 1.0  # s for which the number of threads of a cluster is taken to stay
-QUEUED = 4  # jobs for each thread that wait at a scheduler which holds them back from busy workers
-AT_LEAST = 16  # of them
+QUEUED = 4  # jobs for each thread that the scheduler has
+AT_LEAST = 16  # jobs more
 
 
 class Stop:
@@ -40,7 +40,6 @@ def perform(
     function: Callable[[Task], Any],
     jobs: Iterator[Task],
     *,
-    own: bool,
     few: bool = False,
     alone: bool = False,
     stop: Stop | None = None,
@@ -53,10 +52,8 @@ def perform(
     function : callable
         Known to the workers by its name.
     jobs : iterator
-    own : bool
-        The cluster is `local_cluster`'s, whose scheduler holds jobs back until a worker is free.
     few : bool
-        No more jobs at a time than there are threads: they are large.
+        Hardly more jobs at a time than there are threads: they are large.
     alone : bool
         The first job runs alone, for the others to find its compiled kernels.
     stop : Stop, optional
@@ -75,12 +72,12 @@ def perform(
     number, more, threads, counted = 0, True, _threads(client), time.monotonic()
     # The scheduler holds back what belongs to a large group: it is made large before the first job, by empty tasks.
     empty = range(2 * threads + 1)
-    held = client.map(_nothing, empty, key=[f"{mark}-{-1 - k}" for k in empty]) if own else []
+    held = client.map(_nothing, empty, key=[f"{mark}-{-1 - k}" for k in empty])
     try:
         while running or (more and not stop.asked):
-            if not own and time.monotonic() - counted > COUNTED:
+            if time.monotonic() - counted > COUNTED:  # a cluster may grow, by what waits
                 threads, counted = _threads(client), time.monotonic()
-            room = 1 if alone else QUEUED * threads + AT_LEAST if own and not few else threads
+            room = 1 if alone else threads + 2 if few else QUEUED * threads + AT_LEAST
             while more and not stop.asked and len(running) < room:
                 job = next(jobs, None)
                 if job is None:

@@ -48,7 +48,7 @@
   }
 
   function line(row) {
-    const tr = make("tr"), picture = make("td", null, "picture"), thumb = facts.thumbs[row[at.name]];
+    const tr = make("tr"), picture = make("td", null, "picture"), thumb = Object.hasOwn(facts.thumbs, row[at.name]) && facts.thumbs[row[at.name]];
     if (thumb) {
       const image = make("img");
       image.alt = `photo and depth of ${row[at.name]}`;
@@ -72,7 +72,7 @@
       if (text) cell.dataset.label = COLUMNS[k + 2].title;
       tr.append(cell);
     }
-    const reason = make("td", row[at.code] ? row[at.reason] : row[at.warnings], "reason");
+    const reason = make("td", row[at.code] ? row[at.reason] : row[at.warnings].replaceAll(" ", ", "), "reason");
     if (row[at.code]) reason.prepend(make("small", row[at.code]));
     tr.append(reason);
     return tr;

@@ -38,7 +38,7 @@ COLUMNS = (
 NUMBERS = ("coverage", "uncertainty", "seconds", "peak_mb", "faces")
 EVERY = 3.0  # s between two writings at least,
 SHARE = 20.0  # and so many times what one takes
-THUMBS = 3000  # pairs whose thumbnail is in the page, some 5 kB each
+THUMBS = 2000  # pairs whose thumbnail is in the page, some 10 kB each
 ORDER = {ASIDE: 0, FAILED: 1, DONE: 2}
 
 

@@ -206,7 +206,9 @@ def _describe(good: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, A
     drift: dict[str, Any] = {}
     for name, values, unit in (("focal", focal[:, None], "px"), ("turn", turns, "degrees"), ("aim", aims, "degrees")):
         change = np.median(values[-half:], axis=0) - np.median(values[:half], axis=0)
-        error = [1.25 * _spread(values[:, k]) * np.sqrt(2 / max(1, half)) for k in range(values.shape[1])]
+        parts = values[:half], values[-half:]  # a drift spreads the whole, not the halves
+        spread = np.mean([[_spread(part[:, k]) for k in range(values.shape[1])] for part in parts], axis=0)
+        error = 1.25 * spread * np.sqrt(2 / max(1, half))
         ratio = float(np.max(np.abs(change) / np.maximum(error, 1e-12))) if half >= 2 else 0.0
         moved = ratio > DRIFTED and float(np.abs(change).max()) > {"focal": 0.002 * np.median(focal)}.get(name, 0.02)
         drift[name] = {"change": [float(v) for v in change], "unit": unit, "standard_errors": ratio, "moved": moved}

@@ -136,7 +136,6 @@ class Batch:
                 client,
                 self.function,
                 jobs,
-                own=self.engine.own,
                 few=few,
                 alone=self.engine.own and workers > 1 and not kernels_are_kept(),
                 stop=self.stop,
@@ -162,7 +161,7 @@ class Batch:
                     job.pair.name,
                     {"name": job.pair.name, "error": str(answer)} if isinstance(answer, BaseException) else answer,
                 )
-                for job, answer in perform(client, look_at_rig, jobs, own=self.engine.own, few=True, stop=self.stop)
+                for job, answer in perform(client, look_at_rig, jobs, few=True, stop=self.stop)
             )
             return [found[pair.name] for pair in pairs if pair.name in found]
 

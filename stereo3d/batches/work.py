@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..pipeline.result import Result
 
 THUMB_SIZE = (176, 132)  # px, of each of the two pictures of a thumbnail
-THUMB_QUALITY = 70
+THUMB_QUALITY = 60
 MEMORY_SHARE = 0.85  # of a worker's limit that a run may take; distributed ends a worker at .95
 UNWRITTEN = ("unwritable", "busy")  # errors that are the disk's, not the pair's: nothing is recorded, the batch stops
 _one = threading.Lock()  # a process carries out one pair at a time: memory and time limits are of processes
