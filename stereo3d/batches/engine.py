@@ -69,7 +69,8 @@ def perform(
     mark = f"pair_{time.time_ns():x}"
     arrived = as_completed(loop=client.loop, with_results=True, raise_errors=False)
     running: dict[Any, Task] = {}
-    number, more, threads, counted = 0, True, _threads(client), time.monotonic()
+    number, more, dropped = 0, True, False
+    threads, counted = _threads(client), time.monotonic()
     # The scheduler holds back what belongs to a large group: it is made large before the first job, by empty tasks.
     empty = range(2 * threads + 1)
     held = client.map(_nothing, empty, key=[f"{mark}-{-1 - k}" for k in empty])
@@ -89,10 +90,14 @@ def perform(
                 number += 1
             if stop.asked > 1:
                 return
+            if stop.asked and not dropped:
+                more, dropped = False, True
+                _drop_waiting(client, running)
             batch = arrived.next_batch(block=False)
             for future, answer in batch:
                 alone = False
-                yield running.pop(future), _unpacked(future, answer)
+                if future in running:
+                    yield running.pop(future), _unpacked(future, answer)
                 future.release()
             if not batch and running:
                 _require_scheduler(client)
@@ -102,6 +107,15 @@ def perform(
     finally:
         with contextlib.suppress(Exception):
             client.cancel([*running, *held], force=True)
+
+
+def _drop_waiting(client: Client, running: dict[Any, Any]) -> None:
+    """Take back the jobs that no worker has begun."""
+    begun = {key for keys in client.processing().values() for key in keys}
+    waiting = [future for future in running if future.key not in begun]
+    for future in waiting:
+        del running[future]
+    client.cancel(waiting, force=True)
 
 
 def _unpacked(future: Any, answer: Any) -> Any:

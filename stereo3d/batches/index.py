@@ -79,7 +79,7 @@ class Index:
     out : str
         Folder or address.
     total : int
-        Pairs of this batch, for the head of the page.
+        Pairs that there will be, for the head of the page.
     """
 
     def __init__(self, out: str, total: int = 0) -> None:

@@ -65,7 +65,7 @@ class Request:
 
 @dataclass
 class Plan:
-    """The pairs to carry out, in order; those that are done or stay failed; records of other pairs in the folder."""
+    """The pairs to carry out, in order; those that are done or stay failed; the other records in the folder."""
 
     request: Request
     batch: str
@@ -165,6 +165,8 @@ def make_plan(pairs: Sequence[Pair], request: Request) -> Plan:
             plan.kept.append(outcome_of(pair, record, kept=True))
         else:
             plan.to_do.append(pair)
+            if record is not None and record.get("form") == FORM:
+                plan.others.append({**record, "name": pair.name})
     if request.shuffle:
         random.Random(int(request.fields.get("seed", 0))).shuffle(plan.to_do)
     if request.limit is not None:

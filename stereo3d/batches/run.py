@@ -80,6 +80,7 @@ class Batch:
     tally: Tally = field(default_factory=lambda: Tally(0))
     client: Client | None = None
     function: Callable[[Job], dict[str, Any]] = run_pair
+    given_out: dict[str, Job] = field(default_factory=dict)  # jobs of which no outcome has come yet
 
     @property
     def workers(self) -> int:
@@ -102,7 +103,9 @@ class Batch:
         with contextlib.closing(FileSet()) as claim:
             if out is not None and not is_address(out):
                 claim.claim(path_of(out) / CLAIMED)
-            index = None if out is None else Index(out, len(self.plan.to_do) + len(self.plan.kept))
+            names = {pair.name for pair in self.plan.to_do} | {outcome.name for outcome in self.plan.kept}
+            names |= {str(record["name"]) for record in self.plan.others}
+            index = None if out is None else Index(out, len(names))
             if index is not None:
                 for record in self.plan.others:
                     index.add(str(record["name"]), record)
@@ -115,10 +118,19 @@ class Batch:
             except BaseException:
                 if index is not None:
                     with contextlib.suppress(StereoError):  # the first failure is the one to be seen
+                        self._catch_up(index)
                         index.write()
                 raise
             if index is not None:
+                self._catch_up(index)
                 index.write()
+
+    def _catch_up(self, index: Index) -> None:
+        """Take in the pairs that were done when the batch was stopped, and whose answers were on their way."""
+        for name, job in self.given_out.items():
+            record = read_record(joined(job.out or "", STATUS))
+            if record is not None and record.get("batch") == job.batch:
+                index.add(name, record)
 
     def _carried_out(self, index: Index | None) -> Iterator[Outcome]:
         workers = self.workers
@@ -183,6 +195,7 @@ class Batch:
         files = [
             f for f in job.inputs.values() if request.ship or (is_address(f) and f.lower().startswith("memory://"))
         ]
+        self.given_out[job.pair.name] = job
         if not files:
             return job
         contents = {}
@@ -192,6 +205,7 @@ class Batch:
         return replace(job, contents=contents)
 
     def _outcome(self, job: Job, answer: Any) -> tuple[Outcome, bytes | None]:
+        self.given_out.pop(job.pair.name, None)
         if isinstance(answer, BaseException):
             return self._given_up(job, answer), None
         facts = answer["facts"]

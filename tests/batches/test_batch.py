@@ -160,14 +160,14 @@ def test_the_first_failure_ends_a_batch_that_is_to_fail_fast_and_a_stop_keeps_th
     found, outcomes = simulate(client, tmp_path / "fast", ["bad", *(f"p{k}" for k in range(200))], fail_fast=True)
     states = [outcome.state for outcome in outcomes]
     assert states.count("failed") == 1 and len(states) < 201
-    found, outcomes = simulate(client, tmp_path / "stop", [f"p{k}" for k in range(400)])
+    found, outcomes = simulate(client, tmp_path / "stop", [f"p{k}" for k in range(150)])
     done = []
     for outcome in outcomes:
         done.append(outcome.name)
         found.stop.asked = 1
-    assert 1 <= len(done) < 400 and set(table(tmp_path / "stop")) == set(done)
-    _, outcomes = simulate(client, tmp_path / "stop", [f"p{k}" for k in range(400)])
-    assert len(list(outcomes)) == 400 == len(table(tmp_path / "stop"))
+    assert 1 <= len(done) < 150 and set(table(tmp_path / "stop")) == set(done)
+    _, outcomes = simulate(client, tmp_path / "stop", [f"p{k}" for k in range(150)])
+    assert len(list(outcomes)) == 150 == len(table(tmp_path / "stop"))
 
 
 def test_two_batches_do_not_write_into_one_folder(client, tmp_path, monkeypatch):
