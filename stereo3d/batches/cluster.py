@@ -98,7 +98,7 @@ def local_cluster(workers: int, *, tls: bool | None = None) -> Iterator[Client]:
         the package `cryptography` is there.
     """
     require_distributed()
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster, Security
 
     threads = max(1, resources.processors() // workers)
@@ -125,7 +125,7 @@ def local_cluster(workers: int, *, tls: bool | None = None) -> Iterator[Client]:
                 host=LOOPBACK,
                 protocol="tls://" if tls else "tcp://",
                 security=Security.temporary() if tls else Security(),
-                dashboard_address=None,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType] - none, as its documentation says
                 memory_limit=memory,
                 local_directory=str(scratch),
                 silence_logs=logging.CRITICAL,
@@ -146,7 +146,11 @@ def _can_encrypt() -> bool:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Keep what Dask logs of ended workers from standard error: the outcome of the pair says it."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado", "bokeh")]
+    import distributed  # noqa: F401 - gives its loggers levels of their own
+
+    roots = ("distributed", "asyncio", "tornado", "bokeh")
+    known = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in roots]
+    loggers = [logging.getLogger(name) for name in {*roots, *known}]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -190,7 +194,7 @@ def _check_versions(client: Client) -> None:
     """Refuse workers that do not have this version: their results could differ from those of a single run."""
     from .. import __version__
 
-    found = client.run(worker_version)
+    found: Any = client.run(worker_version)
     others = sorted({str(version) for version in found.values()} - {__version__})
     if others:
         raise StereoError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import StereoError
@@ -43,7 +43,7 @@ def perform(
     few: bool = False,
     alone: bool = False,
     stop: Stop | None = None,
-) -> Iterator[tuple[Task, Any]]:
+) -> Generator[tuple[Task, Any], None, None]:
     """Yield (job, what `function(job)` returned) as they come; of a job that was given up, the exception.
 
     Parameters
@@ -111,7 +111,8 @@ def perform(
 
 def _drop_waiting(client: Client, running: dict[Any, Any]) -> None:
     """Take back the jobs that no worker has begun."""
-    begun = {key for keys in client.processing().values() for key in keys}
+    processing: Any = client.processing()
+    begun = {key for keys in processing.values() for key in keys}
     waiting = [future for future in running if future.key not in begun]
     for future in waiting:
         del running[future]

@@ -76,6 +76,8 @@ def estimate(pairs: Sequence[Pair], request: Any) -> Estimate | None:
             config = Config(**{k: v for k, v in options.items() if k not in ("calib", "mask", "unit")})
             size = max((size_of(file) for file in pair.files), key=lambda s: s[0] * s[1])
             needed = memory_of(size, config, together=pair.right is None)
+            if config.max_memory is not None:
+                needed = min(needed, config.max_memory * 2**30 + WORKER)
             if largest is None or needed > largest[0]:
                 largest = needed, size, config
     if largest is None:

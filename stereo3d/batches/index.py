@@ -7,6 +7,7 @@ at once, so it is whole whenever the batch ends, and the next batch makes it ane
 from __future__ import annotations
 
 import csv
+import importlib
 import importlib.util
 import io
 import time
@@ -146,14 +147,12 @@ def csv_of(rows: list[tuple[Any, ...]]) -> bytes:
 
 def parquet_of(rows: list[tuple[Any, ...]]) -> bytes:
     """Return rows as a Parquet table of text and float64."""
-    import pyarrow
-    import pyarrow.parquet
-
+    pyarrow, parquet = map(importlib.import_module, ("pyarrow", "pyarrow.parquet"))
     columns = zip(*rows, strict=True) if rows else [[] for _ in COLUMNS]
     arrays = {
         name: pyarrow.array(list(values), pyarrow.float64() if name in NUMBERS else pyarrow.string())
         for name, values in zip(COLUMNS, columns, strict=True)
     }
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(arrays), sink)
+    parquet.write_table(pyarrow.table(arrays), sink)
     return sink.getvalue()

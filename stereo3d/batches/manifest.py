@@ -119,7 +119,7 @@ def _typed(place: str, line: int, name: str, text: str) -> Any:
     if name == "known_distance":
         return tuple(text.split())
     if name == "options":
-        return dict(part.partition("=")[::2] for part in LIST.split(text))
+        return {key: value for key, _, value in (part.partition("=") for part in LIST.split(text))}
     return text
 
 

@@ -165,7 +165,8 @@ def _rig_content(good: Sequence[Mapping[str, Any]], *, posed: bool) -> bytes:
         K = np.array([[K[0, 0] * scale, K[0, 1], K[0, 2]], [0, K[1, 1] * scale, K[1, 2]], [0, 0, 1]])
         cameras.append(Camera(K, tuple(good[0]["size"][side]), dist, "calibration", "median of a sequence"))
     R, t = _pose(good)
-    rig = Rig(*cameras, R, t, good[0]["unit"]) if posed else Rig(*cameras)
+    first, second = cameras
+    rig = Rig(first, second, R, t, good[0]["unit"]) if posed else Rig(first, second)
     with tempfile.TemporaryDirectory() as folder:
         return write_rig(Path(folder) / RIG_FILE, rig).read_bytes()
 

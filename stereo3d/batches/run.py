@@ -16,6 +16,7 @@ from .cluster import Tls, existing_cluster, local_cluster, require_distributed, 
 from .engine import Stop, perform
 from .estimate import Estimate, estimate, speed_key
 from .index import Index
+from .pairing import natural
 from .places import is_address, joined, path_of, read_bytes, read_record, record_bytes, stamp, write_bytes, write_files
 from .plan import FORM, Plan, Request, job_of, make_plan
 from .progress import Tally
@@ -178,7 +179,11 @@ class Batch:
             return [found[pair.name] for pair in pairs if pair.name in found]
 
         try:
-            rig = shared_rig(self.plan.to_do, self.plan.request, look)
+            pairs = self.plan.to_do
+            if self.plan.request.shuffle:  # drift is a matter of the sequence
+                places = {name: k for k, name in enumerate(natural(pair.name for pair in pairs))}
+                pairs = sorted(pairs, key=lambda pair: places[pair.name])
+            rig = shared_rig(pairs, self.plan.request, look)
         except StereoError:
             if self.stop.asked:
                 return
@@ -261,7 +266,8 @@ def _lost(error: BaseException, killed: bool, job: Job) -> dict[str, Any]:
 
 
 def _threads_of(client: Client) -> int:
-    return max(1, sum(client.nthreads().values()))
+    threads: Any = client.nthreads()
+    return max(1, sum(threads.values()))
 
 
 def kernels_are_kept() -> bool:

@@ -34,7 +34,7 @@ class RunFiles:
         if self.style.crop is not None:
             result = result.cropped(self.style.crop)
         named = {f.name: getattr(self.outputs, f.name) for f in fields(self.outputs)}
-        placed = Outputs(**{name: None if file is None else folder / file for name, file in named.items()})
+        placed = Outputs(**{name: None if file is None else folder / file for name, file in named.items()})  # pyright: ignore[reportArgumentType] - the mesh is named
         return write_outputs(result, placed, self.style, start, repeat_command(result, placed.output))
 
 

@@ -14,12 +14,13 @@ import simulated
 from simulated import OPTIONS
 
 import stereo3d
-from stereo3d.batches import cluster, estimate, plan
+from stereo3d.batches import cluster, estimate, plan, work
 from stereo3d.batches.places import read_record
 from stereo3d.batches.plan import Request
 from stereo3d.batches.progress import Tally
 from stereo3d.batches.records import Outcome, Pair
 from stereo3d.batches.run import Engine, planned
+from stereo3d.cli.batch_progress import outcome_words
 from stereo3d.errors import StereoError
 from stereo3d.pipeline import Config
 
@@ -240,6 +241,19 @@ def test_memory_is_predicted_from_headers_and_grows_with_the_photos(photos):
     sizes = [(200, 150), (2000, 1500), (6000, 4000)]
     memory = [estimate.memory_of(size, Config(max_size=3000)) for size in sizes]
     assert memory == sorted(memory) and memory[0] < 1e9 < memory[2]
+
+
+def test_a_run_may_take_its_share_of_the_memory_of_its_worker_and_says_what_it_reduced(monkeypatch, photos):
+    """Where the user limits the memory himself, that counts."""
+    job = plan.job_of(Pair(str(photos / "a_L.png")), Request(fields={"mask": ("/m.png",)}), "x")
+    monkeypatch.setattr(work, "memory_of_worker", lambda: 2.0 * 2**30)
+    paths = {"left": photos / "a_L.png", "mask 1": photos / "copy.png"}
+    found = work.options_with(job, paths)
+    assert found["max_memory"] == pytest.approx(1.7) and found["mask"] == (photos / "copy.png",)
+    job = plan.job_of(Pair("a"), Request(fields={"max_memory": 1.0}), "x")
+    assert work.options_with(job, paths)["max_memory"] == 1.0
+    facts = {"verdict": "fair", "coverage": 0.5, "reduced": ["the photos are matched at 700 px instead of 1600"]}
+    assert "700 px instead of 1600" in outcome_words(Outcome(Pair("a"), "done", facts))
 
 
 def test_the_rest_is_stated_from_recent_times_and_holds_the_truth():
