@@ -35,8 +35,8 @@ SETTINGS = {
     # a computer under load is no failure: a worker that is started again may take its time
     "distributed.deploy.lost-worker-timeout": "1 day",
     "distributed.scheduler.worker-ttl": "1 hour",
-    "distributed.comm.timeouts.connect": "5 minutes",
-    "distributed.comm.timeouts.tcp": "5 minutes",
+    # for so long the result of a pair is asked for at a worker that has died since, before the pair is done again
+    "distributed.comm.timeouts.connect": "10 s",
     "distributed.admin.large-graph-warning-threshold": "100GB",
 }
 
@@ -125,7 +125,8 @@ def local_cluster(workers: int, *, tls: bool | None = None) -> Iterator[Client]:
                 host=LOOPBACK,
                 protocol="tls://" if tls else "tcp://",
                 security=Security.temporary() if tls else Security(),
-                dashboard_address=None,  # pyright: ignore[reportArgumentType] - none, as its documentation says
+                dashboard_address=f"{LOOPBACK}:0",  # its server has no routes (SETTINGS), and no dashboard
+                scheduler_kwargs={"dashboard": False},
                 memory_limit=memory,
                 local_directory=str(scratch),
                 silence_logs=logging.CRITICAL,

@@ -42,6 +42,7 @@ def perform(
     *,
     few: bool = False,
     alone: bool = False,
+    patience: float | None = None,
     stop: Stop | None = None,
 ) -> Generator[tuple[Task, Any], None, None]:
     """Yield (job, what `function(job)` returned) as they come; of a job that was given up, the exception.
@@ -56,12 +57,14 @@ def perform(
         Hardly more jobs at a time than there are threads: they are large.
     alone : bool
         The first job runs alone, for the others to find its compiled kernels.
+    patience : float, optional
+        s without any worker after which the batch is given up; by default it waits, as for a queue of Slurm.
     stop : Stop, optional
 
     Raises
     ------
     StereoError
-        "worker" where the scheduler is lost.
+        "worker" where the scheduler is lost, or all workers are.
     """
     from distributed import as_completed
 
@@ -71,6 +74,7 @@ def perform(
     running: dict[Any, Task] = {}
     number, more, dropped = 0, True, False
     threads, counted = _threads(client), time.monotonic()
+    last = counted  # when there was a worker
     # The scheduler holds back what belongs to a large group: it is made large before the first job, by empty tasks.
     empty = range(2 * threads + 1)
     held = client.map(_nothing, empty, key=[f"{mark}-{-1 - k}" for k in empty])
@@ -78,7 +82,10 @@ def perform(
         while running or (more and not stop.asked):
             if time.monotonic() - counted > COUNTED:  # a cluster may grow, by what waits
                 threads, counted = _threads(client), time.monotonic()
-            room = 1 if alone else threads + 2 if few else QUEUED * threads + AT_LEAST
+                last = counted if threads else last
+                if patience is not None and counted - last > patience:
+                    raise _no_workers(patience)
+            room = 1 if alone else max(1, threads) + 2 if few else QUEUED * threads + AT_LEAST
             while more and not stop.asked and len(running) < room:
                 job = next(jobs, None)
                 if job is None:
@@ -129,9 +136,17 @@ def _unpacked(future: Any, answer: Any) -> Any:
 
 
 def _threads(client: Client) -> int:
-    """Threads of all workers, at least one."""
+    """Threads of all workers."""
     workers = client.scheduler_info(n_workers=-1).get("workers", {})
-    return max(1, sum(int(worker.get("nthreads", 1)) for worker in workers.values()))
+    return sum(int(worker.get("nthreads", 1)) for worker in workers.values())
+
+
+def _no_workers(patience: float) -> StereoError:
+    return StereoError(
+        "worker",
+        f"all workers have ended, and none could be started again in {patience:g} s.",
+        "Is there memory left? The pairs that are done are kept: the same command continues.",
+    )
 
 
 def _require_scheduler(client: Client) -> None:

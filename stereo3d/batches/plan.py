@@ -160,12 +160,12 @@ def make_plan(pairs: Sequence[Pair], request: Request) -> Plan:
     plan = Plan(request, os.urandom(6).hex())
     there = folders_of(request.out)
     for pair in pairs:
-        record = read_record(joined(in_folder(pair, request.out), STATUS)) if pair.name in there else None  # type: ignore[arg-type]
+        record = record_in(in_folder(pair, request.out or "")) if pair.name in there else None
         if record is not None and is_kept(job_of(pair, request, plan.batch), record):
             plan.kept.append(outcome_of(pair, record, kept=True))
         else:
             plan.to_do.append(pair)
-            if record is not None and record.get("form") == FORM:
+            if record is not None:
                 plan.others.append({**record, "name": pair.name})
     if request.shuffle:
         random.Random(int(request.fields.get("seed", 0))).shuffle(plan.to_do)
@@ -173,10 +173,27 @@ def make_plan(pairs: Sequence[Pair], request: Request) -> Plan:
         del plan.to_do[request.limit :]
     mine = {pair.name for pair in pairs}
     for name in sorted(there - mine):
-        record = read_record(joined(request.out or "", name, STATUS))
-        if record is not None and record.get("form") == FORM:
+        record = record_in(joined(request.out or "", name))
+        if record is not None:
             plan.others.append({**record, "name": name})
     return plan
+
+
+def record_in(folder: str) -> dict[str, Any] | None:
+    """Return the record of a folder of results; None where there is none of this form: anybody may have written it."""
+    record = read_record(joined(folder, STATUS))
+    if record is None or record.get("form") != FORM:
+        return None
+    inputs, files, error = record.get("inputs"), record.get("files"), record.get("error")
+    sound = (
+        isinstance(inputs, dict)
+        and all(isinstance(entry, dict) for entry in inputs.values())
+        and isinstance(files, list)
+        and all(isinstance(file, str) for file in files)
+        and (error is None or (isinstance(error, dict) and {"code", "message"} <= set(error)))
+        and isinstance(record.get("warnings") or [], list)
+    )
+    return record if sound else None
 
 
 def folders_of(out: str | None) -> set[str]:

@@ -17,8 +17,8 @@ from .engine import Stop, perform
 from .estimate import Estimate, estimate, speed_key
 from .index import Index
 from .pairing import natural
-from .places import is_address, joined, path_of, read_bytes, read_record, record_bytes, stamp, write_bytes, write_files
-from .plan import FORM, Plan, Request, job_of, make_plan
+from .places import is_address, joined, path_of, read_bytes, record_bytes, stamp, write_bytes, write_files
+from .plan import FORM, Plan, Request, job_of, make_plan, record_in
 from .progress import Tally
 from .records import ASIDE, DONE, FAILED, STATUS, Job, Outcome, Pair, outcome_of
 from .rig import shared_rig
@@ -27,6 +27,7 @@ from .work import UNWRITTEN, MeshFiles, look_at_rig, run_pair
 if TYPE_CHECKING:
     from distributed import Client
 
+PATIENCE = 300.0  # s in which a worker of our own cluster must come back
 CLAIMED = ".batch"  # a file that no batch writes: who claims it is the only one to write into the folder
 
 
@@ -129,7 +130,7 @@ class Batch:
     def _catch_up(self, index: Index) -> None:
         """Take in the pairs that were done when the batch was stopped, and whose answers were on their way."""
         for name, job in self.given_out.items():
-            record = read_record(joined(job.out or "", STATUS))
+            record = record_in(job.out or "")
             if record is not None and record.get("batch") == job.batch:
                 index.add(name, record)
 
@@ -150,6 +151,7 @@ class Batch:
                 self.function,
                 jobs,
                 few=few,
+                patience=PATIENCE if self.engine.own else None,
                 alone=self.engine.own and workers > 1 and not kernels_are_kept(),
                 stop=self.stop,
             )
@@ -196,7 +198,7 @@ class Batch:
         """The job with the contents of files that its worker cannot read, and with the record that it cannot read."""
         request = self.plan.request
         if request.bring and job.out is not None:
-            job = replace(job, known=read_record(joined(job.out, STATUS)))
+            job = replace(job, known=record_in(job.out))
         files = [
             f for f in job.inputs.values() if request.ship or (is_address(f) and f.lower().startswith("memory://"))
         ]

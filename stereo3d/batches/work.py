@@ -27,12 +27,11 @@ from .places import (
     name_in,
     path_of,
     read_bytes,
-    read_record,
     record_bytes,
     stamp,
     write_files,
 )
-from .plan import FORM, files_are_there, same_options
+from .plan import FORM, files_are_there, record_in, same_options
 from .records import DONE, FAILED, MEASUREMENTS, STATUS, THUMB, Job
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def _earlier_record(job: Job) -> dict[str, Any] | None:
     """The record of the pair; where files are sent, what the caller has found of it."""
     if job.known is not None:
         return dict(job.known)
-    return None if job.out is None or job.bring else read_record(joined(job.out, STATUS))
+    return None if job.out is None or job.bring else record_in(job.out)
 
 
 def _is_same(job: Job, record: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ import click
 from ..errors import EXIT_PAIR, StereoError
 from .checks import parse_options, set_up_logging, take_fields
 from .outputs import Outputs, Style, check_outputs
-from .parameters import Grouped, Positive, cli
+from .parameters import GROUPS, Grouped, Positive, cli
 from .process import owns_process
 from .reconstruct import Messages, matcher_of
 from .reconstruct import reconstruct as single
@@ -39,6 +39,16 @@ Examples:
 A file option (--report report.html, --depth depth.png) names a file in the folder of each pair.
 
 Exit codes: 0 all done, 5 some pairs failed, 6 results cannot be written, 7 no cluster, 130 interrupted."""
+
+
+class GroupedBatch(Grouped):
+    """A command whose help lists the options of a batch before those of a run."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the options by group."""
+        own = [field.name for field in fields(Choices) if field.name not in ("out", "mesh")]
+        files = ("out", "mesh", *GROUPS["Files"])
+        self.format_groups(ctx, formatter, {"Batch": own, **GROUPS, "Files": files, "Others": ("help",)})
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Choices:
     tls_key: str | None
 
 
-@cli.command(short_help="Reconstruct many pairs: a folder, a list, a cluster.", cls=Grouped, epilog=EPILOG)
+@cli.command(short_help="Reconstruct many pairs: a folder, a list, a cluster.", cls=GroupedBatch, epilog=EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="FOLDER|LIST|'LEFT*' 'RIGHT*'")
 @click.option("-o", "--output", "out", required=True, metavar="DIR|URL", help="Write a folder for each pair here.")
 @click.option(

@@ -86,27 +86,9 @@ class PhotosFirst(click.Group):
 
 MOST_USED = ("output", "calib", "rectified", "baseline", "unit", "quality", "report", "preview", "verbose", "quiet")
 GROUPS = {
-    "Batch": (
-        "dry_run",
-        "retry",
-        "workers",
-        "timeout",
-        "limit",
-        "shuffle",
-        "fail_fast",
-        "same_rig",
-        "strip",
-        "cluster",
-        "ship",
-        "tls_ca_file",
-        "tls_cert",
-        "tls_key",
-    ),
     "Photos": ("layout", "mask", "pairs"),
     "Files": (
         "output",
-        "out",
-        "mesh",
         "report",
         "preview",
         "turntable",
