@@ -106,12 +106,12 @@ from stereo3d.batches.plan import Request
 from stereo3d.batches.run import planned
 from stereo3d.batches.sources import find_pairs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
+start, busy = time.perf_counter(), time.process_time()
 found, base = find_pairs([sys.argv[1]])
 batch = planned(found.pairs, Request(out=sys.argv[2], base=base))
-seconds = time.perf_counter() - start
+seconds, busy = time.perf_counter() - start, time.process_time() - busy
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": seconds, "to_do": len(batch.plan.to_do), "kept": len(batch.plan.kept),
+print(json.dumps({"seconds": seconds, "cpu_s": busy, "to_do": len(batch.plan.to_do), "kept": len(batch.plan.kept),
                   "peak_mb": peak / 1024, "grown_mb": (peak - before) / 1024}))
 """
 
@@ -139,9 +139,9 @@ def measure_plan(folder: Path, length: int, workers: int, most: int) -> dict:
         pairs, base = find_pairs([str(listed)])
         batch = planned(pairs.pairs, Request(out=str(out), base=base), Engine(workers=workers), function=task)
         batch.expected = None
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         count = sum(1 for _ in batch.outcomes())
-        found["tasks"] = {"seconds": time.perf_counter() - start, "pairs": count}
+        found["tasks"] = {"seconds": time.perf_counter() - start, "cpu_s": time.process_time() - busy, "pairs": count}
         found["tasks"]["ms_each"] = 1000 * found["tasks"]["seconds"] / count
         found["again"] = plan()
     shutil.rmtree(out, ignore_errors=True)
@@ -185,14 +185,17 @@ def main() -> None:
             )
             print(f"beside a pair: {found['throughput']['one']['beside_pairs_ms']:.0f} ms, start included", flush=True)
         found["planning"] = []
-        print(f"{'entries':>8} {'plan s':>8} {'peak MB':>8} {'ms a task':>10} {'again s':>8}")
+        print(f"{'entries':>8} {'plan s':>8} {'of CPU':>8} {'peak MB':>8} {'ms a task':>10} {'again s':>8}")
         for length in LENGTHS:
             row = measure_plan(folder, length, given.workers, given.most)
             found["planning"].append(row)
             each = f"{row['tasks']['ms_each']:.2f}" if "tasks" in row else ""
             again = f"{row['again']['seconds']:.2f}" if "again" in row else ""
             plan = row["plan"]
-            print(f"{length:8} {plan['seconds']:8.2f} {plan['peak_mb']:8.0f} {each:>10} {again:>8}", flush=True)
+            print(
+                f"{length:8} {plan['seconds']:8.2f} {plan['cpu_s']:8.2f} {plan['peak_mb']:8.0f} {each:>10} {again:>8}",
+                flush=True,
+            )
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
