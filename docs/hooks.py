@@ -223,6 +223,7 @@ TITLES = {
     "resources": "Processors, memory, libraries",
     "install": "Installation",
     "app": "The page of stereo3d app",
+    "batches": "Many pairs",
 }
 NOT_IN_API = {"cli", "__main__"}  # the page of options describes the command line
 

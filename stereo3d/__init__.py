@@ -88,6 +88,7 @@ _HOME = {
             "Result",
             "reconstruct",
         ),
+        "batches": ("batch",),
         "output.html": (
             "write_report",
             "write_view",

@@ -1,6 +1,7 @@
 """Names that `import stereo3d` offers, for type checkers and editors; `__init__.py` loads them on first use."""
 
 # A test keeps this list equal to `_HOME` of `__init__.py`.
+from .batches import batch
 from .cameras import camera_for, fit_rig, pinhole_view, read_rig, write_camera, write_rig
 from .cameras.chessboard import Board, calibrate_camera, calibrate_rig, find_corners
 from .diagnosis import diagnose
@@ -58,6 +59,7 @@ __all__ = [
     "WideLens",
     "WRITERS",
     "absolute_orientation",
+    "batch",
     "build_mesh",
     "calibrate_camera",
     "calibrate_rig",

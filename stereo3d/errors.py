@@ -51,6 +51,8 @@ CODES = {
     "busy": EXIT_OUTPUT,
     "memory": EXIT_RESOURCES,
     "library_missing": EXIT_RESOURCES,
+    "timeout": EXIT_RESOURCES,
+    "worker": EXIT_RESOURCES,
 }
 
 

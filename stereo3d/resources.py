@@ -15,17 +15,28 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")  # where Linux mounts the control groups
+THREADS = "STEREO3D_THREADS"  # environment variable: cores that this process may use, where several share a machine
 CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")  # the groups of this process, a line "number:controllers:path" for each
 
 
 def processors() -> int:
     """Return the number of processor cores this process may use: its CPU affinity, within its container's CPU quota.
 
+    The environment variable `THREADS` lowers it.
+
     Returns
     -------
     int
         At least 1. A fractional quota is rounded up.
     """
+    shared = os.environ.get(THREADS, "")
+    if shared.isdecimal() and int(shared) > 0:
+        return min(int(shared), _granted())
+    return _granted()
+
+
+def _granted() -> int:
+    """What the system grants this process."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [_cpu_quota(folder) for folder in _own_groups("cpu")]
     return max(1, math.ceil(min([count, *quotas])))

@@ -143,7 +143,7 @@ HELP = "import sys; sys.argv = ['stereo3d', '--help']; from stereo3d.cli import 
 
 @pytest.mark.parametrize("code", ["import stereo3d", HELP], ids=["import", "help"])
 def test_a_start_imports_nothing_heavy(code):
-    heavy = {"cv2", "open3d", "numba", "scipy", "trimesh", "PIL", "matplotlib"}
+    heavy = {"cv2", "dask", "distributed", "open3d", "numba", "scipy", "trimesh", "PIL", "matplotlib"}
     report = f"import atexit, sys; atexit.register(lambda: print('loaded:', *sorted({heavy} & set(sys.modules))))\n"
     run = subprocess.run([sys.executable, "-c", report + code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -26,7 +26,7 @@ LAYERS = (
     ("pipeline",),
     ("output",),
     ("install",),
-    ("app",),
+    ("app", "batches"),
     ("cli",),
     ("__main__",),
 )

@@ -180,8 +180,13 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
         parse_crop(style.crop)
 
 
-def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) -> list[Path]:
-    """Write all files of a run, or none, and return them; the JSON states the seconds from `start` to itself."""
+def write_outputs(
+    result: Result, outputs: Outputs, style: Style, start: float, command: str | None = None
+) -> list[Path]:
+    """Write all files of a run, or none, and return them; the JSON states the seconds from `start` to itself.
+
+    command: for the report; by default that of this process.
+    """
     from ..io.atomic import together
 
     placing = style.placing(result)
@@ -226,7 +231,7 @@ def write_outputs(result: Result, outputs: Outputs, style: Style, start: float) 
         if outputs.report:
             from ..output.html import write_report
 
-            command = shlex.join(["stereo3d", *click.get_current_context().obj])
+            command = command or shlex.join(["stereo3d", *click.get_current_context().obj])
             named = [*files, outputs.report, *filter(None, [outputs.json_file])]
             files.append(write_report(outputs.report, result, files=named, command=command))
         if outputs.json_file:

@@ -20,7 +20,7 @@ from ..options import DEFAULT_DETECTOR, DEFAULT_MATCHER, split_method
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-FAMILIES = ("app", "calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
+FAMILIES = ("app", "batch", "calibrate", "evaluate", "marker", "reconstruct", "tools")  # modules that register commands
 
 
 class PhotosFirst(click.Group):

@@ -118,7 +118,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
 
         check_outputs(outputs, style)
         if quality is not None:
-            given["matcher"] = _matcher_of(quality)
+            given["matcher"] = matcher_of(quality)
         config = Config(options=parse_options(options), **given)
         written = [path for path, _ in [*targets, (outputs.json_file, "")] if path is not None]
         with (
@@ -138,8 +138,8 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
         print_summary(result, files, seconds, verbose=messages.verbose, note=words.note)
 
 
-def _matcher_of(quality: str) -> str:
-    """The matcher that --quality names; refused where --matcher names one as well."""
+def matcher_of(quality: str) -> str:
+    """Return the matcher that --quality names; refused where --matcher names one as well."""
     if click.get_current_context().get_parameter_source("matcher") is not click.core.ParameterSource.DEFAULT:
         raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
     return QUALITIES[quality]

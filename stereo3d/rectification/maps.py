@@ -73,6 +73,8 @@ def disparity_range(
     *,
     margin: Annotated[float, Range(0, 100)] = 0.25,
     least: Annotated[int, Range(0, 10_000)] = 8,
+    lowest: Annotated[float, Range(-1, 1)] | None = None,
+    highest: Annotated[float, Range(-1, 1)] | None = None,
 ) -> tuple[int, int]:
     """Estimate the disparity search range (lo, hi), whole px, from inlier matches.
 
@@ -89,6 +91,8 @@ def disparity_range(
         Share of the range added on both sides.
     least : int
         px added on both sides as well.
+    lowest, highest : float, optional
+        Ends of the range that are known, as shares of the width: each takes the place of that of the matches.
 
     Returns
     -------
@@ -102,8 +106,12 @@ def disparity_range(
     ValueError
         For other shapes.
     """
-    given = {"margin": margin, "least": least}
-    margin, least = check_options("disparity_range", options_of(disparity_range), given).values()
+    given = {"margin": margin, "least": least, "lowest": lowest, "highest": highest}
+    margin, least, lowest, highest = check_options("disparity_range", options_of(disparity_range), given).values()
+    if lowest is not None and highest is not None and lowest >= highest:
+        raise StereoError(
+            "bad_range", f"the search range is {lowest:g} to {highest:g} of the width.", "The lowest comes first."
+        )
     x1, x2 = real_array(x1, "x1"), real_array(x2, "x2")
     if x1.shape != x2.shape or x1.ndim != 2 or x1.shape[1] != 2:
         raise ValueError(f"disparity_range needs (N,2) twice, got {x1.shape} and {x2.shape}")
@@ -120,7 +128,13 @@ def disparity_range(
     # a lone match beyond its neighbours is an outlier; twenty of them are an object in the foreground
     extra = margin * (high - low) + least
     width = pair.left.shape[1]
-    return int(max(np.floor(low - extra), 1 - width)), int(min(np.ceil(high + extra), width - 1))
+    low = low - extra if lowest is None else lowest * width
+    high = high + extra if highest is None else highest * width
+    if (lowest, highest) != (None, None) and low >= high:
+        raise StereoError(
+            "bad_range", f"the search range is {low:.0f} to {high:.0f} px.", "Give both ends of it, or neither."
+        )
+    return int(max(np.floor(low), 1 - width)), int(min(np.ceil(high), width - 1))
 
 
 def rectified_positions(pair: RectifiedPair, x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

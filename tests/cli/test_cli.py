@@ -480,7 +480,7 @@ def test_every_help(run, words):
 
 
 def test_help_is_short_and_grouped(run):
-    assert len(run("--help").out.splitlines()) <= 44
+    assert len(run("--help").out.splitlines()) <= 46
     said = run("reconstruct", "--help").out
     assert (
         len(said.splitlines()) <= 106 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full|onnx:FILE]" in said
