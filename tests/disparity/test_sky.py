@@ -157,23 +157,19 @@ def test_infinity_outside_the_other_picture_takes_no_surface(scene):
     assert found > 0.98 * free
 
 
-@pytest.mark.parametrize("shown", [True, False])
-def test_an_even_area_that_one_photo_shows_may_be_sky(shown):
-    """A wall and a sky beside it; photo 2 ends within the wall, or shows a sky that fits the disparity of the wall."""
-    sky = np.zeros((H, W), bool)
-    sky[:, 150:] = True
-    picture = np.clip(np.rint(np.where(sky[..., None], gradient(), 60)), 0, 255).astype(np.uint8)
-    seen2 = np.ones((H, W), bool)
-    seen2[:, 130:] = shown
-    view, other = views.initial_views(picture, picture, (None, seen2), (H, W), 1, flip_copy)
-    labels = sky.astype(np.int32)
-    codes = np.random.default_rng(3).integers(0, 2**34, (H, W)).astype(np.uint64)
-    parts = views.Segmentation(labels, 2, segments.segment_pixels(labels, 2))
-    d = np.full((H, W), 12, np.float32)
-    view = replace(view, d=d, segmentations=(parts,), census=np.roll(codes, 12, axis=1), other_census=codes)
-    found = support_module.supported_pixels(view, other, methods.plane_energy(0, 24)[0])
-    assert found.sky[:, 156:].all() != shown and not found.sky[:, :145].any()
-    assert found.supported[:, 20:130].all()
+def test_what_one_photo_shows_is_sky_where_it_goes_on_from_a_sky():
+    """Below a wire, beside a wall: an area that photo 2 does not show, in the colour of the sky above or in another."""
+    picture = np.clip(np.rint(gradient()), 0, 255).astype(np.uint8)
+    picture[50:53], picture[53:, :150] = 40, 90
+    empty, unseen, none = np.zeros((3, H, W), bool)
+    empty[:50], unseen[53:, 150:] = True, True
+    seen = np.ones((H, W), bool)
+    assert not sky_module.find_sky(picture, seen, empty, none)[150:].any(), "followed by its colour alone it ends"
+    sky = sky_module.find_sky(picture, seen, empty, none, unseen)
+    assert sky[:46].all() and sky[58:, 156:].all() and not sky[58:, :145].any()
+    assert not sky_module.find_sky(picture, seen, none, none, unseen).any(), "without a sky there is none to go on"
+    picture[53:, 150:] -= np.uint8(60)
+    assert not sky_module.find_sky(picture, seen, empty, none, unseen)[58:].any()
 
 
 def test_no_surface_continues_into_the_sky(monkeypatch):

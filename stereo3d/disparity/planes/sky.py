@@ -52,7 +52,12 @@ SKY_COLOUR, SURFACE_COLOUR = 11, 7  # px, sides of the windows whose colours a p
 
 
 def find_sky(
-    picture: np.ndarray, seen: np.ndarray, empty: np.ndarray, surface: np.ndarray, thresholds: SkyThresholds = SKY
+    picture: np.ndarray,
+    seen: np.ndarray,
+    empty: np.ndarray,
+    surface: np.ndarray,
+    unseen: np.ndarray | None = None,
+    thresholds: SkyThresholds = SKY,
 ) -> np.ndarray:
     """Return the sky, (H,W) bool: large empty areas at the photo's border, and around them what has their colour.
 
@@ -70,6 +75,8 @@ def find_sky(
         Pixels of areas that nothing distinguishes from infinity.
     surface : (H, W) bool
         Pixels of areas that have a significant disparity: no sky, whatever their colour.
+    unseen : (H, W) bool or None
+        Pixels of even areas that the other picture does not show: sky where they go on from a sky, in its colour.
     thresholds : SkyThresholds
         Limits.
     """
@@ -79,6 +86,8 @@ def find_sky(
     sky = _areas_at_border(colours, seen, empty & seen, thresholds)
     if not sky.any():
         return sky
+    if unseen is not None and unseen.any():
+        sky |= _continued_areas(colours, seen, sky, empty | unseen, thresholds)
     allowed = seen & ~surface
     side = thresholds.window
     for _ in range(thresholds.rounds):
@@ -107,6 +116,22 @@ def enlarge_sky(picture: np.ndarray, seen: np.ndarray, sky: np.ndarray, threshol
     thin = (large > 0) & ~(cv2.dilate(inner.astype(np.uint8), kernel=kernel) > 0)
     colours = cv2.GaussianBlur(picture.astype(np.float32), ksize=(0, 0), sigmaX=BLUR)
     return _with_edges(colours, (inner | thin) & seen, seen, 2 * thresholds.edge, thresholds)
+
+
+def _continued_areas(
+    colours: np.ndarray, seen: np.ndarray, sky: np.ndarray, even: np.ndarray, thresholds: SkyThresholds
+) -> np.ndarray:
+    """The areas at the border, as of `_areas_at_border`, that begin within a window of the sky in its colour."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(
+        _areas_at_border(colours, seen, even & seen, thresholds).astype(np.uint8), connectivity=4
+    )
+    share, mean = _mean_colour(colours, sky, thresholds.window)
+    alike = (share > thresholds.present) & (((colours - mean) ** 2).sum(-1) <= thresholds.most**2)
+    going_on = np.bincount(labels[alike], minlength=count) >= thresholds.border
+    going_on[0] = False
+    return going_on[labels]
 
 
 def _areas_at_border(colours: np.ndarray, seen: np.ndarray, empty: np.ndarray, thresholds: SkyThresholds) -> np.ndarray:

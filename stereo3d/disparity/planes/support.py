@@ -68,8 +68,7 @@ def supported_pixels(
     next to it, as a roof next to the sky, does not support its disparity. Faint gradients, clouds and the blocks of
     JPEG give a sky some disparity, which then is no better than that of infinity. What lies within 3 px of infinity
     need not differ from it, and where infinity lies outside the other picture its cost is unknown: no rival, unless
-    the rest of the segment is no better than infinity. The sky (`find_sky`) is marked beside it; a large area of even
-    colour that the other picture does not show may be sky as well.
+    the rest of the segment is no better than infinity. The sky (`find_sky`) is marked beside it.
     """
     d = view.d
     evidence = [_evidence(view, shift_moments(view, other, energy, thresholds.shift), thresholds)]
@@ -83,9 +82,9 @@ def supported_pixels(
         evidence.append(found._replace(supported=found.supported | exempt, surface=found.surface | exempt))
         far = distance < MAX_DIFFERENCE
     supported = np.logical_and.reduce([e.supported for e in evidence])
-    empty = (np.logical_or.reduce([e.empty for e in evidence]) & ~supported) | far | unseen
+    empty = (np.logical_or.reduce([e.empty for e in evidence]) & ~supported) | far
     surface = np.logical_and.reduce([e.surface for e in evidence]) & ~far
-    sky = find_sky(view.picture, view.seen, empty, surface)
+    sky = find_sky(view.picture, view.seen, empty, surface, unseen)
     return replace(view, supported=supported, sky=sky)
 
 
