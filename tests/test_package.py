@@ -142,7 +142,7 @@ def test_the_bundled_libraries_are_named():
             if ".so" in file.name and (file.parts[0].endswith(".libs") or file.name.startswith("lib")):
                 found.add(re.sub(r"(-r0)?(-[0-9a-f]{8})*(\.[\d.]+)?\.so.*", "", file.name))
         facts = distribution.metadata
-        stated = [facts["License-Expression"] or facts["License"] or "", *facts.get_all("Classifier", [])]
+        stated = [facts.get("License-Expression") or facts.get("License") or "", *facts.get_all("Classifier", [])]
         if any(re.search(r"\bA?L?GPL|GNU |Mozilla|\bMPL|\bEPL|CC-BY-(SA|NC)", line[:200]) for line in stated):
             demanding.add(name)
     if "libx265" not in found:

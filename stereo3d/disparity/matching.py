@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -180,8 +180,8 @@ class MatchedView:
         def flipped(x):
             return None if x is None else tuple(map(flip_view, x)) if isinstance(x, tuple) else flip_view(x)
 
-        *arrays, was, limits = (getattr(self, field.name) for field in fields(self))
-        return MatchedView(*map(flipped, arrays), not was, limits)
+        arrays = [f.name for f in fields(self) if f.name not in ("flipped", "limits")]
+        return replace(self, flipped=not self.flipped, **{name: flipped(getattr(self, name)) for name in arrays})
 
 
 def _match_views(

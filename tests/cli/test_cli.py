@@ -565,6 +565,7 @@ def test_the_parameters_are_the_fields_of_config():
         "save_stages",
         "json_file",
         "preview",
+        "turntable",
         "report",
         "verbose",
         "quiet",

@@ -124,9 +124,9 @@ def _continued_areas(
     """The areas at the border, as of `_areas_at_border`, that begin within a window of the sky in its colour."""
     import cv2
 
-    count, labels = cv2.connectedComponents(
-        _areas_at_border(colours, seen, even & seen, thresholds).astype(np.uint8), connectivity=4
-    )
+    areas = _areas_at_border(colours, seen, even & seen, thresholds)
+    count, found = cv2.connectedComponents(areas.astype(np.uint8), connectivity=4)
+    labels = found.astype(np.intp)
     share, mean = _mean_colour(colours, sky, thresholds.window)
     alike = (share > thresholds.present) & (((colours - mean) ** 2).sum(-1) <= thresholds.most**2)
     going_on = np.bincount(labels[alike], minlength=count) >= thresholds.border
