@@ -264,7 +264,8 @@ CALLS: dict[str, Callable] = {
 # their own
 OTHERS = {
     "DETECTORS", "MATCHERS", "MESHERS", "WRITERS", "StereoError", "Finding", "Result", "__version__", "PhotoPair",
-    "WideLens", "pinhole_view", "read_pair", "read_photo", "read_rig", "reconstruct", "write_report", "write_view",
+    "WideLens", "batch", "pinhole_view", "read_pair", "read_photo", "read_rig", "reconstruct", "write_report",
+    "write_view",
 }  # fmt: skip
 
 
