@@ -11,7 +11,7 @@ import run as fuzzer  # noqa: E402
 
 INPUTS = {"photo.apart": 8}
 NAMES = (
-    "photo photo.apart calibration truth pair map.pfm map.npy map.npz map.png map.tif "
+    "photo photo.apart calibration truth pair list.csv list.jsonl map.pfm map.npy map.npz map.png map.tif "
     "mesh.obj mesh.ply mesh.glb mesh.stl mesh.off mesh.mtl"
 ).split()
 

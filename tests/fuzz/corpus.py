@@ -214,6 +214,19 @@ WORDS = [
 NUMBERS = (0, 1, 2, 3, 8, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
 
+def manifests(suffix: str) -> list[bytes]:
+    """Lists of pairs with options of each."""
+    rows = [
+        {"left": "a_L.png", "right": "a_R.png", "name": "a", "baseline": "0.1", "max-size": "800"},
+        {"left": "photos/b.mpo", "right": "", "name": "b c", "calib": "one.yml;two.yml", "matcher": "sgm"},
+    ]
+    if suffix == ".jsonl":
+        return ["".join(json.dumps(row) + "\n" for row in rows[:count]).encode() for count in (1, 2)]
+    names = sorted({name for row in rows for name in row})
+    lines = [",".join(names), *(",".join(row.get(name, "") for name in names) for row in rows)]
+    return ["\n".join(lines).encode(), "\r\n".join(lines[:2]).encode("utf-8-sig")]
+
+
 def with_checksums(data: bytes) -> bytes:
     """A PNG with the checksums of its chunks made right again, so that damage reaches the decoder."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):

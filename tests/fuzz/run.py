@@ -58,6 +58,7 @@ class Report:
 def readers(folder: Path) -> dict[str, Reader]:
     """All readers; `folder` holds the files that theirs name."""
     from stereo3d import read_photo, read_rig
+    from stereo3d.batches.manifest import read_manifest
     from stereo3d.evaluation.disparity import read_scene
     from stereo3d.evaluation.pose import read_truth_camera
     from stereo3d.io import read_map, read_textured_mesh
@@ -72,6 +73,9 @@ def readers(folder: Path) -> dict[str, Reader]:
         "truth": Reader(corpus.truths, "cameras.json", truth),
         "pair": Reader(lambda: corpus.pairs(folder), "pair.json", lambda path: read_scene(path.parent)),
     }
+    for suffix in (".csv", ".jsonl"):
+        make = functools.partial(corpus.manifests, suffix)
+        found[f"list{suffix}"] = Reader(make, f"list{suffix}", lambda path: read_manifest(str(path)))
     for suffix in (".pfm", ".npy", ".npz", ".png", ".tif"):
         found[f"map{suffix}"] = Reader(lambda suffix=suffix: corpus.maps()[suffix], f"map{suffix}", read_map)
     for suffix in (".obj", ".ply", ".glb", ".stl", ".off", ".mtl"):
