@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SCENES = ("slanted", "handheld", "sphere", "bars", "vertical")
+SCENES = ("handheld", "sphere", "bars", "vertical")
 LENGTHS = (1000, 10_000, 100_000)
 
 
