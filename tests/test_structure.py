@@ -391,3 +391,10 @@ def test_long_functions_are_measured_with_their_docstring(tmp_path):
     path = tmp_path / "a.py"
     path.write_text('@decorated\ndef f(a):\n    """One.\n\n    Two.\n    """\n    return a\n\n\nasync def g(): ...\n')
     assert dict(functions(path)) == {"f": 6, "g": 1}
+
+
+def test_threads_are_those_that_the_process_may_use():
+    """Python's own default, and the machine's count, know neither a container's quota nor `STEREO3D_THREADS`."""
+    unasked = re.compile(r"ThreadPoolExecutor\(\)|cpu_count\(|cpu_count or")
+    found = {p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if unasked.search(p.read_text("utf-8"))}
+    assert found <= {"resources.py"}

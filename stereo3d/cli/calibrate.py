@@ -11,7 +11,7 @@ import click
 
 from ..errors import StereoError
 from .checks import board_size, check_names, check_suffix, failure_as_json, set_up_logging, take_fields
-from .parameters import FILE, Method, Positive, cli
+from .parameters import BOARD_DICTIONARY, BOARD_KIND, FILE, Positive, cli
 from .process import say
 
 if TYPE_CHECKING:
@@ -67,21 +67,13 @@ Examples:
     help="Set the size of the board: inner corners of a chessboard, as 9x6; squares of a ChArUco board; tags of an "
     "AprilGrid.",
 )
-@click.option(
-    "--kind",
-    type=Method("board", "cameras.chessboard", "BOARDS"),
-    default="chessboard",
-    show_default=True,
-    help="Choose the kind of board.",
-)
+@BOARD_KIND
 @click.option(
     "--square", type=Positive(), help="Set the side of a square or tag, in --unit, which gives a rig its scale."
 )
 @click.option("--unit", metavar="UNIT", help="Name the unit of --square, such as mm.")
 @click.option("--marker", type=Positive(), help="Set the side of a ChArUco marker, in --unit.")
-@click.option(
-    "--dictionary", default="5X5_100", show_default=True, help="Choose the dictionary of the ChArUco markers."
-)
+@BOARD_DICTIONARY
 @click.option("--legacy", is_flag=True, help="Take the ChArUco board as drawn by OpenCV before 4.6.")
 @click.option("--spacing", type=Positive(), help="Set the gap between the tags of an AprilGrid / side of a tag.")
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 from ..errors import StereoError
 from .checks import board_size, check_suffix
-from .parameters import FILE, Method, Positive, cli
+from .parameters import BOARD_DICTIONARY, BOARD_KIND, FILE, Positive, cli
 from .process import say
 
 PAPER = click.Choice(["a4", "letter", "a3", "a2", "a1", "a0"])
@@ -47,13 +47,7 @@ Examples:
   stereo3d board -o board.pdf --kind aprilgrid --board 6x6 --square 25 --spacing 0.3""",
 )
 @click.option("-o", "--output", type=FILE, required=True, help="Write the sheet: .pdf or .svg.")
-@click.option(
-    "--kind",
-    type=Method("board", "cameras.chessboard", "BOARDS"),
-    default="chessboard",
-    show_default=True,
-    help="Choose the kind of board.",
-)
+@BOARD_KIND
 @click.option(
     "--board",
     "shape",
@@ -64,9 +58,7 @@ Examples:
 @click.option("--square", type=Positive(), help="Set the side of a square or tag; by default the largest that fits.")
 @click.option("--unit", type=UNITS, default="mm", show_default=True, help="Set the unit of --square and --marker.")
 @click.option("--marker", type=Positive(), help="Set the side of a ChArUco marker; by default 3/4 of a square.")
-@click.option(
-    "--dictionary", default="5X5_100", show_default=True, help="Choose the dictionary of the ChArUco markers."
-)
+@BOARD_DICTIONARY
 @click.option("--legacy", is_flag=True, help="Draw the ChArUco board as OpenCV before 4.6.")
 @click.option(
     "--spacing", type=Positive(), default=0.3, show_default=True, help="Set the gap between the tags of an AprilGrid."

@@ -222,6 +222,18 @@ class Positive(click.FloatRange):
         return number
 
 
+BOARD_KIND = click.option(
+    "--kind",
+    type=Method("board", "cameras.chessboard", "BOARDS"),
+    default="chessboard",
+    show_default=True,
+    help="Choose the kind of board.",
+)
+BOARD_DICTIONARY = click.option(
+    "--dictionary", default="5X5_100", show_default=True, help="Choose the dictionary of the ChArUco markers."
+)
+
+
 class Number(click.ParamType):
     """A number; for one that is written with its unit or a decimal comma, the message says how to write it."""
 

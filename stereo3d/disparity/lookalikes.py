@@ -17,6 +17,7 @@ from ..records import RectifiedPair
 from .costs import CENSUS, bits_set, brightness, census
 from .rows import parallel_rows
 from .selection import small_components
+from .uniqueness import UniquenessThresholds
 
 MAX_PLACES = 100_000_000  # pixels x places of the reduced pair that are compared: a quarter of a second
 RANDOM_BITS = 17  # of 34, in which unrelated pixels differ
@@ -26,14 +27,12 @@ NO_RIVAL = np.int16(-32768)
 
 @dataclass(frozen=True)
 class LookalikeThresholds:
-    """When a pixel has a rival; the first three as in `UniquenessThresholds`.
+    """When a pixel has a rival.
 
     Parameters
     ----------
-    as_good : float
-        Share of the winner's gain over a random match that a rival must reach.
-    min_gain : float
-        Share of the cost of a random match, by which the winner must lie below it.
+    as_good, min_gain : float
+        As in `UniquenessThresholds`.
     majority : float
         Pixels nearby that fit elsewhere as well and have a rival's disparity, for each that has the pixel's own.
     min_votes : int
@@ -46,8 +45,8 @@ class LookalikeThresholds:
         px of the reduced pair, between two disparities that count as one.
     """
 
-    as_good: float = 0.75
-    min_gain: float = 0.35
+    as_good: float = UniquenessThresholds.as_good
+    min_gain: float = UniquenessThresholds.min_gain
     majority: float = 2.0
     min_votes: int = 50
     radius: tuple[int, int] = (7, 3)

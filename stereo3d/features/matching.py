@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from .. import resources
 from ..errors import StereoError
 from ..geometry.arrays import frame_ratio, hom
 from ..geometry.camera import ideal_pixels
@@ -193,7 +194,7 @@ def refine_matches(
     def fit_part(k: int) -> None:
         fit_patches(image1, image2, x1, x2, A, radius, MAX_SHIFT, parts[k], parts[k + 1], out, score)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         list(pool.map(fit_part, range(8)))
     return Matches(
         matches.x1, np.where(score[:, None] > 0, (out + 0.5) / scale2 - 0.5 + corner2, matches.x2), matches.score
@@ -242,7 +243,7 @@ def _nearest(
     norm1, norm2 = (d1 * d1).sum(1), (d2 * d2).sum(1)
     index1, square1 = kernels.empty_knn(len(d1))
     parts = [kernels.empty_knn(len(d2)) for _ in range(PARTS)]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         if band is not None:
             F, y1, y2, tolerance = band
             line_norm2 = ((hom(y2) @ F)[:, :2] ** 2).sum(1)

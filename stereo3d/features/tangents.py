@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import resources
 from ..geometry.arrays import all_channels, frame_ratio, norms
 from ..images.reduce import reduced_grey, smooth
 from ..records import Camera, Matches, Photo
@@ -84,7 +85,7 @@ def refine_on_tangents(
         own, other = (_Tangents(*(a[part] for a in t)) for t in (one, two))
         x2[part] = _refined(greys, cameras, own, other, matches.x2[part])
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         list(pool.map(refine_chunk, range(0, len(x2), CHUNK)))
     return replace(matches, x2=x2)
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from .. import resources
 from ..kernel_cache import njit
 from .kernels import DOWN, FALLING, RIGHT, RISING
 
@@ -200,7 +201,7 @@ def split_errors(points: np.ndarray, cell: np.ndarray, pitch: float, cap: float,
         2^k: the largest triangle's side. Triangles that are larger are split.
     """
     err = np.full(points.shape[:2], MUST_SPLIT, np.float32)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         s = 2
         while s <= size:
             squares = -(-len(err) // s)  # from top to bottom

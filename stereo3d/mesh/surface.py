@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import resources
 from ..geometry.arrays import norms
 from ..records import RightViewPoints
 
@@ -94,7 +95,7 @@ class PointGrid:
         def rows(first: int) -> None:
             kernels.fit_local_planes(*given, first, min(first + BAND_ROWS, h), *out)
 
-        with ThreadPoolExecutor() as pool:  # each band writes its own rows
+        with ThreadPoolExecutor(resources.processors()) as pool:  # each band writes its own rows
             list(pool.map(rows, range(0, h, BAND_ROWS)))
         return out
 

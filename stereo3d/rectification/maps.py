@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 import numpy as np
 
+from .. import resources
 from ..errors import StereoError
 from ..geometry.arrays import all_channels, hom, real_array
 from ..geometry.camera import distort, project, undistort
@@ -247,7 +248,7 @@ def photo_map(
         x[outside] = np.nan
         xy[top : top + STRIP_ROWS] = x
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         list(pool.map(map_strip, range(0, h, STRIP_ROWS)))
     return xy
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from .. import resources
 from ..geometry.arrays import all_channels
 from ..records import Camera, Photo, RectifiedPair, SphereGrid, TwoView
 from .canvas import MIN_OVERLAP, Rotations, no_common_row
@@ -130,6 +131,6 @@ def _photo_map(grid: SphereGrid, number: int, width: int) -> np.ndarray:
             x[~all_channels((x >= -0.5) & (x <= np.array(camera.size) - 0.5))] = np.nan
         xy[top : top + STRIP_ROWS] = x
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         list(pool.map(map_strip, range(0, height, STRIP_ROWS)))
     return xy

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 
+from .. import resources
 from ..cameras.focal import DIAGONAL_35MM
 from ..errors import StereoError
 from ..geometry.camera import project, undistort
@@ -300,11 +301,10 @@ def _rays(camera: Camera, W: np.ndarray, x: np.ndarray | None = None) -> np.ndar
 
 def _in_chunks(function: Callable[[int, int], None], count: int, rays_each: int) -> None:
     """Call function(start, stop) over range(count), about CHUNK_RAYS rays at a time, on the machine's threads."""
-    import os
     from concurrent.futures import ThreadPoolExecutor
 
     chunk = max(1, CHUNK_RAYS // rays_each)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+    with ThreadPoolExecutor(min(resources.processors(), MAX_THREADS)) as pool:
         list(pool.map(lambda start: function(start, min(start + chunk, count)), range(0, count, chunk)))
 
 

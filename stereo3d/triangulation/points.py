@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
+from .. import resources
 from ..geometry.arrays import norms
 from ..geometry.camera import fold_radius, lens_coefficients, undistort, untilted
 from ..geometry.rotations import rotation_from_vector
@@ -96,7 +97,7 @@ def triangulate(
         )
         points[r][j, i], sigma[r][j, i] = found
 
-    with ThreadPoolExecutor() as pool:  # each strip writes its own rows
+    with ThreadPoolExecutor(resources.processors()) as pool:  # each strip writes its own rows
         list(pool.map(triangulate_strip, range(0, h, STRIP_ROWS)))
     return points, sigma
 
@@ -201,7 +202,7 @@ def along_the_ray(X: np.ndarray, view: TwoView, covariance: np.ndarray, tangents
         J = _relative_changes(X[part], view, tangents) - common
         out[part] = np.sqrt(np.einsum("na,ab,nb->n", J, C, J)) * norms(X[part])
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(resources.processors()) as pool:
         if view.rig.unit is None and len(X):
             sample = X[:: 1 + len(X) // MEDIAN_POINTS]
             chunks = [sample[first : first + CHUNK_POINTS] for first in range(0, len(sample), CHUNK_POINTS)]
