@@ -15,7 +15,7 @@ from .measurements import STRIP_PIXELS, MatchMaps, Measured
 
 WEIGHTS = Path(__file__).with_name("confidence.npz")
 CLIP = 6.0  # standard deviations: measurements farther from their mean count as this
-PIXELS = 128  # of one block of the network, so that its layers stay in the processor's cache
+PIXELS = 512  # of one block of the network: eight of its rows fit into the nearest cache, all into the next
 MAX_LOG_ODDS = 12.0  # so that no probability is 0 or 1
 
 
@@ -49,28 +49,38 @@ def load_network(name: str) -> Network:
 
 
 @njit(cache=True, nogil=True)
-def _add_eight(w, inputs, i, total):
-    """total += sum of w[k] inputs[i + k] over eight rows: one pass over memory for eight products."""
-    a, b, c, d, e, f, g, h = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
+def _add_eight(weights, inputs, i, j, out):
+    """out[j] += sum of weights[k, j] inputs[k] over the eight rows from i on: one pass over memory for all of them."""
+    a, b, c, d = weights[i, j], weights[i + 1, j], weights[i + 2, j], weights[i + 3, j]
+    e, f, g, h = weights[i + 4, j], weights[i + 5, j], weights[i + 6, j], weights[i + 7, j]
     p, q, r, s = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
     t, u, v, x = inputs[i + 4], inputs[i + 5], inputs[i + 6], inputs[i + 7]
-    for k in range(len(total)):
+    total = out[j]
+    for k in range(PIXELS):
         total[k] += ((a * p[k] + b * q[k]) + (c * r[k] + d * s[k])) + ((e * t[k] + f * u[k]) + (g * v[k] + h * x[k]))
 
 
 @njit(cache=True, nogil=True)
-def _layer(inputs, count, weights, bias, rectify, out):
-    """out (>= m, PIXELS) = weights^T inputs + bias of the first `count` inputs, at least 0 where `rectify`."""
-    w = np.empty(8, np.float32)
+def _layer(inputs, weights, bias, rectify, out):
+    """out (>= m, PIXELS) = weights^T inputs + bias, at least 0 where `rectify`; rows in whole groups of eight."""
     for j in range(len(bias)):
         out[j] = bias[j]
-        for i in range(0, count, 8):
-            for k in range(8):
-                w[k] = weights[i + k, j] if i + k < count else np.float32(0)
-            _add_eight(w, inputs, i, out[j])
-        if rectify:
-            for k in range(out.shape[1]):
+    for i in range(0, len(weights), 8):
+        for j in range(len(bias)):
+            _add_eight(weights, inputs, i, j, out)
+    if rectify:
+        for j in range(len(bias)):
+            for k in range(PIXELS):
                 out[j, k] = max(out[j, k], np.float32(0))
+
+
+@njit(cache=True, nogil=True)
+def _in_eights(weights):
+    """Return the weights with rows of 0 added, up to a multiple of eight."""
+    rows, count = weights.shape
+    out = np.zeros((rows + -rows % 8, count), np.float32)
+    out[:rows] = weights
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -78,23 +88,23 @@ def apply_network(network, values, out):
     """Write the outputs of a network for the measurements values (n, N) f32 to out (2, N) f32."""
     n, pixels = values.shape
     clip = np.float32(CLIP)
-    inputs = np.zeros((n + -n % 8, PIXELS), np.float32)  # whole groups of eight
-    first = np.zeros((len(network.b1) + -len(network.b1) % 8, PIXELS), np.float32)
-    second = np.zeros((len(network.b2) + -len(network.b2) % 8, PIXELS), np.float32)
+    w1, w2, w3 = _in_eights(network.w1), _in_eights(network.w2), _in_eights(network.w3)
+    inputs, first, second = (
+        np.zeros((len(w1), PIXELS), np.float32),
+        np.zeros((len(w2), PIXELS), np.float32),
+        np.zeros((len(w3), PIXELS), np.float32),
+    )
     last = np.empty((2, PIXELS), np.float32)
     for start in range(0, pixels, PIXELS):
         count = min(PIXELS, pixels - start)
         for i in range(n):
-            mean, scale = network.mean[i], network.scale[i]
+            mean, scale, row, block = network.mean[i], network.scale[i], inputs[i], values[i, start : start + count]
             for k in range(count):
-                z = (values[i, start + k] - mean) * scale
-                inputs[i, k] = min(max(z, -clip), clip)
-        _layer(inputs, n, network.w1, network.b1, True, first)
-        _layer(first, len(network.b1), network.w2, network.b2, True, second)
-        _layer(second, len(network.b2), network.w3, network.b3, False, last)
-        for j in range(2):
-            for k in range(count):
-                out[j, start + k] = last[j, k]
+                row[k] = min(max((block[k] - mean) * scale, -clip), clip)
+        _layer(inputs, w1, network.b1, True, first)
+        _layer(first, w2, network.b2, True, second)
+        _layer(second, w3, network.b3, False, last)
+        out[:, start : start + count] = last[:, :count]
 
 
 def estimate(maps: MatchMaps, network: Network) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,13 @@
-"""The sky: what no disparity explains better than infinity, and what has its colour around roofs and branches."""
+"""The sky: what no disparity explains better than infinity, and what has its colour around roofs and branches.
+
+numba kernels.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from ...kernel_cache import njit
 
 
 @dataclass(frozen=True)
@@ -89,17 +94,12 @@ def find_sky(
     if unseen is not None and unseen.any():
         sky |= _continued_areas(colours, seen, sky, empty | unseen, thresholds)
     allowed = seen & ~surface
-    side = thresholds.window
     for _ in range(thresholds.rounds):
-        share, mean = _mean_colour(colours, sky, side)
-        square = _mean_colour(colours**2, sky, side)[1]
-        variance = np.maximum(square - mean**2, 0).sum(-1)
-        allowance = np.clip(thresholds.deviations**2 * variance, thresholds.least**2, thresholds.most**2)
-        near = ((colours - mean) ** 2).sum(-1) <= allowance
-        more = allowed & near & (share > thresholds.present) & ~sky
+        part = _around(sky, thresholds.window)
+        more = _of_its_colour(colours[part], sky[part], thresholds) & allowed[part]
         if not more.any():
             break
-        sky |= more
+        sky[part] |= more
     return _with_edges(colours, sky, seen, thresholds.edge, thresholds)
 
 
@@ -153,6 +153,24 @@ def _areas_at_border(colours: np.ndarray, seen: np.ndarray, empty: np.ndarray, t
     return large[labels]
 
 
+def _around(where: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The rows and columns that hold all pixels `where`, with a margin in px."""
+    bounds = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(where.any(axis))
+        bounds.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + 1 + margin))
+    return bounds[0], bounds[1]
+
+
+def _of_its_colour(colours: np.ndarray, sky: np.ndarray, thresholds: SkyThresholds) -> np.ndarray:
+    """Pixels beside the sky that have its colour: the mean of the window, to some standard deviations."""
+    share, mean = _mean_colour(colours, sky, thresholds.window)
+    square = _mean_colour(colours**2, sky, thresholds.window)[1]
+    variance = np.maximum(square - mean**2, 0).sum(-1)
+    allowance = np.clip(thresholds.deviations**2 * variance, thresholds.least**2, thresholds.most**2)
+    return (((colours - mean) ** 2).sum(-1) <= allowance) & (share > thresholds.present) & ~sky
+
+
 def _mean_colour(colours: np.ndarray, where: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Share of the window about each pixel that is `where`, (H,W), and its mean colour there, (H,W,3)."""
     import cv2
@@ -160,6 +178,38 @@ def _mean_colour(colours: np.ndarray, where: np.ndarray, side: int) -> tuple[np.
     share = cv2.blur(where.astype(np.float32), ksize=(side, side))
     total = cv2.blur(np.where(where[..., None], colours, np.float32(0)), ksize=(side, side))
     return share, total / np.maximum(share, np.float32(1e-6))[..., None]
+
+
+@njit(cache=True, nogil=True)
+def _squared_distance(colours, where, y, x, reach):
+    """Squared distance of the colour of (y, x) from the mean of the pixels `where` within `reach` px, -1 without any."""
+    height, width = where.shape
+    red = green = blue = np.float32(0)
+    count = 0
+    for v in range(max(0, y - reach), min(height, y + reach + 1)):
+        for u in range(max(0, x - reach), min(width, x + reach + 1)):
+            if where[v, u]:
+                red += colours[v, u, 0]
+                green += colours[v, u, 1]
+                blue += colours[v, u, 2]
+                count += 1
+    if count == 0:
+        return -1.0
+    red, green, blue = red / count - colours[y, x, 0], green / count - colours[y, x, 1], blue / count - colours[y, x, 2]
+    return red * red + green * green + blue * blue
+
+
+@njit(cache=True, nogil=True)
+def _mark_closer(colours, sky, surface, edge, closeness, out):
+    """out = pixels of the edge whose colour is not `closeness` times nearer to the surface's than to the sky's."""
+    for y in range(len(edge)):
+        for x in range(edge.shape[1]):
+            out[y, x] = False
+            if edge[y, x]:
+                to_surface = _squared_distance(colours, surface, y, x, SURFACE_COLOUR // 2)
+                if to_surface >= 0:
+                    to_sky = _squared_distance(colours, sky, y, x, SKY_COLOUR // 2)
+                    out[y, x] = to_sky < closeness * closeness * to_surface
 
 
 def _with_edges(
@@ -170,8 +220,7 @@ def _with_edges(
 
     for _ in range(steps):
         edge = (cv2.dilate(sky.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0) & ~sky & seen
-        of_sky = _mean_colour(colours, sky, SKY_COLOUR)[1]
-        present, of_surface = _mean_colour(colours, ~sky & ~edge & seen, SURFACE_COLOUR)
-        closer = ((colours - of_sky) ** 2).sum(-1) < thresholds.closeness**2 * ((colours - of_surface) ** 2).sum(-1)
-        sky = sky | (edge & closer & (present > 0))
+        more = np.empty_like(sky)
+        _mark_closer(colours, sky, ~sky & ~edge & seen, edge, thresholds.closeness, more)
+        sky = sky | more
     return sky
