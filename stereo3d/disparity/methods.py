@@ -109,7 +109,7 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     slope: penalty, in bits of the census, of two neighbours' planes 1 px apart.  jump: of planes far apart, and
     contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
     limit: largest cost of a mismatch, in bits of 34; a match that the other view contradicts costs half as much more.
-    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 380 MB, and some 250 bytes per pixel.
+    Memory: 3 bytes per pixel and disparity of the reduced pair, at most 280 MB, and some 250 bytes per pixel.
     Sources: see `energy` and `segments` in `planes`.
     """
     options = {"slope": slope, "jump": jump, "contrast": contrast, "fall": fall, "limit": limit}

@@ -15,7 +15,7 @@ import numpy as np
 from .. import resources
 from ..geometry.robust import RobustProblem, ransac
 from ..records import DisparityMap, RectifiedPair
-from .matching import compute_disparities
+from .matching import compute_disparities, compute_disparity
 from .search_range import reduce_pair
 
 SLOPES = (1.0, 2.0, 3.0, 4.0)  # px a row: a census window tolerates half a pixel more or less
@@ -145,15 +145,7 @@ def match_steep_plane(pair: RectifiedPair, plane: SteepPlane, **options) -> tupl
     """Return `compute_disparities` of the rows of a steep plane, the right ones shifted: maps of the pair's size."""
     shifts, rows = plane.shifts, slice(plane.first, plane.last)
     nearest = np.rint(shifts).astype(int)
-    upright = RectifiedPair(
-        pair.left[rows],
-        shift_rows(pair.right[rows], shifts),
-        pair.map1[rows],
-        move_rows(pair.map2[rows], nearest),
-        pair.kind,
-        pair.swapped,
-    )
-    left, right = compute_disparities(upright, (plane.lo, plane.hi), **options)
+    left, right = compute_disparities(_upright(pair, plane), (plane.lo, plane.hi), **options)
 
     def whole(found: DisparityMap, back: Callable[[np.ndarray], np.ndarray]) -> DisparityMap:
         out = [np.full(pair.left.shape[:2], np.float32(nothing)) for nothing in (np.nan, 0, np.nan)]
@@ -163,6 +155,13 @@ def match_steep_plane(pair: RectifiedPair, plane: SteepPlane, **options) -> tupl
         return DisparityMap(out[0], np.nan_to_num(out[1]), out[2])
 
     return whole(left, lambda a: a), whole(right, lambda a: move_rows(a, -nearest))
+
+
+def _upright(pair: RectifiedPair, plane: SteepPlane) -> RectifiedPair:
+    """Return the rows of a steep plane, the right ones shifted: there it has disparities near 0."""
+    shifts, rows = plane.shifts, slice(plane.first, plane.last)
+    right, map2 = shift_rows(pair.right[rows], shifts), move_rows(pair.map2[rows], np.rint(shifts).astype(int))
+    return RectifiedPair(pair.left[rows], right, pair.map1[rows], map2, pair.kind, pair.swapped)
 
 
 def higher_confidence(one: DisparityMap, two: DisparityMap) -> DisparityMap:
@@ -223,10 +222,12 @@ def _fit_steep_plane(
     if not lo < hi:
         return _Support(0, None)
     upright = upright._replace(lo=lo, hi=min(hi, lo + width))
-    found, _ = match_steep_plane(small, upright, method="sgm", refine=0, threads=threads)
-    y, x = np.nonzero(np.isfinite(found.disparity) & lost)
+    limits = upright.lo, upright.hi
+    disparity, _ = compute_disparity(_upright(small, upright), limits, method="sgm", refine=0, threads=threads)
+    disparity += shifts[:, None].astype(np.float32)
+    y, x = np.nonzero(np.isfinite(disparity) & lost[rows])
     step = 1 + len(y) // MAX_POINTS
-    points = np.column_stack([x, y, found.disparity[y, x]])[::step].astype(float)
+    points = np.column_stack([x, y + rows.start, disparity[y, x]])[::step].astype(float)
     return _plane_through(points, step, SPARE * len(lost))
 
 

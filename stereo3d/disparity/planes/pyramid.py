@@ -41,7 +41,7 @@ class Budget:
 
 BUDGETS = {
     "planes_fast": Budget(300_000, 30_000_000, 1, 0, 2000),  # 110 MB, a second for two megapixels
-    "planes": Budget(600_000, 100_000_000, 1, 1),  # 380 MB, some seconds for two megapixels
+    "planes": Budget(450_000, 75_000_000, 1, 1, 2000),  # 280 MB, some seconds for two megapixels
     "planes_full": Budget(2_500_000, 400_000_000, 3, 2),  # 1.5 GB
 }
 
