@@ -167,9 +167,20 @@ def copy_findings(
             return [_error("zoom", what.format(*names, enlarged), how, numbers | {"zoom": enlarged})]
         return [_error("crop", "the {} photo is a crop of the {}".format(*names) + change, how, numbers)]
     exact = abs(np.log(found.scale)) < limits.same_scale and abs(found.angle_deg) < limits.same_angle
-    if exact and not posed:
+    if exact and not posed and not _has_parallax(matches, found, limits.tolerance * max(units), limits):
         return [_error("crop", "the two photos are crops of one picture", how, numbers)]
     return []
+
+
+def _has_parallax(matches: Matches, found: Similarity, tolerance: float, limits: CopyThresholds) -> bool:
+    """Whether most matches that do not fit move along the shift, farther or less far: things before or behind a wall.
+
+    False matches between crops of one picture lie in all directions.
+    """
+    off = matches.x2 @ [1, 1j] - found.factor * (matches.x1 @ [1, 1j]) - found.shift
+    off = off[abs(off) > 2 * tolerance]
+    along = abs((off * np.conj(found.shift / max(abs(found.shift), 1e-9))).imag) < tolerance
+    return np.count_nonzero(along) >= max(limits.min_matches, len(off) / 2)
 
 
 def _error(code: str, what: str, how: str, numbers: dict) -> Finding:

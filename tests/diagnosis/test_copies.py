@@ -89,6 +89,15 @@ def test_two_crops_of_one_picture(first):
     assert not copy_findings(matches_of(right, shift=(-160, -20)), left, right, posed=True), "a wall before a rig"
 
 
+@pytest.mark.parametrize("outliers", [0.0, 0.04])
+def test_bars_before_a_wall_in_a_parallel_pair_are_no_crops(first, outliers):
+    left, right = Photo(first.pixels[:, :480]), Photo(first.pixels[20:, 160:])
+    matches = matches_of(right, shift=(-160, -20), outliers=outliers)
+    nearer = np.random.default_rng(2).random(len(matches)) < 0.11
+    x2 = matches.x2 + np.where(nearer, 0.2, 0)[:, None] * [-160, -20]
+    assert not copy_findings(Matches(matches.x1, x2, matches.score), left, right)
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.5])
 def test_a_resized_copy_is_the_same_picture(first, scale):
     code, message = found(first, resized(first, scale), scale=scale)
