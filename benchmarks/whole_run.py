@@ -10,8 +10,9 @@ cache lacks. Seconds are wall clock, the median of `--repeat` runs; "processor" 
 programs disturb less; memory is the peak of resident memory in a stage.
 "import" is the time to load the libraries (all of them in the plain script; stereo3d loads some inside the stages).
 
-"fast" is the grid mesher after `--quality fast`. The share of the physical limit, and with --growth and --cores how
-time and memory grow with the photos and what a second core gives: `run_growth.py`.
+"fast" is the grid mesher after `--quality fast`, which matches at 1000 px whatever --max-size. The share of the
+physical limit, and with --growth and --cores how time and memory grow with the photos and what a second core gives:
+`run_growth.py`.
 
 Scores by `evaluation.mesh.mesh_scores` from the OBJ as written, aligned by similarity, at 1 % of depth.
 
@@ -35,11 +36,13 @@ from pathlib import Path
 import numpy as np
 from run_growth import MEGAPIXELS, cores, growth, limit, passed_bytes
 
+from stereo3d.options import QUALITIES
+
 ROOT = Path(__file__).resolve().parents[1]
 VARIANTS = {  # fields of `Config`
     "grid": {},
     "poisson": {"mesher": "poisson"},
-    "fast": {"matcher": "planes_fast"},
+    "fast": QUALITIES["fast"],
 }
 STAGES = ("import", "photos", "features", "pose", "rectify", "disparity", "points", "mesh", "write")
 SCORES = (
@@ -68,7 +71,7 @@ def ours(left, right, K1, K2, max_size, variant, target):
     imported = time.perf_counter() - start
     size1, size2 = (photo_size(p) for p in (left, right))
     rig = Rig(Camera(np.array(K1), size1), Camera(np.array(K2), size2))
-    result = reconstruct(left, right, rig, Config(max_size=max_size, **VARIANTS[variant]), meter=ProcessPeak())
+    result = reconstruct(left, right, rig, Config(**{"max_size": max_size, **VARIANTS[variant]}), meter=ProcessPeak())
     clock = Clock([{"name": "import", "seconds": imported, "peak_mb": 0}, *result.stages])
     with clock("write"):
         files = result.save(target)

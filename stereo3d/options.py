@@ -16,8 +16,12 @@ from typing import Any, Literal
 from .errors import StereoError
 
 DEFAULT_MATCHER = "planes"  # the dense matcher of a run and of every stage that matches
-QUALITIES = {"fast": "planes_fast", "normal": "planes", "best": "planes_full"}  # the matcher of each --quality
 MAX_SIZE = 1600  # px: longer side of the photos while they are matched, unless the user asks for another
+QUALITIES: dict[str, dict[str, Any]] = {  # fields of Config that each --quality sets
+    "fast": {"matcher": "planes_fast", "max_size": 1000},
+    "normal": {"matcher": "planes"},
+    "best": {"matcher": "planes_full"},
+}
 MAX_FEATURE_SIZE = 2400  # px: of the photos while features are found; more improves no pose, and SIFT takes gigabytes
 DEFAULT_DETECTOR = "sift"
 DEFAULT_MESHER = "grid"

@@ -7,7 +7,7 @@ from ..mesh.crop import parse_crop
 from ..options import QUALITIES
 from ..pipeline.config import Config
 
-MATCHERS = {"draft": "sgm", **QUALITIES}  # quality on the page -> matcher
+CHOICES = {"draft": {"matcher": "sgm", "max_size": 800}, **QUALITIES}  # quality on the page -> fields of Config
 SCALES = ("none", "baseline", "distance", "marker")
 KNOWN = ("quality", "scale", "length", "unit", "points", "marker", "crop", "rotate", "layout", "close", "force")
 
@@ -18,7 +18,7 @@ def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
     Parameters
     ----------
     settings : dict
-        Plain values, all optional: quality (in `MATCHERS`); scale (in `SCALES`), with length and unit, and points
+        Plain values, all optional: quality (in `CHOICES`); scale (in `SCALES`), with length and unit, and points
         ((x, y), (x, y)) or marker ("DICTIONARY:ID"); crop (see `crop_of`); rotate ("90", "180", "270" or "auto");
         layout; close; force. Pixels are those of the first photo before it is turned.
     size : (width, height)
@@ -32,7 +32,7 @@ def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
     unknown = [name for name in settings if name not in KNOWN]
     if unknown:
         raise StereoError("bad_option", f"there is no setting {unknown[0]!r}.", f"There are: {', '.join(KNOWN)}.")
-    given: dict[str, Any] = {"matcher": MATCHERS[_choice(settings, "quality", tuple(MATCHERS), "normal")]}
+    given: dict[str, Any] = dict(CHOICES[_choice(settings, "quality", tuple(CHOICES), "normal")])
     for name in ("close", "force"):
         given[name] = settings.get(name, False)
     for name in ("rotate", "layout"):

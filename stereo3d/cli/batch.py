@@ -20,7 +20,7 @@ from .checks import parse_options, set_up_logging, take_fields
 from .outputs import Outputs, Style, check_outputs
 from .parameters import GROUPS, Grouped, Positive, cli
 from .process import owns_process
-from .reconstruct import Messages, matcher_of
+from .reconstruct import Messages, fields_of_quality
 from .reconstruct import reconstruct as single
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _planned(sources: tuple[str, ...], own: Choices, given: dict[str, Any]) -> t
     check_inside(outputs, RESERVED)
     check_outputs(outputs, style)
     if quality is not None:
-        given["matcher"] = matcher_of(quality)
+        given |= fields_of_quality(quality)
     found, base = find_pairs(sources, out=own.out, strip=own.strip, layout=given.get("layout"))
     if not found.pairs:
         _refuse_nothing(sources, found.left_over)

@@ -47,7 +47,7 @@ class Messages:
 @with_options(SOURCE_OPTIONS)
 @with_options(CAMERA_OPTIONS)
 @with_options(MATCHING_OPTIONS)
-@click.option("--quality", type=QUALITY, help="Choose the matcher by its quality: planes_fast, planes or planes_full.")
+@click.option("--quality", type=QUALITY, help="fast: planes_fast at 1000 px; normal: planes; best: planes_full.")
 @click.option("--mesher", type=MESHER, default=DEFAULT_MESHER, show_default=True, help="Choose the mesher.")
 @click.option(
     "--faces",
@@ -118,7 +118,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
 
         check_outputs(outputs, style)
         if quality is not None:
-            given["matcher"] = matcher_of(quality)
+            given |= fields_of_quality(quality)
         config = Config(options=parse_options(options), **given)
         written = [path for path, _ in [*targets, (outputs.json_file, "")] if path is not None]
         with (
@@ -138,11 +138,17 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
         print_summary(result, files, seconds, verbose=messages.verbose, note=words.note)
 
 
-def matcher_of(quality: str) -> str:
-    """Return the matcher that --quality names; refused where --matcher names one as well."""
-    if click.get_current_context().get_parameter_source("matcher") is not click.core.ParameterSource.DEFAULT:
+def fields_of_quality(quality: str) -> dict[str, Any]:
+    """Return the fields of Config that --quality sets: not those that are given; --matcher beside it is refused."""
+    context = click.get_current_context()
+    given = {
+        name
+        for name in QUALITIES[quality]
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if "matcher" in given:
         raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
-    return QUALITIES[quality]
+    return {name: value for name, value in QUALITIES[quality].items() if name not in given}
 
 
 def later_parts_of(config: Config) -> list[list[str]]:

@@ -333,7 +333,7 @@ def config_with(config: Config | None, options: ConfigOptions, function: str, ot
 
 
 ELSEWHERE = {  # options of the command line that are no fields of Config
-    "quality": "It is another name of the matcher: matcher='planes_fast', 'planes' or 'planes_full'.",
+    "quality": "It chooses matcher='planes_fast' with max_size=1000, matcher='planes' or 'planes_full'.",
     "output": "result.save(path) writes the mesh.",
     "points": "result.save_points(path) writes the points.",
     "report": "stereo3d.write_report(path, result) writes the report.",

@@ -10,7 +10,7 @@ from spatial_heic import write_spatial
 
 from stereo3d.app import work
 from stereo3d.app.child import Child, crash_words, worker_command
-from stereo3d.app.settings import KNOWN, MATCHERS, config_of, crop_of
+from stereo3d.app.settings import CHOICES, KNOWN, config_of, crop_of
 from stereo3d.cli.parameters import cli
 from stereo3d.disparity.methods import MATCHERS as ALL_MATCHERS
 from stereo3d.errors import StereoError
@@ -88,7 +88,7 @@ def test_errors_are_in_the_words_of_the_page(capfd):
     bug = work.error_words(KeyError("x"))
     assert bug["code"] == "bug" and "KeyError" in bug["message"]
     options = {name for parameter in cli.commands["reconstruct"].params for name in parameter.opts}
-    assert set(work.WORDS) <= options and set(MATCHERS.values()) <= set(ALL_MATCHERS)
+    assert set(work.WORDS) <= options and {fields["matcher"] for fields in CHOICES.values()} <= set(ALL_MATCHERS)
 
 
 def test_the_time_of_a_whole_run_is_that_of_earlier_ones_in_proportion():

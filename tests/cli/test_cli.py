@@ -607,9 +607,11 @@ def asked(monkeypatch, folder, run, tmp_path):
     return ask
 
 
-def test_quality_chooses_the_matcher(asked):
-    for quality, matcher in QUALITIES.items():
-        assert asked("--quality", quality).matcher == matcher
+def test_quality_chooses_the_matcher_and_the_size(asked):
+    for quality, chosen in QUALITIES.items():
+        config = asked("--quality", quality)
+        assert {name: getattr(config, name) for name in chosen} == chosen
+    assert asked("--quality", "fast", "--max-size", "1200").max_size == 1200
     assert "Give one of them" in asked("--quality", "best", "--matcher", "sgm").err
     assert "fast, normal, best" in asked("--quality", "good").err
 

@@ -79,7 +79,7 @@ def test_keywords_alone_make_the_config(slanted_pair):
         ("max-size", "Did you mean 'max_size'?"),
         ("Focal", "Did you mean 'focal'?"),
         ("progres", "Did you mean 'progress'?"),
-        ("quality", "another name of the matcher: matcher='planes_fast'"),
+        ("quality", "It chooses matcher='planes_fast'"),
         ("output", "result.save(path) writes the mesh."),
         (
             "fast_threshold",

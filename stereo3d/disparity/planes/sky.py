@@ -182,7 +182,7 @@ def _mean_colour(colours: np.ndarray, where: np.ndarray, side: int) -> tuple[np.
 
 @njit(cache=True, nogil=True)
 def _squared_distance(colours, where, y, x, reach):
-    """Squared distance of the colour of (y, x) from the mean of the pixels `where` within `reach` px, -1 without any."""
+    """Squared distance of the colour of (y, x) from the mean of those `where` within `reach` px; -1: there are none."""
     height, width = where.shape
     red = green = blue = np.float32(0)
     count = 0
