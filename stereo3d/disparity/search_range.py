@@ -60,12 +60,12 @@ def widen_range(
     return int(np.floor(max(lo, hi - width))), int(np.ceil(hi))
 
 
-def reduce_pair(pair: RectifiedPair) -> tuple[RectifiedPair, tuple[float, float]]:
-    """Return the pair at a longer side of LONGER_SIDE px, or as it is if smaller, and its scale (across, down)."""
+def reduce_pair(pair: RectifiedPair, side: int = LONGER_SIDE) -> tuple[RectifiedPair, tuple[float, float]]:
+    """Return the pair at a longer side of `side` px, or as it is if smaller, and its scale (across, down)."""
     import cv2
 
     height, width = pair.left.shape[:2]
-    share = min(1.0, LONGER_SIDE / max(height, width))
+    share = min(1.0, side / max(height, width))
     size = max(2, round(width * share)), max(2, round(height * share))
     left, right = (cv2.resize(src=p, dsize=size, interpolation=cv2.INTER_AREA) for p in (pair.left, pair.right))
     map1, map2 = (cv2.resize(src=m, dsize=size, interpolation=cv2.INTER_NEAREST) for m in (pair.map1, pair.map2))

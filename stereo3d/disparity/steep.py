@@ -19,6 +19,7 @@ from .matching import compute_disparities, compute_disparity
 from .search_range import reduce_pair
 
 SLOPES = (1.0, 2.0, 3.0, 4.0)  # px a row: a census window tolerates half a pixel more or less
+SIDE = 300  # px, longer side of the reduced pair
 MIN_LOST = 0.05  # of the pixels of the upper or lower half without a disparity, for a plane to be searched there
 MIN_FOUND = 0.01  # of the reduced picture's pixels on the plane: ten times the smallest component
 NEAR = 2.0  # px of the reduced picture, between a plane and the disparities that belong to it
@@ -71,7 +72,7 @@ def find_steep_planes(
 ) -> list[SteepPlane]:
     """Detect up to two steep planes in the unmatched area: a ground in the lower half, a ceiling in the upper half.
 
-    The pair is matched by `sgm` at a longer side of 400 px, its rows shifted by each of SLOPES. A plane must hold 1 %
+    The pair is matched by `sgm` at a longer side of 300 px, its rows shifted by each of SLOPES. A plane must hold 1 %
     of the picture's pixels, all of them unmatched before.
 
     Parameters
@@ -94,7 +95,7 @@ def find_steep_planes(
     """
     if not slants:
         return []
-    small, scale = reduce_pair(pair)
+    small, scale = reduce_pair(pair, SIDE)
     height, width = small.left.shape[:2]
     lost = unmatched_pixels(pair, known, (width, height))
     half = height // 2
