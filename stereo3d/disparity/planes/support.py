@@ -41,7 +41,7 @@ class SupportThresholds:
     significance: float = 2.5
     window: int = 21
     tile: int = 42
-    large: int = 8 * 42**2
+    large: int = 4 * 42**2
     clear: float = 4.0
     even: float = 7.0
 
