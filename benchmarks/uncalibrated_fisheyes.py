@@ -1,12 +1,14 @@
 """Rendered pairs of a fisheye of which nothing is known: lens, depth and verdict against the truth.
 
     python benchmarks/uncalibrated_fisheyes.py [--count 2] [--first 0] [--fields 120,150,180] [--circular]
+                                               [--varied] [--pose-only]
 
 A draw is a room of `panoramas.py`, photos of 480 x 360 px that show `field` degrees across the diagonal (--circular: a
 disc of as many degrees in 480 x 480 px), k1 of -.04, 0 or .06, a step of 12 to 22 % of the distance of the nearest
-wall.
+wall. --varied: k2 of .005 (standard deviation) and a principal point off the middle by .7 % of the longer side in x
+and y. --pose-only: up to the pose.
 
-focal    the estimated focal length over the true one, in the middle of the picture
+focal    the estimated focal length over the true one, in the middle of the picture, and its error in standard errors
 error    median of |s Z / Z_true - 1| over the depth map; right: share within 2 %
 """
 
@@ -18,7 +20,7 @@ from panoramas import paints, room, within_disc
 SIDE = 480
 
 
-def draw(field, index, circular):
+def draw(field, index, circular, varied=False):
     """Both photos, their camera and the true distances of the first."""
     from stereo3d import Camera, Photo, WideLens
     from stereo3d.geometry.rotations import rotation_from_vector
@@ -29,9 +31,13 @@ def draw(field, index, circular):
     rng = np.random.default_rng(seed + 1)
     width, height = (SIDE, SIDE) if circular else (SIDE, SIDE * 3 // 4)
     k1, angle = (-0.04, 0.0, 0.06)[index % 3], np.radians(field / 2)
-    f = (SIDE / 2 if circular else np.hypot(width, height) / 2) / (angle * (1 + k1 * angle**2))
-    K = np.array([[f, 0, (width - 1) / 2], [0, f, (height - 1) / 2], [0, 0, 1]])
-    camera = Camera(K, (width, height), lens=WideLens("fisheye", (k1, 0.0, 0.0, 0.0)))
+    k2, off = 0.0, np.zeros(2)
+    if varied:
+        nature = np.random.default_rng(seed + 2)
+        k2, off = max(0.005 * nature.normal(), 0.0 if k1 < 0 else -0.01), 0.007 * width * nature.normal(size=2)
+    f = (SIDE / 2 if circular else np.hypot(width, height) / 2) / (angle * (1 + k1 * angle**2 + k2 * angle**4))
+    K = np.array([[f, 0, (width - 1) / 2 + off[0]], [0, f, (height - 1) / 2 + off[1]], [0, 0, 1]])
+    camera = Camera(K, (width, height), lens=WideLens("fisheye", (k1, k2, 0.0, 0.0)))
     C = rng.uniform(0.12, 0.22) * half.min() * np.array([1, *rng.uniform(-0.5, 0.5, 2)])
     R = rotation_from_vector(np.radians(rng.uniform(-10, 10, 3)))
     pair = renderer.render(
@@ -62,31 +68,42 @@ def measure(result, camera, distance):
 
 def main():
     import stereo3d
+    from stereo3d.pipeline.run import prepare
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--fields", default="120,150,180", help="degrees")
     parser.add_argument("--circular", action="store_true")
+    parser.add_argument("--varied", action="store_true")
+    parser.add_argument("--pose-only", action="store_true")
     parser.add_argument("--matcher", default="sgbm")
     given = parser.parse_args()
+    off = []
     for index in range(given.first, given.first + given.count):
         for field in map(int, given.fields.split(",")):
-            photos, camera, distance = draw(field, index, given.circular)
+            photos, camera, distance = draw(field, index, given.circular, given.varied)
             name = f"{field} degrees, draw {index}"
+            run = prepare if given.pose_only else stereo3d.reconstruct
             try:
-                result = stereo3d.reconstruct(*photos, matcher=given.matcher)
+                result = run(*photos, matcher=given.matcher)
             except stereo3d.StereoError as error:
                 print(f"{name}: refused ({error.code})", flush=True)
                 continue
-            error, right, covered = measure(result, camera, distance)
-            codes = ", ".join(f.code for f in result.findings if f.severity != "info" or f.code == "fisheye")
-            focal = result.view.rig.cam1.focal / camera.focal
-            print(
-                f"{name}: {result.verdict}, focal {focal:.4f}, error {error:.4f}, right {right:.3f}, covered "
-                f"{covered:.2f} ({codes})",
-                flush=True,
-            )
+            found = {f.code: f for f in result.findings}
+            if "fisheye" not in found:
+                print(f"{name}: taken for a pinhole camera", flush=True)
+                continue
+            focal, sigma = result.view.rig.cam1.focal / camera.focal, found["fisheye"].numbers["focal_sigma"]
+            off.append(np.log(focal) / sigma)
+            line = f"{name}: focal {focal:.4f}, certain to {sigma:.4f}, off by {off[-1]:.2f}"
+            if not given.pose_only:
+                error, right, covered = measure(result, camera, distance)
+                line += f", {result.verdict}, error {error:.4f}, right {right:.3f}, covered {covered:.2f}"
+            codes = ", ".join(f.code for f in result.findings if f.severity != "info")
+            print(f"{line} ({codes})", flush=True)
+    for bound in (1, 2):
+        print(f"within {bound} standard errors: {np.mean(np.abs(off) < bound):.2f} of {len(off)}")
 
 
 if __name__ == "__main__":

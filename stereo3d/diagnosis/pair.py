@@ -1,6 +1,6 @@
 """Findings of a pair: overlap, parallax, baseline, stability of the pose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,7 @@ def diagnose(
     view: TwoView,
     rig: Rig,
     *,
+    resampled: bool = False,
     limits: PairThresholds = PAIR_THRESHOLDS,
     camera_limits: CameraThresholds = CAMERA_THRESHOLDS,
 ) -> list[Finding]:
@@ -68,6 +69,8 @@ def diagnose(
         The estimate; `view.rig` holds the refined cameras.
     rig : Rig
         The cameras as they were given, before the estimate.
+    resampled : bool
+        The photos are pinhole views of wide lenses, whose field is no sign of a wrong focal length.
     limits : PairThresholds
         Bounds of the findings of the matches and the motion.
     camera_limits : CameraThresholds
@@ -94,6 +97,8 @@ def diagnose(
     flat = [] if rig.posed else flatness_findings(motion, rig, unit, limits)
     findings = [*_overlap(matches, view, limits), *flat]
     unsound = any(f.severity == "error" for f in findings)
+    if resampled:
+        camera_limits = replace(camera_limits, diagonal_fields=(0.0, 180.0))
     findings += camera_findings(view, rig, x1, x2, unit, not findings, camera_limits)
     findings += _baseline(view, x1, x2, unit, limits)
     if unsound:  # there is no motion of which anything else could be said

@@ -328,6 +328,9 @@ def decode_photo(image: Any, path: Path, item: int | None = None, tags: Any = No
     from PIL import Image, ImageOps
 
     _check_size(path, *image.size)  # frames of one file differ
+    wide_colour = has_16_bit_colour(
+        image
+    )  # before the EXIF: of a PNG without any, Pillow decodes the pixels to find it
     tags = (
         exif_tags(image) if tags is None else tags
     )  # before load(): Pillow's TIFF reader rotates the pixels and drops the tag
@@ -341,12 +344,13 @@ def decode_photo(image: Any, path: Path, item: int | None = None, tags: Any = No
         orientation = container_orientation(items, items.primary if item is None else item)
         if orientation is None:
             orientation = heif_only_exif = asked
-    wide_colour = has_16_bit_colour(image)
     image.load()
     if heif_only_exif != 1:
         image.getexif()[0x0112] = heif_only_exif
     if wide_colour and (rescaled := colour_of_16_bits(path, image)) is not None:
-        image, facts["stretched"] = Image.fromarray(rescaled[0]), rescaled[1]
+        image = Image.fromarray(rescaled[0])
+        if rescaled[1] is not None:
+            facts["stretched"] = rescaled[1]
         image.getexif()[0x0112] = orientation
     ImageOps.exif_transpose(image, in_place=True)
     facts["orientation"] = orientation

@@ -10,6 +10,7 @@ from ..foreign import read_file
 MIN_LEVELS = 128  # of 256: a picture that uses fewer after division by its nominal white is stretched
 TAIL = 0.001  # share of the pixels that a stretched picture clips at either end: hot and dead pixels of a sensor
 STRETCHED_TO = (8, 247)  # grey levels of these two quantiles: the clipped tails still differ from them
+MAX_12_BITS = 4095  # the white of pictures of 16 bits none of whose values exceeds it
 MAX_FILE = 2_000_000_000  # bytes of a picture whose colours are read again
 MAX_SAMPLES = 1_000_000  # pixels that the quantiles are taken from
 
@@ -40,7 +41,7 @@ def to_8_bits(value: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None
         dark, light = STRETCHED_TO
         return _scaled(value, low, (light - dark) / (high - low), dark), (float(low), float(high))
     if value.dtype.kind == "u" and value.dtype.itemsize == 2:
-        return (value >> (8 if white > 4095 else 4)).astype(np.uint8), None
+        return (value >> (8 if white > MAX_12_BITS else 4)).astype(np.uint8), None
     return _scaled(value, 0.0, 255 / white, 0.0), None
 
 
@@ -52,7 +53,7 @@ def _white(value: np.ndarray) -> float:
         high = max(high, float(known.max(initial=0)))
         fraction = fraction or (value.dtype.kind == "f" and bool(np.any(known % 1)))
     if value.dtype.itemsize == 2:
-        return 65535.0 if high > 4095 else 4095.0
+        return 65535.0 if high > MAX_12_BITS else float(MAX_12_BITS)
     if not high > 0:
         return 1.0
     whites = (1.0, 255.0, 65535.0) if fraction or high <= 1 else (255.0, 65535.0)
@@ -79,8 +80,8 @@ def has_16_bit_colour(image: Any) -> bool:
     return image.format in ("PNG", "TIFF") and image.mode == "RGB" and any(";16" in str(t[3]) for t in image.tile)
 
 
-def colour_of_16_bits(file: Path, image: Any) -> tuple[np.ndarray, tuple[float, float]] | None:
-    """Return colours of 16 bits as stretched ones (H,W,3) uint8 and the range; None where the upper 8 bits suffice."""
+def colour_of_16_bits(file: Path, image: Any) -> tuple[np.ndarray, tuple[float, float] | None] | None:
+    """Return colours of 16 bits by `to_8_bits`, (H,W,3) uint8 and the range; None where the upper 8 bits suffice."""
     import cv2
 
     if image.tell() or np.quantile(np.asarray(image)[::3, ::3], 1 - TAIL) >= MIN_LEVELS:  # OpenCV gives the first page
@@ -90,4 +91,4 @@ def colour_of_16_bits(file: Path, image: Any) -> tuple[np.ndarray, tuple[float, 
     if value is None or value.dtype != np.uint16 or value.shape != (image.height, image.width, 3):
         return None
     levels, stretched = to_8_bits(value[..., ::-1])
-    return None if stretched is None else (levels, stretched)
+    return (levels, stretched) if stretched is not None or value.max() <= MAX_12_BITS else None

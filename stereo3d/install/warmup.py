@@ -43,18 +43,20 @@ def warm_up(report: Callable[[str, Compiling], None] = lambda part, found: None,
 
 
 def _matchers() -> None:
-    """Run every matcher with every choice of its options, and matching by planes from a reduced pair."""
+    """Run every matcher with every choice of its options, matching by planes from a reduced pair, and sharpening."""
     from ..disparity.matching import compute_disparities
     from ..disparity.methods import MATCHERS, match_planes
     from ..disparity.planes.pyramid import Budget
+    from ..disparity.sharpening import sharpen
     from ..options import options_of
 
-    pair, _ = _synthetic_pair()
+    pair, truth = _synthetic_pair()
     for name, matcher in MATCHERS.items():
         choices = [{o.name: c} for o in options_of(matcher).values() for c in o.choices]
         for options in choices or [{}]:
             compute_disparities(pair, RANGE, method=name, dense=True, **options)
     match_planes(Budget(6000, 10**8, 2, 2), pair.left, pair.right, *RANGE)
+    sharpen(DisparityMap(truth, np.ones_like(truth), np.full_like(truth, 0.05)), pair, RANGE)
 
 
 def _photos_to_mesh() -> None:

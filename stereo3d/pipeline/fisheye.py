@@ -1,6 +1,8 @@
 """Photos of a fisheye of which no calibration is known: their lens from the matches, or their refusal by name."""
 
 import logging
+import math
+from dataclasses import replace
 
 from ..errors import StereoError
 from ..records import Finding, Rig
@@ -10,6 +12,7 @@ from .config import Config
 from .pose import MatchedPose, pose_options
 
 log = logging.getLogger(__name__)
+NORMAL_90 = 1.645  # standard deviations of a normal variable, within which 90 % lie
 
 
 class FisheyeFound(Exception):
@@ -19,12 +22,20 @@ class FisheyeFound(Exception):
     ----------
     rig : Rig
         Its cameras, without a pose.
+    focal_sigma : float
+        Relative standard error of their focal length.
     finding : Finding
     """
 
-    def __init__(self, rig: Rig, finding: Finding) -> None:
+    def __init__(self, rig: Rig, focal_sigma: float, finding: Finding) -> None:
         super().__init__(finding.message)
-        self.rig, self.finding = rig, finding
+        self.rig, self.focal_sigma, self.finding = rig, focal_sigma, finding
+
+    def told(self, found: MatchedPose) -> MatchedPose:
+        """Return the pose of the run that began again, with the error of the focal length that it was given."""
+        factor = math.exp(NORMAL_90 * self.focal_sigma)
+        view = replace(found.pose.view, focal_sigma=self.focal_sigma, focal_range=(1 / factor, factor))
+        return replace(found, pose=replace(found.pose, view=view))
 
 
 def look_for_fisheye(found: MatchedPose, rig: Rig, config: Config) -> None:
@@ -45,7 +56,9 @@ def look_for_fisheye(found: MatchedPose, rig: Rig, config: Config) -> None:
         f"{fit.inliers} of {len(found.matches)} matches agree with a fisheye lens, {fit.pinhole_inliers} with others"
     )
     numbers = {"inliers": fit.inliers, "pinhole_inliers": fit.pinhole_inliers, "bend_px": fit.bend}
-    numbers |= {"field_deg": fit.field_deg, "k1": fit.camera.lens.coefficients[0] if fit.camera.lens else 0.0}
+    assert fit.camera.lens is not None
+    k1, k2, *_ = fit.camera.lens.coefficients
+    numbers |= {"field_deg": fit.field_deg, "focal_sigma": fit.focal_sigma, "k1": k1, "k2": k2}
     remedy = "Give the calibration of the lens (--calib; stereo3d calibrate makes one), or undistort the photos first."
     if fit.bend > FisheyeLimits().max_bend:
         raise StereoError(
@@ -55,8 +68,10 @@ def look_for_fisheye(found: MatchedPose, rig: Rig, config: Config) -> None:
             **numbers,
         )
     message = (
-        f"the photos are those of a fisheye lens, of {fit.field_deg:.0f} degrees across the diagonal by the matches: "
-        f"{share}."
+        f"the photos are those of a fisheye lens, of {fit.field_deg:.0f} degrees across the diagonal by the matches, "
+        f"its focal length certain to {100 * fit.focal_sigma:.2g} %: {share}."
     )
     log.info("%s", message)
-    raise FisheyeFound(Rig(fit.camera, fit.camera), Finding("fisheye", "info", message, numbers, remedy))
+    raise FisheyeFound(
+        Rig(fit.camera, fit.camera), fit.focal_sigma, Finding("fisheye", "info", message, numbers, remedy)
+    )

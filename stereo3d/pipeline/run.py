@@ -211,10 +211,10 @@ def _prepare_pair(source: Source, clock: Clock, reserve: float) -> Prepared:
     except FisheyeFound as found:
         del clock.stages[begun:]
         told = replace(source, findings=[*source.findings, found.finding])
-        return _prepare_cameras(told, clock, reserve, found.rig)
+        return _prepare_cameras(told, clock, reserve, found)
 
 
-def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Rig | None = None) -> Prepared:
+def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: FisheyeFound | None = None) -> Prepared:
     """As `_prepare_pair`; lens: the cameras, where the matches have shown that they are fisheyes."""
     config, left, right = source.config, source.left, source.right
     if not config.force:
@@ -222,7 +222,7 @@ def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Rig | N
     known = {"given", "calibration"} if source.rig is not None else {"calibration"}  # --focal knows no principal point
     rig = cameras_of(left, right, source.rig, config)
     left, right, rig, turn_findings = turn_upright(left, right, rig, config)
-    rig = lens or rig
+    rig = lens.rig if lens else rig
     refuse_other_projections(left, right, rig, config, measured=source.rig is not None)
     left, right, rig, config, wide_findings = pinhole_views(left, right, rig, config)
     measured = bool({rig.cam1.source, rig.cam2.source} & known)
@@ -252,9 +252,9 @@ def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Rig | N
         findings += window_findings
         found, scale_findings = metric_pose(found, (left, right), targets, config)
         findings += scale_findings
-        matches, rig = found.matches, found.pose.rig
-        view = found.pose.view
-        findings += _pose_findings(left, right, found, config)
+        found = lens.told(found) if lens else found
+        matches, rig, view = found.matches, found.pose.rig, found.pose.view
+        findings += _pose_findings(left, right, found, config, resampled=bool(wide_findings))
         _stop_at_errors(findings, config)
         _log_pose(view, rig, len(matches))
         gravity, gravity_findings = find_gravity(left, right, view, seed=config.seed)
@@ -276,11 +276,11 @@ def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Rig | N
     return Prepared(left, right, rig, matches, view, findings, pair, d_range, config, gravity)
 
 
-def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config) -> list[Finding]:
-    """Findings of the pose and of its photos."""
+def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config, *, resampled: bool) -> list[Finding]:
+    """Findings of the pose and of its photos; resampled: these are pinhole views of wide lenses."""
     matches, rig, view = found.matches, found.pose.rig, found.pose.view
     return [
-        *diagnose(matches, view, rig),
+        *diagnose(matches, view, rig, resampled=resampled),
         *rig_findings(matches, view, rig),
         *bend_findings(matches, view, rig),
         *input_findings(left, right, rig, exchanged=found.pose.exchanged),

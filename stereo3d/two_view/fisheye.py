@@ -1,10 +1,10 @@
-"""Fisheyes of which no calibration is known: recognised by their matches, with focal length and one radial coefficient.
+"""Fisheyes of which no calibration is known: recognised by their matches, with focal length and radial coefficients.
 
 A turn and a step of a pinhole camera move points along straight lines; what a fisheye bends, no motion explains. So a
 few hundred matches tell its focal length to a few thousandths.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +14,10 @@ from ..geometry.two_view import essential_from_pose
 from ..geometry.wide_lenses import fisheye_limit
 from ..records import Camera, Matches, Rig, TwoView, WideLens
 from .bend import bend_covariance, smooth_error
+from .fisheye_lens import FisheyeLens, refine_fisheye
 from .rays import QUICK, SCHEDULE, adjust_poses, angular_residuals, estimate_from_rays
 from .refine import RobustLoss, noise_of
+from .robust import MIN_INLIERS
 from .solvers import Pose
 from .uncertainty import residuals_at_estimate
 
@@ -46,7 +48,9 @@ class FisheyeFit(NamedTuple):
     Parameters
     ----------
     camera : Camera
-        Equidistant with k1; source "estimated".
+        Equidistant with k1 and k2; source "estimated".
+    focal_sigma : float
+        Relative standard error of its focal length.
     inliers, pinhole_inliers : int
         Matches that agree with it, and with a pinhole.
     bend : float
@@ -56,6 +60,7 @@ class FisheyeFit(NamedTuple):
     """
 
     camera: Camera
+    focal_sigma: float
     inliers: int
     pinhole_inliers: int
     bend: float
@@ -70,12 +75,12 @@ def fit_fisheye(
     seed: int = 0,
     limits: FisheyeLimits = FisheyeLimits(),  # noqa: B008
 ) -> FisheyeFit | None:
-    """theta_d = theta (1 + k1 theta^2): return the fisheye that took both photos, None where a pinhole camera did.
+    """theta_d = theta (1 + k1 theta^2 + k2 theta^4): return the fisheye of both photos, None where a pinhole took them.
 
     It is tried where pictures are bent as by no motion and no lens of a pinhole camera (`bend_covariance`), or where
-    the focal length of one is left open, of photos of one size. The principal point is the middle. The lens is that of
-    least truncated squares of the angles to the epipolar planes, over a ladder of focal lengths, then by the simplex
-    method in f and k1.
+    the focal length of one is left open, of photos of one size. The lens is that of least truncated squares of the
+    angles to the epipolar planes, over a ladder of focal lengths, then by the simplex method in f and k1, the principal
+    point in the middle; k2 and the principal point are freed at the end (`refine_fisheye`).
 
     Parameters
     ----------
@@ -107,8 +112,13 @@ def fit_fisheye(
     cost, field, pose = min(starts, key=lambda start: start[0])
     if cost > plain:
         return None
-    field, k1 = _fitted(size, field, pose, some, threshold)
-    return _checked(matches, view, _camera(size, field, k1), field, threshold, seed, limits)
+    field, k1, pose = _fitted(size, field, pose, some, threshold)
+    camera = _camera(size, field, k1)
+    near = np.abs(_residuals(camera, pose, matches)) < threshold  # False for NaN
+    if near.sum() < MIN_INLIERS:
+        return None
+    lens = refine_fisheye(matches.x1[near], matches.x2[near], camera, pose, threshold)
+    return _checked(matches, view, lens, threshold, seed, limits)
 
 
 def _camera(size: tuple[int, int], field: float, k1: float) -> Camera:
@@ -117,8 +127,9 @@ def _camera(size: tuple[int, int], field: float, k1: float) -> Camera:
     half = np.radians(field) / 2
     f = float(np.hypot(width, height) / 2 / (half * (1 + k1 * half**2)))
     K = np.array([[f, 0, (width - 1) / 2], [0, f, (height - 1) / 2], [0, 0, 1]])
-    detail = f"a fisheye of {field:.0f} degrees across the diagonal, estimated from the matches"
-    return Camera(K, size, source="estimated", source_detail=detail, lens=WideLens("fisheye", (k1, 0.0, 0.0, 0.0)))
+    return Camera(
+        K, size, source="estimated", source_detail=_detail(field), lens=WideLens("fisheye", (k1, 0.0, 0.0, 0.0))
+    )
 
 
 def _residuals(camera: Camera, pose: Pose, matches: Matches) -> np.ndarray:
@@ -152,8 +163,10 @@ def _cost(camera: Camera, pose: Pose, matches: Matches, threshold: float) -> flo
     return _truncated(_residuals(camera, pose, matches), threshold)
 
 
-def _fitted(size: tuple[int, int], field: float, pose: Pose, matches: Matches, threshold: float) -> tuple[float, float]:
-    """Field across the diagonal, degrees, and k1 of least cost, the pose fitted to each."""
+def _fitted(
+    size: tuple[int, int], field: float, pose: Pose, matches: Matches, threshold: float
+) -> tuple[float, float, Pose]:
+    """Field across the diagonal, degrees, and k1 of least cost, and the pose, fitted to each."""
     from scipy.optimize import minimize
 
     held = [pose]
@@ -177,19 +190,15 @@ def _fitted(size: tuple[int, int], field: float, pose: Pose, matches: Matches, t
     simplex = np.array([[0.0, 0.0], [STEPS[0], 0.0], [0.0, STEPS[1]]])
     options = {"initial_simplex": simplex, "maxfev": MAX_EVALUATIONS, "xatol": TOLERANCE, "fatol": 1e-9}
     p = minimize(cost, np.zeros(2), method="Nelder-Mead", options=options).x
-    return field * float(np.exp(p[0])), float(p[1])
+    return field * float(np.exp(p[0])), float(p[1]), held[0]
 
 
 def _checked(
-    matches: Matches,
-    view: TwoView,
-    camera: Camera,
-    field: float,
-    threshold: float,
-    seed: int,
-    limits: FisheyeLimits,
+    matches: Matches, view: TwoView, lens: FisheyeLens, threshold: float, seed: int, limits: FisheyeLimits
 ) -> FisheyeFit | None:
     """The fit, measured on all matches; None where it explains hardly more than the pinhole."""
+    field = _field_deg(lens.camera)
+    camera = replace(lens.camera, source_detail=_detail(field))
     try:
         found = estimate_from_rays(matches, Rig(camera, camera), threshold=threshold, seed=seed)
     except StereoError:
@@ -199,8 +208,19 @@ def _checked(
     plain = _truncated(residuals_at_estimate(matches.x1, matches.x2, view)[0], threshold)
     if cost > limits.max_cost * plain or inliers < max(limits.min_share * len(matches), MIN_OF_PINHOLE * pinhole):
         return None
-    if field < limits.min_field:
+    if not field >= limits.min_field:
         return None
     r = _residuals(camera, (found.R, found.t), matches)[found.inliers]
     bend = smooth_error(r, matches.x1[found.inliers] - camera.K[:2, 2])
-    return FisheyeFit(camera, inliers, pinhole, bend, field)
+    return FisheyeFit(camera, lens.focal_sigma, inliers, pinhole, bend, field)
+
+
+def _detail(field: float) -> str:
+    return f"a fisheye of {field:.0f} degrees across the diagonal, estimated from the matches"
+
+
+def _field_deg(camera: Camera) -> float:
+    """Degrees across the diagonal, about the principal point; 360 where the lens folds before the corner."""
+    corner = camera.K[:2, 2] + [np.hypot(*camera.size) / 2, 0]
+    ray = camera.rays_from_pixels(corner)
+    return float(2 * np.degrees(np.arccos(ray[2]))) if np.isfinite(ray).all() else 360.0

@@ -49,16 +49,30 @@ def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.n
     covariance, tangents : (5, 5), (2, 3) float64
         Of (w, s); rad.
     """
-    from scipy.spatial import KDTree
-
     r, J, tangents = residuals_at_estimate(x1, x2, view)
     noise = _noise_sigma(r)
+    return shared_variance_factor(r, x1, noise) * noise**2 * np.linalg.pinv(J.T @ J), tangents
+
+
+def shared_variance_factor(r: np.ndarray, x: np.ndarray, noise: float) -> float:
+    """1 + rho (N / 16 - 1): by how much the variance of an estimate grows where neighbouring matches share errors.
+
+    Parameters
+    ----------
+    r : (N,) float64
+        Residuals, px.
+    x : (N, 2) float64
+        Where the matches are, px.
+    noise : float
+        Standard deviation of r.
+    """
+    from scipy.spatial import KDTree
+
     clipped = np.clip(r, -3 * noise, 3 * noise)
     k = min(REGIONS + 1, len(r))
-    near = np.asarray(KDTree(x1).query(x1, k=k)[1]).reshape(len(r), k)
+    near = np.asarray(KDTree(x).query(x, k=k)[1]).reshape(len(r), k)
     shared = float(np.clip(np.mean(clipped * clipped[near[:, 1:]].mean(1)) / np.mean(clipped**2), 0, 1)) if k > 1 else 0
-    factor = 1 + shared * max(0.0, len(r) / REGIONS - 1)
-    return factor * noise**2 * np.linalg.pinv(J.T @ J), tangents
+    return 1 + shared * max(0.0, len(r) / REGIONS - 1)
 
 
 def direction_sigma_deg(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> float:

@@ -157,6 +157,21 @@ def test_big_endian_and_twelve_bit_tiff(tmp_path):
     np.testing.assert_array_equal(read_photo(path).pixels, grey3(twelve >> 4))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_colours_of_twelve_bits_keep_their_levels(tmp_path, suffix):
+    """Nothing reaches 4096: the upper 8 of the 16 bits are 16 levels."""
+    twelve = np.random.default_rng(0).integers(0, 4096, (H, W, 3), dtype=np.uint16)
+    path = tmp_path / ("twelve" + suffix)
+    path.write_bytes(cv2.imencode(suffix, twelve)[1].tobytes())
+    photo = read_photo(path)
+    np.testing.assert_array_equal(photo.pixels, twelve[..., ::-1] >> 4)
+    assert "stretched" not in photo.exif
+    dark = 5000 + twelve // 2  # of 65536: 8 levels of 8 bits
+    path.write_bytes(cv2.imencode(suffix, dark)[1].tobytes())
+    photo = read_photo(path)
+    assert len(np.unique(photo.pixels)) > 200 and photo.exif["stretched"] == pytest.approx((5000, 7047), abs=30)
+
+
 def test_floats_and_long_integers(tmp_path):
     unit = np.linspace(0, 1, W * H, dtype=np.float32).reshape(H, W)
     want = grey3(np.rint(unit * 255))
