@@ -4,7 +4,8 @@
                                    [--out FILE]
 
 A draw is a room of random size with boxes and balls, a motion in a random direction and a turn of the second camera:
-up to 180 degrees about the vertical and 20 about the others. Per draw:
+up to 180 degrees about the vertical and 20 about the others. Where a camera is inside of a box or ball, it is drawn
+again. Per draw:
 
 depth    share of the pixels of the first photo that move by 2 px or more whose distance is right to 2 %, one scale for
          all of the pair (panoramas), or that of the rig (fisheyes); missing ones count as wrong
@@ -86,7 +87,12 @@ def paints(kind, rng):
     return lambda k: paint(MOTTLED, coats[k % 3], (0.14, 0.75, *contrast), seed=seed + k)
 
 
-def draw(kind, index, width):
+def stands_free(pair, step):
+    """Whether both cameras of a rendered pair are outside of all things: walls are three steps away and more."""
+    return min(np.nanmedian(pair.depth1), np.nanmedian(pair.depth2)) > 1.5 * step
+
+
+def draw(kind, index, width, again=0):
     """The two photos, their cameras, pose, scene and the true distances of the first photo, of a draw."""
     from stereo3d import Camera, Photo, WideLens
     from stereo3d.cameras.panorama import panorama_camera
@@ -94,7 +100,7 @@ def draw(kind, index, width):
     from stereo3d.synthetic import renderer
 
     facts = KINDS[kind]
-    seed = 1000 * index + list(KINDS).index(kind)
+    seed = 1000 * index + list(KINDS).index(kind) + 1_000_000 * again
     make = lambda shift: room(  # noqa: E731
         np.random.default_rng(seed),
         paints(facts.get("paint"), np.random.default_rng(seed)),
@@ -121,6 +127,8 @@ def draw(kind, index, width):
     options = {"camera1": camera, "camera2": camera, "supersample": 2, "noise": facts.get("noise", 1.0)}
     pose = R, -R @ C
     first = renderer.render(scene, pose=pose, **options, seed=index)
+    if not stands_free(first, np.linalg.norm(C)):
+        return draw(kind, index, width, again + 1)
     second = first if moved is scene or not facts.get("moves") else renderer.render(moved, pose=pose, **options)
     photos = [first.left, second.right]
     if off := facts.get("off_centre"):  # halves of two lenses that lie apart, as in cameras with two fisheyes

@@ -15,18 +15,18 @@ error    median of |s Z / Z_true - 1| over the depth map; right: share within 2 
 import argparse
 
 import numpy as np
-from panoramas import paints, room, within_disc
+from panoramas import paints, room, stands_free, within_disc
 
 SIDE = 480
 
 
-def draw(field, index, circular, varied=False):
+def draw(field, index, circular, varied=False, again=0):
     """Both photos, their camera and the true distances of the first."""
     from stereo3d import Camera, Photo, WideLens
     from stereo3d.geometry.rotations import rotation_from_vector
     from stereo3d.synthetic import renderer
 
-    seed = 77000 + index
+    seed = 77000 + index + 1_000_000 * again
     scene, half = room(np.random.default_rng(seed), paints(None, np.random.default_rng(seed)))
     rng = np.random.default_rng(seed + 1)
     width, height = (SIDE, SIDE) if circular else (SIDE, SIDE * 3 // 4)
@@ -43,6 +43,8 @@ def draw(field, index, circular, varied=False):
     pair = renderer.render(
         scene, camera1=camera, camera2=camera, pose=(R, -R @ C), supersample=2, noise=1.0, seed=index
     )
+    if not stands_free(pair, np.linalg.norm(C)):
+        return draw(field, index, circular, varied, again + 1)
     photos = [Photo(photo.pixels) for photo in (pair.left, pair.right)]
     if circular:
         x = np.stack(np.meshgrid(*map(np.arange, camera.size)), -1).reshape(-1, 2)

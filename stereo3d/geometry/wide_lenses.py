@@ -1,4 +1,4 @@
-"""Wide-angle lenses: pixels and rays of Kannala-Brandt, double-sphere, EUCM and equirectangular cameras.
+"""Wide-angle lenses: pixels and rays of Kannala-Brandt, double-sphere, EUCM, unified and equirectangular cameras.
 
 All of them map directions, so that a ray across or behind the picture plane has a pixel as well. m = (pixel - centre) /
 focal length are the normalised image coordinates.
@@ -9,10 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .camera import distort, fold_radius, undistort
+
 NEWTON_STEPS = 30
 CONVERGED = 1e-14  # rad, or relative
 RETURNED = 1e-6  # of |m|: the projection of a ray, where the lens has that ray; rounding near the rim is 1e-8
 MAX_ANGLE = np.pi  # rad from the axis
+MAX_BENT = 3.0  # by which the distortion of a unified camera may move m: `undistort` finds it within 4
+MIN_GROWTH = 0.08  # of the area by its distortion: `undistort` needs .05
 TINY_RADIUS = 1e-9  # |(x, y)| / |z| below which a direction is the axis
 
 
@@ -218,6 +222,47 @@ def eucm_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
     return _returning(X, m, project_eucm(X, c))
 
 
+def project_omnidir(X: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """m = distort((x, y) / (z + xi |X|)): the unified model with Brown's distortion.
+
+    Parameters
+    ----------
+    X : (..., 3) float64
+    c : (5,) float64
+        xi, k1, k2, p1, p2.
+
+    Returns
+    -------
+    (..., 2) float64
+        NaN where |m| does not grow with the angle from the axis, and where the distortion folds or is about to.
+
+    References
+    ----------
+    Mei and Rives, Single view point omnidirectional camera calibration from planar grids, 2007. OpenCV's module
+    omnidir.
+    """
+    xi, d = c[0], np.linalg.norm(X, axis=-1)
+    depth = X[..., 2] + xi * d
+    shown = (depth > 0) & (d + xi * X[..., 2] > 0)
+    m = X[..., :2] / np.where(shown, depth, 1)[..., None]
+    bent = distort(m, c[1:])
+    if np.any(c[1:]):
+        (k1, k2), q = c[1:3], np.sum(m * m, axis=-1)
+        growth = (1 + q * (3 * k1 + q * 5 * k2)) * (1 + q * (k1 + q * k2))
+        shown &= (q < fold_radius(c[1:]) ** 2) & (growth > MIN_GROWTH) & (np.abs(bent - m).max(-1) < MAX_BENT)
+    return np.where(shown[..., None], bent, np.nan)
+
+
+def omnidir_ray(m: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return the unit directions (..., 3) of m (..., 2): the inverse of `project_omnidir`."""
+    xi, y = c[0], undistort(m, np.eye(3), c[1:])
+    with np.errstate(invalid="ignore"):
+        r2 = np.sum(y * y, axis=-1)
+        scale = (xi + np.sqrt(1 + (1 - xi * xi) * r2)) / (1 + r2)
+        X = np.concatenate([y * scale[..., None], (scale - xi)[..., None]], axis=-1)
+        return _returning(X, m, project_omnidir(X, c))
+
+
 def project_equirectangular(X: np.ndarray, c: np.ndarray) -> np.ndarray:
     """m = (longitude, latitude), rad: atan2(x, z) and asin(y / |X|); y is down."""
     norm = np.linalg.norm(X, axis=-1)
@@ -246,6 +291,7 @@ LENSES = {
         project_double_sphere, double_sphere_ray, 2, (("xi", -1 + TINY_RADIUS, np.inf), ("alpha", 0, 1))
     ),
     "eucm": LensFunctions(project_eucm, eucm_ray, 2, (("alpha", 0, 1), ("beta", TINY_RADIUS, np.inf))),
+    "omnidir": LensFunctions(project_omnidir, omnidir_ray, 5, (("xi", 0, np.inf),)),
     "equirectangular": LensFunctions(project_equirectangular, equirectangular_ray, 0),
 }
 

@@ -21,8 +21,8 @@ class WideLens(Record):
     Attributes
     ----------
     model : str
-        "fisheye" (Kannala-Brandt: k1 k2 k3 k4), "double_sphere" (xi, alpha), "eucm" (alpha, beta) or
-        "equirectangular".
+        "fisheye" (Kannala-Brandt: k1 k2 k3 k4), "double_sphere" (xi, alpha), "eucm" (alpha, beta),
+        "omnidir" (the unified model: xi, k1, k2, p1, p2) or "equirectangular".
     coefficients : tuple of float
     """
 

@@ -22,6 +22,7 @@ from .solvers import Pose
 from .uncertainty import residuals_at_estimate
 
 FIELDS_DEG = (90, 105, 120, 137, 156, 178, 203, 230)  # across the diagonal, of the lenses that are tried first
+OTHER_K1 = (0.08, -0.06)  # tried at the best of these and its neighbours: stereographic, a little more than equisolid
 SAMPLE = 300  # matches, about, that the lens is fitted to
 STEPS = (0.05, 0.03)  # of the simplex: ln f and k1
 MAX_EVALUATIONS = 80
@@ -79,8 +80,8 @@ def fit_fisheye(
 
     It is tried where pictures are bent as by no motion and no lens of a pinhole camera (`bend_covariance`), or where
     the focal length of one is left open, of photos of one size. The lens is that of least truncated squares of the
-    angles to the epipolar planes, over a ladder of focal lengths, then by the simplex method in f and k1, the principal
-    point in the middle; k2 and the principal point are freed at the end (`refine_fisheye`).
+    angles to the epipolar planes, over a ladder of focal lengths and three k1, then by the simplex method in f and k1,
+    the principal point in the middle; k2 and the principal point are freed at the end (`refine_fisheye`).
 
     Parameters
     ----------
@@ -108,11 +109,14 @@ def fit_fisheye(
     plain = _truncated(residuals_at_estimate(some.x1, some.x2, view)[0], threshold)
     if plain < limits.min_cost:
         return None
-    starts = [_start(size, field, view, some, threshold) for field in FIELDS_DEG]
-    cost, field, pose = min(starts, key=lambda start: start[0])
-    if cost > plain:
+    starts = [_start(size, field, 0.0, view, some, threshold) for field in FIELDS_DEG]
+    first = min(range(len(starts)), key=lambda i: starts[i].cost)
+    near = FIELDS_DEG[max(0, first - 1) : first + 2]
+    starts += [_start(size, field, k1, view, some, threshold) for k1 in OTHER_K1 for field in near]
+    best = min(starts, key=lambda start: start.cost)
+    if best.cost > plain:
         return None
-    field, k1, pose = _fitted(size, field, pose, some, threshold)
+    field, k1, pose = _fitted(size, best, some, threshold)
     camera = _camera(size, field, k1)
     near = np.abs(_residuals(camera, pose, matches)) < threshold  # False for NaN
     if near.sum() < MIN_INLIERS:
@@ -138,19 +142,28 @@ def _residuals(camera: Camera, pose: Pose, matches: Matches) -> np.ndarray:
     return angular_residuals(essential_from_pose(*pose), d1, d2) / camera.pixel_angle
 
 
-def _start(
-    size: tuple[int, int], field: float, view: TwoView, matches: Matches, threshold: float
-) -> tuple[float, float, Pose]:
-    """Cost, field and pose of an equidistant lens, the pose fitted from that of the pinhole cameras."""
-    camera = _camera(size, field, 0.0)
+class _Start(NamedTuple):
+    """A lens of `field` degrees across the diagonal, its pose, and its mean truncated square, px^2."""
+
+    cost: float
+    field: float
+    k1: float
+    pose: Pose
+
+
+def _start(size: tuple[int, int], field: float, k1: float, view: TwoView, matches: Matches, threshold: float) -> _Start:
+    """A lens with the pose fitted from that of the pinhole cameras."""
+    pose = view.R, view.t / np.linalg.norm(view.t)
+    if np.radians(field) / 2 >= fisheye_limit(np.array([k1, 0, 0, 0])):
+        return _Start(threshold**2, field, k1, pose)
+    camera = _camera(size, field, k1)
     d1, d2 = camera.rays_from_pixels(matches.x1), camera.rays_from_pixels(matches.x2)
     seen = np.isfinite(d1).all(1) & np.isfinite(d2).all(1)
-    pose = view.R, view.t / np.linalg.norm(view.t)
     for cut in STARTING_CUTS:
         loss = RobustLoss(cut * threshold * camera.pixel_angle / 3, cut * threshold * camera.pixel_angle)
         (R, t), _ = adjust_poses([pose], d1[seen], d2[seen], loss, SCHEDULE)
         pose = R[0], t[0]
-    return _cost(camera, pose, matches, threshold), field, pose
+    return _Start(_cost(camera, pose, matches, threshold), field, k1, pose)
 
 
 def _truncated(r: np.ndarray, threshold: float) -> float:
@@ -163,19 +176,20 @@ def _cost(camera: Camera, pose: Pose, matches: Matches, threshold: float) -> flo
     return _truncated(_residuals(camera, pose, matches), threshold)
 
 
-def _fitted(
-    size: tuple[int, int], field: float, pose: Pose, matches: Matches, threshold: float
-) -> tuple[float, float, Pose]:
+def _fitted(size: tuple[int, int], start: _Start, matches: Matches, threshold: float) -> tuple[float, float, Pose]:
     """Field across the diagonal, degrees, and k1 of least cost, and the pose, fitted to each."""
     from scipy.optimize import minimize
 
-    held = [pose]
+    held = [start.pose]
+
+    def lens(p: np.ndarray) -> tuple[float, float]:
+        return start.field * float(np.exp(p[0])), start.k1 + float(p[1])
 
     def cost(p: np.ndarray) -> float:
-        half = np.radians(field * np.exp(p[0])) / 2
-        if not 0 < half < min(np.pi, fisheye_limit(np.array([p[1], 0, 0, 0]))):
+        field, k1 = lens(p)
+        if not 0 < np.radians(field) / 2 < min(np.pi, fisheye_limit(np.array([k1, 0, 0, 0]))):
             return threshold**2
-        camera = _camera(size, field * float(np.exp(p[0])), float(p[1]))
+        camera = _camera(size, field, k1)
         d1, d2 = camera.rays_from_pixels(matches.x1), camera.rays_from_pixels(matches.x2)
         r = angular_residuals(essential_from_pose(*held[0]), d1, d2)
         good = np.isfinite(r) & (np.abs(r) < 2 * threshold * camera.pixel_angle)
@@ -190,7 +204,7 @@ def _fitted(
     simplex = np.array([[0.0, 0.0], [STEPS[0], 0.0], [0.0, STEPS[1]]])
     options = {"initial_simplex": simplex, "maxfev": MAX_EVALUATIONS, "xatol": TOLERANCE, "fatol": 1e-9}
     p = minimize(cost, np.zeros(2), method="Nelder-Mead", options=options).x
-    return field * float(np.exp(p[0])), float(p[1]), held[0]
+    return *lens(p), held[0]
 
 
 def _checked(

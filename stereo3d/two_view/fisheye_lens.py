@@ -19,7 +19,7 @@ from .uncertainty import shared_variance_factor
 # -.17 to .08 and k2 of 0 to .0083.
 DISTORTION_PRIOR_SIGMA = 0.1, 0.01
 ROUNDS = 3  # the noise measured anew before each
-SCHEDULE = Schedule(damping=1e-4, factor=10, min_damping=1e-10, max_damping=1e6, max_steps=12, tolerance=1e-7)
+SCHEDULE = Schedule(damping=1e-4, factor=10, min_damping=1e-10, max_damping=1e6, max_steps=12, tolerance=1e-5)
 STEPS = np.array([1e-6] * 5 + [1e-6, 1e-6, 1e-6, 1e-3, 1e-3])  # of central differences: w, s, ln f, k1, k2, centre (px)
 MAX_STEP = 0.2  # rad, and of ln f, k1 and k2, of one step
 GRID = 512  # angles between which the inverse of the lens is interpolated, before Newton's steps
@@ -118,22 +118,25 @@ class _FisheyePose:
         K[:2, 2] += p[3:]
         return replace(self.start, K=K, lens=WideLens("fisheye", (float(p[1]), float(p[2]), 0.0, 0.0)))
 
-    def residuals(self, R: np.ndarray, t: np.ndarray, p: np.ndarray) -> np.ndarray:
+    def rays(self, p: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of both photos the unit rays, and their derivatives by px."""
+        f, c = self.start.focal * np.exp(p[0]), self.start.K[:2, 2] + p[3:]
+        pairs = (_rays((x - c) / f, p[1:3]) for x in (self.x1, self.x2))
+        return [(d, by_m / f) for d, by_m in pairs]
+
+    def residuals(self, R: np.ndarray, t: np.ndarray, rays: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """(N,) px: c / |dc/dx|, c = d2^T E d1."""
+        (d1, by_x1), (d2, by_x2) = rays
         E = essential_from_pose(R, t)
-        K = self.start.K
-        f, c = np.array([K[0, 0], K[1, 1]]) * np.exp(p[0]), K[:2, 2] + p[3:]
-        (d1, by_x1), (d2, by_x2) = (_rays((x - c) / f, p[1:3]) for x in (self.x1, self.x2))
         n, m = d1 @ E.T, d2 @ E
-        value = np.einsum("ni,ni->n", n, d2)
         square = (np.einsum("nij,ni->nj", by_x1, m) ** 2).sum(1) + (np.einsum("nij,ni->nj", by_x2, n) ** 2).sum(1)
-        r = value / np.sqrt(np.maximum(square, 1e-30)) * np.sqrt(f[0] * f[1])
+        r = np.einsum("ni,ni->n", n, d2) / np.sqrt(np.maximum(square, 1e-30))
         return np.where(np.isfinite(r), r, HIDDEN)
 
     def evaluate(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         """Return the residuals, and what the priors cost."""
         (R,), (t,), (p,) = state
-        return self.residuals(R, t, p)[None], np.array([0.5 * np.sum((p / self.prior_sigma) ** 2)])
+        return self.residuals(R, t, self.rays(p))[None], np.array([0.5 * np.sum((p / self.prior_sigma) ** 2)])
 
     def improves(self, new: State, old: State) -> np.ndarray:
         return np.array([self._cost(new) < self._cost(old)])
@@ -144,9 +147,10 @@ class _FisheyePose:
 
     def linearise(self, state: State, values: State) -> tuple[np.ndarray, np.ndarray, None]:
         (R,), (t,), (p,) = state
-        J = np.empty((len(self.x1), 10))
+        J, rays = np.empty((len(self.x1), 10)), self.rays(p)
         for k, step in enumerate(np.diag(STEPS)):
-            plus, minus = (self.residuals(*_moved(R, t, p, s * step)) for s in (1, -1))
+            moved = (_moved(R, t, p, s * step) for s in (1, -1))
+            plus, minus = (self.residuals(R, t, rays if k < 5 else self.rays(p)) for R, t, p in moved)
             J[:, k] = (plus - minus) / (2 * STEPS[k])
         r = values[0][0]
         w = soft_truncated(r, self.loss.sigma, self.loss.cut)[1] / (self.loss.sigma**2 * self.factor)

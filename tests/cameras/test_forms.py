@@ -740,6 +740,8 @@ FISHEYES = {
     "OpenCV": opencv(camera_matrix=K1, distortion_coefficients=D1[:4], fisheye_model=1),
     "Kalibr, cam0, model fisheye": kalibr(lens="equidistant"),
     "Kalibr, cam0, model double_sphere": kalibr("ds", "none", (-0.2, 0.6), ((), ())),
+    "Kalibr, cam0, model omnidir": kalibr("omni", "radtan", (0.9,)),
+    "OpenCV, model omnidir": opencv(camera_matrix=K1, distortion_coefficients=D1[:4], xi=1.2),
     "Kalibr, cam0, model eucm": kalibr("eucm", "none", (0.6, 1.1), ((), ())),
     "ROS": ROS.replace("plumb_bob", "equidistant"),
     "EuRoC": EUROC[0].replace("radial-tangential", "equidistant"),
@@ -757,7 +759,7 @@ FISHEYES = {
 @pytest.mark.parametrize("form", FISHEYES)
 def test_fisheyes_are_never_read_as_brown(tmp_path, form):
     rig = read_rig(written(tmp_path / "calib", FISHEYES[form]), (SIZE, SIZE), names=NAMES)
-    expected = {"double_sphere": "double_sphere", "eucm": "eucm"}.get(form.split()[-1], "fisheye")
+    expected = form.split()[-1] if form.split()[-1] in ("double_sphere", "eucm", "omnidir") else "fisheye"
     assert rig.cam2.lens.model == expected and not rig.cam2.dist.any()
     assert rig.cam1.lens is None if "right" in form else rig.cam1.lens.model == expected
     assert np.all(np.isfinite(rig.cam2.lens.coefficients)) and any(rig.cam2.lens.coefficients)
@@ -777,12 +779,26 @@ def test_the_coefficients_of_a_fisheye_in_their_order(tmp_path):
     assert kalibr_ds.lens == WideLens("double_sphere", (-0.2, 0.6))
 
 
+def test_the_coefficients_of_the_unified_model_in_their_order(tmp_path):
+    """xi goes first, whichever camera has it; OpenCV writes it as a matrix."""
+    rig = read_rig(written(tmp_path / "omni.yaml", kalibr("omni", "radtan", (0.9,))))
+    assert rig.cam1.lens == WideLens("omnidir", (0.9, *D1[:4])) and rig.cam2.lens == WideLens("omnidir", (0.9, *D2[:4]))
+    text = opencv(camera_matrix=K1, distortion_coefficients=D1[:4], xi=np.array([[1.2]]))
+    assert read_rig(written(tmp_path / "omni.yml", text)).cam2.lens == WideLens("omnidir", (1.2, *D1[:4]))
+    text = json.dumps(NESTED | {"left": NESTED["left"] | {"xi": [[1.2]]}})
+    rig = read_rig(written(tmp_path / "left.json", text))
+    assert rig.cam1.lens == WideLens("omnidir", (1.2, *D1[:4])) and rig.cam2.lens is None and rig.cam2.dist.any()
+    text = opencv(K1=K1, K2=K2, D1=D1[:4], D2=D2[:4], xi1=0.8, xi2=0.7, R=R, T=T)
+    rig = read_rig(written(tmp_path / "two.yml", text))
+    assert [camera.lens.coefficients[0] for camera in (rig.cam1, rig.cam2)] == [0.8, 0.7]
+    with pytest.raises(StereoError, match="2 numbers under xi"):
+        read_rig(written(tmp_path / "bad.yml", opencv(camera_matrix=K1, distortion_coefficients=D1[:4], xi=np.ones(2))))
+
+
 UNSUPPORTED = {
-    "omni": kalibr("omni", "radtan", (0.9,)),
+    "omni": kalibr("omni", "equidistant", (0.9,)),
     "fov": kalibr(lens="fov", dist=((0.9,), (0.9,))),
     "FOV": f"1 FOV {W} {H} 700 700 320 240 0.9\n",
-    "omnidirectional, with xi": opencv(camera_matrix=K1, distortion_coefficients=D1[:4], xi=1.2),
-    "omnidirectional, with left xi": json.dumps(NESTED | {"left": NESTED["left"] | {"xi": [[1.2]]}}),
     "MEI": json.dumps({"K": K1.tolist(), "D": D1[:4].tolist(), "camera_model": "MEI"}),
     "SIMPLE_DIVISION": f"1 SIMPLE_DIVISION {W} {H} 700 320 240 -0.1\n",
     "dual": opensfm().replace('"brown"', '"dual"'),

@@ -217,6 +217,7 @@ def test_the_pose_of_a_rig_is_that_of_opencv():
 @pytest.mark.parametrize("model", LENSES)
 def test_a_written_camera_with_a_wide_lens_reads_back_the_same(tmp_path, model):
     coefficients = {"fisheye": (0.1, -0.02, 0.003, 0.1), "double_sphere": (-0.2, 0.55), "eucm": (0.6, 1.1)}
+    coefficients["omnidir"] = (1.1, -0.2, 0.03, 0.001, -0.002)
     camera = replace(fisheye(200.0), lens=WideLens(model, coefficients.get(model, ())))
     plain = Camera(camera.K, SIZE, [-0.1, 0.02, 0, 0])
     both = read_rig(write_camera(tmp_path / "camera.json", camera))

@@ -409,6 +409,16 @@ def test_a_focal_that_the_matches_contradict(factor):
     assert field["focal_implausible"].numbers["field_deg"] < 10
 
 
+def test_the_field_of_a_view_of_a_fisheye_is_no_sign_of_a_wrong_focal_length():
+    matches, rig = matches_module.random_two_view(400, seed=19, motion="converging", noise=0.3)
+    K = rig.cam1.K * [[0.2, 1, 1], [1, 0.2, 1], [1, 1, 1]]
+    view = estimate_two_view(matches, rig)
+    view = replace(view, rig=replace(view.rig, cam1=replace(rig.cam1, K=K), cam2=replace(rig.cam2, K=K)))
+    for resampled in (False, True):
+        found = [f.code for f in diagnose(matches, view, rig, resampled=resampled)]
+        assert ("focal_implausible" in found) != resampled
+
+
 @pytest.mark.parametrize("factor, zoom, which", [(0.5, 1, 0), (0.5, 1, 1), (1.4, 1, 1), (1.04, 1, 0), (1, 1.1, 0)])
 def test_the_exif_of_one_photo_alone_may_be_wrong(factor, zoom, which):
     """The other photo's focal length and both centres follow it; `zoom`: the other lens truly is another one."""

@@ -23,6 +23,7 @@ FIELDS = {
     "fisheye": (((-0.03, 0.03), (-0.01, 0.01), (-0.002, 0.002), (-0.0003, 0.0003)), 95),
     "double_sphere": (((-0.3, 0.3), (0.4, 0.65)), 95),
     "eucm": (((0.5, 0.7), (0.8, 1.5)), 95),
+    "omnidir": (((0.7, 1.5), (-0.1, 0.1), (-0.01, 0.01), (-0.003, 0.003), (-0.003, 0.003)), 90),
     "equirectangular": ((), 179),
 }
 
@@ -53,6 +54,7 @@ def test_pixel_and_ray_are_inverse_to_each_other(model, data):
     [
         *[("double_sphere", (xi, alpha)) for xi in (-0.9, -0.3, 0.9, 1.5, 3) for alpha in (0, 0.2, 0.6, 0.9, 1)],
         *[("eucm", (alpha, beta)) for alpha in (0, 0.2, 0.7, 0.95, 1) for beta in (0.1, 1, 10)],
+        *[("omnidir", (xi, k1, 0.01, 0.001, 0)) for xi in (0, 0.3, 1, 2, 9) for k1 in (-0.3, 0, 0.2)],
         ("fisheye", (2, 5, -3, 1)),
         ("fisheye", (-0.3, 0, 0, 0)),
     ],
@@ -77,6 +79,7 @@ def test_extreme_lenses_give_pixels_and_rays_that_are_inverse_or_none(model, coe
         ("double_sphere", (-1.5, 0.5), "xi = -1.5"),
         ("double_sphere", (0.1, 1.1), "alpha = 1.1"),
         ("eucm", (0.5, -0.5), "beta = -0.5"),
+        ("omnidir", (-0.1, 0, 0, 0, 0), "xi = -0.1"),
     ],
 )
 def test_lenses_that_cannot_be(model, coefficients, words):
@@ -98,6 +101,20 @@ def test_fisheye_is_that_of_opencv():
     X = rays(np.random.default_rng(1), 80)
     theirs, _ = cv2.fisheye.projectPoints(X[None], np.zeros(3), np.zeros(3), K, k)
     assert np.abs(pixels_from_rays(X, "fisheye", K, k) - theirs.reshape(-1, 2)).max() < 1e-9
+
+
+def test_the_unified_model_is_that_of_opencv():
+    """And of a double sphere with alpha = 0 and a pinhole camera with Brown's distortion."""
+    k, X = np.array([-0.1, 0.02, 0.001, -0.002]), rays(np.random.default_rng(1), 80)
+    x = pixels_from_rays(X, "omnidir", K, np.array([1.3, *k]))
+    sphere = pixels_from_rays(X, "double_sphere", K, np.array([1.3, 0.0]))
+    assert np.abs(pixels_from_rays(X, "omnidir", K, np.array([1.3, 0, 0, 0, 0])) - sphere).max() < 1e-9
+    near = X[X[:, 2] > 0.8]
+    pinhole, _ = cv2.projectPoints(near, np.zeros(3), np.zeros(3), K, k)
+    assert np.abs(pixels_from_rays(near, "omnidir", K, np.array([0, *k])) - pinhole.reshape(-1, 2)).max() < 1e-9
+    if hasattr(cv2, "omnidir"):  # in opencv-contrib-python
+        theirs, _ = cv2.omnidir.projectPoints(X[None], np.zeros(3), np.zeros(3), K, 1.3, k)
+        assert np.abs(x - theirs.reshape(-1, 2)).max() < 1e-9
 
 
 def test_values_by_hand():

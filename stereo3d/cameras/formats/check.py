@@ -288,7 +288,8 @@ def wide_lens(model: str, K: Any, size: Any, coefficients: Any, name: str) -> Ca
     Parameters
     ----------
     model : str
-        "fisheye" (Kannala-Brandt, 4 coefficients), "double_sphere" (xi, alpha) or "eucm" (alpha, beta).
+        "fisheye" (Kannala-Brandt, 4 coefficients), "double_sphere" (xi, alpha), "eucm" (alpha, beta) or "omnidir"
+        (xi, k1, k2, p1, p2).
     K, size : array of 9 numbers; (width, height) or None
         As in `checked_camera`.
     coefficients : sequence of float

@@ -114,7 +114,7 @@ def flat_entries(root: dict) -> dict:
         if not isinstance(value, dict):
             found[key] = value
         elif "data" in value:
-            if meaning_of(key) is not None or _is_xi(
+            if meaning_of(key) is not None or _xi_of(
                 key
             ):  # OpenCV writes matrices of other meaning with channels, as image_points
                 found[key] = stored_matrix(value, key)
@@ -200,12 +200,12 @@ def rig_of_entries(entries: dict) -> Rig:
     Raises
     ------
     StereoError
-        "bad_calibration"; so for lens models by name that are neither Brown's nor in `LENSES`, and for the xi of
-        OpenCV's omnidir. A fisheye of OpenCV (fisheye_model: 1) becomes one of Kannala and Brandt; lens, lens1, lens2
-        name the model of a wide lens.
+        "bad_calibration"; so for lens models by name that are neither Brown's nor in `LENSES`. A fisheye of OpenCV
+        (fisheye_model: 1) becomes one of Kannala and Brandt, a camera with xi one of OpenCV's omnidir; lens, lens1,
+        lens2 name the model of a wide lens.
     """
     _refuse_other_lenses(entries)
-    found, keys, lenses = {}, {}, lens_models(entries)
+    found, keys, lenses, xi = {}, {}, lens_models(entries), _mirror_parameters(entries)
     for key, value in entries.items():
         scalar = not isinstance(value, list | dict) and np.ndim(value) == 0
         if (meaning := meaning_of(key)) is not None and value is not None:
@@ -238,6 +238,8 @@ def rig_of_entries(entries: dict) -> Rig:
             dist = np.zeros(wanted) if dist is None else number_array(dist, f"the distortion of {name}").ravel()
             if model == "fisheye":
                 dist = dist[:wanted]
+            if side in xi:
+                dist = np.array([xi[side], *np.pad(dist[:4], (0, max(0, 4 - len(dist))))])
             cameras.append(wide_lens(model, K, size, dist, f"OpenCV, {name}" if model == "fisheye" else name))
         else:
             cameras.append(checked_camera(K, size, dist, name))
@@ -249,7 +251,7 @@ def rig_of_entries(entries: dict) -> Rig:
 
 def lens_models(entries: dict) -> dict[int, str]:
     """Return the model, a key of `LENSES`, of the cameras 1 and 2 that an entry marks as having a wide lens."""
-    found = dict.fromkeys(fisheye_sides(entries), "fisheye")
+    found = dict.fromkeys(fisheye_sides(entries), "fisheye") | dict.fromkeys(_mirror_parameters(entries), "omnidir")
     for key, value in entries.items():
         plain = re.sub(r"[^a-z0-9]", "", str(key).lower())
         sides = {"lens": (1, 2), "lens1": (1,), "lens2": (2,), "leftlens": (1,), "rightlens": (2,)}.get(plain, ())
@@ -258,17 +260,31 @@ def lens_models(entries: dict) -> dict[int, str]:
     return found
 
 
-def _is_xi(key: str) -> bool:
-    """Whether an entry is the mirror parameter xi of OpenCV's module omnidir."""
+def _xi_of(key: str) -> re.Match[str] | None:
+    """The match of a key that names the mirror parameter xi of OpenCV's module omnidir."""
     plain = re.sub(r"[^a-z0-9]", "", str(key).lower())
-    return re.fullmatch(r"(left|right|l|r)?xi(1|2|left|right|l|r)?", plain) is not None
+    return re.fullmatch(r"(left|right|l|r)?xi(1|2|left|right|l|r)?", plain)
+
+
+def _mirror_parameters(entries: dict) -> dict[int, float]:
+    """xi of the cameras 1 and 2 that have one that is not 0."""
+    found: dict[int, float] = {}
+    for key, value in entries.items():
+        named = _xi_of(key)
+        if named is None or value is None:
+            continue
+        xi = number_array(value, str(key)).ravel()
+        if len(xi) != 1:
+            raise bad(f"has {len(xi)} numbers under {key}; xi of a camera is one")
+        which = (named[1] or named[2] or "")[:1]
+        if xi[0] != 0:
+            found |= dict.fromkeys({"": (1, 2), "l": (1,), "1": (1,)}.get(which, (2,)), float(xi[0]))
+    return found
 
 
 def _refuse_other_lenses(entries: dict) -> None:
     """Raise StereoError("bad_calibration") for a lens whose coefficients would be taken for Brown's."""
     for key, value in entries.items():
-        if _is_xi(key) and value is not None and np.any(number_array(value, str(key))):
-            refuse_model(f"omnidirectional, with {key}", "OpenCV's omnidir", UNDISTORT)
         if isinstance(value, str) and re.search(r"model|type|lens|projection", str(key), re.I):
             named = OTHER_LENSES.search(value[:100])
             if named is not None and value not in LENSES:

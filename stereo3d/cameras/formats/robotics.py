@@ -99,13 +99,20 @@ def _plain_camera(entry: dict[str, Any], name: str) -> Camera:
     numbers = number_array(entry.get("intrinsics"), f"the intrinsics of {name}").ravel()
     size = entry.get("resolution")
     dist = entry.get("distortion_coeffs", entry.get("distortion_coefficients"))
-    extra = {"pinhole": 0, "ds": 2, "eucm": 2}.get(model)
+    extra = {"pinhole": 0, "ds": 2, "eucm": 2, "omni": 1}.get(model)
     if extra is None:
         refuse_model(model, name)
     if len(numbers) != 4 + extra:
         raise bad(f"has {len(numbers)} intrinsics for {name}; the camera model {model} has {4 + extra}")
     fu, fv, pu, pv = numbers[extra:]
     K = [[fu, 0, pu], [0, fv, pv], [0, 0, 1]]
+    if model == "omni":
+        if lens not in ("radtan", "radial-tangential", "none"):
+            refuse_model(f"omni with {lens}", name)
+        coefficients = (
+            np.zeros(4) if lens == "none" or dist is None else number_array(dist, f"the distortion of {name}")
+        )
+        return wide_lens("omnidir", K, size, [numbers[0], *coefficients.ravel()], name)
     if model != "pinhole":
         return wide_lens("double_sphere" if model == "ds" else "eucm", K, size, numbers[:2], name)
     if lens in ("equidistant", "equi"):
