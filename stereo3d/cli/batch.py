@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_PAIR, StereoError
-from .checks import parse_options, set_up_logging, take_fields
+from .checks import Messages, fields_of_quality, parse_options, set_up_logging, take_fields
 from .outputs import Outputs, Style, check_outputs
 from .parameters import GROUPS, Grouped, Positive, cli
 from .process import owns_process
-from .reconstruct import Messages, fields_of_quality
 from .reconstruct import reconstruct as single
 
 if TYPE_CHECKING:

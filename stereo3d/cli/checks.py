@@ -7,11 +7,14 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
 from ..errors import StereoError, translate_error
+from ..options import QUALITIES
 from .printable import echo
 
 if TYPE_CHECKING:
@@ -22,9 +25,31 @@ EXIT_INTERRUPTED = 130
 Record = TypeVar("Record")
 
 
+@dataclass(frozen=True)
+class Messages:
+    """What a run prints."""
+
+    verbose: bool
+    quiet: bool
+    progress: bool
+
+
 def take_fields(record: type[Record], given: dict[str, Any]) -> Record:
     """Return a record of the arguments named like its fields; remove them from `given`."""
     return record(**{field.name: given.pop(field.name) for field in fields(record)})  # pyright: ignore[reportArgumentType]
+
+
+def fields_of_quality(quality: str) -> dict[str, Any]:
+    """Return the fields of Config that --quality sets: not those that are given; --matcher beside it is refused."""
+    context = click.get_current_context()
+    given = {
+        name
+        for name in QUALITIES[quality]
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if "matcher" in given:
+        raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
+    return {name: value for name, value in QUALITIES[quality].items() if name not in given}
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, str]:

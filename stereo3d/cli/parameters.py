@@ -46,6 +46,10 @@ class PhotosFirst(click.Group):
     ) -> None:
         self._commands = value
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command without loading the others, so that each module of commands can be imported by itself."""
+        self._commands[name or str(cmd.name)] = cmd
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the command's name in front of two photos."""
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):

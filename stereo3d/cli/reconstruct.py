@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import StereoError
-from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_FEATURE_SIZE, MAX_SIZE, QUALITIES
-from .checks import check_names, failure_as_json, parse_options, set_up_logging, take_fields
+from ..options import DEFAULT_FACES, DEFAULT_MESHER, MAX_FEATURE_SIZE, MAX_SIZE
+from .checks import (
+    Messages,
+    check_names,
+    failure_as_json,
+    fields_of_quality,
+    parse_options,
+    set_up_logging,
+    take_fields,
+)
 from .outputs import OUTPUT_OPTIONS, Outputs, Style, check_outputs, write_outputs
 from .parameters import (
     CAMERA_OPTIONS,
@@ -31,15 +38,6 @@ from .words import sort_words
 
 if TYPE_CHECKING:
     from ..pipeline.config import Config
-
-
-@dataclass(frozen=True)
-class Messages:
-    """What `reconstruct` prints."""
-
-    verbose: bool
-    quiet: bool
-    progress: bool
 
 
 @cli.command(short_help="Reconstruct a mesh from two photos (all options).", cls=Grouped, epilog=EPILOG)
@@ -136,19 +134,6 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
     if not messages.quiet:
         seconds = time.perf_counter() - start
         print_summary(result, files, seconds, verbose=messages.verbose, note=words.note)
-
-
-def fields_of_quality(quality: str) -> dict[str, Any]:
-    """Return the fields of Config that --quality sets: not those that are given; --matcher beside it is refused."""
-    context = click.get_current_context()
-    given = {
-        name
-        for name in QUALITIES[quality]
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-    }
-    if "matcher" in given:
-        raise StereoError("bad_option", "quality and matcher each choose the matcher.", "Give one of them.")
-    return {name: value for name, value in QUALITIES[quality].items() if name not in given}
 
 
 def later_parts_of(config: Config) -> list[list[str]]:
