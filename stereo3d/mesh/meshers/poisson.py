@@ -161,7 +161,7 @@ def _choose_depth(point_grid: PointGrid, known: np.ndarray, extent: float, pixel
 
 def _oriented_samples(few: PointGrid, known: int) -> OrientedSamples:
     """The points of a thinned grid that lie on a surface; known: number of points before thinning, for the message."""
-    _, slope, count = few.fit_local_planes(NORMAL_RADIUS)
+    slope, count = few.slopes(NORMAL_RADIUS)
     spacing = view_spacing(few.points)
     use = (count >= MIN_SAMPLES) & all_channels(np.isfinite(slope)) & np.isfinite(spacing)
     if use.sum() < 3:
