@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba.core import caching, config
 
@@ -175,6 +176,7 @@ class CacheFile(caching.IndexDataCacheFile):
 
     def save(self, key: Any, data: Any) -> None:
         """Write the data under a random name, then its entry of the index. Raises OSError."""
+        data = _without_bitcode(data)
         with SAVING:
             name = self._load_index().get(key) or self._data_name(random.SystemRandom().getrandbits(48))
             self._save_data(name, data)
@@ -227,6 +229,18 @@ def _read(path: str) -> Any:
         return None
 
 
+def _without_bitcode(data: Any) -> tuple[Any, bytes]:
+    """What numba keeps of a compiled kernel, with a stub for each of its functions, and the bitcode of these.
+
+    Every run would read the bitcode and hold it, .2 s and 40 MB in all, for the sake of kernels that are compiled later
+    and call this one. Of the stubs numba takes the names of what the machine code defines.
+    """
+    (name, kind, (machine_code, bitcode)), *rest = data
+    names = [f.name for f in llvm.parse_bitcode(bitcode).functions if not f.is_declaration]
+    stubs = llvm.parse_assembly("\n".join(f'define void @"{name}"() {{\nunreachable\n}}' for name in names))
+    return ((name, kind, (machine_code, stubs.as_bitcode())), *rest), bitcode
+
+
 class _Locator(InTreeCacheLocator):
     """What numba asks of a place for a kernel; its folder need not exist."""
 
@@ -269,8 +283,15 @@ class KernelCache(caching.FunctionCache):
             data = file.load(key)
             with contextlib.suppress(Exception):  # numba rebuilds what an incompatible version has written
                 if data is not None:
-                    return self._impl.rebuild(target_context, data)
+                    return self._rebuild(target_context, *data)
         return None
+
+    def _rebuild(self, target_context: Any, kernel: Any, bitcode: bytes) -> Any:
+        """The compiled kernel; its bitcode is read where a kernel that calls it is compiled."""
+        found = self._impl.rebuild(target_context, kernel)
+        found.library._shared_module = None
+        found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel where a folder can be written."""

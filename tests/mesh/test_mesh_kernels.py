@@ -299,12 +299,12 @@ def test_a_strip_between_chains_has_one_triangle_per_step():
     view = kernels.PointList(X, np.linalg.norm(X, axis=1), np.zeros(len(X)))
     out = np.empty((10, 3), np.int32)
     cell, after = np.full((1, 1), rtin.BROKEN, np.uint8), np.zeros(3, np.int64)
-    n = strips.triangulate_broken_cells(view, view, cell, after, TANGENT, out)
+    n = strips.triangulate_broken_cells(view, np.zeros(3), cell, after, TANGENT, out)
     a, b, c = (X[out[:n, k], :2] for k in range(3))
     area = 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
     assert n == 5 and np.abs(area).sum() == pytest.approx(1) and (np.sign(area) == np.sign(area[0])).all()
     assert set(out[:n].ravel()) == set(range(7))
-    without = strips.triangulate_broken_cells(view, view, cell, np.zeros(0, np.int64), TANGENT, out)
+    without = strips.triangulate_broken_cells(view, np.zeros(3), cell, np.zeros(0, np.int64), TANGENT, out)
     assert without == 2
 
 
