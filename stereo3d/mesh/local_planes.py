@@ -61,12 +61,13 @@ def smooth(
     ----------
     Lee, Digital image enhancement and noise filtering by use of local statistics, 1980 (the Wiener weight).
     """
-    planes, total, none = _planes(points, sigma, pitch), np.ones(sigma.shape, np.float32), np.zeros((0, 0, 3), np.float32)
-    factor = np.empty_like(total)
+    total, factor = np.ones(sigma.shape, np.float32), np.empty(sigma.shape, np.float32)
+    planes, none = _planes(points, sigma, pitch), np.zeros((0, 0, 3), np.float32)
     for step, noise_share in steps:
         _by_bands(write_planes, planes, tangent * tangent, radius, step, noise_share, factor, none)
-        planes[: SIGMA] *= factor
+        planes[:SIGMA] *= factor
         total *= factor
+    del planes  # as large as the result
     return points * total[..., None]
 
 
@@ -100,7 +101,8 @@ def _row_ratio(planes: np.ndarray, pitch: float) -> np.ndarray:
     a, b = planes[X] / planes[Z], planes[Y] / planes[Z]
     gap[:-1] = np.hypot(np.diff(a, axis=0), np.diff(b, axis=0))
     gap[1:] = np.where(np.isnan(gap[1:]), gap[:-1], gap[1:])
-    return np.fmax(pitch / gap, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # points may coincide
+        return np.fmax(pitch / gap, 1)
 
 
 def _by_bands(kernel: Any, planes: np.ndarray, *given: Any) -> None:

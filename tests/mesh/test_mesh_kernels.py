@@ -83,6 +83,17 @@ def test_local_planes_are_least_squares_over_the_window():
         assert moved[y, x] / moved[y, x, 2] == pytest.approx(points[y, x] / points[y, x, 2], rel=1e-15)
 
 
+def test_local_planes_do_not_depend_on_where_a_tile_begins():
+    points = rough((9, 2 * local_planes.TILE + 40), noise=0.002)
+    sigma = np.full(points.shape[:2], 0.002)
+    part = slice(local_planes.TILE - 30, local_planes.TILE + 50)
+    steps = ((2, 0.5),)
+    whole = local_planes.smooth(points, sigma, TANGENT, PITCH / 2, 2, steps)[:, part]
+    alone = local_planes.smooth(points[:, part], sigma[:, part], TANGENT, PITCH / 2, 2, steps)
+    assert np.array_equal(whole[:, 4:-4], alone[:, 4:-4])
+    assert np.abs(alone - points[:, part]).max() > 1e-4
+
+
 def test_a_block_mean_is_the_weighted_mean_in_inverse_depth():
     points = rough((4, 6), noise=0.002)
     sigma = np.random.default_rng(1).uniform(0.002, 0.01, (4, 6))

@@ -80,11 +80,16 @@ def _network(
 
     rows = len(point_grid.sigma)
     point_grid = _closing_row(point_grid)
-    points, sigma, ranges = np.ascontiguousarray(point_grid.points), point_grid.sigma, point_grid.ranges
+    points, sigma, between = np.ascontiguousarray(point_grid.points), point_grid.sigma, point_grid.between
     h, w = sigma.shape
     if min(h, w) < 2 or not pitch > 0:
         return np.zeros((0, 3), np.float64), np.zeros((0, 3), np.int32), np.zeros(0), 0.0
-    between = point_grid.between
+    P = kernels.PointList(
+        np.concatenate([points.reshape(-1, 3), between.points]),
+        np.concatenate([point_grid.ranges.ravel(), norms(between.points)]),
+        np.concatenate([sigma.ravel(), between.sigma]),
+    )
+    ranges = P.r[: h * w].reshape(h, w)
     cell = rtin.classify_cells(kernels.edges(points, ranges, sigma, point_grid.tangent), between.after)
     single = point_grid.single
     if single is not None:
@@ -92,11 +97,6 @@ def _network(
         cell[touched & (cell == rtin.WHOLE)] = rtin.BROKEN
     if not faces:  # every pixel becomes a vertex, and each cell takes its better diagonal
         cell[cell == rtin.WHOLE] = rtin.BROKEN
-    P = kernels.PointList(
-        np.concatenate([points.reshape(-1, 3), between.points]),
-        np.concatenate([ranges.ravel(), norms(between.points)]),
-        np.concatenate([sigma.ravel(), between.sigma]),
-    )
     triangles, error = _broken_cells(P, between, cell, point_grid.tangent), 0.0
     if faces:
         size = 1 << int(np.ceil(np.log2(max(h, w) - 1))) if max(h, w) > 2 else 1
