@@ -176,7 +176,6 @@ class CacheFile(caching.IndexDataCacheFile):
 
     def save(self, key: Any, data: Any) -> None:
         """Write the data under a random name, then its entry of the index. Raises OSError."""
-        data = _without_bitcode(data)
         with SAVING:
             name = self._load_index().get(key) or self._data_name(random.SystemRandom().getrandbits(48))
             self._save_data(name, data)
@@ -260,6 +259,18 @@ class _Locator(InTreeCacheLocator):
 class _Implementation(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]
 
+    def reduce(self, data: Any) -> Any:
+        """Return what is kept of a compiled kernel."""
+        return _without_bitcode(super().reduce(data))
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        """Return the compiled kernel; its bitcode is read where a kernel that calls it is compiled."""
+        kernel, bitcode = payload
+        found = super().rebuild(target_context, kernel)
+        found.library._shared_module = None
+        found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
+        return found
+
 
 class KernelCache(caching.FunctionCache):
     """The cache of one kernel: see the module."""
@@ -283,15 +294,8 @@ class KernelCache(caching.FunctionCache):
             data = file.load(key)
             with contextlib.suppress(Exception):  # numba rebuilds what an incompatible version has written
                 if data is not None:
-                    return self._rebuild(target_context, *data)
+                    return self._impl.rebuild(target_context, data)
         return None
-
-    def _rebuild(self, target_context: Any, kernel: Any, bitcode: bytes) -> Any:
-        """The compiled kernel; its bitcode is read where a kernel that calls it is compiled."""
-        found = self._impl.rebuild(target_context, kernel)
-        found.library._shared_module = None
-        found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
-        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel where a folder can be written."""
