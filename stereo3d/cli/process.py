@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..pipeline.clock import MemoryMeter
 
 Value = TypeVar("Value")
-NEW_OBJECTS = 50_000  # between two searches for garbage; Python's 700 cost 1.5 % of a run, and 10 % of compiling kernels
+NEW_OBJECTS = 50_000  # between two searches for garbage; Python's 700 take 1.5 % of a run, and 10 % of compilation
 
 
 def memory_meter() -> MemoryMeter | None:
