@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba.core import caching, config
 
@@ -227,6 +228,18 @@ def _read(path: str) -> Any:
         return None
 
 
+def _without_bitcode(data: Any) -> tuple[Any, bytes]:
+    """What numba keeps of a compiled kernel, with a stub for each of its functions, and the bitcode of these.
+
+    Every run would read the bitcode and hold it, .2 s and 40 MB in all, for the sake of kernels that are compiled later
+    and call this one. Of the stubs numba takes the names of what the machine code defines.
+    """
+    (name, kind, (machine_code, bitcode)), *rest = data
+    names = [f.name for f in llvm.parse_bitcode(bitcode).functions if not f.is_declaration]
+    stubs = llvm.parse_assembly("\n".join(f'define void @"{name}"() {{\nunreachable\n}}' for name in names))
+    return ((name, kind, (machine_code, stubs.as_bitcode())), *rest), bitcode
+
+
 class _Locator(InTreeCacheLocator):
     """What numba asks of a place for a kernel; its folder need not exist."""
 
@@ -245,6 +258,18 @@ class _Locator(InTreeCacheLocator):
 
 class _Implementation(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]
+
+    def reduce(self, data: Any) -> Any:
+        """Return what is kept of a compiled kernel."""
+        return _without_bitcode(super().reduce(data))
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        """Return the compiled kernel; its bitcode is read where a kernel that calls it is compiled."""
+        kernel, bitcode = payload
+        found = super().rebuild(target_context, kernel)
+        found.library._shared_module = None
+        found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
+        return found
 
 
 class KernelCache(caching.FunctionCache):

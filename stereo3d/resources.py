@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
 import math
 import os
+import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import StereoError
 
@@ -67,7 +72,8 @@ def load_open3d() -> ModuleType:
     """
     os.environ.setdefault("OPEN3D_DISABLE_WEB_VISUALIZER", "true")  # it would start a server in every notebook
     try:
-        import open3d
+        with _drawing_later():
+            import open3d
     except (ImportError, OSError) as error:
         if _was_interrupted(error):
             raise KeyboardInterrupt from error
@@ -77,6 +83,31 @@ def load_open3d() -> ModuleType:
             advice = "On Debian or Ubuntu: apt install libusb-1.0-0 libegl1 libgl1 libx11-6 libglib2.0-0 libgomp1."
         raise StereoError("library_missing", f"Open3D cannot be loaded: {error}.", advice) from error
     return open3d
+
+
+@contextlib.contextmanager
+def _drawing_later() -> Iterator[None]:
+    """Load Open3D in the block without its `draw_plotly`, which is loaded by the first call of one of its functions.
+
+    It takes more than half of the time and of the memory: a web server, for the sake of three functions.
+    """
+    name = "open3d.visualization.draw_plotly"
+    functions = "get_plotly_fig", "draw_plotly", "draw_plotly_server"
+
+    def call(function: str, *given: Any, **options: Any) -> Any:
+        package, module = importlib.import_module("open3d.visualization"), importlib.import_module(name)
+        for each in functions:
+            setattr(package, each, getattr(module, each))
+        return getattr(module, function)(*given, **options)
+
+    stand_in = ModuleType(name)
+    vars(stand_in).update({function: functools.partial(call, function) for function in functions})
+    before = sys.modules.setdefault(name, stand_in)
+    try:
+        yield
+    finally:
+        if before is stand_in:
+            del sys.modules[name]
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

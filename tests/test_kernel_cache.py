@@ -211,3 +211,21 @@ def test_every_kernel_is_kept_in_this_cache():
     imports = [path.name for path in package.rglob("*.py") if "from numba import njit" in path.read_text("utf-8")]
     direct = [path.name for path in package.rglob("*.py") if "numba.njit" in path.read_text("utf-8")]
     assert imports == [] and direct == ["kernel_cache.py"]
+
+
+def test_a_kernel_from_the_cache_is_built_into_one_that_is_compiled_later(tmp_path):
+    (tmp_path / "inner.py").write_text(SOURCE)
+    (tmp_path / "outer.py").write_text(
+        "import inner\nfrom stereo3d.kernel_cache import njit\n\n@njit(cache=True)\ndef twice(x):\n"
+        "    return inner.kernel(inner.kernel(x))\n"
+    )
+    runs = [
+        "import inner; assert inner.kernel(2) == 7",
+        "import inner, outer; assert outer.twice(2) == 22; assert sum(inner.kernel.stats.cache_hits.values()) == 1",
+        "import outer; assert outer.twice(2) == 22; assert sum(outer.twice.stats.cache_hits.values()) == 1",
+    ]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    path = [str(tmp_path), str(Path(kernel_cache.__file__).parents[1]), environment.get("PYTHONPATH", "")]
+    for code in runs:
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, check=True, env={**environment, "PYTHONPATH": os.pathsep.join(path)})

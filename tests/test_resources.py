@@ -1,6 +1,8 @@
 """Cores and memory within the limits of a container: trees of control groups made by hand, both versions."""
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import psutil
@@ -96,3 +98,17 @@ def test_the_run_and_the_doctor_know_the_same_limits(groups):
     assert compiling.room_for_helpers() == 0
     numbers = {finding.code: finding.numbers for finding in doctor._machine()}
     assert numbers["memory"] == {"total": GIB, "available": GIB} and numbers["cores"] == {"cores": 1}
+
+
+def test_open3d_is_loaded_without_a_web_server_until_it_draws():
+    pytest.importorskip("open3d")
+    lines = (
+        "import sys",
+        "from stereo3d.resources import load_open3d",
+        "open3d = load_open3d()",
+        "box = open3d.geometry.TriangleMesh.create_box()",
+        "assert 'dash' not in sys.modules",
+        "assert len(open3d.visualization.get_plotly_fig([box]).data) == 1",
+        "assert 'dash' in sys.modules and open3d.visualization.draw_plotly.__module__.startswith('open3d.')",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)

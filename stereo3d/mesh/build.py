@@ -150,7 +150,8 @@ def _point_grid(
             "Look at the disparity map: it has too few known pixels.",
             points=int(known.sum()),
         )
-    points = np.where(known[..., None], points, np.nan)
+    if np.isfinite(points[~known]).any():  # else it is a copy of as many MB for nothing
+        points = np.where(known[..., None], points, np.nan)
     sigma = noise(points) if sigma is None else _complete_sigma(sigma, known)
     filled, between = np.zeros(sigma.shape, bool), between or NO_RIGHT_VIEW_POINTS
     if sphere is None:
@@ -212,6 +213,7 @@ def without_islands(mesh: Mesh, share: float, *, around: bool = False) -> tuple[
     StereoError
         "empty_mesh": no face remains.
     """
+    mesh = compact(mesh)
     vertices, faces = mesh.vertices, mesh.faces
     dropped, lost = 0, 0.0
     if len(faces):

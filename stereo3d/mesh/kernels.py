@@ -1,4 +1,4 @@
-"""Kernels over a point map (numba): surface edges, local planes, block means, triangles of single cells.
+"""Kernels over a point map (numba): surface edges, block means, triangles of single cells.
 
 A point map is points (H, W, 3), NaN: unknown, and sigma (H, W), the standard deviation along the ray. A plane is linear
 in w = 1/z over the view (a, b) = (x/z, y/z), so all averages here are taken in (a, b, w).
@@ -18,9 +18,6 @@ FALLING = 4  # (y, x) - (y + 1, x + 1)
 RISING = 8  # (y, x + 1) - (y + 1, x)
 # (y, x) of both ends relative to the pixel, and the bit
 EDGE_ENDS = ((0, 0, 0, 1, RIGHT), (0, 0, 1, 0, DOWN), (0, 0, 1, 1, FALLING), (0, 1, 1, 0, RISING))
-# local planes
-MIN_DETERMINANT = 1e-3  # of the squared trace of the covariance of (a, b): points on a line span no plane
-MIN_SMOOTHING_POINTS = 6  # fewer leave too few degrees of freedom for the scatter about a plane of three parameters
 INFINITE_SIGMA_WEIGHT = 1e-20  # of a point without known uncertainty, in block means
 
 
@@ -83,100 +80,6 @@ def edges(points, r, sigma, tangent):
                         bits |= bit
             out[y, x] = bits
     return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def row_step(points, y, x, pitch, step):
-    """Rows between the points of a window: `step`, and more where rows are closer together than `pitch` in (a, b).
-
-    This happens near an epipole in the picture: neighbouring rows hold the same photo pixels and share their errors.
-    """
-    H = len(points)
-    neighbour = y + 1 if y + 1 < H and points[y + 1, x, 2] > 0 else y - 1
-    if neighbour >= 0 and points[neighbour, x, 2] > 0:
-        p, q = points[y, x], points[neighbour, x]
-        a, b = q[0] / q[2] - p[0] / p[2], q[1] / q[2] - p[1] / p[2]
-        gap = np.sqrt(a * a + b * b)
-        if gap < pitch:
-            return int(min(step * pitch / gap + 0.5, np.float64(H)))
-    return step
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def fit_local_planes(points, r, sigma, tangent, pitch, radius, step, noise_share, row0, row1, smooth, slope, count):  # noqa: PLR0913 - innermost kernel
-    """w = g . (a, b) + c by least squares over the neighbours on each point's surface, for rows row0 to row1 - 1.
-
-    The window is 2 radius + 1 points square, `step` pixels apart (`row_step`).
-
-    Parameters
-    ----------
-    points, r, sigma
-        The point map, see `edges`.
-    tangent : float
-        tan(max_angle), see `same_surface`.
-    pitch : float
-        Distance of neighbouring pixels in (a, b).
-    noise_share : float
-        The share of sigma^2 that is noise within the window.
-    smooth : (H, W) float64, output
-        w moved towards the plane by min(1, noise_share sigma_w^2 / s^2), s^2 the scatter about it: noise goes, and
-        detail that exceeds the noise stays.
-    slope : (H, W, 2) float64, output
-        Gradient of ln z over (a, b), -g / w; NaN where the points span no plane.
-    count : (H, W) int32, output
-        Number of points used.
-
-    References
-    ----------
-    Lee, Digital image enhancement and noise filtering by use of local statistics, 1980 (the Wiener weight).
-    """
-    H, W = sigma.shape
-    for y in range(row0, row1):
-        for x in range(W):
-            px, py, pz = points[y, x, 0], points[y, x, 1], points[y, x, 2]
-            if not pz > 0:
-                smooth[y, x] = np.nan
-                continue
-            a0, b0, w0 = px / pz, py / pz, 1 / pz
-            rp, sp = r[y, x], sigma[y, x]
-            rows = row_step(points, y, x, pitch, step)
-            n = 0
-            sa = sb = sw = saa = sab = sbb = saw = sbw = sww = 0.0
-            for i in range(y - min(radius, y // rows) * rows, min(H, y + radius * rows + 1), rows):
-                for j in range(x - min(radius, x // step) * step, min(W, x + radius * step + 1), step):
-                    qx, qy, qz = points[i, j, 0], points[i, j, 1], points[i, j, 2]
-                    if not same_surface(px, py, pz, rp, sp, qx, qy, qz, r[i, j], sigma[i, j], tangent):
-                        continue
-                    w = 1 / qz
-                    a, b = qx * w - a0, qy * w - b0
-                    w -= w0
-                    n += 1
-                    sa += a
-                    sb += b
-                    sw += w
-                    saa += a * a
-                    sab += a * b
-                    sbb += b * b
-                    saw += a * w
-                    sbw += b * w
-                    sww += w * w
-            count[y, x] = n
-            ma, mb, mw = sa / n, sb / n, sw / n
-            caa, cab, cbb = saa / n - ma * ma, sab / n - ma * mb, sbb / n - mb * mb
-            caw, cbw, cww = saw / n - ma * mw, sbw / n - mb * mw, sww / n - mw * mw
-            det = caa * cbb - cab * cab
-            smooth[y, x] = w0
-            if not det > MIN_DETERMINANT * (caa + cbb) * (caa + cbb):
-                continue
-            ga, gb = (cbb * caw - cab * cbw) / det, (caa * cbw - cab * caw) / det
-            slope[y, x, 0], slope[y, x, 1] = -ga / (w0 + mw), -gb / (w0 + mw)
-            if n >= MIN_SMOOTHING_POINTS:
-                scatter = max(cww - ga * caw - gb * cbw, 0.0) * n / (n - 3)
-                noise = sp / (rp * pz)  # of w
-                noise *= noise_share * noise
-                if noise > 0:
-                    share = 1.0 if scatter <= noise else noise / scatter
-                    smooth[y, x] = w0 + share * (mw - ga * ma - gb * mb)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

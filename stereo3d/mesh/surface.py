@@ -4,13 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .. import resources
 from ..geometry.arrays import norms
 from ..records import RightViewPoints
 
 TOLERANCE_PX = 0.25  # px, simplification: less than the noise of any matcher, and invisible in a picture
 PITCH_LINES = 200  # rows and columns sampled to measure the pixel pitch
-BAND_ROWS = 64  # rows per task of a thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,35 +78,18 @@ class PointGrid:
             medians.append(float(np.median(gap)) if len(gap) else 0.0)
         return max(medians)
 
-    def fit_local_planes(
-        self, radius: int, step: int = 1, noise_share: float = 1.0
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(w smoothed (H, W), slope (H, W, 2), count (H, W)), `fit_local_planes` of the kernels over all rows."""
-        from concurrent.futures import ThreadPoolExecutor
+    def slopes(self, radius: int) -> tuple[np.ndarray, np.ndarray]:
+        """`local_planes.slopes`: gradient of ln z over (x/z, y/z), (H, W, 2), and the number of points it is from."""
+        from . import local_planes
 
-        from . import kernels
-
-        h, w = self.sigma.shape
-        out = np.full((h, w), np.nan), np.full((h, w, 2), np.nan), np.zeros((h, w), np.int32)
-        given = self.points, self.ranges, self.sigma, self.tangent, self.pitch, radius, step, noise_share
-
-        def rows(first: int) -> None:
-            kernels.fit_local_planes(*given, first, min(first + BAND_ROWS, h), *out)
-
-        with ThreadPoolExecutor(resources.processors()) as pool:  # each band writes its own rows
-            list(pool.map(rows, range(0, h, BAND_ROWS)))
-        return out
+        return local_planes.slopes(self.points, self.sigma, self.tangent, self.pitch, radius)
 
     def smoothed(self, radius: int, steps: tuple[tuple[int, float], ...]) -> "PointGrid":
-        """Every point moved along its ray towards the plane through its neighbours, as far as its sigma allows.
+        """`local_planes.smooth`: every point moved along its ray towards the plane through its neighbours."""
+        from . import local_planes
 
-        steps: (step, noise_share) of `fit_local_planes`, applied in turn.
-        """
-        grid = self
-        for step, noise_share in steps:
-            w, _, _ = grid.fit_local_planes(radius, step, noise_share)
-            grid = replace(grid, points=grid.points / (grid.points[..., 2] * w)[..., None])
-        return grid
+        points = local_planes.smooth(self.points, self.sigma, self.tangent, self.pitch, radius, steps)
+        return replace(self, points=points)
 
     def without_holes(self, radius: float, close: bool) -> tuple["PointGrid", int]:
         """Holes up to the area of that radius (px) filled from their rims, with `close` all of them; and how many."""

@@ -225,5 +225,11 @@ def _apply_gain(photo: Photo, gain: np.ndarray) -> np.ndarray:
         _quadratic_terms(np.column_stack([u.ravel() * (width - 1), v.ravel() * (height - 1)]), photo.size) @ gain
     )
     field = field.reshape(GAIN_NODES, GAIN_NODES, 3).astype(np.float32)
-    field = cv2.resize(src=field, dsize=(width, height), interpolation=cv2.INTER_LINEAR)
-    return cv2.multiply(photo.pixels, field, dtype=cv2.CV_8U)
+    field = cv2.resize(src=field, dsize=(width, GAIN_NODES), interpolation=cv2.INTER_LINEAR)
+    place = np.clip((np.arange(height) + 0.5) * (GAIN_NODES / height) - 0.5, 0, GAIN_NODES - 1)
+    out = np.empty_like(photo.pixels)
+    for row, above, below in zip(range(height), np.floor(place).astype(int), np.ceil(place).astype(int), strict=True):
+        share = place[row] - above
+        gains = cv2.addWeighted(src1=field[above], alpha=1 - share, src2=field[below], beta=share, gamma=0)
+        out[row] = cv2.multiply(photo.pixels[row], gains, dtype=cv2.CV_8U)  # a row at a time: no picture of floats
+    return out

@@ -80,11 +80,16 @@ def _network(
 
     rows = len(point_grid.sigma)
     point_grid = _closing_row(point_grid)
-    points, sigma, ranges = np.ascontiguousarray(point_grid.points), point_grid.sigma, point_grid.ranges
+    points, sigma, between = np.ascontiguousarray(point_grid.points), point_grid.sigma, point_grid.between
     h, w = sigma.shape
     if min(h, w) < 2 or not pitch > 0:
         return np.zeros((0, 3), np.float64), np.zeros((0, 3), np.int32), np.zeros(0), 0.0
-    between = point_grid.between
+    P = kernels.PointList(
+        np.concatenate([points.reshape(-1, 3), between.points]),
+        np.concatenate([point_grid.ranges.ravel(), norms(between.points)]),
+        np.concatenate([sigma.ravel(), between.sigma]),
+    )
+    ranges = P.r[: h * w].reshape(h, w)
     cell = rtin.classify_cells(kernels.edges(points, ranges, sigma, point_grid.tangent), between.after)
     single = point_grid.single
     if single is not None:
@@ -92,12 +97,7 @@ def _network(
         cell[touched & (cell == rtin.WHOLE)] = rtin.BROKEN
     if not faces:  # every pixel becomes a vertex, and each cell takes its better diagonal
         cell[cell == rtin.WHOLE] = rtin.BROKEN
-    view1 = kernels.PointList(
-        np.concatenate([points.reshape(-1, 3), between.points]),
-        np.concatenate([ranges.ravel(), norms(between.points)]),
-        np.concatenate([sigma.ravel(), between.sigma]),
-    )
-    triangles, error = _broken_cells(view1, between, cell, point_grid.tangent), 0.0
+    triangles, error = _broken_cells(P, between, cell, point_grid.tangent), 0.0
     if faces:
         size = 1 << int(np.ceil(np.log2(max(h, w) - 1))) if max(h, w) > 2 else 1
         depth = point_grid.depth
@@ -114,9 +114,9 @@ def _network(
     triangles = triangles[
         np.argsort(triangles[:, 0], kind="stable")
     ]  # neighbours in space are near each other in the file
-    triangles = triangles[facing(view1.X, triangles)]
+    triangles = triangles[facing(P.X, triangles)]
     measured = np.where(point_grid.filled.ravel(), np.nan, sigma.ravel())
-    return view1.X, triangles, np.concatenate([measured, between.sigma]), float(error)
+    return P.X, triangles, np.concatenate([measured, between.sigma]), float(error)
 
 
 def _closing_row(point_grid: PointGrid) -> PointGrid:
@@ -133,18 +133,14 @@ def _closing_row(point_grid: PointGrid) -> PointGrid:
     return replace(point_grid, **arrays, between=between)
 
 
-def _broken_cells(view1: Any, between: RightViewPoints, cell: np.ndarray, tangent: float) -> np.ndarray:
+def _broken_cells(P: Any, between: RightViewPoints, cell: np.ndarray, tangent: float) -> np.ndarray:
     """(M, 3) int32, the triangles of BROKEN cells."""
-    from .. import kernels, rtin, strips
+    from .. import rtin, strips
 
-    view2 = view1
-    if len(between.after):
-        X = view1.X - between.centre
-        view2 = kernels.PointList(X, norms(X), view1.sigma)
     # each further point borders two strips
     room = 2 * int(np.count_nonzero(cell == rtin.BROKEN)) + 2 * len(between.after)
     triangles = np.empty((room, 3), np.int32)
-    return triangles[: strips.triangulate_broken_cells(view1, view2, cell, between.after, tangent, triangles)]
+    return triangles[: strips.triangulate_broken_cells(P, between.centre, cell, between.after, tangent, triangles)]
 
 
 def _smallest_tolerance(err: np.ndarray, cell: np.ndarray, tolerance: float, size: int, faces: int) -> float:

@@ -145,8 +145,8 @@ def _without_outliers(point_grid: PointGrid) -> tuple[PointGrid, np.ndarray]:
 
 def _extent(points: np.ndarray, pixel: float) -> float:
     """Side of the solver's cube over points (N, 3), in (x/z, y/z, ln z)."""
-    view = points[:, :2] / points[:, 2:]
-    return CUBE_MARGIN * max(*np.ptp(view, axis=0), np.ptp(np.log(points[:, 2])), MIN_EXTENT_PX * pixel)
+    x, y, z = points.T
+    return CUBE_MARGIN * max(*(float(np.ptp(a)) for a in (x / z, y / z, np.log(z))), MIN_EXTENT_PX * pixel)
 
 
 def _choose_depth(point_grid: PointGrid, known: np.ndarray, extent: float, pixel: float, seconds: float) -> int:
@@ -161,7 +161,7 @@ def _choose_depth(point_grid: PointGrid, known: np.ndarray, extent: float, pixel
 
 def _oriented_samples(few: PointGrid, known: int) -> OrientedSamples:
     """The points of a thinned grid that lie on a surface; known: number of points before thinning, for the message."""
-    _, slope, count = few.fit_local_planes(NORMAL_RADIUS)
+    slope, count = few.slopes(NORMAL_RADIUS)
     spacing = view_spacing(few.points)
     use = (count >= MIN_SAMPLES) & all_channels(np.isfinite(slope)) & np.isfinite(spacing)
     if use.sum() < 3:
