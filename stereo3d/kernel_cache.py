@@ -29,7 +29,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-from numba.core import caching, config
+from numba.core import caching, codegen, config
 
 log = logging.getLogger(__name__)
 SAVING = threading.RLock()  # held while a file is written: `end_with_parent` waits for it
@@ -228,6 +228,13 @@ def _read(path: str) -> Any:
         return None
 
 
+@functools.cache
+def _links_later() -> bool:
+    """Whether this version of numba asks a kernel for its bitcode, by the method that `rebuild` replaces, to link it."""
+    finalize = getattr(codegen.CPUCodeLibrary, "finalize", None)
+    return "_get_module_for_linking" in getattr(getattr(finalize, "__code__", None), "co_names", ())
+
+
 def _without_bitcode(data: Any) -> tuple[Any, bytes]:
     """What numba keeps of a compiled kernel, with a stub for each of its functions, and the bitcode of these.
 
@@ -260,15 +267,17 @@ class _Implementation(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]
 
     def reduce(self, data: Any) -> Any:
-        """Return what is kept of a compiled kernel."""
-        return _without_bitcode(super().reduce(data))
+        """Return what is kept of a compiled kernel, and its bitcode where that can be read later."""
+        kernel = super().reduce(data)
+        return _without_bitcode(kernel) if _links_later() else (kernel, b"")
 
     def rebuild(self, target_context: Any, payload: Any) -> Any:
         """Return the compiled kernel; its bitcode is read where a kernel that calls it is compiled."""
         kernel, bitcode = payload
         found = super().rebuild(target_context, kernel)
-        found.library._shared_module = None
-        found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
+        if bitcode:
+            found.library._shared_module = None
+            found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
         return found
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core import codegen
 
 from stereo3d import kernel_cache
 
@@ -211,6 +212,16 @@ def test_every_kernel_is_kept_in_this_cache():
     imports = [path.name for path in package.rglob("*.py") if "from numba import njit" in path.read_text("utf-8")]
     direct = [path.name for path in package.rglob("*.py") if "numba.njit" in path.read_text("utf-8")]
     assert imports == [] and direct == ["kernel_cache.py"]
+
+
+def test_without_the_method_that_links_the_bitcode_is_kept_whole(monkeypatch):
+    assert kernel_cache._links_later()
+    monkeypatch.setattr(codegen.CPUCodeLibrary, "finalize", lambda self: None)
+    kernel_cache._links_later.cache_clear()
+    try:
+        assert not kernel_cache._links_later()
+    finally:
+        kernel_cache._links_later.cache_clear()
 
 
 def test_a_kernel_from_the_cache_is_built_into_one_that_is_compiled_later(tmp_path):
