@@ -230,7 +230,7 @@ def _read(path: str) -> Any:
 
 @functools.cache
 def _links_later() -> bool:
-    """Whether this version of numba asks a kernel for its bitcode, by the method that `rebuild` replaces, to link it."""
+    """Whether this version of numba asks for the bitcode of a kernel by the method that `rebuild` replaces."""
     finalize = getattr(codegen.CPUCodeLibrary, "finalize", None)
     return "_get_module_for_linking" in getattr(getattr(finalize, "__code__", None), "co_names", ())
 
