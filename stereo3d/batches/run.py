@@ -277,7 +277,7 @@ def kernels_are_kept() -> bool:
     from .. import kernel_cache
 
     source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "features", "kernels.py")
-    return any(any(folder.glob("kernels.*.nbi")) for folder in kernel_cache.cache_folders(source) if folder.is_dir())
+    return any(any(folder.glob("kernels.*.index")) for folder in kernel_cache.cache_folders(source) if folder.is_dir())
 
 
 def planned(pairs: Sequence[Pair], request: Request, engine: Engine | None = None, **settings: Any) -> Batch:
