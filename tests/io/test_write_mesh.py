@@ -685,8 +685,8 @@ def test_las_of_extreme_sizes_and_of_nothing(tmp_path):
     assert len(las_points(tmp_path / "none.las")[1]) == 0
     with pytest.raises(StereoError, match="LAS has z up"):
         write_points(tmp_path / "c.las", points, axes="camera")
-    with pytest.raises(StereoError, match=".ply, .xyz, .pcd, .las"):
-        write_points(tmp_path / "c.laz", points)
+    with pytest.raises(StereoError, match=".ply, .xyz, .pcd, .las, .laz"):
+        write_points(tmp_path / "c.e57", points)
 
 
 def test_las_in_laspy(tmp_path):
