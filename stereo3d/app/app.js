@@ -170,6 +170,7 @@ function askFor(second) { // the words of the place for photos
 }
 function settings() {
   const value = (key) => field(key).value, scale = value("scale"), found = { quality: value("quality"), scale };
+  if (found.quality === "tuned") Object.assign(found, app.tuned);
   const numberOf = (key) => (value(key) === "" ? null : +value(key));
   if (scale !== "none") Object.assign(found, { length: numberOf("length"), unit: value("unit") });
   if (scale === "marker") found.marker = `${value("dictionary")}:${value("number")}`;
@@ -182,6 +183,9 @@ function settings() {
 }
 function restore(given) {
   form.reset();
+  app.tuned = given.matcher ? { matcher: given.matcher, options: given.options || {} } : null;
+  $("#tuned").hidden = !app.tuned;
+  $("#tuned-words").textContent = app.tuned ? [app.tuned.matcher, ...Object.entries(app.tuned.options).map(([key, value]) => `${key.split(".")[1]} ${value}`)].join(", ") : "";
   const set = (key, value) => { if (value !== undefined && value !== null) field(key).value = value; };
   for (const key of ["quality", "scale", "length", "unit", "rotate", "layout"]) set(key, given[key]);
   if (given.marker) [field("dictionary").value, field("number").value] = given.marker.split(":");
@@ -285,6 +289,26 @@ $("#exchange").addEventListener("click", async () => {
     await act("exchange");
     await render({ ...await act("look", given), settings: given }, false);
   } catch (error) { complain("prepare", error); }
+});
+
+// The page of matcher options is made by a process of its own, which takes a run's first stages.
+const REST = $("#tune-state").textContent;
+$("#tune").addEventListener("click", async () => {
+  const { id } = app.run, words = $("#tune-state");
+  $("#tune").disabled = true;
+  complain("prepare", null);
+  try {
+    let { tuning } = await act("tune", settings());
+    while (tuning && !tuning.ready && !tuning.error && app.run && app.run.id === id) {
+      words.textContent = `${STAGE_WORDS[tuning.stage] || tuning.stage}, ${duration(tuning.seconds)}${tuning.compiling ? ". The first time on this computer takes a minute longer" : ""}`;
+      await new Promise((go) => setTimeout(go, POLL));
+      tuning = (await get(`runs/${id}`)).tuning;
+    }
+    if (tuning && tuning.error) throw new Error(sentence(`${tuning.error.message} ${tuning.error.advice}`));
+    if (tuning && app.run && app.run.id === id) location.href = `runs/${id}/tune/`;
+  } catch (error) { complain("prepare", error); }
+  words.textContent = REST;
+  $("#tune").disabled = false;
 });
 
 // -------------------------------------------------------------------------------------------------- progress

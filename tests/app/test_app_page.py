@@ -297,6 +297,33 @@ def test_marks_in_the_photo_and_cancelling_in_the_middle(made, browser, app, pho
     assert listed == ["right.jpg + left one.jpg", "left one.jpg + right.jpg"]
 
 
+def test_the_matching_is_tuned_and_used(made, browser, app):
+    """The page of `tune`, under the app's address: a change is seen, and goes into the next run."""
+    browser.click("#over .again")
+    section(browser, "prepare")
+    browser.run("""for (const [name, value] of [['part', ''], ['scale', 'none']]) {
+                     const s = document.querySelector(`[name=${name}]`);
+                     s.value = value; s.dispatchEvent(new Event('input', { bubbles: true })); }""")
+    browser.click("#tune")
+    browser.wait("return location.pathname.endsWith('/tune/') && document.documentElement.dataset.ready === 'yes'")
+    known = browser.run("return document.querySelector('.numbers dd').textContent")
+    assert float(known.split()[0]) > 50
+    browser.run("""const i = document.querySelector('[name="matcher.p1"]');
+                   i.value = 33; i.dispatchEvent(new Event('input'))""")
+    browser.wait("return window.stereo3d.answers === 2")
+    assert "matcher.p1=33" in browser.run("return document.querySelector('#command').textContent")
+    browser.click(".use")
+    browser.wait("return window.stereo3d && window.stereo3d.section === 'prepare'")
+    words = "return document.querySelector('[name=quality]:checked').closest('label').innerText"
+    assert browser.run(words).split() == ["Tuned", "sgm,", "p1", "33"]
+    browser.click("#start")
+    section(browser, "going")
+    assert app.runs.running.record["settings"]["options"] == {"matcher.p1": 33}
+    assert app.tuning.run is None
+    browser.click("#cancel")
+    section(browser, "over")
+
+
 def test_everything_has_a_name_and_can_be_read(made, browser):
     """Controls have names for a screen reader; text has a contrast of 4.5 in light and dark, on phones too."""
     sections = ["choose", "prepare", "going", "over", "result"]

@@ -82,6 +82,7 @@ def test_points_of_a_file(files, plane, tmp_path):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     browser = Browser(tmp_path_factory.mktemp("chromium"))
+    browser.size(700, 460)  # software draws the pictures: small ones are quick
     yield browser
     browser.close()
 

@@ -136,6 +136,19 @@ window.stereo3d = state;
   $("#map canvas").addEventListener("pointerleave", () => { pixelText.textContent = rest; });
   $("#model [data-look]").addEventListener("click", () => viewer && viewer.look(0));
   $("#model .home").addEventListener("click", () => viewer && viewer.home());
+  if (facts.app) { // the page lies in runs/NAME/tune/ of the app, which names its run by the hash
+    const app = `../../../#${location.pathname.split("/").at(-3)}`;
+    $(".take").hidden = false;
+    $(".back").href = app;
+    $(".use").addEventListener("click", async () => {
+      try {
+        const reply = await fetch("use", { method: "POST", headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ matcher: select.value, options: chosen }) });
+        if (!reply.ok) throw new Error((await reply.json()).error);
+        location.href = app;
+      } catch (error) { words.textContent = error.message; form.classList.add("failed"); }
+    });
+  }
   controls();
   await ask();
 })();
