@@ -124,6 +124,7 @@ LAS_POINT = np.dtype(  # point data record format 2
         ("rgb", "<u2", 3),
     ]
 )
+TEXT_AREA = 3  # number of the variable length record that holds a text
 ONE_OF_ONE = 0b001001  # the return's number, and how many its pulse had
 
 
@@ -160,7 +161,9 @@ def check_laz(path: Path) -> None:
 
 
 def _las(X: np.ndarray, colours: Column, style: Style) -> bytes:
-    """LAS 1.2, point format 2: whole multiples of the finest power of ten with which all coordinates fit into 32 bits.
+    """LAS 1.2, point format 2, axes and unit as a text.
+
+    Coordinates are whole multiples of the finest power of ten with which all of them fit into 32 bits.
 
     References
     ----------
@@ -175,16 +178,18 @@ def _las(X: np.ndarray, colours: Column, style: Style) -> bytes:
     table["X"], table["returns"] = np.rint(X / scale), ONE_OF_ONE
     if colours is not None:
         table["rgb"] = colours.astype(np.uint16) * 257  # 255 becomes 65535
+    text = "\n".join(style.comments).encode("ascii", "replace") + b"\0"
+    note = struct.pack("<H16sHH32s", 0, b"LASF_Spec", TEXT_AREA, len(text), b"axes and unit") + text
     size = struct.calcsize(LAS_HEADER)
     box = [value for pair in zip(high, low, strict=True) for value in pair]
     header = struct.pack(
         LAS_HEADER,
         *(b"LASF", 0, 0, 0, 0, 0, b"", 1, 2),
         *(f"unit: {style.unit}".encode("ascii", "replace")[:32], b"stereo3d", 0, 0),
-        *(size, size, 0, 2, LAS_POINT.itemsize, len(X), len(X), 0, 0, 0, 0),
+        *(size, size + len(note), 1, 2, LAS_POINT.itemsize, len(X), len(X), 0, 0, 0, 0),
         *([scale] * 3 + [0.0] * 3 + box),
     )
-    return header + table.tobytes()
+    return header + note + table.tobytes()
 
 
 POINT_WRITERS = {

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,12 +12,14 @@ import numpy as np
 
 from ..errors import StereoError
 from ..foreign import check_memory, open_file
+from ..foreign.lidar_child import POINT_BYTES, read_lidar
 from .file_head import HEAD_BYTES, camera_in_file, file_from_camera, stated_unit
+from .las_header import check_las
 from .ply_header import check_ply
 from .read_pcd import read_pcd
 
 MEMORY_PER_BYTE = 40  # bytes of memory for each of a file of text
-MEMORY_PER_POINT = 150  # bytes, of LAS and LAZ: its record, its coordinates as floats, copies
+MEMORY_PER_POINT = 100  # bytes, of LAS and LAZ beside those of the process that reads them
 LAS_INSTALL = "Type: pip install 'stereo3d[las]', which brings laspy and lazrs."
 MAX_SIGNATURE = 100  # leading lines of text that are no numbers: comments, a count, the names of the columns
 
@@ -45,7 +48,8 @@ class PointFile:
 def read_points(path: str | os.PathLike[str]) -> PointFile:
     """Return the point cloud in a file, in the frame of camera 1; points that are not finite are left out.
 
-    A .ply or .pcd of ours states its axes; a .las or .laz has z up; other files have y up, z towards the viewer.
+    A .ply, .pcd, .las or .laz of ours states its axes; other .las and .laz have z up, other files y up and z towards
+    the viewer.
 
     Parameters
     ----------
@@ -150,30 +154,15 @@ def coloured(table: np.ndarray) -> Columns:
 
 
 def _read_las(file: BinaryIO, path: Path) -> Columns:
-    try:
-        import laspy
-    except ImportError as error:
-        message = f"{path}: a file of lidar points, and laspy, which reads them, is not installed."
-        raise StereoError("library_missing", message, LAS_INSTALL) from error
-    size = _size(file)
-    with laspy.open(file, closefd=False) as las:
-        header = las.header
-        count, record = header.point_count, header.point_format.size
-        packed = bool(header.are_points_compressed)
-        if not packed and count * record > size:
-            raise ValueError(f"{count} points of {record} bytes in {size} bytes")
-        check_memory(f"{path}: {count} points", count * (record + MEMORY_PER_POINT))
-        if packed and not laspy.LazBackend.detect_available():
-            message = f"{path}: it is compressed, and lazrs, which unpacks it, is not installed."
-            raise StereoError("library_missing", message, LAS_INSTALL)
-        data = las.read()
-    points = np.column_stack([np.asarray(axis, dtype=float) for axis in (data.x, data.y, data.z)])
-    if "red" not in data.point_format.dimension_names:
+    if find_spec("laspy") is None or find_spec("lazrs") is None:
+        message = f"{path}: a file of lidar points, and laspy and lazrs, which read them, are not installed."
+        raise StereoError("library_missing", message, LAS_INSTALL)
+    count = check_las(file.read(HEAD_BYTES), _size(file))
+    check_memory(f"{path}: {count} points", count * (POINT_BYTES + MEMORY_PER_POINT))
+    points, rgb = read_lidar(file, count)
+    if rgb is None:
         return points, None
-    rgb = np.column_stack([np.asarray(data[name]) for name in ("red", "green", "blue")])
-    if not rgb.any():
-        return points, None
-    deep = rgb.max() > 255  # 16 bits, as the standard says; some writers leave 8
+    deep = rgb.max(initial=0) > 255  # 16 bits, as the standard says; some writers leave 8
     return points, (rgb // 257 if deep else rgb).astype(np.uint8)
 
 

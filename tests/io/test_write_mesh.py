@@ -655,10 +655,13 @@ def las_points(path):
     data = path.read_bytes()
     assert data[:4] == b"LASF" and tuple(data[24:26]) == (1, 2)
     size, offset, records, form, length, count = struct.unpack_from("<HIIBHI", data, 94)
-    assert (size, offset, records, form, length) == (227, 227, 0, 2, 26) and len(data) == 227 + 26 * count
+    assert (size, records, form, length) == (227, 1, 2, 26) and len(data) == offset + 26 * count
+    user, kind, bytes_of_text = struct.unpack_from("<2x16sHH", data, 227)
+    assert (user.rstrip(b"\0"), kind) == (b"LASF_Spec", 3) and offset == 227 + 54 + bytes_of_text
+    assert data[offset - bytes_of_text : offset].startswith(b"unit: ") and data[offset - 1] == 0
     assert struct.unpack_from("<5I", data, 111) == (count, 0, 0, 0, 0)
     scale, move, box = (np.frombuffer(data, "<f8", n, at) for n, at in ((3, 131), (3, 155), (6, 179)))
-    rows = np.frombuffer(data, np.uint8, offset=227).reshape(count, 26)
+    rows = np.frombuffer(data, np.uint8, offset=offset).reshape(count, 26)
     X = np.ascontiguousarray(rows[:, :12]).view("<i4") * scale + move
     assert (rows[:, 14] == 9).all()  # the first return of one
     return data[26:58].rstrip(b"\0"), X, np.ascontiguousarray(rows[:, 20:]).view("<u2"), box.reshape(3, 2)[:, ::-1]

@@ -64,7 +64,7 @@ def model(modes: list[str], cameras: list[dict], caption: str = "", backs: str =
         f'<button data-choose="{name}" aria-pressed="{str(name == modes[0]).lower()}">{MODES[name]}</button>'
         for name in modes
     ]
-    sides = ("Left photo", "Right photo") if len(cameras) > 1 else ("From the photo",)
+    sides = ("Left photo", "Right photo") if len(cameras) > 1 else ("Photo",)
     looks = [
         f'<button data-look="{k}" title="from where the {camera["name"]} was taken">{side}</button>'
         for k, (camera, side) in enumerate(zip(cameras, sides, strict=False))
@@ -75,7 +75,7 @@ def model(modes: list[str], cameras: list[dict], caption: str = "", backs: str =
         kind="The mesh" if modes else "The points",
         modes="".join(buttons),
         looks="".join(looks),
-        cameras='<button class="cameras" aria-pressed="false">Cameras</button>' if cameras else "",
+        cameras='<button class="cameras" aria-pressed="false">Cameras</button>' if len(cameras) > 1 else "",
         backs=backs,
         caption=caption,
     )
@@ -99,7 +99,7 @@ def verdict(result: Result) -> dict[str, str]:
         (
             f"\u00b1 {figures.percent(result.relative_sigma)}",
             f"of the distance: {figures.amount(result.relative_sigma * distance)} "
-            f"{unit} at the middle distance of {figures.amount(distance)}",
+            f"{unit} at the middle distance of {figures.amount(distance)} {unit}",
         ),
         (figures.count(int(result.view.inliers.sum())), f"of {figures.count(len(result.matches))} matches agree"),
         (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at the peak"),

@@ -8,7 +8,7 @@ window.stereo3d = state; // for whoever opens the console
 (async () => {
   showPage();
   const sections = $$(".scene"), buttons = $$("[data-file]"), several = sections.length > 1;
-  let together = true, alone = false, leader = null;
+  let together = true, alone = false, leader = -1;
 
   async function make(k) { // when it is first shown
     const scene = { ...facts.scenes[k], arrays: facts.arrays, sigma_scale: facts.sigma_scale }, root = sections[k];
@@ -30,7 +30,7 @@ window.stereo3d = state; // for whoever opens the console
     buttons[k].setAttribute("aria-pressed", on);
     sections[k].hidden = !on;
     if (on && !state.scenes[k]) await make(k);
-    if (on && together && leader !== null) lead();
+    if (on && together && leader >= 0) lead();
   }
   async function only(k) { for (const other of sections.keys()) await show(other, other === k); }
 
@@ -43,11 +43,16 @@ window.stereo3d = state; // for whoever opens the console
   $(".together").addEventListener("click", (e) => {
     together = !together;
     e.target.setAttribute("aria-pressed", together);
-    if (together && leader !== null) lead();
+    if (together && leader >= 0) lead();
   });
   $(".scenes").classList.toggle("several", several);
   for (const k of sections.keys()) await show(k, true);
   state.viewer = state.scenes[0].viewer;
+  if (several) { // from the camera of a map, where one is known
+    const first = state.scenes.findIndex(({ facts: { cameras }, viewer }) => viewer && cameras.length);
+    leader = first >= 0 ? first : state.scenes.findIndex(({ viewer }) => viewer);
+    if (leader >= 0) { state.scenes[leader].viewer.still(); lead(); }
+  }
   document.documentElement.dataset.ready = "yes";
 })();
 
