@@ -139,7 +139,7 @@ const drawn = (tag, attributes) => {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 };
-function facts(photo) {
+function recognised(photo) {
   const list = [`${photo.size[0]} × ${photo.size[1]} px`];
   if (photo.camera) list.push(photo.camera);
   if (photo.focal_35mm) list.push(`${number(photo.focal_35mm)} mm equivalent`);
@@ -164,7 +164,7 @@ function pictures(run, place, marks) {
       frame.append(svg);
     }
     const file = run.photos[k] || run.photos[0];
-    return made("figure", {}, frame, made("figcaption", {}, made("b", { textContent: file }), marks ? facts(photo) : ""));
+    return made("figure", {}, frame, made("figcaption", {}, made("b", { textContent: file }), marks ? recognised(photo) : ""));
   }));
 }
 
@@ -446,6 +446,16 @@ async function result(run, focus) {
     return made("li", {}, link);
   }));
   show("result", focus);
+  const sections = $$(".stage", report).map((section) => document.importNode(section, true)), stages = $("#made");
+  stages.open = false;
+  $("div", stages).replaceChildren();
+  stages.ontoggle = async () => { // the report's figures, when they are first asked for
+    if (!stages.open || $("div", stages).childElementCount) return;
+    $("div", stages).replaceChildren(...sections);
+    $$("[data-background]", stages).forEach((e) => { e.style.background = e.dataset.background; });
+    [facts, state] = [JSON.parse(loaded.facts), {}];
+    try { await working("Drawing the stages", showStages()); } catch (error) { $("div", stages).append(made("p", { className: "cannot", textContent: error.message })); }
+  };
   try {
     const shown = JSON.parse(loaded.facts);
     await showModel(shown, app);

@@ -154,6 +154,21 @@ def test_the_verdict_comes_first_and_the_mesh_is_drawn(made, browser, app):
         }
         return [4 * drawn / p.length, seen.size]""")
     assert colours[0] > 0.3 and colours[1] > 500
+    browser.click("#made summary")
+    browser.wait("return document.querySelectorAll('#made .stage').length > 5")
+    painted = """
+        return [...document.querySelectorAll('#made canvas:not(.overlay)')].map(c => {
+          const copy = Object.assign(document.createElement('canvas'), { width: c.width, height: c.height });
+          const g = copy.getContext('2d', { willReadFrequently: true }), seen = new Set();
+          g.drawImage(c, 0, 0);
+          const p = g.getImageData(0, 0, c.width, c.height).data;
+          for (let k = 0; k < p.length; k += 4) seen.add(p[k] << 16 | p[k + 1] << 8 | p[k + 2]);
+          return seen.size;
+        })"""
+    browser.wait(f"return (() => {{ {painted} }})().every(n => n > 2)")
+    assert len(browser.run(painted)) == 4, "blend, disparity, confidence, reasons"
+    assert browser.console() == []
+    browser.click("#made summary")
 
 
 def test_a_known_length_is_measured(made, browser, sphere_pair):

@@ -158,7 +158,7 @@ class Page:
         title: str,
         body: str,
         facts: dict[str, Any],
-        scripts: tuple[str, ...] = ("model.js", "report.js"),
+        scripts: tuple[str, ...] = ("model.js", "stages.js", "report.js"),
         measurements: dict[str, Any] | None = None,
     ) -> Path:
         """Write the page to a file: see `html`; `measurements` are plain values for programs that read the page."""
