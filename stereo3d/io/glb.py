@@ -63,8 +63,8 @@ class _GlbBuffer:
         values = values.astype("<f4")
         if self.packed:
             data, values = pack_numbers(values, name)
-            size = {"count": len(values), "stride": 4 * values.shape[1]}
-            view = self._add_packed(data, **size, target=ARRAY_BUFFER, mode="ATTRIBUTES", filter="EXPONENTIAL")
+            how = {"mode": "ATTRIBUTES", "filter": "EXPONENTIAL"}
+            view = self._add_packed(data, len(values), 4 * values.shape[1], ARRAY_BUFFER, **how)
         else:
             view = self.add(values.tobytes(), target=ARRAY_BUFFER)
         bounds = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if name == "POSITION" else {}
@@ -84,8 +84,8 @@ class _GlbBuffer:
         if uv is not None:  # glTF's uv starts at the top left
             attributes["TEXCOORD_0"] = self._add_attribute("TEXCOORD_0", np.column_stack([uv[:, 0], 1 - uv[:, 1]]))
         if self.packed:
-            size = {"count": faces.size, "stride": 4}
-            view = self._add_packed(pack_triangles(faces), **size, target=ELEMENT_ARRAY_BUFFER, mode="TRIANGLES")
+            data = pack_triangles(faces)
+            view = self._add_packed(data, faces.size, 4, ELEMENT_ARRAY_BUFFER, mode="TRIANGLES")
         else:
             view = self.add(faces.ravel().astype("<u4").tobytes(), target=ELEMENT_ARRAY_BUFFER)
         corners = self._add_accessor(view, faces.size, UNSIGNED_INT, "SCALAR")
@@ -94,7 +94,7 @@ class _GlbBuffer:
     def described(self) -> dict:
         """Return the entries of the glTF document that describe the buffers."""
         buffers: list[dict] = [{"byteLength": sum(map(len, self.blobs))}]
-        found = {"bufferViews": self.views, "accessors": self.accessors, "buffers": buffers}
+        found: dict[str, list] = {"bufferViews": self.views, "accessors": self.accessors, "buffers": buffers}
         if self.packed:  # a reader that does not know the extension must not open the file
             buffers.append({"byteLength": self.plain_bytes, "extensions": {NAME: {"fallback": True}}})
             found["extensionsRequired"] = [NAME]
