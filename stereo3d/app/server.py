@@ -63,7 +63,8 @@ class AppServer(LocalServer):
 
 def page(nonce: str, folder: Path) -> str:
     """Return the page as HTML; nonce: what its scripts and style bear, new for each answer."""
-    scripts = [(_SHARED / name).read_text(encoding="utf-8") for name in ("viewer.js", "figures.js", "model.js", "stages.js")]
+    shared = ("viewer.js", "figures.js", "model.js", "stages.js")
+    scripts = [(_SHARED / name).read_text(encoding="utf-8") for name in shared]
     scripts.append((_ASSETS / "app.js").read_text(encoding="utf-8"))
     style = (_SHARED / "page.css").read_text(encoding="utf-8") + (_ASSETS / "app.css").read_text(encoding="utf-8")
     return Template((_ASSETS / "app.html").read_text(encoding="utf-8")).substitute(

@@ -608,6 +608,34 @@ def test_usdz_by_the_letter(tmp_path, texture):
     assert path.read_bytes() == write_mesh(tmp_path / "b.usdz", mesh, unit="cm", texture=texture)[0].read_bytes()
 
 
+@pytest.mark.parametrize("photos", [1, 2])
+def test_usdz_in_usd(tmp_path, photos):
+    """Pixar's own library opens it: metres, y up, the same points, corners and coordinates, and the pictures."""
+    pytest.importorskip("pxr", reason="the package usd-core is not installed")
+    from pxr import Usd, UsdGeom, UsdShade
+
+    mesh = sheet() if photos == 1 else two_photos()
+    stage = Usd.Stage.Open(str(write_mesh(tmp_path / "m.usdz", mesh, unit="cm")[0]))
+    assert UsdGeom.GetStageMetersPerUnit(stage) == 1 and UsdGeom.GetStageUpAxis(stage) == "Y"
+    shapes = [UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+    assert len(shapes) == photos
+    corners = []
+    for shape in shapes:
+        X, F = np.array(shape.GetPointsAttr().Get()), np.array(shape.GetFaceVertexIndicesAttr().Get())
+        assert set(shape.GetFaceVertexCountsAttr().Get()) == {3}
+        uv = np.array(UsdGeom.PrimvarsAPI(shape).GetPrimvar("st").ComputeFlattened())
+        corners.append(X[F])
+        assert len(uv) in (len(X), len(F)) and 0 <= uv.min() and uv.max() <= 1
+    truth = (mesh.vertices[mesh.faces] * FLIP / 100).reshape(-1, 3)
+    found = np.concatenate(corners)
+    assert len(found) == len(truth)
+    for axis in range(3):
+        assert np.allclose(np.sort(found[:, axis]), np.sort(truth[:, axis]), atol=1e-6)
+    pictures = [UsdShade.Shader(prim) for prim in stage.Traverse() if prim.IsA(UsdShade.Shader)]
+    files = [shader.GetInput("file").Get() for shader in pictures if shader.GetIdAttr().Get() == "UsdUVTexture"]
+    assert len(files) == photos and all(file.resolvedPath for file in files)
+
+
 def test_usdz_is_unlit_or_lit_and_says_what_is_not_known(tmp_path):
     mesh = sheet()
     unlit = read_usdz(write_mesh(tmp_path / "a.usdz", mesh, unit="mm")[0])[1]
