@@ -483,7 +483,7 @@ def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 46
     said = run("reconstruct", "--help").out
     assert (
-        len(said.splitlines()) <= 106 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full|onnx:FILE]" in said
+        len(said.splitlines()) <= 107 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full|onnx:FILE]" in said
     )
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]

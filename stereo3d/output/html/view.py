@@ -85,7 +85,7 @@ def _scene(page: Page, number: int, path: Path, focal: float | None) -> tuple[di
         return _depth_scene(page, number, path, focal)
     known = dict.fromkeys([*MESH_READERS, *POINT_READERS, *DEPTH_SUFFIXES])
     kind = suffix or "files without suffix"
-    raise StereoError("unknown_format", f"{path}: there is nothing to view in {kind}.", f"Use {', '.join(known)}.")
+    raise StereoError("unknown_format", f"{path}: no reader for {kind}.", f"Use {', '.join(known)}.")
 
 
 def _facts(unit: str, **more: Any) -> dict[str, Any]:
