@@ -125,7 +125,7 @@ def test_it_answers_its_own_page_alone(app):
     nonce = re.search("script-src 'nonce-([^']+)'", policy)[1]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     scripts = re.findall(rb"<(?:script|style)[^>]*>", html)
-    assert len(scripts) == 5 and all(nonce.encode() in tag for tag in scripts)
+    assert len(scripts) == 6 and all(nonce.encode() in tag for tag in scripts)
     assert nonce not in ask(app, "GET", "")[1]["Content-Security-Policy"], "a new one each time"
     assert not re.search(rb"https?://(?!www.w3.org/2000/svg)", html), "nothing from elsewhere"
     port = app.server_port
