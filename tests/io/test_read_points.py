@@ -26,21 +26,24 @@ def lazrs():
     pytest.importorskip("laspy"), pytest.importorskip("lazrs")
 
 
-@pytest.mark.parametrize("suffix", POINT_READERS)
-@pytest.mark.parametrize("axes", ["y-up", "z-up"])
+FORMS = [(".xyz", "y-up"), (".las", "z-up"), (".laz", "z-up")]
+FORMS += [(suffix, axes) for suffix in (".ply", ".pcd") for axes in AXES]
+
+
+@pytest.mark.parametrize("suffix, axes", FORMS)
 def test_what_is_written_is_read(tmp_path, cloud, suffix, axes):
     """In the frame of camera 1, whatever the axes; .xyz states none, and is read as it is written by default."""
     if suffix in (".las", ".laz"):
         lazrs()
     points, colours = cloud
-    usual = {".xyz": "y-up", ".las": "z-up", ".laz": "z-up"}.get(suffix, axes)
+    assert {name for name, _ in FORMS} == set(POINT_READERS)
     places = {}
     if suffix != ".xyz":
         places = {"down": np.array([0.1, 0.9, 0.2]), "origin": np.array([0.0, 1, 3])}
-    read = read_points(write_points(tmp_path / f"c{suffix}", points, colours, unit="m", axes=usual, **places))
+    read = read_points(write_points(tmp_path / f"c{suffix}", points, colours, unit="m", axes=axes, **places))
     assert np.allclose(read.points, points, atol=1e-5) and np.array_equal(read.colours, colours)
     assert read.unit == ("" if suffix == ".xyz" else "m")
-    bare = read_points(write_points(tmp_path / f"b{suffix}", points, axes=usual))
+    bare = read_points(write_points(tmp_path / f"b{suffix}", points, axes=axes))
     assert np.allclose(bare.points, points, atol=1e-5) and bare.colours is None
 
 
