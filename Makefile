@@ -33,6 +33,7 @@ types:
 docs:
 	@./setup.sh test
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+	@echo "docs: the site is out/site: open out/site/index.html"
 
 package:
 	@./setup.sh test

@@ -356,11 +356,14 @@ def on_files(files, config):
     for name, modules in api_modules().items():
         add(f"api/{name}.md", api_page(name, modules))
     add("notebooks/index.md", list_of_notebooks())
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
+    for number, path in enumerate(notebooks, 1):
+        print(f"docs: notebook {number} of {len(notebooks)}: {path.name}", flush=True)
         page, pictures = page_of(executed(path), path.stem)
         add(f"notebooks/{path.stem}.md", page)
         for name, content in pictures.items():
             add(f"notebooks/{name}", content)
+    print("docs: rendering the pages", flush=True)
     return files
 
 

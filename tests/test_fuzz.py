@@ -9,9 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 import run as fuzzer  # noqa: E402
 
-INPUTS = {"photo.apart": 8}
+INPUTS = {"photo.apart": 8, "cloud": 100, "cloud.apart": 4}
 NAMES = (
-    "photo photo.apart calibration truth pair list.csv list.jsonl map.pfm map.npy map.npz map.png map.tif "
+    "photo photo.apart calibration truth pair cloud cloud.apart list.csv list.jsonl "
+    "map.pfm map.npy map.npz map.png map.tif "
     "mesh.obj mesh.ply mesh.glb mesh.stl mesh.off mesh.mtl"
 ).split()
 

@@ -250,9 +250,10 @@ CALLS: dict[str, Callable] = {
         origin=d(st.one_of(st.none(), arrays(3))),
         lit=d(st.booleans()),
         mark_filled=d(st.booleans()),
+        meshopt=d(st.booleans()),
     ),
     "write_points": lambda d, folder: stereo3d.write_points(
-        folder / f"p{d(st.sampled_from(['.ply', '.xyz', '.pcd', '.las', '.x']))}",
+        folder / f"p{d(st.sampled_from(['.ply', '.xyz', '.pcd', '.las', '.laz', '.x']))}",
         d(arrays(5, 3)),
         d(st.one_of(st.none(), arrays(5, 3, kind=np.uint8))),
         d(st.one_of(st.none(), arrays(5))),

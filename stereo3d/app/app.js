@@ -33,6 +33,32 @@ const post = (path, body = {}) => answer(fetch(path, { method: "POST", headers: 
 const act = (action, body) => post(`runs/${app.run.id}/${action}`, body);
 const sentence = (text) => { const t = String(text); return t.charAt(0).toUpperCase() + t.slice(1); };
 const announce = (text) => { if ($("#announce").textContent !== text) $("#announce").textContent = text; };
+// What takes more than a moment shows what it is and for how long, until the promise settles.
+const duration = (s) => (s < 100 ? `${Math.round(s)} s` : `${Math.floor(Math.round(s) / 60)} min ${String(Math.round(s) % 60).padStart(2, "0")} s`);
+let works = 0;
+async function working(words, promise) { // words: text, or a function of no arguments that returns it
+  const box = $("#working"), start = performance.now(), number = ++works;
+  const write = () => { $("span", box).textContent = `${typeof words === "string" ? words : words()}, ${duration((performance.now() - start) / 1000)}`; };
+  const timer = setInterval(() => { if (number === works) { write(); box.hidden = false; } }, 250);
+  try { return await promise; } finally {
+    clearInterval(timer);
+    if (number === works) box.hidden = true;
+  }
+}
+function upload(path, file) { // fetch does not tell how much of the body is sent
+  let share = 0;
+  const sent = new Promise((done, fail) => {
+    const request = new XMLHttpRequest();
+    request.upload.onprogress = (e) => { share = e.total ? e.loaded / e.total : 0; };
+    request.onload = () => done({ ok: request.status < 300, status: request.status, json: async () => JSON.parse(request.responseText) });
+    request.onerror = fail;
+    request.open("POST", path);
+    request.setRequestHeader("X-Name", encodeURIComponent(file.name));
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.send(file);
+  });
+  return working(() => `Copying ${file.name}: ${Math.floor(100 * share)} %`, answer(sent));
+}
 function complain(place, error) {
   const box = $(`#${place}-error`);
   box.hidden = !error;
@@ -95,11 +121,8 @@ async function choose(files) {
     announce("Reading the photos");
     document.body.classList.add("busy");
     const run = adding ? app.run : await post("runs");
-    for (const file of files) {
-      const headers = { "X-Name": encodeURIComponent(file.name), "Content-Type": "application/octet-stream" };
-      await answer(fetch(`runs/${run.id}/photos`, { method: "POST", headers, body: file }));
-    }
-    const seen = await post(`runs/${run.id}/look`, adding ? settings() : {});
+    for (const file of files) await upload(`runs/${run.id}/photos`, file);
+    const seen = await working("Reading the photos", post(`runs/${run.id}/look`, adding ? settings() : {}));
     name(seen);
     await render(seen);
   } catch (error) {
@@ -116,7 +139,7 @@ const drawn = (tag, attributes) => {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 };
-function facts(photo) {
+function recognised(photo) {
   const list = [`${photo.size[0]} × ${photo.size[1]} px`];
   if (photo.camera) list.push(photo.camera);
   if (photo.focal_35mm) list.push(`${number(photo.focal_35mm)} mm equivalent`);
@@ -141,7 +164,7 @@ function pictures(run, place, marks) {
       frame.append(svg);
     }
     const file = run.photos[k] || run.photos[0];
-    return made("figure", {}, frame, made("figcaption", {}, made("b", { textContent: file }), marks ? facts(photo) : ""));
+    return made("figure", {}, frame, made("figcaption", {}, made("b", { textContent: file }), marks ? recognised(photo) : ""));
   }));
 }
 
@@ -170,6 +193,7 @@ function askFor(second) { // the words of the place for photos
 }
 function settings() {
   const value = (key) => field(key).value, scale = value("scale"), found = { quality: value("quality"), scale };
+  if (found.quality === "tuned") Object.assign(found, app.tuned);
   const numberOf = (key) => (value(key) === "" ? null : +value(key));
   if (scale !== "none") Object.assign(found, { length: numberOf("length"), unit: value("unit") });
   if (scale === "marker") found.marker = `${value("dictionary")}:${value("number")}`;
@@ -182,6 +206,9 @@ function settings() {
 }
 function restore(given) {
   form.reset();
+  app.tuned = given.matcher ? { matcher: given.matcher, options: given.options || {} } : null;
+  $("#tuned").hidden = !app.tuned;
+  $("#tuned-words").textContent = app.tuned ? [app.tuned.matcher, ...Object.entries(app.tuned.options).map(([key, value]) => `${key.split(".")[1]} ${value}`)].join(", ") : "";
   const set = (key, value) => { if (value !== undefined && value !== null) field(key).value = value; };
   for (const key of ["quality", "scale", "length", "unit", "rotate", "layout"]) set(key, given[key]);
   if (given.marker) [field("dictionary").value, field("number").value] = given.marker.split(":");
@@ -272,19 +299,39 @@ form.addEventListener("input", arrange);
 field("layout").addEventListener("change", async () => {
   if (app.run.photos.length !== 1) return;
   const given = settings();
-  try { await render({ ...await act("look", given), settings: given }, false); } catch (error) { complain("prepare", error); }
+  try { await render({ ...await working("Reading the photo", act("look", given)), settings: given }, false); } catch (error) { complain("prepare", error); }
 });
 form.addEventListener("submit", async (e) => {
   e.preventDefault();
   complain("prepare", null);
-  try { await render(await act("start", settings())); } catch (error) { complain("prepare", error); }
+  try { await render(await working("Starting", act("start", settings()))); } catch (error) { complain("prepare", error); }
 });
 $("#exchange").addEventListener("click", async () => {
   const given = settings();
   try {
     await act("exchange");
-    await render({ ...await act("look", given), settings: given }, false);
+    await render({ ...await working("Reading the photos", act("look", given)), settings: given }, false);
   } catch (error) { complain("prepare", error); }
+});
+
+// The page of matcher options is made by a process of its own, which takes a run's first stages.
+const REST = $("#tune-state").textContent;
+$("#tune").addEventListener("click", async () => {
+  const { id } = app.run, words = $("#tune-state");
+  $("#tune").disabled = true;
+  complain("prepare", null);
+  try {
+    let { tuning } = await act("tune", settings());
+    while (tuning && !tuning.ready && !tuning.error && app.run && app.run.id === id) {
+      words.textContent = `${STAGE_WORDS[tuning.stage] || tuning.stage}, ${duration(tuning.seconds)}${tuning.compiling ? ". The first time on this computer takes a minute longer" : ""}`;
+      await new Promise((go) => setTimeout(go, POLL));
+      tuning = (await get(`runs/${id}`)).tuning;
+    }
+    if (tuning && tuning.error) throw new Error(sentence(`${tuning.error.message} ${tuning.error.advice}`));
+    if (tuning && app.run && app.run.id === id) location.href = `runs/${id}/tune/`;
+  } catch (error) { complain("prepare", error); }
+  words.textContent = REST;
+  $("#tune").disabled = false;
 });
 
 // -------------------------------------------------------------------------------------------------- progress
@@ -300,13 +347,12 @@ async function follow(id) {
       $("#time").classList.remove("lost");
       if (app.run && app.run.id === id) {
         if (run.state === "waiting" || run.state === "running") progress(run, false);
-        else { app.following = null; await render(run); list(); return; }
+        else { app.following = null; await working("Opening the model", render(run)); list(); return; }
       }
-    } catch (error) { $("#time").textContent = error.message; }
+    } catch (error) { $("#time").textContent = error.message; $("#time").classList.add("lost"); }
   }
   if (app.following === id) app.following = null;
 }
-const duration = (s) => (s < 10 ? `${Math.max(1, Math.round(s))} s` : s < 100 ? `${Math.round(s)} s` : `${Math.floor(Math.round(s) / 60)} min ${String(Math.round(s) % 60).padStart(2, "0")} s`);
 function progress(run, focus) {
   if (app.section !== "going") {
     show("going", focus);
@@ -314,15 +360,22 @@ function progress(run, focus) {
     $("#stages").replaceChildren();
     app.value = 0;
   }
-  $("#cancel").disabled = false;
-  const now = run.progress;
-  if (!now) {
+  $("#cancel").disabled = app.cancelled === run.id;
+  if (app.cancelled === run.id) return;
+  if (!app.told || app.told.run.id !== run.id || !run.progress !== !app.told.run.progress) app.since = performance.now();
+  app.told = { run, at: performance.now() };
+  paintProgress();
+}
+function paintProgress() { // by the last answer and the time since then, so that it moves between answers too
+  const { run, at } = app.told, waited = (performance.now() - at) / 1000;
+  if (!run.progress) {
     $("#stage").textContent = run.ahead ? `Waiting: ${run.ahead} ${run.ahead === 1 ? "model is" : "models are"} made before` : "Waiting";
     $("#bar").removeAttribute("value");
-    $("#time").textContent = "";
+    $("#time").textContent = `${duration((performance.now() - app.since) / 1000)} so far.`;
     announce($("#stage").textContent);
     return;
   }
+  const now = { ...run.progress, seconds: run.progress.seconds + waited, stage_seconds: run.progress.stage_seconds + waited };
   const stages = now.stages || [], index = now.index ?? 0, words = STAGE_WORDS[now.stage] || now.stage;
   if ($("#stages").children.length !== stages.length) $("#stages").replaceChildren(...stages.map((s) => made("li", { textContent: STAGE_WORDS[s] || s })));
   [...$("#stages").children].forEach((li, k) => {
@@ -342,10 +395,12 @@ function progress(run, focus) {
       : now.seconds > 1.15 * total ? `That is longer than the ${duration(total)} of earlier models.`
         : `About ${duration(Math.max(1, total - now.seconds))} more, by earlier models.`);
 }
+setInterval(() => { if (app.section === "going" && app.run && app.told && app.told.run.id === app.run.id && app.cancelled !== app.run.id && !$("#time").classList.contains("lost")) paintProgress(); }, 250);
 $("#cancel").addEventListener("click", async () => {
   $("#cancel").disabled = true;
+  app.cancelled = app.run.id;
   $("#stage").textContent = "Cancelling";
-  try { await act("cancel"); } catch (error) { $("#time").textContent = error.message; }
+  try { await act("cancel"); } catch (error) { app.cancelled = null; $("#time").textContent = error.message; }
 });
 
 // -------------------------------------------------------------------------------------------------- the end
@@ -391,6 +446,16 @@ async function result(run, focus) {
     return made("li", {}, link);
   }));
   show("result", focus);
+  const sections = $$(".stage", report).map((section) => document.importNode(section, true)), stages = $("#made");
+  stages.open = false;
+  $("div", stages).replaceChildren();
+  stages.ontoggle = async () => { // the report's figures, when they are first asked for
+    if (!stages.open || $("div", stages).childElementCount) return;
+    $("div", stages).replaceChildren(...sections);
+    $$("[data-background]", stages).forEach((e) => { e.style.background = e.dataset.background; });
+    [facts, state] = [JSON.parse(loaded.facts), {}];
+    try { await working("Drawing the stages", showStages()); } catch (error) { $("div", stages).append(made("p", { className: "cannot", textContent: error.message })); }
+  };
   try {
     const shown = JSON.parse(loaded.facts);
     await showModel(shown, app);
@@ -401,9 +466,9 @@ async function result(run, focus) {
 }
 $$(".again").forEach((b) => b.addEventListener("click", async () => {
   try {
-    const run = await act("again");
+    const run = await working("Taking the photos", act("again"));
     name(run);
-    await render(run.seen ? run : await act("look", run.settings || {}));
+    await render(run.seen ? run : await working("Reading the photos", act("look", run.settings || {})));
     if (b.dataset.part) {
       $("#settings details").open = true;
       if (!field("part").value) field("part").value = b.dataset.part;

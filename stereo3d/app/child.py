@@ -50,13 +50,12 @@ class Child:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         self._job, self.ended = job, False
+        self._asking = threading.Lock()
 
     def reports(self, take: Callable[[dict[str, Any]], None]) -> int:
         """Call `take` with each line of JSON that the child prints, until it ends; return its exit status."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(OSError):  # a child that has ended already
-            self._process.stdin.write(json.dumps(self._job).encode() + b"\n")
-            self._process.stdin.flush()
+        self.ask(self._job)
         while line := self._process.stdout.readline(MAX_LINE):
             with contextlib.suppress(ValueError):
                 report = json.loads(line)
@@ -68,6 +67,13 @@ class Child:
             self._process.stdin.close()
         self._process.stdout.close()
         return status
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send a line of JSON; a child that has ended already does not read it."""
+        assert self._process.stdin is not None
+        with self._asking, contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
 
     def end(self) -> None:
         """End the child and all processes of its group; it is dead `GRACE` later at the latest."""

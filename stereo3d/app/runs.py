@@ -263,6 +263,14 @@ class Runs:
         new.save()
         return new
 
+    def keep(self, run: Run, settings: dict[str, Any]) -> None:
+        """Keep the settings of a draft, which the page shows when it returns to it."""
+        with self._changed:
+            if run.record["state"] != "draft":
+                raise StereoError("bad_option", "this run was started already.", "Begin again with its photos.")
+            run.record["settings"] = settings
+            run.save()
+
     def exchange(self, run: Run) -> None:
         """Exchange the two photos of a draft."""
         with self._changed:

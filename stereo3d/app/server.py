@@ -13,6 +13,7 @@ from ..foreign.given import MAX_BYTES
 from ..foreign.local_server import LOOPBACK, LocalHandler, LocalServer
 from .names import names_a_run
 from .runs import Run, Runs
+from .tuning import Tuning
 
 MAX_REQUEST_BYTES = 20_000  # of what is no photo
 MAX_HEADER_NAME = 2000  # characters of the name of a photo, percent-encoded
@@ -23,6 +24,7 @@ KINDS = {
     ".glb": "model/gltf-binary",
     ".zip": "application/zip",
 }
+ACTIONS = ("look", "start", "cancel", "again", "exchange", "remove", "tune", "tune/match", "tune/use")
 SHOWN = (".jpg", ".html")  # files that the page shows; the others are saved
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; "
@@ -45,13 +47,24 @@ class AppServer(LocalServer):
     """
 
     def __init__(self, runs: Runs, port: int = 0, host: str = LOOPBACK) -> None:
-        self.runs = runs
+        self.runs, self.tuning = runs, Tuning(runs.command)
         super().__init__(_Handler, port, host)
+
+    def server_close(self) -> None:
+        """Close the port, and end the child that tunes."""
+        super().server_close()
+        self.tuning.end()
+
+    def describe(self, run: Run) -> dict[str, Any]:
+        """Return a run as plain values, with how far the page of its options is."""
+        found, tuning = self.runs.describe(run), self.tuning.describe(run)
+        return found if tuning is None else {**found, "tuning": tuning}
 
 
 def page(nonce: str, folder: Path) -> str:
     """Return the page as HTML; nonce: what its scripts and style bear, new for each answer."""
-    scripts = [(_SHARED / name).read_text(encoding="utf-8") for name in ("viewer.js", "figures.js", "model.js")]
+    shared = ("viewer.js", "figures.js", "model.js", "stages.js")
+    scripts = [(_SHARED / name).read_text(encoding="utf-8") for name in shared]
     scripts.append((_ASSETS / "app.js").read_text(encoding="utf-8"))
     style = (_SHARED / "page.css").read_text(encoding="utf-8") + (_ASSETS / "app.css").read_text(encoding="utf-8")
     return Template((_ASSETS / "app.html").read_text(encoding="utf-8")).substitute(
@@ -82,7 +95,9 @@ class _Handler(LocalHandler):
             if run is None:
                 self.refuse(404, "there is nothing here")
             elif not rest:
-                self._send_json(runs.describe(run))
+                self._send_json(self.server.describe(run))
+            elif rest == "tune/":
+                self._send_tune_page(run)
             else:
                 self._send_result(run, rest)
 
@@ -105,8 +120,15 @@ class _Handler(LocalHandler):
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(shown)}"
         self.send_file(path, KINDS.get(path.suffix, "application/octet-stream"), headers)
 
+    def _send_tune_page(self, run: Run) -> None:
+        file = self.server.tuning.page(run)
+        if file is None:
+            self.refuse(404, "there is nothing here")
+        else:  # its own policy is in the page
+            self.send(200, file.read_bytes(), "text/html", {"Content-Security-Policy": "frame-ancestors 'none'"})
+
     def post(self, path: str) -> None:
-        """Make a run, store a photo, or start, cancel, repeat or remove a run."""
+        """Make a run, store a photo, or start, tune, cancel, repeat or remove a run."""
         runs = self.server.runs
         try:
             if path == "runs":
@@ -118,7 +140,7 @@ class _Handler(LocalHandler):
                 self.refuse(404, "there is nothing here")
             elif action == "photos":
                 self._store(run)
-            elif action in ("look", "start", "cancel", "again", "exchange", "remove"):
+            elif action in ACTIONS:
                 settings = self.read_json(MAX_REQUEST_BYTES)
                 if not isinstance(settings, dict):
                     raise ValueError("the settings must be an object")
@@ -146,22 +168,33 @@ class _Handler(LocalHandler):
             self._send_json(self.server.runs.describe(run))
 
     def _act(self, run: Run, action: str, settings: dict[str, Any]) -> None:
-        runs = self.server.runs
+        runs, tuning = self.server.runs, self.server.tuning
         if action == "look":
             runs.look(run, settings)
         elif action == "start":
             runs.start(run, settings)
+            tuning.end(run)
         elif action == "cancel":
             runs.cancel(run)
         elif action == "again":
             run = runs.again(run)
         elif action == "exchange":
             runs.exchange(run)
+        elif action == "tune":
+            runs.keep(run, settings)
+            tuning.start(run, settings)
+        elif action == "tune/match":
+            self.send(200, tuning.match(run, settings).read_bytes())
+            return
+        elif action == "tune/use":
+            chosen = {"matcher": settings.get("matcher"), "options": settings.get("options")}
+            runs.keep(run, {**run.record.get("settings", {}), "quality": "tuned", **chosen})
         else:
+            tuning.end(run)
             runs.remove(run)
             self._send_json({"removed": run.name})
             return
-        self._send_json(runs.describe(run))
+        self._send_json(self.server.describe(run))
 
     def _send_json(self, value: Any) -> None:
         self.send(200, json.dumps(value, allow_nan=False).encode())

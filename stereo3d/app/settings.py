@@ -2,14 +2,31 @@
 
 from typing import Any
 
+from ..disparity.methods import MATCHERS
 from ..errors import StereoError
 from ..mesh.crop import parse_crop
-from ..options import QUALITIES
+from ..options import DEFAULT_MATCHER, QUALITIES
 from ..pipeline.config import Config
 
 CHOICES = {"draft": {"matcher": "sgm", "max_size": 800}, **QUALITIES}  # quality on the page -> fields of Config
 SCALES = ("none", "baseline", "distance", "marker")
-KNOWN = ("quality", "scale", "length", "unit", "points", "marker", "crop", "rotate", "layout", "close", "force")
+TUNED = "tuned"  # the quality whose matcher and options the user has set
+STAGES = ("range", "matcher")  # stages whose options that are
+KNOWN = (
+    "quality",
+    "matcher",
+    "options",
+    "scale",
+    "length",
+    "unit",
+    "points",
+    "marker",
+    "crop",
+    "rotate",
+    "layout",
+    "close",
+    "force",
+)
 
 
 def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
@@ -18,7 +35,8 @@ def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
     Parameters
     ----------
     settings : dict
-        Plain values, all optional: quality (in `CHOICES`); scale (in `SCALES`), with length and unit, and points
+        Plain values, all optional: quality (in `CHOICES`, or "tuned", with matcher, a name, and options,
+        {"stage.name": value} of `STAGES`); scale (in `SCALES`), with length and unit, and points
         ((x, y), (x, y)) or marker ("DICTIONARY:ID"); crop (see `crop_of`); rotate ("90", "180", "270" or "auto");
         layout; close; force. Pixels are those of the first photo before it is turned.
     size : (width, height)
@@ -32,7 +50,8 @@ def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
     unknown = [name for name in settings if name not in KNOWN]
     if unknown:
         raise StereoError("bad_option", f"there is no setting {unknown[0]!r}.", f"There are: {', '.join(KNOWN)}.")
-    given: dict[str, Any] = dict(CHOICES[_choice(settings, "quality", tuple(CHOICES), "normal")])
+    quality = _choice(settings, "quality", (*CHOICES, TUNED), "normal")
+    given: dict[str, Any] = _tuned(settings) if quality == TUNED else dict(CHOICES[quality])
     for name in ("close", "force"):
         given[name] = settings.get(name, False)
     for name in ("rotate", "layout"):
@@ -41,6 +60,15 @@ def config_of(settings: dict[str, Any], size: tuple[int, int]) -> Config:
     if scale != "none":
         given |= _scale(scale, settings, given["rotate"], size)
     return Config(**given)
+
+
+def _tuned(settings: dict[str, Any]) -> dict[str, Any]:
+    """The matcher, one that reads no file, and its options."""
+    options = settings.get("options") or {}
+    if not isinstance(options, dict) or any(str(name).partition(".")[0] not in STAGES for name in options):
+        raise StereoError("bad_option", f"options cannot be {str(options)[:100]}.", "Tune the matching again.")
+    matcher = _choice(settings, "matcher", tuple(MATCHERS), DEFAULT_MATCHER)
+    return {"matcher": matcher, "options": options}
 
 
 def crop_of(settings: dict[str, Any], size: tuple[int, int]) -> tuple[float, ...] | None:

@@ -2,6 +2,7 @@
 
 {"do": "look", ...}   {"seen": what is recognised in the photos}
 {"do": "run", ...}    {"stage", "index", "estimate", ...} as stages begin, then {"outcome"}
+{"do": "tune", ...}   {"stage"} as stages begin, then {"ready"}; then an answer to each further line (`tune_work`)
 
 Or {"error": {"code", "message", "advice"}} at the end. What libraries print goes to standard error.
 """
@@ -10,6 +11,7 @@ import contextlib
 import faulthandler
 import json
 import os
+import queue
 import signal
 import sys
 import tempfile
@@ -72,11 +74,15 @@ def main() -> None:
         answers.write(json.dumps(report) + "\n")
 
     folder = ""
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
     try:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=_listen, args=(requests,), daemon=True).start()
         job = json.loads(line)
-        folder = job["folder"]
-        {"look": look, "run": run}[job["do"]](job, answer)
+        folder = job["folder"].removesuffix(f"{os.sep}.tune")
+        if job["do"] == "tune":
+            tune(job, answer, requests)
+        else:
+            {"look": look, "run": run}[job["do"]](job, answer)
     except Exception as error:
         answer(error={name: words.replace(f"{folder}/photos/", "") for name, words in error_words(error).items()})
 
@@ -90,11 +96,15 @@ def _end(*_: object) -> None:
         os._exit(128 + signal.SIGTERM)
 
 
-def _end_with_parent() -> None:
-    """End as soon as standard input does, which the app keeps open."""
+def _listen(requests: "queue.Queue[dict[str, Any]]") -> None:
+    """Pass on each line of standard input, which the app keeps open; end as soon as it ends."""
+    rest = b""
     with contextlib.suppress(OSError):
-        while os.read(0, 1024):
-            pass
+        while data := os.read(0, 65536):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    requests.put(json.loads(line))
     _end()
 
 
@@ -246,6 +256,24 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
             outcome = _write(result, folder, begun)
     watch.save(compiled=compiled.kernels > 0)
     answer(outcome=outcome)
+
+
+def tune(job: dict[str, Any], answer: Callable[..., None], requests: "queue.Queue[dict[str, Any]]") -> None:
+    """Answer requests to match the pair with other options: see `tune_work.tune`."""
+    from ..install.compiling import Compiling, Helpers
+    from ..install.warmup import later_parts
+    from . import tune_work
+
+    settings = {name: value for name, value in job["settings"].items() if name in tune_work.KEPT}
+    config, _, _ = _config([Path(path) for path in job["photos"]], settings)
+    with Helpers() as helpers:
+
+        def compiling() -> None:
+            answer(compiling=True)
+            helpers.start(later_parts(config.matcher, config.mesher))
+
+        with Compiling(compiling):
+            tune_work.tune(job, config, requests, answer, error_words)
 
 
 def _config(paths: list[Path], settings: dict[str, Any]) -> tuple["Config", tuple[float, ...] | None, tuple[int, int]]:

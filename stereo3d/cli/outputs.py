@@ -50,12 +50,13 @@ OUTPUT_OPTIONS = (
         help="Set the JPEG quality of the texture.",
     ),
     click.option("--lit", is_flag=True, help="Let viewers shade the model (.obj, .glb, .usdz)."),
+    click.option("--meshopt", is_flag=True, help="Compress a .glb (extra meshopt)."),
     click.option("--centre", is_flag=True, help="Move the origin to the model's middle."),
     click.option("--up", metavar="X,Y,Z", help="Set what is up in camera 1, or photo."),
     click.option("--crop", metavar="AREA", help="Keep main, or X0,Y0,X1,Y1 px of LEFT."),
     click.option("--solid", type=float, metavar="THICKNESS", help="Write a closed shell for printing (.stl)."),
     click.option("--mark-filled", is_flag=True, help="Paint unmeasured vertices magenta (.ply)."),
-    click.option("--points", type=FILE, metavar="FILE", help="Write the point cloud: .ply, .xyz, .pcd or .las."),
+    click.option("--points", type=FILE, metavar="FILE", help="Write the point cloud: .ply, .xyz, .pcd, .las, .laz."),
     click.option("--depth", type=FILE, metavar="FILE", help="Write LEFT's depth: .png, .exr, .tif or .npy."),
     click.option("--normals", type=FILE, metavar="FILE", help="Write its normal: .png or .npy."),
     click.option("--confidence", type=FILE, metavar="PNG", help="Write its confidence."),
@@ -110,6 +111,7 @@ class Style:
     jpeg_quality: int
     mark_filled: bool
     lit: bool
+    meshopt: bool
     centre: bool
     up: str | None
     crop: str | None
@@ -156,6 +158,14 @@ def check_outputs(outputs: Outputs, style: Style) -> None:
     check_suffix(outputs.points, POINT_WRITERS)
     if outputs.points:
         check_axes(outputs.points, style.axes)
+        if outputs.points.suffix.lower() == ".laz":
+            from ..io.points import check_laz
+
+            check_laz(outputs.points)
+    if style.meshopt:
+        from ..io.meshopt_compression import check_meshopt
+
+        check_meshopt(outputs.output)
     check_suffix(outputs.depth, DEPTH_FORMATS)
     check_suffix(outputs.normals, NORMAL_FORMATS)
     check_suffix(outputs.confidence, CONFIDENCE_FORMATS)
@@ -197,6 +207,7 @@ def write_outputs(
             quality=style.jpeg_quality,
             mark_filled=style.mark_filled,
             lit=style.lit,
+            meshopt=style.meshopt,
             solid=style.solid,
             **placing,
         )

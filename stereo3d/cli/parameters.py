@@ -142,6 +142,7 @@ GROUPS = {
         "texture",
         "jpeg_quality",
         "lit",
+        "meshopt",
         "solid",
         "mark_filled",
     ),

@@ -12,7 +12,7 @@ import click
 from ..errors import EXIT_RESOURCES, StereoError
 from ..options import DEFAULT_MATCHER
 from .checks import check_names, check_suffix, parse_options, set_up_logging
-from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, cli, with_options
+from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, NUMBER, cli, with_options
 from .printable import echo
 from .process import owns_process, run_at_once, say, until_interrupted
 
@@ -85,20 +85,26 @@ def disparity(
         )
 
 
-@cli.command(short_help="Show a mesh in the browser.")
-@click.argument("mesh", type=FILE)
+@cli.command(short_help="Show models, points, depth in the browser.")
+@click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, metavar="HTML", help="Write this page; default: NAME-view.html.")
+@click.option("--focal", type=NUMBER, metavar="PX", help="Set the focal length of the depth maps.")
 @click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open the page in the browser.")
-def view(mesh: Path, output: Path | None, opened: bool) -> None:
-    """Show a MESH (.obj, .ply, .glb, .stl) in the browser: one page that needs no network."""
+def view(files: tuple[Path, ...], output: Path | None, focal: float | None, opened: bool) -> None:
+    """Show FILES in the browser, beside each other or one at a time: one page that needs no network.
+
+    Meshes (.obj .ply .glb .stl .off), point clouds (.ply .xyz .pcd .las .laz), depth maps (.png .tif .exr .npy .pfm).
+    """
     from ..io.atomic import try_writing
     from ..output.html import write_view
 
-    output = output or mesh.with_name(f"{mesh.stem}-view.html")
-    check_names([mesh], [(output, "the page")])
+    output = output or files[0].with_name(f"{files[0].stem}-view.html")
+    check_names(list(files), [(output, "the page")])
     check_suffix(output, (".html", ".htm"))
+    if focal is not None and not 0 < focal < 1e9:
+        raise StereoError("bad_option", f"focal cannot be {focal:g}.", "It is a length in px, above 0.")
     try_writing(output)
-    write_view(output, mesh)
+    write_view(output, files, focal=focal)
     say(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)")
     if opened:
         import webbrowser

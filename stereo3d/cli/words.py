@@ -48,7 +48,7 @@ CONVERTERS = {
     ".xyz": "a point cloud is written by --points cloud.xyz, beside the mesh",
     ".pcd": "a point cloud is written by --points cloud.pcd, beside the mesh",
     ".las": "a point cloud is written by --points cloud.las, beside the mesh",
-    ".laz": "a point cloud is written by --points cloud.las; laszip or CloudCompare packs it as .laz",
+    ".laz": "a point cloud is written by --points cloud.laz, beside the mesh",
     ".skp": "SketchUp imports .stl and saves .skp",
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..records import Mesh
 from .atomic import replacing
+from .meshopt_compression import NAME, pack_numbers, pack_triangles, reordered
 from .pictures import encode
 from .style import Style, material_names
 
@@ -21,52 +22,96 @@ SAMPLER = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
 
 
 class _GlbBuffer:
-    """The binary chunk of a GLB file with the views and accessors that describe it."""
+    """The binary chunk of a GLB file with the views and accessors that describe it.
 
-    def __init__(self) -> None:
+    With `packed`, its arrays are stored by EXT_meshopt_compression: their views lie in a second buffer without bytes.
+    """
+
+    def __init__(self, packed: bool) -> None:
+        self.packed = packed
         self.blobs: list[bytes] = []
         self.views: list[dict] = []
         self.accessors: list[dict] = []
+        self.plain_bytes = 0  # of the second buffer
 
     def add(self, data: bytes, **view: int) -> int:
         """Append bytes, padded to four; return the index of their buffer view."""
-        offset = sum(map(len, self.blobs))
-        self.views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(data), **view})
-        self.blobs.append(data + b"\0" * (-len(data) % 4))
+        self.views.append({"buffer": 0, "byteOffset": self._append(data), "byteLength": len(data), **view})
         return len(self.views) - 1
 
-    def add_array(self, a: np.ndarray, kind: str, component: int, target: int, **more: list) -> int:
-        """Append an array; return the index of its accessor."""
-        view = self.add(a.tobytes(), target=target)
-        count = a.size if kind == "SCALAR" else len(a)
+    def _append(self, data: bytes) -> int:
+        offset = sum(map(len, self.blobs))
+        self.blobs.append(data + b"\0" * (-len(data) % 4))
+        return offset
+
+    def _add_packed(self, data: bytes, count: int, stride: int, target: int, **how: str) -> int:
+        """Append packed bytes; return the index of the view of the `count` elements that they stand for."""
+        length = count * stride
+        stored = {"buffer": 0, "byteOffset": self._append(data), "byteLength": len(data)}
+        packing = {NAME: {**stored, "byteStride": stride, "count": count, **how}}
+        view = {"buffer": 1, "byteOffset": self.plain_bytes, "byteLength": length, "target": target}
+        self.views.append({**view, "extensions": packing})
+        self.plain_bytes += length
+        return len(self.views) - 1
+
+    def _add_accessor(self, view: int, count: int, component: int, kind: str, **more: list) -> int:
         self.accessors.append({"bufferView": view, "componentType": component, "count": count, "type": kind, **more})
         return len(self.accessors) - 1
+
+    def _add_attribute(self, name: str, values: np.ndarray) -> int:
+        """Append the numbers (V, k) of an attribute; return the index of its accessor."""
+        values = values.astype("<f4")
+        if self.packed:
+            data, values = pack_numbers(values, name)
+            how = {"mode": "ATTRIBUTES", "filter": "EXPONENTIAL"}
+            view = self._add_packed(data, len(values), 4 * values.shape[1], ARRAY_BUFFER, **how)
+        else:
+            view = self.add(values.tobytes(), target=ARRAY_BUFFER)
+        bounds = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if name == "POSITION" else {}
+        return self._add_accessor(view, len(values), FLOAT, f"VEC{values.shape[1]}", **bounds)
 
     def add_triangles(
         self, xyz: np.ndarray, normals: np.ndarray | None, faces: np.ndarray, uv: np.ndarray | None, material: int
     ) -> dict:
         """Append a triangle mesh; return its glTF primitive."""
-        xyz = xyz.astype("<f4")
-        bounds = {"min": xyz.min(0).tolist(), "max": xyz.max(0).tolist()}
-        attributes = {"POSITION": self.add_array(xyz, "VEC3", FLOAT, ARRAY_BUFFER, **bounds)}
+        if self.packed:
+            faces, order = reordered(faces, len(xyz))
+            xyz = xyz[order]
+            normals, uv = (None if a is None else a[order] for a in (normals, uv))
+        attributes = {"POSITION": self._add_attribute("POSITION", xyz)}
         if normals is not None:
-            attributes["NORMAL"] = self.add_array(normals.astype("<f4"), "VEC3", FLOAT, ARRAY_BUFFER)
+            attributes["NORMAL"] = self._add_attribute("NORMAL", normals)
         if uv is not None:  # glTF's uv starts at the top left
-            uv = np.column_stack([uv[:, 0], 1 - uv[:, 1]]).astype("<f4")
-            attributes["TEXCOORD_0"] = self.add_array(uv, "VEC2", FLOAT, ARRAY_BUFFER)
-        corners = self.add_array(faces.ravel().astype("<u4"), "SCALAR", UNSIGNED_INT, ELEMENT_ARRAY_BUFFER)
+            attributes["TEXCOORD_0"] = self._add_attribute("TEXCOORD_0", np.column_stack([uv[:, 0], 1 - uv[:, 1]]))
+        if self.packed:
+            data = pack_triangles(faces)
+            view = self._add_packed(data, faces.size, 4, ELEMENT_ARRAY_BUFFER, mode="TRIANGLES")
+        else:
+            view = self.add(faces.ravel().astype("<u4").tobytes(), target=ELEMENT_ARRAY_BUFFER)
+        corners = self._add_accessor(view, faces.size, UNSIGNED_INT, "SCALAR")
         return {"attributes": attributes, "indices": corners, "material": material}
+
+    def described(self) -> dict:
+        """Return the entries of the glTF document that describe the buffers."""
+        buffers: list[dict] = [{"byteLength": sum(map(len, self.blobs))}]
+        found: dict[str, list] = {"bufferViews": self.views, "accessors": self.accessors, "buffers": buffers}
+        if self.packed:  # a reader that does not know the extension must not open the file
+            buffers.append({"byteLength": self.plain_bytes, "extensions": {NAME: {"fallback": True}}})
+            found["extensionsRequired"] = [NAME]
+        return found
 
 
 def write_glb(path: Path, mesh: Mesh, style: Style) -> list[Path]:
     """Write glTF 2.0 binary (Khronos 2021): a JSON chunk, then a binary one. Unlit where the viewer can, else matt.
 
-    With `style.lit`, or without a texture, the viewer's lamps shade it by the normals at the vertices.
+    With `style.lit`, or without a texture, the viewer's lamps shade it by the normals at the vertices. With
+    `style.meshopt`, numbers are rounded and packed (EXT_meshopt_compression).
     """
-    buffer = _GlbBuffer()
-    tree = _gltf_tree(buffer, mesh, style)
+    buffer = _GlbBuffer(style.meshopt)
+    tree = _gltf_tree(buffer, mesh, style) | buffer.described()
+    if style.meshopt:
+        tree["extensionsUsed"] = [*tree.get("extensionsUsed", []), NAME]
     body = b"".join(buffer.blobs)
-    tree |= {"bufferViews": buffer.views, "accessors": buffer.accessors, "buffers": [{"byteLength": len(body)}]}
     text = json.dumps(tree, ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 4)
     with replacing(path) as temporary, open(temporary, "wb") as f:

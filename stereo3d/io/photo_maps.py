@@ -20,9 +20,12 @@ DEPTH_FORMATS = (".png", ".tif", ".tiff", ".exr", ".npy")
 NORMAL_FORMATS = (".png", ".npy")
 CONFIDENCE_FORMATS = (".png",)
 LARGEST = 65535  # of 16 bits
+CAMERA_MARK = "; camera: "  # ahead of the camera's JSON, the last part of the text
 
 
-def write_depth(path: str | os.PathLike[str], depth: np.ndarray, unit: str, what: str = "depth") -> dict[str, Any]:
+def write_depth(
+    path: str | os.PathLike[str], depth: np.ndarray, unit: str, what: str = "depth", *, camera: str = ""
+) -> dict[str, Any]:
     """Write a depth map; return {"file", "what", "unit", "scale"}: depth = scale * stored value, in `unit`.
 
     A PNG has 16 bits: whole millimetres where the length of the unit is known, else as fine a power of ten of the unit
@@ -38,6 +41,8 @@ def write_depth(path: str | os.PathLike[str], depth: np.ndarray, unit: str, what
     unit : str
     what : str
         The quantity, for people.
+    camera : str
+        JSON of the photo's camera, for readers that make points of the depth; PNG, TIFF and EXR state it.
 
     Raises
     ------
@@ -48,14 +53,15 @@ def write_depth(path: str | os.PathLike[str], depth: np.ndarray, unit: str, what
     check_suffix(path, DEPTH_FORMATS)
     depth = _checked(depth, "depth", 2)
     suffix, scale = path.suffix.lower(), 1.0
+    camera = f"{CAMERA_MARK}{camera}" if camera else ""
     if suffix == ".png":
         scale = _step(depth, unit)
         with np.errstate(invalid="ignore"):
             counts = np.nan_to_num(np.clip(np.rint(depth.astype(float) / scale), 1, LARGEST), nan=0)
-        text = f"{what}; value * {scale:.9g} = {plain(unit)}; 0 = no surface"
+        text = f"{what}; value * {scale:.9g} = {plain(unit)}; 0 = no surface{camera}"
         _write(path, _png(counts.astype(np.uint16), text))
     else:
-        text = f"{what}; unit: {plain(unit)}; nan = no surface"
+        text = f"{what}; unit: {plain(unit)}; nan = no surface{camera}"
         files = {".npy": lambda: _npy(depth), ".exr": lambda: exr(depth, "Z", text)}
         _write(path, files.get(suffix, lambda: _tiff(depth, text))())
     return {"file": str(path), "what": what, "unit": unit, "scale": scale}

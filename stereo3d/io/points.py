@@ -1,15 +1,17 @@
-"""Point clouds: PLY, XYZ, PCD, LAS."""
+"""Point clouds: PLY, XYZ, PCD, LAS, LAZ."""
 
+import io
 import os
 import struct
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import StereoError
 from ..geometry.arrays import real_array
 from .atomic import replacing
 from .ply import write_ply_points
-from .style import Style, check_axes, check_suffix, rotation_to_file, unit_of_file
+from .style import LIDAR, Style, check_axes, check_suffix, rotation_to_file, unit_of_file
 
 Column = np.ndarray | None
 
@@ -32,7 +34,7 @@ def write_points(
     path : path
         Its suffix is one of `POINT_WRITERS`. .ply: binary, with colours and sigma. .xyz: text, x y z and red green blue
         of each point, no header. .pcd: binary, of PCL, with colours and sigma. .las: LAS 1.2 with colours, z up, in
-        metres where the unit's length is known.
+        metres where the unit's length is known. .laz: the same, compressed, by the extra `las`.
     points : (..., 3) float
         Frame of camera 1; points with NaN are left out.
     colours : (..., 3) uint8, optional
@@ -42,7 +44,7 @@ def write_points(
     unit : str, optional
         Of the coordinates, stated in the file ("m", "mm"); None: the distance between the two cameras is 1.
     axes : str
-        One of `AXES`; of .las, whose z is up by its standard, y-up means z-up.
+        One of `AXES`; of .las and .laz, whose z is up by their standard, y-up means z-up.
     down : (3,) float, optional
         Direction of gravity in the frame of camera 1; the points are rotated to be upright. None: camera 1 was held
         level.
@@ -56,7 +58,7 @@ def write_points(
     Raises
     ------
     StereoError
-        "unknown_format", "unwritable" or "bad_option".
+        "unknown_format", "unwritable", "bad_option", or "library_missing" for .laz without the extra `las`.
     ValueError
         For other shapes.
     """
@@ -71,7 +73,7 @@ def write_points(
             raise ValueError(f"write_points: {name} {np.shape(value)} of points {points.shape}")
     points = points.reshape(-1, 3)
     known = np.isfinite(points).all(1)
-    axes = "z-up" if path.suffix.lower() == ".las" else axes
+    axes = "z-up" if path.suffix.lower() in LIDAR else axes
     unit, scale = unit_of_file(path, unit)
     style = Style("", unit, axes, rotation_to_file(axes, down), scale=scale, origin=origin)
     colours = None if colours is None else np.asarray(colours, dtype=np.uint8).reshape(-1, 3)[known]
@@ -122,11 +124,46 @@ LAS_POINT = np.dtype(  # point data record format 2
         ("rgb", "<u2", 3),
     ]
 )
+TEXT_AREA = 3  # number of the variable length record that holds a text
 ONE_OF_ONE = 0b001001  # the return's number, and how many its pulse had
 
 
 def _write_las(path: Path, X: np.ndarray, colours: Column, sigma: Column, style: Style) -> None:
-    """LAS 1.2, point format 2: whole multiples of the finest power of ten with which all coordinates fit into 32 bits.
+    """LAS 1.2 as it is."""
+    data = _las(X, colours, style)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _write_laz(path: Path, X: np.ndarray, colours: Column, sigma: Column, style: Style) -> None:
+    """The same points, compressed by lazrs (Isenburg 2013, LASzip)."""
+    check_laz(path)
+    import laspy
+
+    with replacing(path) as temporary, open(temporary, "wb") as f:
+        laspy.read(io.BytesIO(_las(X, colours, style))).write(f, do_compress=True)
+
+
+def check_laz(path: Path) -> None:
+    """Raise StereoError "library_missing" where what writes .laz is not installed."""
+    try:
+        import laspy
+
+        there = bool(laspy.LazBackend.detect_available())
+    except ImportError:
+        there = False
+    if not there:
+        raise StereoError(
+            "library_missing",
+            f"{path}: laspy and lazrs, which compress .laz, are not installed.",
+            "Type: pip install 'stereo3d[las]'; or write a .las, which needs neither.",
+        )
+
+
+def _las(X: np.ndarray, colours: Column, style: Style) -> bytes:
+    """LAS 1.2, point format 2, axes and unit as a text.
+
+    Coordinates are whole multiples of the finest power of ten with which all of them fit into 32 bits.
 
     References
     ----------
@@ -141,18 +178,24 @@ def _write_las(path: Path, X: np.ndarray, colours: Column, sigma: Column, style:
     table["X"], table["returns"] = np.rint(X / scale), ONE_OF_ONE
     if colours is not None:
         table["rgb"] = colours.astype(np.uint16) * 257  # 255 becomes 65535
+    text = "\n".join(style.comments).encode("ascii", "replace") + b"\0"
+    note = struct.pack("<H16sHH32s", 0, b"LASF_Spec", TEXT_AREA, len(text), b"axes and unit") + text
     size = struct.calcsize(LAS_HEADER)
     box = [value for pair in zip(high, low, strict=True) for value in pair]
     header = struct.pack(
         LAS_HEADER,
         *(b"LASF", 0, 0, 0, 0, 0, b"", 1, 2),
         *(f"unit: {style.unit}".encode("ascii", "replace")[:32], b"stereo3d", 0, 0),
-        *(size, size, 0, 2, LAS_POINT.itemsize, len(X), len(X), 0, 0, 0, 0),
+        *(size, size + len(note), 1, 2, LAS_POINT.itemsize, len(X), len(X), 0, 0, 0, 0),
         *([scale] * 3 + [0.0] * 3 + box),
     )
-    with replacing(path) as temporary, open(temporary, "wb") as f:
-        f.write(header)
-        f.write(table.data)
+    return header + note + table.tobytes()
 
 
-POINT_WRITERS = {".ply": write_ply_points, ".xyz": _write_xyz, ".pcd": _write_pcd, ".las": _write_las}
+POINT_WRITERS = {
+    ".ply": write_ply_points,
+    ".xyz": _write_xyz,
+    ".pcd": _write_pcd,
+    ".las": _write_las,
+    ".laz": _write_laz,
+}

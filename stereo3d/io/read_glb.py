@@ -14,6 +14,8 @@ from ..foreign import check_memory
 from ..geometry.rotations import rotation_from_quaternion
 from .json_files import load_json
 from .mesh_content import MAX_PARTS, MeshContent, texture_or_none
+from .meshopt_compression import NAME as MESHOPT
+from .meshopt_compression import unpack
 
 MAX_JSON_BYTES = 32_000_000
 MAX_ENTRIES = 1_000_000  # values of the JSON
@@ -30,7 +32,8 @@ TRIANGLES, STRIP, FAN = 4, 5, 6
 def read_glb(file: BinaryIO, path: Path) -> MeshContent:
     """Read the meshes that the default scene shows; raises ValueError for what the format does not allow.
 
-    Other files that it names are not read. Lines and points are left out.
+    Other files that it names are not read. Lines and points are left out. Numbers packed by EXT_meshopt_compression
+    need the extra `meshopt`.
     """
     size = os.fstat(file.fileno()).st_size
     check_memory(f"{path}: a glTF file of {size / 1e6:.0f} MB", 2 * size)
@@ -146,6 +149,9 @@ class _Document:
     def view(self, index: Any) -> tuple[memoryview, int]:
         """The bytes of a buffer view, and its stride (0: none is stated)."""
         view = self.entry("bufferViews", index)
+        packed = view.get("extensions", {}).get(MESHOPT) if isinstance(view.get("extensions", {}), dict) else None
+        if isinstance(packed, dict):
+            return self.unpacked(packed), _whole(view, "byteStride", 0)
         buffer = self.entry("buffers", view.get("buffer", 0))
         if view.get("buffer", 0) != 0 or "uri" in buffer:
             raise ValueError("its numbers are in another file")
@@ -153,6 +159,17 @@ class _Document:
         if start + length > len(self.data):
             raise ValueError(f"the buffer view {index} reaches beyond {len(self.data)} bytes")
         return memoryview(self.data)[start : start + length], _whole(view, "byteStride", 0)
+
+    def unpacked(self, packed: dict[str, Any]) -> memoryview:
+        """The bytes of a buffer view that the extension describes."""
+        start, length = _whole(packed, "byteOffset", 0), _whole(packed, "byteLength", 0)
+        if packed.get("buffer") != 0 or start + length > len(self.data):
+            raise ValueError("its packed numbers are in another file, or beyond its end")
+        count, stride = _whole(packed, "count", 0), _whole(packed, "byteStride", 0)
+        if count > MAX_FACES * 3:
+            raise ValueError(f"a packed array of {count} elements")
+        mode, form = str(packed.get("mode")), str(packed.get("filter", "NONE"))
+        return memoryview(unpack(self.data[start : start + length], count, stride, mode, form))
 
     def part(self, matrix: np.ndarray, primitive: dict[str, Any]) -> MeshContent:
         """The triangles of a primitive in the axes of the scene."""

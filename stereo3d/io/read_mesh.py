@@ -1,7 +1,6 @@
 """Read a mesh: OBJ, PLY, GLB, STL, OFF, in the frame of camera 1."""
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ import numpy as np
 from ..errors import StereoError
 from ..foreign import check_memory, open_file
 from ..records import Mesh
+from .file_head import HEAD_BYTES, camera_in_file, file_from_camera, stated_unit
 from .mesh_content import MeshContent, read_texture
 from .ply_header import check_ply
 from .read_glb import read_glb
 from .read_obj import read_obj
-from .style import AXES, AXES_DESCRIPTIONS
 
 MEMORY_PER_BYTE = 40  # bytes of memory for each of the file, for text with short numbers
-HEAD_BYTES = 4096  # our writers state axes and unit within these
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +95,12 @@ def read_textured_mesh(path: str | os.PathLike) -> tuple[list[MeshPart], str]:
 
 def _read(path: Path) -> tuple[MeshContent, str]:
     """Return what a file holds, checked and in the axes of camera 1, and the unit it states."""
-    reader = _READERS.get(path.suffix.lower())
+    reader = MESH_READERS.get(path.suffix.lower())
     if reader is None:
         raise StereoError(
             "unknown_format",
             f"{path}: no reader for meshes in {path.suffix.lower() or 'files without suffix'}.",
-            f"Use {', '.join(_READERS)}.",
+            f"Use {', '.join(MESH_READERS)}.",
         )
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -110,7 +108,7 @@ def _read(path: Path) -> tuple[MeshContent, str]:
             raise StereoError("empty_mesh", f"{path}: the file is empty (0 bytes).", "Write the mesh again.")
         head = file.read(HEAD_BYTES)
         file.seek(0)
-        return _checked(path, head, lambda: reader(file, path)), _unit(head)
+        return _checked(path, head, lambda: reader(file, path)), stated_unit(head)
 
 
 def _checked(path: Path, head: bytes, read: Callable[[], MeshContent]) -> MeshContent:
@@ -122,7 +120,7 @@ def _checked(path: Path, head: bytes, read: Callable[[], MeshContent]) -> MeshCo
             raise ValueError(f"a face names vertex {faces.max() + 1} of {n}")
         if not np.isfinite(content.vertices).all() or (content.uv is not None and np.isinf(content.uv).any()):
             raise ValueError("a coordinate is not finite")
-        content.vertices = (content.vertices - _camera_in_file(head)) @ _file_from_camera(head)  # X R is R^-1 X
+        content.vertices = (content.vertices - camera_in_file(head)) @ file_from_camera(head)  # X R is R^-1 X
         content.faces = faces.astype(np.int32)
     except StereoError:
         raise
@@ -133,36 +131,6 @@ def _checked(path: Path, head: bytes, read: Callable[[], MeshContent]) -> MeshCo
             "empty_mesh", f"{path}: {n} vertices and no face.", "A point cloud is no mesh: mesh it first."
         )
     return content
-
-
-def _file_from_camera(head: bytes) -> np.ndarray:
-    """Return the rotation (3,3) from camera 1 to the file's axes that the head of one of our files states."""
-    stated = re.search(rb"from camera 1: ((?:[-+0-9.e]+ ){8}[-+0-9.e]+)", head)
-    if stated is None:
-        if head.startswith(b"stereo3d unit: "):  # the 80 bytes of an STL's header describe the axes
-            for name, description in AXES_DESCRIPTIONS.items():
-                if description.encode() in head[:80]:
-                    return AXES[name]
-        return AXES["y-up"]
-    R = np.array([float(x) for x in stated[1].split()]).reshape(3, 3)
-    if not np.allclose(R @ R.T, np.eye(3), atol=1e-6):
-        raise ValueError("its axes are no rotation of the camera's")
-    return R
-
-
-def _camera_in_file(head: bytes) -> np.ndarray:
-    """Return the position (3,) of camera 1 in the file that the head of one of our files states; else the origin."""
-    stated = re.search(rb"camera 1 at: ((?:[-+0-9.e]+ ){2}[-+0-9.e]+)", head)
-    at = np.zeros(3) if stated is None else np.array([float(x) for x in stated[1].split()])
-    if not np.isfinite(at).all():
-        raise ValueError("the position of camera 1 is not finite")
-    return at
-
-
-def _unit(head: bytes) -> str:
-    """Return the unit that our own writers put into a file's head; "" where there is none."""
-    stated = re.search(r'(?:^|\n)(?:#|comment) unit: ([^\n\r]+)|"unit":\s*"([^"]+)"', head.decode("utf-8", "replace"))
-    return (stated[1] or stated[2]).strip() if stated else ""
 
 
 def _read_by_trimesh(file: BinaryIO, path: Path) -> MeshContent:
@@ -219,7 +187,7 @@ class _Textures:
     __getitem__ = get
 
 
-_READERS: dict[str, Callable[[BinaryIO, Path], MeshContent]] = {
+MESH_READERS: dict[str, Callable[[BinaryIO, Path], MeshContent]] = {
     ".obj": read_obj,
     ".ply": _read_by_trimesh,
     ".glb": read_glb,

@@ -27,7 +27,8 @@ AXES_DESCRIPTIONS = {
     "camera": "x right, y down, z forward",
 }
 FILLED = np.array([255, 0, 255], np.uint8)  # colour of vertices that were not measured, on request
-IN_METRES = (".glb", ".usdz", ".las")  # formats whose standards fix the unit
+LIDAR = (".las", ".laz")
+IN_METRES = (".glb", ".usdz", *LIDAR)  # formats whose standards fix the unit
 LEVEL = 0.9  # where gravity points along the view more than this, the picture's up is the heading
 
 
@@ -48,6 +49,7 @@ class MeshOptions(PointOptions, total=False):
     name: str | None
     mark_filled: bool
     lit: bool
+    meshopt: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,8 @@ class Style:
         Length of the mesh's unit in the file's.
     origin : (3,) float64, optional
         Point in the frame of camera 1, in the mesh's unit, that is the origin of the file; None: camera 1.
+    meshopt : bool
+        Pack the numbers of a .glb.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Style:
     lit: bool = False
     scale: float = 1.0
     origin: np.ndarray | None = None
+    meshopt: bool = False
 
     @property
     def comments(self) -> list[str]:
@@ -136,7 +141,7 @@ def check_axes(path: str | os.PathLike, axes: str) -> None:
     """Raise StereoError("bad_option") for unknown axes, or axes that the format of the suffix cannot have."""
     if axes not in AXES:
         raise StereoError("bad_option", f"there are no axes {axes!r}.", f"Use {', '.join(AXES)}.")
-    if Path(path).suffix.lower() == ".las" and axes == "camera":
+    if Path(path).suffix.lower() in LIDAR and axes == "camera":
         raise StereoError(
             "bad_option", "LAS has z up, by its standard.", "Use .ply, .xyz or .pcd, or leave --axes out."
         )

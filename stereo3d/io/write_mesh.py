@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import StereoError
 from ..records import Mesh
 from .glb import write_glb
+from .meshopt_compression import check_meshopt
 from .obj import write_obj
 from .ply import write_ply_mesh
 from .stl import write_stl
@@ -29,6 +30,7 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     mark_filled: bool = False,
     lit: bool = False,
     origin: np.ndarray | None = None,
+    meshopt: bool = False,
 ) -> list[Path]:
     """Write a mesh in the format of the suffix; return the files written, the mesh first.
 
@@ -64,6 +66,9 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
         In .obj, .glb and .usdz, the viewer's lamps shade the surface; by default it shows the texture as it is.
     origin : (3,) float, optional
         Point in the frame of camera 1 that is the origin of the file; None: camera 1.
+    meshopt : bool
+        Pack the numbers of a .glb by EXT_meshopt_compression (extra `meshopt`), positions rounded to 2^-18 of the
+        distance from the origin.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     Raises
     ------
     StereoError
-        "unknown_format", "unwritable", "bad_option" or "empty_mesh".
+        "unknown_format", "unwritable", "bad_option", "empty_mesh", or "library_missing" for `meshopt`.
     ValueError
         For a mesh of another kind, such as a Result, whose `mesh` it is.
 
@@ -86,8 +91,10 @@ def write_mesh(  # noqa: PLR0913 - the signature is the list of options
     writer = _writer(path)
     _check(path, mesh, quality, texture, axes)
     rotation = rotation_to_file(axes, down)
+    if meshopt:
+        check_meshopt(path)
     unit, scale = unit_of_file(path, unit)
-    look = {"lit": lit, "scale": scale, "origin": origin}
+    look = {"lit": lit, "scale": scale, "origin": origin, "meshopt": meshopt}
     style = Style(plain(name or path.stem), unit, axes, rotation, quality, texture, mark_filled, **look)
     return writer(path, mesh, style)
 

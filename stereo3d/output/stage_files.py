@@ -1,6 +1,7 @@
 """The stages of a result as files: --save-stages and --json."""
 
 import contextlib
+import json
 import platform
 from collections.abc import Callable
 from importlib import metadata
@@ -66,17 +67,8 @@ def cameras(result: Result) -> dict[str, Any]:
     view = result.view
 
     def entry(camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
-        lens = {} if camera.lens is None else {"lens": plain(vars(camera.lens))}
-        return {
-            **lens,
-            "K": camera.K.tolist(),
-            "R": np.asarray(R).tolist(),
-            "t": np.asarray(t).tolist(),
-            "size": list(camera.size),
-            "dist": camera.dist.tolist(),
-            "source": camera.source,
-            "source_detail": camera.source_detail,
-        }
+        pose = {"R": np.asarray(R).tolist(), "t": np.asarray(t).tolist()}
+        return {**_lens_facts(camera), **pose, "source": camera.source, "source_detail": camera.source_detail}
 
     return {
         "cameras": {
@@ -90,6 +82,12 @@ def cameras(result: Result) -> dict[str, Any]:
         "inliers": int(view.inliers.sum()),
         "matches": len(result.matches),
     }
+
+
+def _lens_facts(camera: Camera) -> dict[str, Any]:
+    """K, size and distortion of a camera, and its lens where that is wide: an entry of cameras.json."""
+    lens = {} if camera.lens is None else {"lens": plain(vars(camera.lens))}
+    return {**lens, "K": camera.K.tolist(), "size": list(camera.size), "dist": camera.dist.tolist()}
 
 
 def save_photo_maps(
@@ -112,9 +110,10 @@ def save_photo_maps(
     if depth or normals:
         z, n = result.photo_maps(normals=normals is not None)
         if depth:
-            axis = result.view.rig.cam1.lens is None
-            what = "depth along the camera's axis" if axis else "distance from the camera"
-            facts["depth"] = write_depth(depth, z, result.unit, what)
+            camera = result.view.rig.cam1
+            what = "depth along the camera's axis" if camera.lens is None else "distance from the camera"
+            lens = json.dumps(_lens_facts(camera))
+            facts["depth"] = write_depth(depth, z, result.unit, what, camera=lens)
         if normals and n is not None:
             facts["normals"] = write_normals(normals, n)
     if confidence:

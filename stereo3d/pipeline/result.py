@@ -194,7 +194,7 @@ class Result(Record):
             Thickness, in `unit`, of a closed shell for printing (.stl); in mm where the length of the unit is known.
         **style
             Keywords of `write_mesh`: axes, texture ("jpg" or "png"), quality (of the JPEG), name, unit, down,
-            mark_filled, lit, origin.
+            mark_filled, lit, origin, meshopt.
 
         Returns
         -------
@@ -227,7 +227,7 @@ class Result(Record):
         Parameters
         ----------
         path : path
-            With a suffix of `POINT_WRITERS`: .ply, .xyz, .pcd or .las.
+            With a suffix of `POINT_WRITERS`: .ply, .xyz, .pcd, .las or .laz.
         **style
             Keywords of `write_points`: axes, unit, down, origin.
 

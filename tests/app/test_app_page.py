@@ -154,6 +154,21 @@ def test_the_verdict_comes_first_and_the_mesh_is_drawn(made, browser, app):
         }
         return [4 * drawn / p.length, seen.size]""")
     assert colours[0] > 0.3 and colours[1] > 500
+    browser.click("#made summary")
+    browser.wait("return document.querySelectorAll('#made .stage').length > 5")
+    painted = """
+        return [...document.querySelectorAll('#made canvas:not(.overlay)')].map(c => {
+          const copy = Object.assign(document.createElement('canvas'), { width: c.width, height: c.height });
+          const g = copy.getContext('2d', { willReadFrequently: true }), seen = new Set();
+          g.drawImage(c, 0, 0);
+          const p = g.getImageData(0, 0, c.width, c.height).data;
+          for (let k = 0; k < p.length; k += 4) seen.add(p[k] << 16 | p[k + 1] << 8 | p[k + 2]);
+          return seen.size;
+        })"""
+    browser.wait(f"return (() => {{ {painted} }})().every(n => n > 2)")
+    assert len(browser.run(painted)) == 4, "blend, disparity, confidence, reasons"
+    assert browser.console() == []
+    browser.click("#made summary")
 
 
 def test_a_known_length_is_measured(made, browser, sphere_pair):
@@ -295,6 +310,33 @@ def test_marks_in_the_photo_and_cancelling_in_the_middle(made, browser, app, pho
     section(browser, "over")
     listed = browser.run("return [...document.querySelectorAll('#runs b')].map(b => b.textContent)")
     assert listed == ["right.jpg + left one.jpg", "left one.jpg + right.jpg"]
+
+
+def test_the_matching_is_tuned_and_used(made, browser, app):
+    """The page of `tune`, under the app's address: a change is seen, and goes into the next run."""
+    browser.click("#over .again")
+    section(browser, "prepare")
+    browser.run("""for (const [name, value] of [['part', ''], ['scale', 'none']]) {
+                     const s = document.querySelector(`[name=${name}]`);
+                     s.value = value; s.dispatchEvent(new Event('input', { bubbles: true })); }""")
+    browser.click("#tune")
+    browser.wait("return location.pathname.endsWith('/tune/') && document.documentElement.dataset.ready === 'yes'")
+    known = browser.run("return document.querySelector('.numbers dd').textContent")
+    assert float(known.split()[0]) > 50
+    browser.run("""const i = document.querySelector('[name="matcher.p1"]');
+                   i.value = 33; i.dispatchEvent(new Event('input'))""")
+    browser.wait("return window.stereo3d.answers === 2")
+    assert "matcher.p1=33" in browser.run("return document.querySelector('#command').textContent")
+    browser.click(".use")
+    browser.wait("return window.stereo3d && window.stereo3d.section === 'prepare'")
+    words = "return document.querySelector('[name=quality]:checked').closest('label').innerText"
+    assert browser.run(words).split() == ["Tuned", "sgm,", "p1", "33"]
+    browser.click("#start")
+    section(browser, "going")
+    assert app.runs.running.record["settings"]["options"] == {"matcher.p1": 33}
+    assert app.tuning.run is None
+    browser.click("#cancel")
+    section(browser, "over")
 
 
 def test_everything_has_a_name_and_can_be_read(made, browser):

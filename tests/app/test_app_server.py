@@ -32,6 +32,19 @@ if "broken" in photo:
 elif job["do"] == "look":
     open(folder + "/preview1.jpg", "w").write("picture")
     say(seen={"form": "", "ready": True, "photos": [{"size": [4, 3]}]})
+elif job["do"] == "tune":
+    say(stage="pose")
+    open(folder + "/page.html", "w").write("<p>options")
+    say(ready=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["matcher"] == "wrong":
+            say(number=request["number"], error={"message": "there is no matcher.", "advice": "Use sgm."})
+        elif request["matcher"] == "crash":
+            os.kill(os.getpid(), 9)
+        else:
+            open(folder + f"/{request['number']}.json", "w").write(json.dumps(request["options"]))
+            say(number=request["number"])
 else:
     say(stage="photos", index=0, stages=["photos", "write"], estimate=None)
     open(folder + "/half.glb", "w").write("half")
@@ -112,7 +125,7 @@ def test_it_answers_its_own_page_alone(app):
     nonce = re.search("script-src 'nonce-([^']+)'", policy)[1]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
     scripts = re.findall(rb"<(?:script|style)[^>]*>", html)
-    assert len(scripts) == 5 and all(nonce.encode() in tag for tag in scripts)
+    assert len(scripts) == 6 and all(nonce.encode() in tag for tag in scripts)
     assert nonce not in ask(app, "GET", "")[1]["Content-Security-Policy"], "a new one each time"
     assert not re.search(rb"https?://(?!www.w3.org/2000/svg)", html), "nothing from elsewhere"
     port = app.server_port
@@ -250,6 +263,51 @@ def test_a_run_from_its_photos_to_its_files(app):
     assert post(app, f"runs/{name}/remove")[0] == 200 and not (app.runs.folder / name).exists()
     assert (app.runs.folder / again["id"] / "photos" / "a.jpg").read_bytes() == b"pixels"
     assert ask(app, "GET", f"runs/{name}")[0] == 404
+
+
+def tuned(server, name):
+    """The run as soon as its page of options is there, or cannot be."""
+    end = time.monotonic() + 60
+    while True:
+        found = json.loads(ask(server, "GET", f"runs/{name}")[2])
+        if {"ready", "error"} & set(found.get("tuning", {})):
+            return found
+        assert time.monotonic() < end, found
+        time.sleep(0.01)
+
+
+def test_the_page_of_options_and_what_it_asks(app):
+    name = draft(app, "a.jpg", "b.jpg")
+    assert ask(app, "GET", f"runs/{name}/tune/")[0] == 404, "not asked for yet"
+    assert post(app, f"runs/{name}/tune/match", {"matcher": "sgm", "options": {}})[0] == 422
+    status, found = post(app, f"runs/{name}/tune", {"quality": "draft"})
+    assert status == 200 and found["tuning"]["seconds"] >= 0 and found["settings"] == {"quality": "draft"}
+    assert tuned(app, name)["tuning"]["ready"]
+    status, headers, html = ask(app, "GET", f"runs/{name}/tune/")
+    assert (status, html) == (200, b"<p>options") and "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    for options in ({"matcher.p1": 3}, {}):
+        assert post(app, f"runs/{name}/tune/match", {"matcher": "sgm", "options": options}) == (200, options)
+    status, found = post(app, f"runs/{name}/tune/match", {"matcher": "wrong", "options": {}})
+    assert status == 422 and found["error"] == "there is no matcher. Use sgm."
+    status, found = post(app, f"runs/{name}/tune/use", {"matcher": "sgm", "options": {"matcher.p1": 3}, "x": 1})
+    wanted = {"quality": "tuned", "matcher": "sgm", "options": {"matcher.p1": 3}}
+    assert status == 200 and found["settings"] == wanted
+    other = draft(app, "c.jpg")
+    first = app.tuning._child._process
+    post(app, f"runs/{other}/tune")
+    tuned(app, other)
+    assert first.wait(60) is not None and ask(app, "GET", f"runs/{name}/tune/")[0] == 404, "one at a time"
+    assert not (app.runs.folder / name / ".tune").exists()
+    status, found = post(app, f"runs/{other}/tune/match", {"matcher": "crash", "options": {}})
+    assert status == 422 and "ended" in found["error"]
+    assert "SIGKILL" in tuned(app, other)["tuning"]["error"]["message"]
+    post(app, f"runs/{name}/tune")
+    tuned(app, name)
+    second = app.tuning._child._process
+    post(app, f"runs/{name}/start")
+    wait(app, name, "done")
+    assert second.wait(60) is not None, "a run needs the memory"
+    assert post(app, f"runs/{name}/tune")[0] == 422 and post(app, f"runs/{name}/tune/use", {})[0] == 422
 
 
 def test_one_run_at_a_time_in_the_order_of_the_queue(app):

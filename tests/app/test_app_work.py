@@ -122,6 +122,13 @@ def test_settings_of_the_page():
     assert config(layout="tb-half").layout == "tb-half"
 
 
+def test_options_that_were_tuned():
+    found = config(quality="tuned", matcher="sgm", options={"matcher.p1": 12, "range.margin": 0.5}, close=True)
+    assert found.matcher == "sgm" and found.close
+    assert found.options["matcher.p1"] == 12 and found.options["range.margin"] == 0.5
+    assert config(quality="fast", matcher="sgm", options={"matcher.p1": 12}).options == config(quality="fast").options
+
+
 @pytest.mark.parametrize("turn", [None, "90", "180", "270"])
 def test_points_are_those_of_the_photo_as_shown(turn):
     """The two marked pixels, and the same two in the turned photo, show the same thing."""
@@ -181,6 +188,10 @@ def test_the_whole_photo_needs_no_crop():
         ({"rotate": 45}, "rotate cannot be"),
         ({"layout": "x"}, "layout cannot be"),
         ({"force": "no"}, "force cannot be"),
+        ({"quality": "tuned", "matcher": "onnx:/tmp/a"}, "matcher cannot be"),
+        ({"quality": "tuned", "matcher": "sgm", "options": {"pose.threshold": 3}}, "options cannot be"),
+        ({"quality": "tuned", "matcher": "sgm", "options": {"matcher.p1": -3}}, "p1"),
+        ({"quality": "tuned", "matcher": "sgm", "options": [1]}, "options cannot be"),
     ],
 )
 def test_settings_that_are_refused(settings, words):

@@ -187,3 +187,35 @@ def test_a_camera_that_a_form_does_not_know_is_refused_by_name(tmp_path, change,
             assert caught.value.code == "bad_option"
         else:
             assert call()
+
+
+@pytest.mark.parametrize("lens", LENSES)
+def test_colmap_in_pycolmap(tmp_path, lens):
+    """COLMAP's own library reads cameras, poses, points and tracks, and projects the points to their pixels."""
+    pycolmap = pytest.importorskip("pycolmap", reason="COLMAP's library is not installed")
+    rig = rig_with(lens)
+    X, x1, x2, photo = seen(rig)
+    write_colmap(tmp_path, rig, tracks_of(x1, x2, photo, rig), NAMES)
+    model = pycolmap.Reconstruction(str(tmp_path))
+    assert (model.num_images(), model.num_points3D(), model.num_cameras()) == (2, len(X), 2)
+    images = {image.name: image for image in model.images.values()}
+    for name, x, R, t in ((NAMES[0], x1, np.eye(3), np.zeros(3)), (NAMES[1], x2, rig.R, rig.t)):
+        pose = images[name].cam_from_world
+        pose = pose() if callable(pose) else pose
+        assert np.allclose(pose.rotation.matrix(), R, atol=1e-9) and np.allclose(pose.translation, t, atol=1e-9)
+        camera, own = model.cameras[images[name].camera_id], []
+        assert (camera.width, camera.height) == SIZE
+        for point in images[name].points2D:
+            assert point.has_point3D()
+            own.append((point.xy, model.points3D[point.point3D_id].xyz))
+        pixels, places = map(np.array, zip(*own, strict=True))
+        order = np.argsort([np.abs(X - place).sum(1).argmin() for place in places])
+        assert np.abs(places[order] - X).max() < 1e-6 and np.abs(pixels[order] - 0.5 - x).max() < 1e-6
+        projected = [camera.img_from_cam(R @ place + t) for place in places]
+        assert np.abs(np.array(projected).reshape(-1, 2) - pixels).max() < 0.01
+    rgb = {tuple(np.round(point.xyz, 6)): point.color for point in model.points3D.values()}
+    assert len(rgb) == len(X) and model.compute_mean_reprojection_error() < 0.01
+    column, row = np.rint(x1).astype(int).T
+    for place, colour in zip(X, photo[row, column], strict=True):
+        nearest = min(model.points3D.values(), key=lambda point: np.abs(point.xyz - place).sum())
+        assert np.array_equal(nearest.color, colour)

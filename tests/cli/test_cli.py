@@ -483,7 +483,7 @@ def test_help_is_short_and_grouped(run):
     assert len(run("--help").out.splitlines()) <= 46
     said = run("reconstruct", "--help").out
     assert (
-        len(said.splitlines()) <= 106 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full|onnx:FILE]" in said
+        len(said.splitlines()) <= 107 and "--matcher [block|sgbm|sgm|planes_fast|planes|planes_full|onnx:FILE]" in said
     )
     shown = [p for p in parameters.cli.commands["reconstruct"].params if p.opts[0].startswith("-")]
     grouped = [name for names in parameters.GROUPS.values() for name in names]
@@ -553,6 +553,7 @@ def test_the_parameters_are_the_fields_of_config():
         "jpeg_quality",
         "mark_filled",
         "lit",
+        "meshopt",
         "centre",
         "up",
         "crop",
@@ -943,7 +944,8 @@ def here(folder, tmp_path, monkeypatch):
         (["-o", "m.obj", "--turntable", "t.avi"], 2, r"Use \.gif, \.webp, \.mp4"),
         (["-o", "m.obj", "--normals", "d.jpg"], 2, r"Use \.png, \.npy"),
         (["-o", "m.obj", "--confidence", "right.png"], 2, "over the input right.png"),
-        (["-o", "m.obj", "--points", "p.laz"], 2, r"Use \.ply, \.xyz, \.pcd, \.las"),
+        (["-o", "m.obj", "--points", "p.e57"], 2, r"Use \.ply, \.xyz, \.pcd, \.las, \.laz"),
+        (["-o", "m.obj", "--meshopt"], 2, "only a .glb is compressed"),
         (["-o", "m.obj", "--points", "p.las", "--axes", "camera"], 2, "LAS has z up"),
     ],
     ids=lambda v: " ".join(v)[:40] if isinstance(v, list) else "",

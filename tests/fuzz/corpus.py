@@ -169,6 +169,8 @@ def meshes(folder: Path, suffix: str) -> list[bytes]:
     elif suffix == ".ply":
         found.append(trimesh.exchange.ply.export_ply(shape, encoding="ascii"))
     elif suffix == ".glb":
+        write_mesh(folder / "packed.glb", mesh(), texture="png", meshopt=True)
+        found.append((folder / "packed.glb").read_bytes())
         found.append(trimesh.Scene([shape, shape.copy()]).export(file_type="glb"))
     elif suffix == ".obj":
         found.append(
@@ -176,6 +178,32 @@ def meshes(folder: Path, suffix: str) -> list[bytes]:
             b"usemtl photo1\nf 1/1 2/2 3/3\nusemtl b\nf -4/-3/1 -3/-2/1 -1//1\nf 1 2 3 4\n"
         )
     return found
+
+
+def clouds(folder: Path) -> list[bytes]:
+    """Point clouds and maps of depth of every format, told apart by their first bytes."""
+    from stereo3d.io import write_depth, write_points
+
+    X, rgb = RNG.normal(size=(30, 3)), RNG.integers(0, 256, (30, 3)).astype(np.uint8)
+    found = [write_points(folder / f"c{suffix}", X, rgb, unit="m").read_bytes() for suffix in (".ply", ".xyz", ".pcd")]
+    fields = "FIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F U\nCOUNT 1 1 1 1\nWIDTH 2\nHEIGHT 1\nPOINTS 2\n"
+    found.append(f"# .PCD v0.7\nVERSION 0.7\n{fields}DATA ascii\n0 1 2 255\n3 4 5 65280\n".encode())
+    packed = bytes([31, *range(1, 33), 0])  # 32 bytes as they are; the last group is cut off
+    head = f"# .PCD v0.7\nVERSION 0.7\n{fields}DATA binary_compressed\n".encode()
+    found.append(head + struct.pack("<II", 33, 32) + packed)
+    depth = np.linspace(1, 5, 800).reshape(40, 20)
+    for name in ("d.exr", "d.png"):
+        write_depth(folder / name, depth, "m", camera=json.dumps({"K": np.eye(3).tolist(), "size": [20, 40]}))
+        found.append((folder / name).read_bytes())
+    return found
+
+
+def clouds_apart(folder: Path) -> list[bytes]:
+    """Those that are read in a process of their own."""
+    from stereo3d.io import write_points
+
+    X, rgb = RNG.normal(size=(30, 3)), RNG.integers(0, 256, (30, 3)).astype(np.uint8)
+    return [write_points(folder / f"c{suffix}", X, rgb).read_bytes() for suffix in (".laz", ".las")]
 
 
 def truths() -> list[bytes]:

@@ -62,9 +62,22 @@ def readers(folder: Path) -> dict[str, Reader]:
     from stereo3d.evaluation.disparity import read_scene
     from stereo3d.evaluation.pose import read_truth_camera
     from stereo3d.io import read_map, read_textured_mesh
+    from stereo3d.io.read_depth import read_depth
+    from stereo3d.io.read_points import read_points
 
     def truth(path: Path) -> object:
         return read_truth_camera(path, "left"), read_truth_camera(path, "right")
+
+    def cloud(path: Path) -> object:
+        """By its first bytes, as a mutated file keeps its name."""
+        head = path.read_bytes()[:10]
+        marks = {b"ply": ".ply", b"# .PCD": ".pcd", b"\x89PNG": ".png", b"v/1": ".exr"}
+        suffix = next((suffix for mark, suffix in marks.items() if head.startswith(mark)), ".xyz")
+        renamed = path.rename(path.with_suffix(suffix))
+        try:
+            return (read_depth if suffix in (".png", ".exr") else read_points)(renamed)
+        finally:
+            renamed.rename(path)
 
     found = {
         "photo": Reader(corpus.photos, "photo", read_photo),
@@ -73,6 +86,8 @@ def readers(folder: Path) -> dict[str, Reader]:
         "truth": Reader(corpus.truths, "cameras.json", truth),
         "pair": Reader(lambda: corpus.pairs(folder), "pair.json", lambda path: read_scene(path.parent)),
     }
+    found["cloud"] = Reader(lambda: corpus.clouds(folder), "cloud", cloud)
+    found["cloud.apart"] = Reader(lambda: corpus.clouds_apart(folder), "cloud.laz", read_points)
     for suffix in (".csv", ".jsonl"):
         make = functools.partial(corpus.manifests, suffix)
         found[f"list{suffix}"] = Reader(make, f"list{suffix}", lambda path: read_manifest(str(path)))

@@ -608,6 +608,34 @@ def test_usdz_by_the_letter(tmp_path, texture):
     assert path.read_bytes() == write_mesh(tmp_path / "b.usdz", mesh, unit="cm", texture=texture)[0].read_bytes()
 
 
+@pytest.mark.parametrize("photos", [1, 2])
+def test_usdz_in_usd(tmp_path, photos):
+    """Pixar's own library opens it: metres, y up, the same points, corners and coordinates, and the pictures."""
+    pytest.importorskip("pxr", reason="the package usd-core is not installed")
+    from pxr import Usd, UsdGeom, UsdShade
+
+    mesh = sheet() if photos == 1 else two_photos()
+    stage = Usd.Stage.Open(str(write_mesh(tmp_path / "m.usdz", mesh, unit="cm")[0]))
+    assert UsdGeom.GetStageMetersPerUnit(stage) == 1 and UsdGeom.GetStageUpAxis(stage) == "Y"
+    shapes = [UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+    assert len(shapes) == photos
+    corners = []
+    for shape in shapes:
+        X, F = np.array(shape.GetPointsAttr().Get()), np.array(shape.GetFaceVertexIndicesAttr().Get())
+        assert set(shape.GetFaceVertexCountsAttr().Get()) == {3}
+        uv = np.array(UsdGeom.PrimvarsAPI(shape).GetPrimvar("st").ComputeFlattened())
+        corners.append(X[F])
+        assert len(uv) in (len(X), len(F)) and 0 <= uv.min() and uv.max() <= 1
+    truth = (mesh.vertices[mesh.faces] * FLIP / 100).reshape(-1, 3)
+    found = np.concatenate(corners)
+    assert len(found) == len(truth)
+    for axis in range(3):
+        assert np.allclose(np.sort(found[:, axis]), np.sort(truth[:, axis]), atol=1e-6)
+    pictures = [UsdShade.Shader(prim) for prim in stage.Traverse() if prim.IsA(UsdShade.Shader)]
+    files = [shader.GetInput("file").Get() for shader in pictures if shader.GetIdAttr().Get() == "UsdUVTexture"]
+    assert len(files) == photos and all(file.resolvedPath for file in files)
+
+
 def test_usdz_is_unlit_or_lit_and_says_what_is_not_known(tmp_path):
     mesh = sheet()
     unlit = read_usdz(write_mesh(tmp_path / "a.usdz", mesh, unit="mm")[0])[1]
@@ -655,10 +683,13 @@ def las_points(path):
     data = path.read_bytes()
     assert data[:4] == b"LASF" and tuple(data[24:26]) == (1, 2)
     size, offset, records, form, length, count = struct.unpack_from("<HIIBHI", data, 94)
-    assert (size, offset, records, form, length) == (227, 227, 0, 2, 26) and len(data) == 227 + 26 * count
+    assert (size, records, form, length) == (227, 1, 2, 26) and len(data) == offset + 26 * count
+    user, kind, bytes_of_text = struct.unpack_from("<2x16sHH", data, 227)
+    assert (user.rstrip(b"\0"), kind) == (b"LASF_Spec", 3) and offset == 227 + 54 + bytes_of_text
+    assert data[offset - bytes_of_text : offset].startswith(b"unit: ") and data[offset - 1] == 0
     assert struct.unpack_from("<5I", data, 111) == (count, 0, 0, 0, 0)
     scale, move, box = (np.frombuffer(data, "<f8", n, at) for n, at in ((3, 131), (3, 155), (6, 179)))
-    rows = np.frombuffer(data, np.uint8, offset=227).reshape(count, 26)
+    rows = np.frombuffer(data, np.uint8, offset=offset).reshape(count, 26)
     X = np.ascontiguousarray(rows[:, :12]).view("<i4") * scale + move
     assert (rows[:, 14] == 9).all()  # the first return of one
     return data[26:58].rstrip(b"\0"), X, np.ascontiguousarray(rows[:, 20:]).view("<u2"), box.reshape(3, 2)[:, ::-1]
@@ -685,8 +716,8 @@ def test_las_of_extreme_sizes_and_of_nothing(tmp_path):
     assert len(las_points(tmp_path / "none.las")[1]) == 0
     with pytest.raises(StereoError, match="LAS has z up"):
         write_points(tmp_path / "c.las", points, axes="camera")
-    with pytest.raises(StereoError, match=".ply, .xyz, .pcd, .las"):
-        write_points(tmp_path / "c.laz", points)
+    with pytest.raises(StereoError, match=".ply, .xyz, .pcd, .las, .laz"):
+        write_points(tmp_path / "c.e57", points)
 
 
 def test_las_in_laspy(tmp_path):

@@ -430,7 +430,7 @@ def test_view_shows_a_mesh_of_a_file(browser, result, tmp_path):
     photo = result.left.pixels.reshape(-1, 3).astype(int)
     colours = drawn[seen][:, :3].astype(int)
     assert np.abs(np.median(colours, 0) - np.median(photo, 0)).max() < 40  # textured, neither black nor grey
-    assert browser.run("return document.querySelector('.trust').textContent").strip().endswith("unit: m.")
+    assert browser.run("return document.querySelector('.caption').textContent").strip().endswith("unit: m.")
 
 
 PAYLOAD = "<img src=x onerror='window.pwned=1'><b style='color:red' onmouseover='window.pwned=1'>m</b>"

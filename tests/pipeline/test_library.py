@@ -166,7 +166,7 @@ def test_a_stage_names_an_argument_of_a_wrong_kind(slanted_pair, result, tmp_pat
         stereo3d.write_report(result, "model.html")
     with pytest.raises(ValueError, match="must be a Mesh, got Result"):
         stereo3d.write_mesh(tmp_path / "model.ply", result)
-    with pytest.raises(ValueError, match="mesh_file is a path, got Mesh"):
+    with pytest.raises(ValueError, match="a file is a path, got Mesh"):
         stereo3d.write_view(tmp_path / "model.html", result.mesh)
 
 

@@ -40,6 +40,7 @@ class Page:
         self.data: dict[str, str] = {}
         self.arrays: dict[str, dict] = {}
         self.sigma_scale: list[float] | None = None
+        self._parts = self._clouds = 0  # so many are named
 
     def array(self, name: str, values: np.ndarray, *, rows: bool = False, **facts: Any) -> None:
         """Add an array (f4, u4, u2, u1), which `unpack` in figures.js reads.
@@ -107,8 +108,8 @@ class Page:
         if len(known):
             low, high = np.quantile(known, [0.02, 0.98])
             self.sigma_scale = [float(low), float(max(high, 1.5 * low))]
-        for k, part in enumerate(parts):
-            mesh, image = part.mesh, textures[k] if textures else None
+        for k, part in enumerate(parts, self._parts):
+            mesh, image = part.mesh, textures[k - self._parts] if textures else None
             put = {"position": mesh.vertices.astype(np.float32), "face": mesh.faces.astype(np.uint32)}
             if mesh.texture is not None and mesh.uv is not None:
                 put["uv"] = mesh.uv.astype(np.float32)
@@ -130,8 +131,18 @@ class Page:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     self.array(f"mesh{k}-uncertainty", _level((high - np.log(part.relative_sigma)) / (high - low)))
                 has.append("uncertainty")
-            described.append({"has": has, "image": image, "vertices": len(mesh.vertices), "faces": len(mesh.faces)})
+            size = {"vertices": len(mesh.vertices), "faces": len(mesh.faces)}
+            described.append({"name": f"mesh{k}", "has": has, "image": image, **size})
+        self._parts += len(parts)
         return described
+
+    def cloud(self, points: np.ndarray, colours: np.ndarray) -> str:
+        """Add points (N, 3) with colours (N, 3) uint8; return the start of the names of both arrays."""
+        name = f"mesh-cloud{self._clouds}"
+        self._clouds += 1
+        self.array(f"{name}-position", points.astype(np.float32).reshape(-1))
+        self.array(f"{name}-colour", colours.reshape(-1))
+        return name
 
     def weights(self) -> list[tuple[str, str]]:
         """Return the size of its pictures, mesh and maps, as text."""
@@ -147,7 +158,7 @@ class Page:
         title: str,
         body: str,
         facts: dict[str, Any],
-        scripts: tuple[str, ...] = ("model.js", "report.js"),
+        scripts: tuple[str, ...] = ("model.js", "stages.js", "report.js"),
         measurements: dict[str, Any] | None = None,
     ) -> Path:
         """Write the page to a file: see `html`; `measurements` are plain values for programs that read the page."""

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: of a whole run (`write_report`), of any mesh (`write_view`), and the local page of `tune`.
+"""The page of a whole run.
 
 Pages need no network: they contain pictures, arrays, the viewer (viewer.js, WebGL 2) and the figures (figures.js,
 report.js), and their content policy forbids every request.
@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ...mesh.viewing import viewing_camera
 from ...pipeline.config import Config
 from ...pipeline.result import Result
-from ...records import Camera
 from ..stage_files import measured, versions
 from ..views import shown_depth
 from . import figures, scene, texts
@@ -65,8 +63,8 @@ def write_report(
     step, kinds = figures.map_step(result.disparity.shape), figures.reasons(pair, result.disparity)
     _add_maps(page, result, step, kinds)
     cameras = [
-        _camera("first photo", view.rig.cam1, np.eye(3), np.zeros(3)),
-        _camera("second photo", view.rig.cam2, view.R, view.t),
+        scene.camera_facts("first photo", view.rig.cam1, np.eye(3), np.zeros(3)),
+        scene.camera_facts("second photo", view.rig.cam2, view.R, view.t),
     ]
     facts = {
         "report": True,
@@ -90,7 +88,7 @@ def write_report(
         "report.html",
         first=text(first),
         second=text(second),
-        model=texts.model(parts, cameras, f"{figures.count(shown)} faces{more}"),
+        model=texts.model(texts.modes_of(parts), cameras, f"{figures.count(shown)} faces{more}", texts.BACKS),
         **texts.verdict(result),
         **texts.every_stage(result, kinds),
         **texts.appendix(result, page, step, texts.links(path, files), command or repeat_command(result), versions()),
@@ -135,53 +133,6 @@ def _names(result: Result) -> tuple[str, str]:
     if first == second:  # one file holds both
         first, second = (f"{name}, {which} photo" for name, (_, which) in zip((first, second), photos, strict=True))
     return first, second
-
-
-def write_view(path: str | os.PathLike[str], mesh_file: str | os.PathLike[str]) -> Path:
-    """Write a self-contained HTML page that shows the mesh of a file; return its path.
-
-    Parameters
-    ----------
-    path : path
-        Of the page.
-    mesh_file : path
-        .obj, .ply, .glb, .stl or .off. `write_report` shows a Result without a file.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    StereoError
-        "file_missing", "file_unreadable", "unknown_format", "empty_mesh", "unwritable".
-    """
-    if not isinstance(mesh_file, str | os.PathLike):
-        kind = type(mesh_file).__name__
-        raise ValueError(f"write_view(path, mesh_file): mesh_file is a path, got {kind}; write_report shows a Result")
-    name = Path(mesh_file).name
-    parts, unit, total = scene.parts_of_file(Path(mesh_file))
-    page = Page()
-    page.colours()
-    facts = {"report": False, "unit": unit, "cameras": [], "mesh": page.mesh(parts), "mode": texts.modes_of(parts)[0]}
-    shown = sum(len(part.mesh.faces) for part in parts)
-    caption = f"{figures.count(total)} faces" + (f", {figures.count(shown)} of them shown" if shown < total else "")
-    caption += f"; unit: {unit}." if unit else "."
-    body = filled("view.html", name=text(name), caption=text(caption), model=texts.model(parts, []))
-    return page.write(path, name, body, facts)
-
-
-def _camera(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
-    """The camera in plain values, for viewer.js; a wide lens as the pinhole camera that looks ahead."""
-    camera = viewing_camera(camera)
-    return {
-        "name": name,
-        "K": camera.K.tolist(),
-        "size": list(camera.size),
-        "dist": camera.dist.tolist(),
-        "R": np.asarray(R).tolist(),
-        "t": np.asarray(t).tolist(),
-    }
 
 
 def repeat_command(result: Result, output: str | os.PathLike[str] = "model.obj") -> str:

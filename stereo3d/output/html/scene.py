@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...geometry.camera import project
 from ...io.read_mesh import read_textured_mesh
 from ...mesh.decimation import collapse
+from ...mesh.viewing import viewing_camera
 from ...pipeline.result import Result
 from ...records import Camera, Mesh
 from ...rectification.maps import rectified_positions
@@ -159,3 +161,16 @@ def _lighter(part: Part, faces: int) -> Part:
     """Simplify a part of a file; each vertex takes the colour of a nearby vertex of the file."""
     mesh, source = _simplified(part.mesh, faces, perspective=False)
     return replace(part, mesh=mesh, colour=None if part.colour is None else part.colour[source])
+
+
+def camera_facts(name: str, camera: Camera, R: np.ndarray, t: np.ndarray) -> dict[str, Any]:
+    """Return the camera in plain values, for viewer.js; a wide lens as the pinhole camera that looks ahead."""
+    camera = viewing_camera(camera)
+    return {
+        "name": name,
+        "K": camera.K.tolist(),
+        "size": list(camera.size),
+        "dist": camera.dist.tolist(),
+        "R": np.asarray(R).tolist(),
+        "t": np.asarray(t).tolist(),
+    }

@@ -21,6 +21,7 @@ MODES = {
     "uncertainty": "Uncertainty",
     "wireframe": "Wireframe",
 }
+BACKS = "Violet: the back of the surface, seen from behind."
 MARKS = {"error": "\u2715", "warning": "!", "info": "\u2139"}
 
 
@@ -45,19 +46,39 @@ def modes_of(parts: list[Part]) -> list[str]:
     return [name for name in MODES if name in there]
 
 
-def model(parts: list[Part], cameras: list[dict], caption: str = "") -> str:
-    """Return the viewer's frame, with a button for each mode and camera."""
-    modes = modes_of(parts)
+def model(modes: list[str], cameras: list[dict], caption: str = "", backs: str = "", number: int = 0) -> str:
+    """Return the viewer's frame, with a button for each mode and camera.
+
+    Parameters
+    ----------
+    modes : list of str
+        Of `MODES`; empty for a point cloud.
+    cameras : list of dict
+        Of `scene.camera_facts`.
+    caption, backs : str
+        HTML: what is shown, and what the colour of back faces means.
+    number : int
+        Of the viewer on the page.
+    """
     buttons = [
         f'<button data-choose="{name}" aria-pressed="{str(name == modes[0]).lower()}">{MODES[name]}</button>'
         for name in modes
     ]
+    sides = ("Left photo", "Right photo") if len(cameras) > 1 else ("Photo",)
     looks = [
-        f'<button data-look="{k}" title="from where the {camera["name"]} was taken">{side} photo</button>'
-        for k, (camera, side) in enumerate(zip(cameras, ("Left", "Right"), strict=False))
+        f'<button data-look="{k}" title="from where the {camera["name"]} was taken">{side}</button>'
+        for k, (camera, side) in enumerate(zip(cameras, sides, strict=False))
     ]
-    show = '<button class="cameras" aria-pressed="false">Cameras</button>' if cameras else ""
-    return filled("model.html", modes="".join(buttons), looks="".join(looks), cameras=show, caption=caption)
+    return filled(
+        "model.html",
+        number=str(number or ""),
+        kind="The mesh" if modes else "The points",
+        modes="".join(buttons),
+        looks="".join(looks),
+        cameras='<button class="cameras" aria-pressed="false">Cameras</button>' if len(cameras) > 1 else "",
+        backs=backs,
+        caption=caption,
+    )
 
 
 def verdict(result: Result) -> dict[str, str]:
@@ -78,7 +99,7 @@ def verdict(result: Result) -> dict[str, str]:
         (
             f"\u00b1 {figures.percent(result.relative_sigma)}",
             f"of the distance: {figures.amount(result.relative_sigma * distance)} "
-            f"{unit} at the middle distance of {figures.amount(distance)}",
+            f"{unit} at the middle distance of {figures.amount(distance)} {unit}",
         ),
         (figures.count(int(result.view.inliers.sum())), f"of {figures.count(len(result.matches))} matches agree"),
         (f"{seconds:.0f} s", f"on this computer, {peak / 1000:.1f} GB of memory at the peak"),

@@ -6,7 +6,7 @@ window.stereo3d = state;
 
 (async () => {
   showPage();
-  const form = $(".controls"), settings = $(".settings", form), select = $("[name=matcher]", form), words = $(".state", form);
+  const form = $(".controls"), settings = $(".settings", form), select = $("[name=matcher]", form), words = $(".state [role=status]", form), clock = $(".clock", form);
   const [turbo, viridis] = [await array(facts, "turbo"), await array(facts, "viridis")], left = await picture("left");
   const chosen = { ...facts.given };
   let shown = null, kind = "disparity", asking = false, again = false, viewer = null;
@@ -62,7 +62,9 @@ window.stereo3d = state;
     do {
       again = false;
       await new Promise((go) => setTimeout(go, 150)); // the user may still be typing
+      const start = performance.now(), tell = () => { clock.textContent = `${Math.round((performance.now() - start) / 1000)} s`; };
       words.textContent = "matching \u2026";
+      const timer = setInterval(tell, 500);
       try {
         const reply = await fetch("match", { method: "POST", headers: { "Content-Type": "application/json" },
           body: JSON.stringify({ matcher: select.value, options: chosen }) });
@@ -73,6 +75,8 @@ window.stereo3d = state;
         words.textContent = error.message;
         form.classList.add("failed");
       }
+      clearInterval(timer);
+      clock.textContent = "";
     } while (again);
     asking = false;
     form.classList.remove("busy");
@@ -136,6 +140,19 @@ window.stereo3d = state;
   $("#map canvas").addEventListener("pointerleave", () => { pixelText.textContent = rest; });
   $("#model [data-look]").addEventListener("click", () => viewer && viewer.look(0));
   $("#model .home").addEventListener("click", () => viewer && viewer.home());
+  if (facts.app) { // the page lies in runs/NAME/tune/ of the app, which names its run by the hash
+    const app = `../../../#${location.pathname.split("/").at(-3)}`;
+    $(".take").hidden = false;
+    $(".back").href = app;
+    $(".use").addEventListener("click", async () => {
+      try {
+        const reply = await fetch("use", { method: "POST", headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ matcher: select.value, options: chosen }) });
+        if (!reply.ok) throw new Error((await reply.json()).error);
+        location.href = app;
+      } catch (error) { words.textContent = error.message; form.classList.add("failed"); }
+    });
+  }
   controls();
   await ask();
 })();

@@ -20,6 +20,7 @@ from ...foreign.local_server import LocalHandler, LocalServer
 from ...geometry.arrays import norms
 from ...mesh.viewing import viewing_camera
 from ...options import Option
+from ...pipeline.clock import Clock
 from ...pipeline.config import Config, stage_options
 from ...pipeline.dense import match_pair, search_range
 from ...pipeline.run import prepare
@@ -41,14 +42,24 @@ class Bench:
     ----------
     left, right : path or Photo
         As for `reconstruct`.
+        right None: one file holds both.
     config : Config
         Settings of the rectification, and the matcher and options to begin with.
+    clock : Clock, optional
+        It tells the stages up to the rectified pair.
     """
 
-    def __init__(self, left: str | Path | Photo, right: str | Path | Photo, config: Config) -> None:
-        self.photos = [str(getattr(p, "path", p) or name) for p, name in ((left, "LEFT"), (right, "RIGHT"))]
+    def __init__(
+        self,
+        left: str | Path | Photo,
+        right: str | Path | Photo | None,
+        config: Config,
+        clock: Clock | None = None,
+    ) -> None:
+        given = ((left, "LEFT"), (right, "RIGHT")) if right is not None else ((left, "PHOTO"),)
+        self.photos = [str(getattr(p, "path", p) or name) for p, name in given]
         self.config = config
-        prepared = prepare(left, right, config=config)
+        prepared = prepare(left, right, config=config, clock=clock)
         self.matches, self.view, self.pair = prepared.matches, prepared.view, prepared.pair
         self.findings = prepared.findings
         self.lock = threading.Lock()  # one match at a time: it uses all processors
@@ -108,8 +119,8 @@ class Bench:
             "command": command_line([*self.photos, "-o", "model.obj"], config),
         }
 
-    def page(self) -> str:
-        """Return the page as HTML."""
+    def page(self, *, in_app: bool = False) -> str:
+        """Return the page as HTML; in_app: with what takes the options into a run of the app."""
         page, cam, size = Page(), viewing_camera(self.view.rig.cam1), list(self.pair.left.shape[1::-1])
         page.colours()
         page.picture("left", self.pair.left, "rectified")
@@ -133,17 +144,17 @@ class Bench:
             "offered": offered,
             "matcher": self.config.matcher,
             "given": given,
+            "app": in_app,
         }
         names = [p.replace("\\", "/").rsplit("/", 1)[-1] for p in self.photos]
         body = filled(
             "tune.html",
-            first=text(names[0]),
-            second=text(names[1]),
+            names=" <span>+</span> ".join(map(text, names)),
             kind=self.pair.kind,
             size=f"{size[0]} \u00d7 {size[1]}",
         )
         policy = f"{POLICY}; connect-src 'self'"
-        return page.html(f"{names[0]} + {names[1]} \u2013 stereo3d tune", body, facts, ("tune.js",), policy=policy)
+        return page.html(f"{' + '.join(names)} \u2013 stereo3d tune", body, facts, ("tune.js",), policy=policy)
 
 
 def _described(stage: str, option: Option) -> dict[str, Any]:
@@ -160,6 +171,25 @@ def _described(stage: str, option: Option) -> dict[str, Any]:
         "low": low if np.isfinite(low) else None,
         "high": high if np.isfinite(high) else None,
     }
+
+
+def checked_options(request: Any) -> tuple[str, dict[str, Any]]:
+    """Return the matcher and the options that a request of the page names.
+
+    Raises
+    ------
+    StereoError
+        "bad_option" for options of other stages.
+    ValueError
+        For a request of another form.
+    """
+    try:
+        matcher, options = str(request["matcher"]), {str(key): value for key, value in request["options"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError('the request must be {"matcher": name, "options": {"stage.name": value}}') from error
+    if any(key.partition(".")[0] not in STAGES for key in options):
+        raise StereoError("bad_option", "only options of the range and the matcher are tuned here.")
+    return matcher, options
 
 
 class TuneServer(LocalServer):
@@ -194,14 +224,11 @@ class _Handler(LocalHandler):
             self.refuse(400, str(error))
             return
         try:
-            options = {str(key): value for key, value in request["options"].items()}
-            if any(key.partition(".")[0] not in STAGES for key in options):
-                raise StereoError("bad_option", "only options of the range and the matcher are tuned here.")
-            found = self.server.bench.match(str(request["matcher"]), options)
+            found = self.server.bench.match(*checked_options(request))
         except StereoError as error:
             self.refuse(422, str(error))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self.refuse(400, 'the request must be {"matcher": name, "options": {"stage.name": value}}')
+        except ValueError as error:
+            self.refuse(400, str(error))
         else:
             self.send(200, json.dumps(found, allow_nan=False).encode())
             self.server.report(found)

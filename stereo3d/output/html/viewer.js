@@ -104,6 +104,7 @@ class Viewer {
     this.showCameras = false;
     this.measuring = false;
     this.points = []; // measured: [{ X, sigma }]
+    this.ondraw = null; // called with each picture that is drawn
     this.gl = this.canvas.getContext("webgl2", { antialias: true, alpha: true, premultipliedAlpha: false });
     if (!this.gl) throw new Error("This browser does not support WebGL 2.");
     const gl = this.gl;
@@ -218,6 +219,16 @@ class Viewer {
   }
   still() { this.moving = null; }
 
+  // Look as another viewer does: from the same place where both show the same space, else from the same side.
+  follow(other) {
+    const apart = V3.len(V3.sub(this.centre, other.centre)), ratio = this.radius / other.radius, pose = other.pose;
+    const same = apart < this.radius + other.radius && ratio > 0.2 && ratio < 5;
+    this.still();
+    this.pose = same ? { ...pose } : { ...pose, distance: pose.distance * ratio,
+      target: V3.add(this.centre, V3.mul(V3.sub(pose.target, other.centre), ratio)) };
+    this.draw();
+  }
+
   // ------------------------------------------------------------------------------------------------ drawing
 
   draw() {
@@ -267,6 +278,7 @@ class Viewer {
     if (this.showCameras) this.#drawCameras(clip);
     gl.bindVertexArray(null);
     this.#drawMeasure();
+    if (this.ondraw) this.ondraw();
   }
 
   // The 4 x 4 matrices, column by column: world -> camera, and world -> clip coordinates.
