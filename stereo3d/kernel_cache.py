@@ -266,9 +266,9 @@ class _Locator(InTreeCacheLocator):
 class _Implementation(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]
 
-    def reduce(self, data: Any) -> Any:
+    def reduce(self, cres: Any) -> Any:
         """Return what is kept of a compiled kernel, and its bitcode where that can be read later."""
-        kernel = super().reduce(data)
+        kernel = super().reduce(cres)
         return _without_bitcode(kernel) if _links_later() else (kernel, b"")
 
     def rebuild(self, target_context: Any, payload: Any) -> Any:

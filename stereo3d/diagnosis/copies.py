@@ -180,7 +180,7 @@ def _has_parallax(matches: Matches, found: Similarity, tolerance: float, limits:
     off = matches.x2 @ [1, 1j] - found.factor * (matches.x1 @ [1, 1j]) - found.shift
     off = off[abs(off) > 2 * tolerance]
     along = abs((off * np.conj(found.shift / max(abs(found.shift), 1e-9))).imag) < tolerance
-    return np.count_nonzero(along) >= max(limits.min_matches, len(off) / 2)
+    return bool(np.count_nonzero(along) >= max(limits.min_matches, len(off) / 2))
 
 
 def _error(code: str, what: str, how: str, numbers: dict) -> Finding:
