@@ -96,7 +96,10 @@ def test_ctrl_c_finishes_the_running_pairs_and_leaves_a_whole_index(photos, tmp_
     many.write_text("left,right,name\n" + "".join(f"{photos}/b_L.png,{photos}/b_R.png,p{k}\n" for k in range(60)))
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [*COMMAND, str(many), "-o", str(out), "--workers", "1", *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, str(many), "-o", str(out), "--workers", "1", *QUICK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # tests may run in the background
     )
     until = time.monotonic() + 300
     while not list(out.glob("*/pair.json")) and time.monotonic() < until and process.poll() is None:
