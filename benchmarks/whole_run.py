@@ -320,8 +320,9 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        for side in SIDES.values():
-            in_a_new_process(side, left, right, K1, K2, 300, "grid", Path(scratch) / "warm.obj")
+        for mesher in arguments.meshers:
+            for side in SIDES.values():
+                in_a_new_process(side, left, right, K1, K2, 300, mesher, Path(scratch) / "warm.obj")
         for mesher in arguments.meshers:
             runs, scores = {side: [] for side in SIDES}, {}
             for _ in range(arguments.repeat):
