@@ -1,6 +1,7 @@
 """Photos from one file, a folder, a list or a video: what comes out against the scene's truth."""
 
 import json
+import os
 from dataclasses import replace
 
 import cv2
@@ -328,6 +329,18 @@ def test_standard_input_is_refused_by_name(tmp_path, photos):
     done = CliRunner().invoke(cli, ["reconstruct", *photos, "-o", str(tmp_path / "m.obj")])
     assert isinstance(done.exception, StereoError) and "not read from standard input (-)" in str(done.exception)
     assert done.exception.exit_code == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+@pytest.mark.parametrize("first", [True, False])
+def test_a_named_pipe_is_refused_at_once_by_name(tmp_path, first):
+    pipe, photo = tmp_path / "pipe.jpg", tmp_path / "photo.png"
+    os.mkfifo(pipe)
+    Image.fromarray(np.zeros((240, 320, 3), np.uint8)).save(photo)
+    photos = [str(pipe), str(photo)] if first else [str(photo), str(pipe)]
+    done = CliRunner().invoke(cli, ["reconstruct", *photos, "-o", str(tmp_path / "m.obj")])
+    assert isinstance(done.exception, StereoError) and "pipe.jpg is a named pipe" in str(done.exception)
+    assert done.exception.exit_code == 3
 
 
 def test_a_damaged_mask_is_refused_by_name(tmp_path):
