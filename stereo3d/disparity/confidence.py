@@ -79,7 +79,9 @@ def _in_eights(weights):
     """Return the weights with rows of 0 added, up to a multiple of eight."""
     rows, count = weights.shape
     out = np.zeros((rows + -rows % 8, count), np.float32)
-    out[:rows] = weights
+    for i in range(rows):  # an assignment of slices takes 2.5 s to compile
+        for j in range(count):
+            out[i, j] = weights[i, j]
     return out
 
 
@@ -104,7 +106,9 @@ def apply_network(network, values, out):
         _layer(inputs, w1, network.b1, True, first)
         _layer(first, w2, network.b2, True, second)
         _layer(second, w3, network.b3, False, last)
-        out[:, start : start + count] = last[:, :count]
+        for i in range(len(last)):
+            for k in range(count):
+                out[i, start + k] = last[i, k]
 
 
 def estimate(maps: MatchMaps, network: Network) -> tuple[np.ndarray, np.ndarray]:

@@ -169,16 +169,18 @@ def nearest_rival(profile, half, enough):
 
 
 @njit(cache=True, nogil=True)
-def rival_ratios(profiles, own_profiles, min_gain, as_good):
+def rival_ratios(profiles, own_profiles, typical, min_gain, as_good):
     """Return (random - rival) / (random - winner) of each tile, NaN where the winner is not clear of a random match.
 
-    The winner is the least cost within 1 px of the middle, random the median cost. The rival is the better one of that
+    The winner is the least cost within 1 px of the middle, random the typical cost. The rival is the better one of that
     in the other picture and that in the own picture: what looks alike there would match alike.
 
     Parameters
     ----------
     profiles, own_profiles : (T, 2 span + 1) and (T, 4 span + 1) f32
         As in `tile_profiles`: against the other picture, and of the picture against itself.
+    typical : (T,) float64
+        Median of the known costs of each profile, NaN without any.
     min_gain : float
         Least share of the random cost by which the winner lies below it.
     as_good : float
@@ -193,10 +195,7 @@ def rival_ratios(profiles, own_profiles, min_gain, as_good):
     span = profiles.shape[1] // 2
     out, period = np.full(len(profiles), np.nan), np.zeros(len(profiles), np.int64)
     for t in range(len(profiles)):
-        costs = profiles[t][np.isfinite(profiles[t])]
-        if len(costs) == 0:
-            continue
-        random, winner = np.median(costs), np.float32(np.inf)
+        random, winner = typical[t], np.float32(np.inf)
         for k in range(max(0, span - 1), min(2 * span + 1, span + 2)):
             if profiles[t, k] < winner:
                 winner = profiles[t, k]
@@ -209,6 +208,15 @@ def rival_ratios(profiles, own_profiles, min_gain, as_good):
         one, two = nearest_rival(profiles[t], half, enough), nearest_rival(own_profiles[t], half, enough)
         period[t] = min(one, two) if one and two else one + two
     return out, period
+
+
+def typical_costs(profiles: np.ndarray) -> np.ndarray:
+    """Return the median of the finite costs of each profile, (T,) float64, NaN without any: that of a random match."""
+    ordered = np.sort(np.where(np.isfinite(profiles), profiles, np.inf), axis=1)
+    known = np.isfinite(ordered).sum(1)
+    middle = np.stack([np.maximum(known - 1, 0) // 2, np.minimum(known // 2, profiles.shape[1] - 1)], axis=1)
+    median = np.take_along_axis(ordered, middle, axis=1).astype(float).mean(1)
+    return np.where(known > 0, median, np.nan)
 
 
 class Surfaces(NamedTuple):
@@ -321,7 +329,7 @@ def _compared_tiles(
     inside1, inside2 = (all_channels(np.isfinite(m)) for m in (pair.map1, pair.map2))
     profiles = tile_profiles(code, other_code, inside2, at, d, starts, lo, hi)
     own = tile_profiles(code, code, inside1, at, np.zeros_like(d), starts, lo - hi, hi - lo)
-    ratio, period = rival_ratios(profiles, own, thresholds.min_gain, thresholds.as_good)
+    ratio, period = rival_ratios(profiles, own, typical_costs(profiles), thresholds.min_gain, thresholds.as_good)
     return ComparedTiles(labels[at[starts[:-1], 0], at[starts[:-1], 1]], np.diff(starts), ratio, period)
 
 

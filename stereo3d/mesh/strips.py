@@ -57,9 +57,22 @@ def same_surface_from(P, centre, p, q, tangent):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def first_from(after, at):
+    """Return the place of the first entry >= at of the sorted list `after`: np.searchsorted, which compiles slowly."""
+    low, high = 0, len(after)
+    while low < high:
+        middle = (low + high) // 2
+        if after[middle] < at:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def has_points(after, at):
     """True if pixel `at` is in the sorted list `after`."""
-    i = np.searchsorted(after, at)
+    i = first_from(after, at)
     return i < len(after) and after[i] == at
 
 
@@ -69,7 +82,7 @@ def write_chain(P, centre, pixels, start, after, tangent, chain):
 
     If they are not all on one surface, only both pixels count. Further points are numbered from `pixels` on.
     """
-    low, high = np.searchsorted(after, start), np.searchsorted(after, start + 1)
+    low, high = first_from(after, start), first_from(after, start + 1)
     chain[0] = start
     length = 1
     for i in range(low, high):

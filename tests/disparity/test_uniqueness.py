@@ -160,5 +160,5 @@ def test_a_tile_without_any_contrast_has_no_ratio():
     profiles, own = np.zeros((2, 9), np.float32), np.zeros((2, 17), np.float32)
     profiles[1] = [5, 5, 5, 5, 1, 5, 5, 5, 5]
     own[1] = 5
-    ratios, period = uniqueness.rival_ratios(profiles, own, 0.1, 0.75)
+    ratios, period = uniqueness.rival_ratios(profiles, own, uniqueness.typical_costs(profiles), 0.1, 0.75)
     assert np.isnan(ratios[0]) and ratios[1] == 0 and not period.any()
