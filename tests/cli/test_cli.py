@@ -384,9 +384,10 @@ def test_progress_shows_each_stage_and_the_time_expected_from_earlier_runs(monke
     speeds = json.loads((tmp_path / "cache" / "speeds.json").read_text())
     assert set(speeds) == {*run_module.STAGES, "write .glb"} and all(len(v) == 3 for v in speeds.values())
     # what took long in the past is announced
-    (tmp_path / "cache" / "speeds.json").write_text(json.dumps({**speeds, "mesh": [0.1, 0.02, 0.125]}))
+    slow = [[1000, 100], [1000, 20], [1000, 125]]
+    (tmp_path / "cache" / "speeds.json").write_text(json.dumps({**speeds, "mesh": slow}))
     assert "mesh       about 100 s ...\nmesh       0.0 s\n" in run(*args).err
-    for spoiled in ("no json", '{"mesh": "fast"}', '{"mesh": [null]}', "[1]"):
+    for spoiled in ("no json", '{"mesh": "fast"}', '{"mesh": [null]}', '{"mesh": [0.1]}', '{"mesh": [[0, 1]]}', "[1]"):
         (tmp_path / "cache" / "speeds.json").write_text(spoiled)
         assert run(*args).code == 0
     (tmp_path / "cache" / "speeds.json").unlink()
