@@ -46,6 +46,7 @@ from .views import (
 
 START_PENALTY = 14  # bits, P1 of the semi-global start
 FINE_RADIUS = 3  # px, of the window in which the fraction of a disparity is fitted to the pictures
+MAX_MOVE = np.float32(0.25)  # px, of that fit: a longer step leads away from the truth as often as towards it
 SPECKLE = 100  # pixels: smaller components of the semi-global start are dropped
 # Candidates at the larger levels, round by round: px of disparity (half a pixel is a quarter at the coarser level), and
 # steps in px to other pixels (half a matching window and a little more).
@@ -111,7 +112,8 @@ def next_choice(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
 def sharpen(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
     """Step: fit the fraction of each disparity to the pictures."""
     d = refinement.refine(view.picture, flip_view(other.picture), energy.lo, energy.hi, view.d, FINE_RADIUS, 1)
-    return replace(view, d=np.where(np.isfinite(d), d, view.d))
+    moved = view.d + np.clip(d - view.d, -MAX_MOVE, MAX_MOVE)
+    return replace(view, d=np.where(np.isfinite(d), moved, view.d))
 
 
 def choose_in_strips(view: ViewState, choose: Callable[[ViewState, int, Candidates], Planes], in_place: bool) -> Planes:
