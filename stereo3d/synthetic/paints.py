@@ -13,6 +13,7 @@ from .tables import (
     FRUIT,
     GLOBE,
     KIND,
+    LEAF,
     MOTTLED,
     SEED,
     SIZE,
@@ -313,6 +314,21 @@ def _checks(args, q):
 
 
 @kernel
+def _leaf(args, seed, q, foot):
+    """Midrib along x, side veins, a paler rim. args: length, half width, veins, contrast between them."""
+    length, half = args[0], args[1]
+    s, across = q[0] / length, abs(q[1])
+    rib = _line(q[1], 0.0009 * (1.6 - s), foot)
+    slope = q[0] - 0.8 * across  # side veins run forward and outward
+    vein = 0.6 * _line(_fold(slope, length / args[2]), 0.0005, foot)
+    blade = 0.5 + 0.5 * np.cos(2.0 * np.pi * slope * args[2] / length)
+    rim = _smoothstep(0.55, 1.0, across / half + 0.25 * _fractal(q, 0.5 * half, 0.6, foot, seed))
+    blotch = _smoothstep(0.0, 0.7, _fractal(q, 0.7 * half, 0.6, foot, seed + 3))
+    bright = (1.0 + 0.2 * _fractal(q, 0.004, 0.7, foot, seed + 6)) * (1.0 - args[3] * blade)
+    return 0.7 * max(rib, vein), 0.6 * rim, 0.5 * blotch, bright
+
+
+@kernel
 def _sky(args, seed, q, foot):
     """Haze towards the horizon, a layer of clouds, the glow about the sun, in direction q (unit, y down).
 
@@ -355,6 +371,8 @@ def _shares(paint, solid, q, foot):
         return _dots(args, seed, q, foot)
     if kind == CHECKS:
         return _checks(args, q)
+    if kind == LEAF:
+        return _leaf(args, seed, q, foot)
     if kind == SKY:
         return _sky(args, seed, q, foot)
     return 0.0, 0.0, 0.0, 1.0

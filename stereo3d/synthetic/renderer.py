@@ -315,6 +315,7 @@ def _radiance(
     from . import kernels
 
     solids, groups, paints = tables
+    samples *= scene.samples
     x = _pixels(view.camera.size).reshape(-1, 2)
     places = (np.arange(supersample) + 0.5) / supersample - 0.5
     sub = np.stack(np.meshgrid(places, places), -1).reshape(-1, 2)
@@ -332,14 +333,14 @@ def _radiance(
 
 def _trace(tables: tuple, origin: np.ndarray, rays: np.ndarray, near: float = 1e-6) -> tuple[np.ndarray, np.ndarray]:
     """t (...) and normals (...,3) facing the origin at the first hits of rays (...,3); NaN where there is none."""
-    from . import kernels
+    from . import intersections
 
     flat = np.ascontiguousarray(rays.reshape(-1, 3))
     t, row, normals = np.empty(len(flat)), np.empty(len(flat), np.int64), np.full((len(flat), 3), np.nan)
 
     def trace(start: int, stop: int) -> None:
         part = slice(start, stop)
-        kernels.trace(tables[0], tables[1], origin, flat[part], near, t[part], row[part], normals[part])
+        intersections.trace(tables[0], tables[1], origin, flat[part], near, t[part], row[part], normals[part])
 
     _in_chunks(trace, len(flat), 1)
     t[row < 0] = np.nan

@@ -16,6 +16,7 @@ from .tables import (
     DISC,
     ELLIPSOID,
     FRUSTUM,
+    GRADIENT,
     KIND,
     LAMP,
     LAMP_DISTANCE,
@@ -24,11 +25,13 @@ from .tables import (
     MOTTLED,
     PAINT,
     RECTANGLE,
+    REFRACTION,
     SHAPE,
     SIZE,
     SKY_REACH,
     SKY_STRENGTH,
     TEXTURE,
+    TRIANGLE,
 )
 
 Vector = Sequence[float] | np.ndarray  # three numbers
@@ -44,7 +47,7 @@ class Solid:
     Parameters
     ----------
     kind : int
-        RECTANGLE, ELLIPSOID, BOX, FRUSTUM or DISC of `tables`.
+        RECTANGLE, ELLIPSOID, BOX, FRUSTUM, DISC or TRIANGLE of `tables`.
     centre, size : three floats
         m.
     paint : tuple
@@ -55,6 +58,10 @@ class Solid:
         Parameters of the kind.
     texture : three floats
         m along the axes: added to the local coordinates of a point, gives its texture coordinates.
+    refraction : float
+        0: opaque; 1: thin walls of clear glass; above 1: refractive index of the clear matter within.
+    gradient : four floats
+        m, of a triangle: texture coordinates by unit coordinates, row by row.
     """
 
     kind: int
@@ -64,6 +71,8 @@ class Solid:
     axes: np.ndarray
     shape: tuple = ()
     texture: tuple = (0.0, 0.0, 0.0)
+    refraction: float = 0.0
+    gradient: tuple = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +95,8 @@ class Scene:
         m, m, and the radiance at the target.
     sky : (strength, reach)
         Radiance, and m within which surfaces occlude it; 0: none do.
+    samples : int
+        Points of lamp and sky that each ray samples, times the option of `render`: soft shadows need more.
     background : tuple, optional
         Paint of kind SKY, infinitely far away, behind all solids; without it, black.
     film : bool
@@ -102,6 +113,7 @@ class Scene:
     sky: tuple = (0.4, 0.0)
     film: bool = False
     background: Paint | None = None
+    samples: int = 1
 
 
 def pack_light(scene: Scene) -> np.ndarray:
@@ -115,7 +127,7 @@ def pack_light(scene: Scene) -> np.ndarray:
 
 
 def pack_tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The kernels' tables: solids (N,32), groups (G,6), paints (P,32)."""
+    """The kernels' tables: solids (N,36), groups (G,6), paints (P,32)."""
     paints = _scene_paints(scene)
     solids, groups = [], []
     for group in scene.groups:
@@ -123,13 +135,14 @@ def pack_tables(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         middle = centres.mean(0)
         radius = 0.0
         for solid, centre in zip(group, centres, strict=True):
-            row = np.zeros(32)
+            row = np.zeros(36)
             row[KIND], row[AXES : AXES + 9], row[CENTRE : CENTRE + 3] = solid.kind, np.ravel(solid.axes), centre
             row[SIZE : SIZE + 3] = solid.size
             row[SHAPE : SHAPE + len(solid.shape)] = solid.shape
             row[PAINT] = paints.index(solid.paint)
             row[TEXTURE : TEXTURE + 3] = solid.texture
             row[BOUND] = _bounding_radius(solid) ** 2
+            row[REFRACTION], row[GRADIENT : GRADIENT + 4] = solid.refraction, solid.gradient
             solids.append(row)
             radius = max(radius, np.linalg.norm(centre - middle) + _bounding_radius(solid))
         groups.append([len(solids) - len(group), len(solids), *middle, radius**2])
@@ -148,6 +161,9 @@ def _scene_paints(scene: Scene) -> list[Paint]:
 def _bounding_radius(solid: Solid) -> float:
     """Radius, m, of a ball about the centre that holds the solid."""
     x, y, z = solid.size
+    if solid.kind == TRIANGLE:
+        corners = np.linalg.inv(solid.axes)[:, :2] @ (np.array([[0, 1, 0], [0, 0, 1]]) - 1 / 3)
+        return CLEARANCE * float(np.linalg.norm(corners, axis=0).max())
     if solid.kind == FRUSTUM:
         return CLEARANCE * float(np.hypot(max(x, y) * max(solid.shape[:2]), z))
     radius = {RECTANGLE: np.hypot(x, y), ELLIPSOID: max(x, y, z), DISC: max(x, y), BOX: np.sqrt(x * x + y * y + z * z)}

@@ -6,7 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StereoError
+from .cloth import cloth
 from .corridors import corridor, garden_path, street
+from .glass import glass
+from .plant import plant
 from .scene import BRICK, EARTH, FOREST, SLATE, UPRIGHT, WIDE, Group, Scene, Vector, make_solid, mottled, paint
 from .still_life import still_life
 from .tables import BOX, CHECKS, ELLIPSOID, FRUSTUM, PLAIN, RECTANGLE
@@ -130,6 +133,9 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "sphere": sphere,
     "bars": bars,
     "still_life": still_life,
+    "plant": plant,
+    "cloth": cloth,
+    "glass": glass,
     "handheld": handheld,
     "vertical": vertical,
     "swapped": swapped,
