@@ -1,10 +1,8 @@
 """Drinking glasses and a glass ball on a table: what a camera sees is what stands behind them."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from .scene import UPRIGHT, Group, Paint, Scene, Solid, Vector, ball, lathe, make_solid, mm_profile, paint, rod
+from .scene import UPRIGHT, Group, Paint, Scene, Solid, Vector, ball, clear, lathe, make_solid, mm_profile, paint, rod
 from .tables import BOX, COVER, DISC, ELLIPSOID, FRUIT, MOTTLED, RECTANGLE, WALL, WOOD
 
 WATER, GLASS = 1.333, 1.5  # refractive indices
@@ -37,11 +35,6 @@ def glass() -> Scene:
         film=True,
         samples=2,
     )
-
-
-def clear(*solids: Solid, index: float) -> Group:
-    """The solids made of clear matter of this refractive index."""
-    return tuple(replace(solid, refraction=index) for solid in solids)
 
 
 def _lids(foot: np.ndarray, low: tuple[float, float], high: tuple[float, float], coat: Paint) -> list[Solid]:

@@ -1,7 +1,7 @@
 """Solids, paints and scenes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -219,6 +219,11 @@ def make_solid(
     """A solid whose `axes` (rows) are rotated by the rotation vector `turn` (degrees, scene frame)."""
     rest = np.eye(3) if axes is None else np.asarray(axes, dtype=float)
     return Solid(kind, tuple(centre), tuple(size), paint, rest @ rotation_deg(*turn).T, tuple(shape), tuple(texture))
+
+
+def clear(*solids: Solid, index: float) -> Group:
+    """The solids made of clear matter of this refractive index; 1: of thin walls, which bend no ray."""
+    return tuple(replace(solid, refraction=index) for solid in solids)
 
 
 EARTH = "8a7050 c9b48c 5b4a3a e8dfc8"

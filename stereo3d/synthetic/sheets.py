@@ -33,13 +33,13 @@ def sheet(points: np.ndarray, texture: np.ndarray, paint: Paint, *, block: int =
                 for j in range(j0, min(j0 + block, columns)):
                     for corners in (((i, j), (i, j + 1), (i + 1, j)), ((i + 1, j + 1), (i + 1, j), (i, j + 1))):
                         at = tuple(np.transpose(corners))
-                        group += _triangle(points[at], normals[at], texture[at], paint)
+                        group += make_triangle(points[at], normals[at], texture[at], paint)
             if group:
                 groups.append(tuple(group))
     return groups
 
 
-def _triangle(X: np.ndarray, normals: np.ndarray, texture: np.ndarray, paint: Paint) -> list[Solid]:
+def make_triangle(X: np.ndarray, normals: np.ndarray, texture: np.ndarray, paint: Paint) -> list[Solid]:
     """The triangle of corners X (3,3), of unit normals and texture coordinates (3,2); none where it has no area."""
     edges = X[1:] - X[0]
     across = np.cross(*edges)

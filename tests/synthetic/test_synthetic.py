@@ -29,7 +29,7 @@ from stereo3d.geometry import (
 )
 from stereo3d.io import read_map
 from stereo3d.records import Camera
-from stereo3d.synthetic import kernels, matches, paints, poses, renderer, scenes, tables, write
+from stereo3d.synthetic import intersections, kernels, matches, paints, poses, renderer, scenes, tables, write
 from stereo3d.synthetic import scene as scene_module
 from stereo3d.synthetic.tables import BOX, CHECKS, DOTS, PLAIN
 
@@ -399,7 +399,7 @@ def test_a_ray_misses_a_ball_when_its_distance_exceeds_the_radius():
     ):
         t = np.clip(offset @ d / (d @ d), 0, far)
         expected = np.linalg.norm(offset - t * d) > radius
-        missed.append(kernels._misses_ball(tuple(offset), radius**2, tuple(d), d @ d, far))
+        missed.append(intersections.misses_ball(tuple(offset), radius**2, tuple(d), d @ d, far))
         assert missed[-1] == expected
     assert 0.2 < np.mean(missed) < 0.98
 
@@ -407,13 +407,13 @@ def test_a_ray_misses_a_ball_when_its_distance_exceeds_the_radius():
 def test_a_box_from_inside_and_outside_by_slabs():
     """Oracle: the entry and exit of the three slabs |u| <= 1 in numpy."""
     rng = np.random.default_rng(3)
-    solid = np.zeros(32)
+    solid = np.zeros(36)
     solid[0], solid[[1, 5, 9]], solid[13:16] = BOX, 1, 1
     for o, d in zip(rng.uniform(-2, 2, (300, 3)), rng.normal(0, 1, (300, 3)), strict=True):
         t = np.sort((np.array([[-1.0], [1.0]]) - o) / d, axis=0)
         enter, leave = t[0].max(), t[1].min()
         expected = np.inf if enter > leave or leave <= 0 else (enter if enter > 0 else leave)
-        assert kernels._intersect(solid, tuple(o), tuple(d), 0.0, np.inf) == pytest.approx(expected)
+        assert intersections.intersect(solid, tuple(o), tuple(d), 0.0, np.inf) == pytest.approx(expected)
 
 
 # Matches, cameras
