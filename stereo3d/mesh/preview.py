@@ -21,7 +21,7 @@ SHADINGS = ("texture", "lit", "clay")
 CLAY = np.array([205, 200, 190], np.float32)
 ORBIT_DEG = 28.0  # degrees
 AROUND_DEG = 90.0  # degrees, of a view from the place of a panorama
-LARGE_PART = 0.02  # of the largest connected part's solid angle: smaller ones do not widen a view
+FRAMED = 0.9  # share of the surface, as camera 1 sees it, whose connected parts, the largest first, a view frames
 OUTSIDE = 0.01  # share of the surface, as camera 1 sees it, that each border of a view may cut off
 NEAREST = 0.05  # of the size of the surface: the camera keeps this distance from its nearest point
 # Rotation about the (vertical, horizontal) axis through the middle of the surface, in units of ORBIT_DEG.
@@ -233,7 +233,7 @@ def looked_around(yaw: float, pitch: float) -> np.ndarray:
 def framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     """Return vertices (N, 3) that a view should show, and weights (N,): solid angles of their faces at camera 1, sr.
 
-    They are those of the connected parts of at least `LARGE_PART` of the largest.
+    They are those of the largest connected parts that make up `FRAMED` of the surface together.
     """
     a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
     centre, normal = (a + b + c) / 3, np.cross(b - a, c - a) / 2
@@ -242,7 +242,9 @@ def framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
         angle = np.ones(len(angle))
     part = face_components(mesh.faces, len(mesh.vertices))
     size = np.bincount(part, angle)
-    angle[size[part] < LARGE_PART * size.max()] = 0
+    order = np.argsort(-size, kind="stable")
+    before = np.cumsum(size[order]) - size[order]  # what the larger parts hold
+    angle[np.isin(part, order[before >= FRAMED * size.sum()])] = 0
     weight = np.bincount(mesh.faces.ravel(), np.repeat(angle, 3), len(mesh.vertices))
     return mesh.vertices[weight > 0], weight[weight > 0]
 

@@ -165,6 +165,15 @@ def test_a_far_crumb_does_not_shrink_the_views():
     assert (alone > 0.3).all() and np.allclose(both, alone, atol=0.02)
 
 
+def test_a_small_part_at_another_distance_does_not_shrink_the_views():
+    """A corner of the background, 7 % of the surface at three times its distance."""
+    mesh = plane(n=30)
+    mesh = Mesh(mesh.vertices, mesh.faces)
+    corner = Mesh((mesh.vertices * [0.22, 0.22, 1] + [-1.0, 0.8, 0]) * 3, mesh.faces)
+    alone, both = shares(mesh, Camera(K, SIZE)), shares(joined(mesh, corner), Camera(K, SIZE))
+    assert (alone > 0.3).all() and (both > 0.9 * alone).all()
+
+
 def test_a_pendulum_is_seen_whole_from_every_side():
     """A bob at the end of a thin rod that runs away from the camera, and one that hangs before it."""
     for towards in ([0, 0, 1.0], [0, 1.0, 0]):
