@@ -99,6 +99,17 @@ COLOURS = """
     return [4 * sum[3] / p.length, ...sum.slice(0, 3).map(s => s / sum[3])]"""
 
 
+@pytest.mark.parametrize("size", [(390, 844), (2560, 1440)])
+def test_one_model_fills_the_window_without_scrolling(browser, files, tmp_path, size):
+    page = write_view(tmp_path / "v.html", files[0])
+    browser.size(*size)
+    browser.open(page.as_uri())
+    high = browser.run("return document.querySelector('.viewer').clientHeight")
+    assert browser.run("return document.documentElement.scrollHeight") <= size[1] < 1.6 * high
+    assert browser.run("return document.documentElement.scrollWidth") <= size[0]
+    browser.size(700, 460)
+
+
 def test_three_files_beside_each_other(browser, files, plane, tmp_path):
     page = write_view(tmp_path / "v.html", files)
     browser.open(page.as_uri())

@@ -1,6 +1,7 @@
 """The page of `stereo3d view`: meshes, point clouds and maps of depth of files, one or several beside each other."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import StereoError
+from ...images.read import SUFFIXES
 from ...io.read_depth import DEPTH_SUFFIXES, read_depth
 from ...io.read_mesh import MESH_READERS
 from ...io.read_points import POINT_READERS, holds_faces
@@ -53,7 +55,7 @@ def write_view(
         kind = type(next(iter(given), files)).__name__
         raise ValueError(f"write_view(path, files): a file is a path, got {kind}; write_report shows a Result")
     if len(given) > MAX_FILES:
-        raise StereoError("bad_option", f"{len(given)} files for one page.", f"It shows {MAX_FILES} at most.")
+        raise StereoError("bad_option", f"one page cannot show {len(given)} files.", f"It shows {MAX_FILES} at most.")
     paths, page = [Path(file) for file in given], Page()
     page.colours()
     shown = [_scene(page, k, file, focal) for k, file in enumerate(paths)]
@@ -83,6 +85,9 @@ def _scene(page: Page, number: int, path: Path, focal: float | None) -> tuple[di
         return _mesh_scene(page, number, path)
     if suffix in DEPTH_SUFFIXES:
         return _depth_scene(page, number, path, focal)
+    if suffix in SUFFIXES:
+        advice = f"Two photos make a model: stereo3d {shlex.quote(os.fspath(path))} SECOND.jpg"
+        raise StereoError("unknown_format", f"{path} is a photo, and no model or depth map.", advice)
     known = dict.fromkeys([*MESH_READERS, *POINT_READERS, *DEPTH_SUFFIXES])
     kind = suffix or "files without suffix"
     raise StereoError("unknown_format", f"{path}: no reader for {kind}.", f"Use {', '.join(known)}.")
