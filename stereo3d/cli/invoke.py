@@ -14,6 +14,19 @@ from .parameters import cli
 from .printable import echo
 from .process import drop_output
 
+# What to type behind a command, told where something is missing.
+EXAMPLES = {
+    "reconstruct": "left.jpg right.jpg",
+    "view": "model.glb",
+    "tune": "left.jpg right.jpg",
+    "disparity": "left.png right.png -o disparity.pfm",
+    "calibrate": "photos/*.jpg -o camera.json --board 9x6 --square 25 --unit mm",
+    "batch": "photos/ -o models",
+    "board": "-o board.pdf",
+    "marker": "4X4_50:3:0.05 -o marker.pdf",
+    "synth": "still_life -o pair",
+}
+
 
 def invoke(arguments: list[str]) -> int:
     """Run a command; print one message for a failure, and return the exit code."""
@@ -27,6 +40,8 @@ def invoke(arguments: list[str]) -> int:
         command = ctx.command_path if ctx else "stereo3d"
         message = " ".join(error.format_message().split()).rstrip(".")
         stop = "" if message.endswith("?") else "."
+        if isinstance(error, click.MissingParameter) and ctx and ctx.info_name in EXAMPLES:
+            stop += f" For example: {ctx.command_path} {EXAMPLES[ctx.info_name]}."
         echo(f"error: {message}{stop} See `{command} --help`.", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):

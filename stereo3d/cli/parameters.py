@@ -51,7 +51,9 @@ class PhotosFirst(click.Group):
         self._commands[name or str(cmd.name)] = cmd
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the command's name in front of two photos."""
+        """Put the command's name in front of two photos; `help COMMAND` is `COMMAND --help`."""
+        if args[:1] == ["help"] and not os.path.lexists("help"):
+            args = [*args[1:2], "--help"]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             if not ctx.resilient_parsing and not os.path.lexists(args[0]):
                 self._refuse_no_command(ctx, args)

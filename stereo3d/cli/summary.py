@@ -23,6 +23,7 @@ from .terminal import duration
 
 SHOWN_FINDINGS = 3  # without -v
 SAID_OTHERWISE = ("different_size", "chosen_pair")  # without -v: in no need of words, and a row of its own
+FIGURES = ("rows", "repeated", "floating")  # infos only -v prints: measurements that ask for nothing
 MAX_WIDTH = 110  # columns of the summary
 LABEL = 13  # columns of the labels of the rows
 # Of the 256 colours of xterm, whose upper 240 are the same on every terminal: the contrast with black and with white is
@@ -59,10 +60,11 @@ def summary(
     lines += _rows(_meaning(result, files), width)
 
     findings = by_weight(result.findings, result.coverage, result.relative_sigma)
-    shown = findings if verbose else [f for f in findings if f.code not in SAID_OTHERWISE][:SHOWN_FINDINGS]
+    silent = {f for f in findings if f.code in SAID_OTHERWISE or (f.severity == "info" and f.code in FIGURES)}
+    shown = findings if verbose else [f for f in findings if f not in silent][:SHOWN_FINDINGS]
     for finding in shown:
-        mark = "" if finding.severity == "info" else f"{finding.severity}: "
-        lines += _wrapped(f"{mark}{finding.message} {finding.advice}".rstrip(), width)
+        mark = "note" if finding.severity == "info" else finding.severity
+        lines += _wrapped(f"{mark}: {finding.message} {finding.advice}".rstrip(), width)
     if rest := len([f for f in findings if f not in shown and f.code not in SAID_OTHERWISE]):
         lines += _wrapped(f"{rest} more {'finding' if rest == 1 else 'findings'}: add -v, --report or --json.", width)
 
@@ -81,7 +83,9 @@ def _meaning(result: Result, files: Sequence[Path]) -> list[tuple[str, str]]:
     if known.any() and np.isfinite(result.relative_sigma):
         distance = float(np.median(np.linalg.norm(result.points[known], axis=1)))
         unit = unit_words(result.unit)
-        depth += f": {amount(result.relative_sigma * distance)} {unit} at the middle distance of {amount(distance)}"
+        depth += (
+            f": {amount(result.relative_sigma * distance)} {unit} at the middle distance of {amount(distance)} {unit}"
+        )
     chosen = [f.numbers for f in result.findings if f.code == "chosen_pair"]
     photos = [("photos", f"{n['first']} and {n['second']}, the best of {n['pairs']} pairs") for n in chosen]
     return [

@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import StereoError
 
 DEFAULT_SUFFIX = ".glb"  # one file, with its texture inside, that every viewer opens
+JOINTS = ("+", "&", "and", ",")  # between two photos
 MESHES = (".obj", ".ply", ".glb", ".gltf", ".stl", ".off", ".fbx", ".blend", ".3mf", ".usd", ".usda", ".usdc", ".usdz")
 CALIBRATIONS = (".yml", ".yaml", ".json", ".npz", ".mat", ".xml", ".cal", ".toml", ".ini", ".conf", ".txt")
 # Documents that hold pictures, and how the pictures come out.
@@ -133,6 +134,14 @@ def _refuse(photo: Path, photos: Sequence[Path], output: str | None) -> None:
             raise _wrong(
                 f"{url} is an address; photos are read from files.",
                 f"Save it first: curl -L -o {shlex.quote(file)} {shlex.quote(url)}",
+            )
+    if not os.path.lexists(photo):
+        parts = [part for part in re.split("[,;]", name) if part]
+        if len(parts) > 1 and all(os.path.lexists(part) for part in parts):
+            raise _wrong(f"{name} is no file; a space separates two photos.", f"Type: {_command(*parts, *rest)}")
+        if name in JOINTS and others:
+            raise _wrong(
+                f"{name} is no file; photos are named one after the other.", f"Type: {_command(*others, *rest)}"
             )
     if suffix in MESHES:
         if os.path.lexists(photo):

@@ -1,4 +1,4 @@
-"""Finding of bent pictures: a smooth error that may have feigned a motion of the cameras."""
+"""Finding of bent pictures: a smooth error that looks like a motion of the cameras."""
 
 import numpy as np
 
@@ -42,8 +42,8 @@ def bend_findings(matches: Matches, view: TwoView, rig: Rig) -> list[Finding]:
         Finding(
             "bent_pictures",
             "warning",
-            f"a smooth error of the pictures of {error:.2f} px is left, which no motion and no lens explains: part of "
-            f"the motion may be feigned by it, and depth be wrong by {100 * sigma:.0f} % (one standard deviation).",
+            f"the photos are bent smoothly, by {error:.2f} px, as no camera motion and no lens model explains. That "
+            f"looks like motion, so depth may be wrong by {100 * sigma:.0f} % (one standard deviation).",
             {"error_px": error, "depth_sigma": sigma},
             "Give a calibration of the cameras with its pose (--calib, --rig-error nominal), or step further sideways.",
         )

@@ -77,7 +77,8 @@ def camera_findings(
                 f"a focal length of {odd[0]:.0f} px means a field of view of {odd[1]:.0f} "
                 "degrees, which few lenses have.",
                 {"field_deg": odd[1]},
-                "Check --focal, --fov or the calibration.",
+                "Check --focal, --fov or the calibration; --focal-35mm is the 35 mm equivalent (phones: 24 to 28), not "
+                "the length that is engraved on the lens.",
             )
         )
     if testable and not rig.posed and len(x1) >= limits.min_matches:
@@ -125,7 +126,7 @@ def focal_finding(view: TwoView, tilt: float, limits: CameraThresholds = CAMERA_
     if camera.source_detail:
         message += f" ({camera.source_detail})"
     consequence = f"depth may be stretched by a factor of {low:.2f} to {high:.2f} against width and height"
-    turned = f", and the camera motion be {tilt:.0f} degrees off" if tilt > limits.max_focal_tilt else ""
+    turned = f", and the camera motion may be {tilt:.0f} degrees off" if tilt > limits.max_focal_tilt else ""
     advice = "Give --focal-35mm (phones: 24 to 28) or a calibration."
     unknown = camera.source == "prior"
     if unknown or stretch > limits.max_stretch:
@@ -185,7 +186,7 @@ def _lens(
                 f"the lens seems to bend the corners by {abs(corner):.0f} px "
                 f"({'barrel' if corner < 0 else 'pincushion'}).",
                 {"corner_px": float(corner)},
-                "A calibration of the camera (stereo3d calibrate) would take it out.",
+                "Calibrate the camera to remove this (stereo3d calibrate).",
             )
         )
     return findings

@@ -131,7 +131,7 @@ def _overlap(matches: Matches, view: TwoView, limits: PairThresholds) -> list[Fi
                 "warning",
                 f"only {count} matches agree on the camera motion.",
                 {"inliers": count},
-                "More overlap, more texture, sharper photos.",
+                "Take sharper photos with more overlap, of something with more texture.",
             )
         ]
     return []
@@ -206,7 +206,7 @@ def _stability(motion: MotionUncertainty, unit: float, flat: bool, limits: PairT
                 "warning",
                 f"the direction of the camera's motion is uncertain by {sigma:.1f} degrees (standard error).",
                 {"spread_deg": sigma},
-                "More overlap, more parallax, or a known focal length (--focal-35mm).",
+                "Take photos with more overlap and a longer step between, or give the focal length (--focal-35mm).",
             )
         )
     rival, cost = (None, np.inf) if flat else motion.rival
@@ -249,7 +249,7 @@ def _outliers(matches: Matches, view: TwoView, unit: float, limits: PairThreshol
                 "warning" if share < limits.outliers_warning_share else "info",
                 f"{100 * share:.0f} % of {len(matches)} matches agree with the camera motion.",
                 {"inlier_share": share},
-                "Repeated texture, moving things or little overlap do this.",
+                "Repeated texture, moving things and little overlap cause this.",
             )
         )
     moving = coherent_outliers(matches, view, limits.moved_distance * unit)

@@ -104,7 +104,7 @@ def _blur(greys: Sequence[np.ndarray], limits: PhotoThresholds) -> list[Finding]
             f"the {PHOTO_NAMES[worse]} photo is blurred: its edges are {blurs[worse]:.1f} px wide "
             f"(standard deviation) at {max(greys[worse].shape)} px{than}.",
             {"blur_px": blurs[worse], "apart_px": apart},
-            "Hold the camera still and focus on the thing.",
+            "Hold the camera still and focus on the subject.",
         )
     ]
 
@@ -138,7 +138,7 @@ def _exposure(photos: Sequence[Photo], limits: PhotoThresholds) -> list[Finding]
                 "warning",
                 f"{100 * clipped[worse]:.0f} % of the {PHOTO_NAMES[worse]} photo is black or white without detail.",
                 {"clipped_share": clipped[worse]},
-                "Expose for the thing itself.",
+                "Expose for the subject.",
             )
         ]
     return []
@@ -155,7 +155,7 @@ def _different_exposure(
         Finding(
             "different_exposure",
             "info",
-            f"the {name} photo is {factor:.1f} times as bright; the matching does not mind.",
+            f"the {name} photo is {factor:.1f} times as bright, which does not affect the matching.",
             {"ratio": gain},
             "Lock the exposure.",
         )

@@ -259,7 +259,7 @@ def coverage_findings(covered: float) -> list[Finding]:
             "warning",
             f"only {100 * covered:.0f} % of the first photo became surface.",
             {"coverage": covered},
-            "More overlap, more texture, or a known focal length.",
+            "Take photos with more overlap and texture, or give the focal length (--focal-35mm).",
         )
     ]
 

@@ -81,7 +81,7 @@ def sphere_findings(
             "warning",
             f"the direction of the camera's motion is uncertain by {sigma:.1f} degrees (standard error).",
             {"spread_deg": sigma},
-            "More overlap, or more parallax.",
+            "Take panoramas with a longer step between them.",
         ),
     ]
 

@@ -40,16 +40,16 @@ def unsupported_findings(
     findings = []
     if repeated.share + doubtful > 0:
         much = repeated.share > MAX_REPEATED or repeated.share + doubtful > MAX_DOUBTFUL
-        lost = f"{_percent(repeated)} were left out, as features do not support them" if repeated.share else ""
-        stays = f"{100 * doubtful:.2g} % stay, on the word of few features" if doubtful else ""
+        lost = f"{_percent(repeated)} were left out because no features support them" if repeated.share else ""
+        stays = f"{100 * doubtful:.2g} % stay because a few features support them" if doubtful else ""
         known = math.isfinite(period)
-        every = f" (every {period:.0f} px)" if known else ""
+        every = f" every {period:.0f} px" if known else ""
         findings.append(
             Finding(
                 "repeated",
                 "warning" if much else "info",
-                f"repeated structure{every} matches elsewhere as well: of the matched pixels "
-                f"{', '.join(text for text in (lost, stays) if text)}.",
+                f"a structure repeats{every} and may be matched at the wrong place: of the matched pixels "
+                f"{'; '.join(text for text in (lost, stays) if text)}.",
                 {
                     "share": repeated.share,
                     "kept": doubtful,
@@ -78,5 +78,5 @@ def _where(lost: LostSurface) -> dict[str, float]:
 
 def _percent(lost: LostSurface) -> str:
     """The share, and where its largest part is."""
-    where = "" if lost.place is None else " (the largest part at {:.0f}, {:.0f} of the first photo)".format(*lost.place)
+    where = "" if lost.place is None else " (most of them near {:.0f}, {:.0f} in the first photo)".format(*lost.place)
     return f"{100 * lost.share:.2g} %{where}"

@@ -107,7 +107,7 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
         "window",
         "info" if certain else "warning",
         f"the principal points of the photos differ by about {length:.0f} px {across} (standard error "
-        f"{window.sigma:.0f} px): {cause}. Where infinity lies is a bound, not a measurement: {bound}.",
+        f"{window.sigma:.0f} px): {cause}. The distance of far things is known only within bounds: {bound}.",
         {
             "shift_px": length,
             "sigma_px": window.sigma,

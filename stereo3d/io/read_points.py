@@ -87,7 +87,7 @@ def read_points(path: str | os.PathLike[str]) -> PointFile:
             message = f"{path}: not a readable point cloud ({error})."
             raise StereoError("file_unreadable", message, "Check the file.") from error
     if not len(points):
-        raise StereoError("empty_mesh", f"{path}: no point.", "Write the point cloud again.")
+        raise StereoError("empty_mesh", f"{path}: the file holds no point.", "Write the point cloud again.")
     return PointFile(points, None if colours is None else colours[good], unit)
 
 

@@ -108,7 +108,7 @@ def _check(path: Path, mesh: Mesh, quality: int, texture: str, axes: str) -> Non
             "Points alone are written by write_points.",
         )
     if not 1 <= quality <= 100:
-        raise StereoError("bad_option", f"JPEG quality {quality}.", "Give 1 to 100.", quality=quality)
+        raise StereoError("bad_option", f"the JPEG quality cannot be {quality}.", "It is 1 to 100.", quality=quality)
     check_axes(path, axes)
     if texture not in TEXTURES:
         raise StereoError("bad_option", f"there is no texture format {texture!r}.", f"Use {' or '.join(TEXTURES)}.")

@@ -113,8 +113,8 @@ def find_gravity(
             "gravity",
             "info",
             f"camera 1 looks {'up' if pitch < 0 else 'down'} by {abs(pitch):.1f} degrees and is rolled by "
-            f"{abs(roll):.1f}, by {len(first.normals)} and {len(second.normals)} vertical edges of the photos, which "
-            f"agree to {apart:.1f} degrees: the model stands upright.",
+            f"{abs(roll):.1f}, as {len(first.normals)} and {len(second.normals)} vertical edges of the photos show, "
+            f"which agree to {apart:.1f} degrees; the model is written upright.",
             {
                 "pitch_deg": -pitch,
                 "roll_deg": roll,

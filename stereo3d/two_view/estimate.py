@@ -68,7 +68,7 @@ def estimate_two_view(
         raise StereoError(
             "few_matches",
             f"{len(matches)} matches between the photos, {MIN_INLIERS} needed.",
-            "The photos must show the same thing from nearby places: more overlap, less turn, sharper.",
+            "Take sharper photos of the same thing from nearby places, with more overlap and less turn.",
             matches=len(matches),
         )
     if rig.wide:

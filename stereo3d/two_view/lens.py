@@ -195,5 +195,5 @@ def with_lens(camera: Camera, z: np.ndarray, error: float) -> Camera:
     dist = np.array([z[3] * factor**2, z[4] * factor**4, 0, 0])
     if camera.source == "prior":
         return replace(camera, K=K, dist=dist, source="estimated", source_detail=f"standard error {100 * error:.1f} %")
-    moved = f"moved by {100 * (factor - 1):+.1f} % with the pose, standard error {100 * error:.1f} %"
+    moved = f"adjusted by {100 * (factor - 1):+.1f} % with the pose, standard error {100 * error:.1f} %"
     return replace(camera, K=K, dist=dist, source_detail=f"{camera.source_detail}; {moved}")

@@ -726,12 +726,17 @@ def test_a_wrong_command_line_is_refused_before_any_work(run, no_work, folder, t
         (["doctr"], "no command and no photo 'doctr'.*Did you mean `stereo3d doctor`\\?"),
         (["veiw", "my model.obj"], "Did you mean `stereo3d view 'my model.obj'`\\?"),
         (["x"], "no command and no photo 'x'.*Commands: .*view"),
+        (["view"], "Missing argument.*For example: stereo3d view model.glb"),
         (["eval", "meshes"], "meshes"),
         (["synth"], "scene|output"),
     ],
 )
 def test_commands_that_are_none(run, args, words):
     one_message(run(*args), 2, words)
+
+
+def test_help_is_a_command_too(run):
+    assert run("help").out == run("--help").out and run("help", "view").out == run("view", "--help").out
 
 
 # ----------------------------------------------------------------------------------------------- bad inputs

@@ -74,7 +74,7 @@ def test_the_heaviest_findings_come_first():
 def test_the_verdict_leads_and_the_next_step_ends(result, files):
     lines = summaries.summary(result, files, 65.2)
     assert lines[0] == f"fair: Usable, with care: the photos are blurred. {MEANINGS['fair']}"
-    assert "0.03 m at the middle distance of 3" in lines[2] and lines[3].endswith("metric, in m")
+    assert "0.03 m at the middle distance of 3 m" in lines[2] and lines[3].endswith("metric, in m")
     told = [line for line in lines if "about " in line]
     assert told == [
         "error: about flat_scene. Show depth.",
@@ -94,6 +94,15 @@ def test_verbose_shows_every_finding_and_a_report_is_the_next_step(result, files
     lines = summaries.summary(result, [*files, tmp_path / "r.html"], 1.0, verbose=True)
     assert sum("about " in line for line in lines) == len(FINDINGS) and not any("add -v" in line for line in lines)
     assert lines[-1] == f"next: open {tmp_path / 'r.html'} in a browser"
+
+
+def test_measurements_that_ask_for_nothing_are_left_to_verbose(result, files):
+    result.findings = [finding("rows", "info"), finding("repeated", "info"), finding("swapped", "info")]
+    lines = summaries.summary(result, files, 1.0)
+    assert [line for line in lines if "about " in line] == ["note: about swapped."]
+    assert "2 more findings: add -v, --report or --json." in lines
+    result.findings = [Finding("repeated", "warning", "about repeated.", {"kept": 0.3})]
+    assert any(line.startswith("warning: about repeated.") for line in summaries.summary(result, files, 1.0))
 
 
 def test_the_pair_that_was_chosen_is_said_however_much_else_there_is(result, files):
@@ -229,6 +238,9 @@ DEAD_ENDS = [
     ("a.jpg b.jpg -o m.fbx", r"\.fbx is not among .*\. Blender imports \.glb"),
     ("a.jpg b.jpg -o m.blend", "Blender"),
     ("a.jpg b.jpg -o m", "no ending"),
+    ("a.jpg,b.jpg -o m.obj", "a space separates two photos. Type: stereo3d a.jpg b.jpg -o m.obj"),
+    ("a.jpg + b.jpg", "Type: stereo3d a.jpg b.jpg$"),
+    ("view a.jpg", "Two photos make a model: stereo3d a.jpg SECOND.jpg"),
 ]
 
 

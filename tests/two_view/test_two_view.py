@@ -763,7 +763,7 @@ def test_a_focal_of_exif_moves_to_the_truth_where_the_photos_turn(factor):
     exif = Rig(*(replace(c, source="exif", source_detail="EXIF") for c in (exif.cam1, exif.cam2)))
     view = two_view.estimate_two_view(matches, exif)
     assert view.rig.cam1.focal == pytest.approx(1200, rel=0.02) and view.rig.cam1.source == "exif"
-    assert "moved by" in view.rig.cam1.source_detail and view.rig.cam1.source_detail.startswith("EXIF; ")
+    assert "adjusted by" in view.rig.cam1.source_detail and view.rig.cam1.source_detail.startswith("EXIF; ")
     assert view.focal_sigma < 0.04  # never less sure than EXIF alone
     given = Rig(*(replace(c, source="given") for c in (exif.cam1, exif.cam2)))
     wrong = two_view.estimate_two_view(matches, given)
