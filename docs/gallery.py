@@ -32,8 +32,6 @@ SCENES_SHOWN = {  # scene -> title, pose
     "glass": ("Glasses before a papered wall", "handheld"),
     "garden_path": ("A garden path", "handheld"),
     "corridor": ("A corridor, the second photo a step ahead", "forward"),
-    "bars": ("Thin upright bars before a wall", "handheld"),
-    "sphere": ("A ball, the second photo from above", "handheld_vertical"),
 }
 GRAIN = {"plant", "cloth", "glass"}  # scenes rendered with the noise and the dark corners of a photograph
 NOISE, VIGNETTING = 1.5, 0.25

@@ -26,6 +26,7 @@ EXAMPLES = {
     "marker": "4X4_50:3:0.05 -o marker.pdf",
     "synth": "still_life -o pair",
 }
+VALUES = {"--known-distance": "120,340 980,355 2.5", "--size": "1400 1050", "--range": "0 64"}  # of several words
 
 
 def invoke(arguments: list[str]) -> int:
@@ -42,6 +43,8 @@ def invoke(arguments: list[str]) -> int:
         stop = "" if message.endswith("?") else "."
         if isinstance(error, click.MissingParameter) and ctx and ctx.info_name in EXAMPLES:
             stop += f" For example: {ctx.command_path} {EXAMPLES[ctx.info_name]}."
+        if isinstance(error, click.BadOptionUsage) and error.option_name in VALUES:
+            stop += f" For example: {error.option_name} {VALUES[error.option_name]}."
         echo(f"error: {message}{stop} See `{command} --help`.", err=True)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):

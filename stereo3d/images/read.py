@@ -249,6 +249,8 @@ def _near_name(path: Path) -> str:
         return "It is an address: save the file first, and give its path."
     if path.parts[:1] == ("~",):
         return "~ stands for the home folder in a shell only: os.path.expanduser(path)."
+    if re.search(r"[*?]", path.name):
+        return f"No file in the folder {path.parent} has a name of this pattern."
     try:
         names = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else None
     except OSError:

@@ -18,6 +18,7 @@ MAP_NAMES = ("arr_0", "depth", "disparity")  # of the map in an .npz of several 
 SUFFIXES = (".pfm", ".npy", ".npz", ".png", ".tif", ".tiff")
 MAX_HEADER = 1024  # bytes of the text ahead of a PFM's numbers
 MAX_ARRAYS = 1000  # in an .npz
+COLOUR = "a colour picture"
 RESULT_BYTES = 10  # of memory a pixel: float32, masks, and a copy while it is converted
 _TIFF_BYTES = 16  # of a pixel of a TIFF file at most, for the prediction of memory
 
@@ -64,7 +65,10 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown: It
         except StereoError:
             raise
         except Exception as error:  # numpy, zipfile, zlib and OpenCV each have their own
-            raise StereoError("file_unreadable", f"{path}: not a readable map ({error}).", "Check the file.") from error
+            advice = (
+                "A photo is no map; --depth writes one of two photos." if COLOUR in str(error) else "Check the file."
+            )
+            raise StereoError("file_unreadable", f"{path}: not a readable map ({error}).", advice) from error
     if scale is None and suffix == ".png" and raw.dtype == np.uint16:
         scale, unknown = PNG_SCALE, [*unknown, 0]
     if raw.ndim == 3 and raw.shape[2] == 1:
@@ -253,7 +257,7 @@ def _grey(raw: np.ndarray) -> np.ndarray:
     if raw.shape[2] < 3 or any(
         not np.array_equal(raw[..., 0], raw[..., k], equal_nan=raw.dtype.kind == "f") for k in (1, 2)
     ):
-        raise ValueError("a colour picture, not a map of one value a pixel")
+        raise ValueError(f"{COLOUR}, not a map of one value a pixel")
     return raw[..., 0]
 
 

@@ -64,7 +64,7 @@ def check_thickness(thickness: float, path: Path | None = None) -> None:
         raise StereoError(
             "bad_option",
             f"solid makes a closed shell without texture, for printing, and {path} is no .stl.",
-            "Name an .stl, or leave --solid out.",
+            "Name an .stl (-o model.stl), or leave --solid out.",
         )
 
 

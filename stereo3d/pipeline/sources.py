@@ -182,8 +182,8 @@ def _rank(photos: Sequence[PhotoSource], config: Config) -> list[RankedPair]:
     if given := [name for name, value in settings.items() if value]:
         raise StereoError(
             "bad_option",
-            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of one pair of photos, and the best of many "
-            "is to be chosen.",
+            f"{' and '.join(given)} {'holds' if len(given) == 1 else 'hold'} for one pair of photos, but the best "
+            "pair of several is to be chosen.",
             "Name the two photos; --pairs prints which are good.",
         )
     candidates: list[Candidate] = [candidate_of(mark_borders(_photo(photo, config)), config) for photo in photos]

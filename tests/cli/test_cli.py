@@ -726,6 +726,7 @@ def test_a_wrong_command_line_is_refused_before_any_work(run, no_work, folder, t
         (["doctr"], "no command and no photo 'doctr'.*Did you mean `stereo3d doctor`\\?"),
         (["veiw", "my model.obj"], "Did you mean `stereo3d view 'my model.obj'`\\?"),
         (["x"], "no command and no photo 'x'.*Commands: .*view"),
+        (["a.jpg", "b.jpg", "--known-distance", "1,2"], "For example: --known-distance 120,340 980,355 2.5"),
         (["view"], "Missing argument.*For example: stereo3d view model.glb"),
         (["eval", "meshes"], "meshes"),
         (["synth"], "scene|output"),
