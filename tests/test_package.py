@@ -86,7 +86,7 @@ def test_the_metadata_of_the_wheel(built):
     assert values["Description-Content-Type"] == ["text/markdown"] and "\n# stereo3d\n" in stated
     for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():  # all of it but pictures and links
         assert line in stated or re.search(r"[\[\]]", line), line
-    assert "Picture: The demo pair reconstructed" in stated and "Install (`docs/install.md`) has" in stated
+    assert "Picture: The demo pair reconstructed" in stated and "the table of systems (`docs/install.md`)." in stated
     assert not re.search(r"!\[|data:image|\]\((?!https?://)", stated), "it would show a broken picture or lead nowhere"
     assert values["Version"] == [PROJECT["version"]]
     assert not [c for c in values["Classifier"] if c.startswith("License ::")], (
