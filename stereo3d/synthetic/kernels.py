@@ -127,12 +127,15 @@ def _light_at(solids, groups, light, paint, point, normal, direction, samples):
     A leaf also passes on some of what falls on its other side.
     """
     x, y, z = point
-    dx, dy, dz = OFFSET * normal[0], OFFSET * normal[1], OFFSET * normal[2]
-    direct, sky, shine = _lighting(solids, groups, light, paint, (x + dx, y + dy, z + dz), normal, direction, samples)
-    if int(paint[KIND]) == LEAF:
-        away = -normal[0], -normal[1], -normal[2]
-        behind = _lighting(solids, groups, light, paint, (x - dx, y - dy, z - dz), away, direction, samples)
-        direct, sky = direct + LEAF_PASSES * behind[0], sky + LEAF_PASSES * behind[1]
+    direct = sky = shine = 0.0
+    for k in range(2 if int(paint[KIND]) == LEAF else 1):
+        side, share = (1.0, 1.0) if k == 0 else (-1.0, LEAF_PASSES)
+        n = side * normal[0], side * normal[1], side * normal[2]
+        off = x + OFFSET * n[0], y + OFFSET * n[1], z + OFFSET * n[2]
+        lamp, open_sky, highlight = _lighting(solids, groups, light, paint, off, n, direction, samples)
+        direct, sky = direct + share * lamp, sky + share * open_sky
+        if k == 0:
+            shine = highlight
     count = samples[1] - samples[0]
     direct, sky = direct / count * light[LAMP_STRENGTH], sky / count * light[SKY_STRENGTH]
     return direct, sky, shine / count * light[LAMP_STRENGTH]
@@ -184,6 +187,46 @@ def _background(paint, solid, viewers, direction, rgb):
 
 
 @kernel
+def _radiance(solids, groups, paints, light, viewers, origin, direction, samples, rgb):  # noqa: PLR0913 - as `shade`
+    """Linear RGB along a ray: what the clear solids on its way reflect, and what it meets behind them.
+
+    samples: as in `_lighting`; rgb: (3,), of use here alone.
+    """
+    o, d = origin, direction
+    red = green = blue = 0.0
+    through = 1.0, 1.0, 1.0  # share of the light that the clear solids so far let pass
+    for _ in range(MAX_CROSSINGS):
+        t, row = nearest_hit(solids, groups, o, d, NEAREST, np.inf, False)
+        if row < 0:
+            if light[BACKGROUND] >= 0.0:
+                _background(paints[int(light[BACKGROUND])], solids[0], viewers, d, rgb)
+                red, green, blue = red + through[0] * rgb[0], green + through[1] * rgb[1], blue + through[2] * rgb[2]
+            break
+        solid = solids[row]
+        paint = paints[int(solid[PAINT])]
+        x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
+        outward, q = surface(solid, (x, y, z))
+        normal = facing(outward, d)
+        foot = _footprint(viewers, (x, y, z), normal)
+        texture = q[0] + solid[TEXTURE], q[1] + solid[TEXTURE + 1], q[2] + solid[TEXTURE + 2]
+        albedo(paint, solid, texture, foot, rgb)
+        if solid[REFRACTION] == 0.0:
+            direct, sky, shine = _light_at(solids, groups, light, paint, (x, y, z), normal, d, samples)
+            # the lamp is warmer than the sky
+            red += through[0] * (rgb[0] * (1.04 * direct + 0.97 * sky) + shine)
+            green += through[1] * (rgb[1] * (direct + sky) + shine)
+            blue += through[2] * (rgb[2] * (0.92 * direct + 1.05 * sky) + shine)
+            break
+        o = x, y, z
+        d, reflected = _cross(solid[REFRACTION], d, outward)
+        gleam = _gleam(light, paint, o, normal, d, reflected)
+        red, green, blue = red + through[0] * gleam, green + through[1] * gleam, blue + through[2] * gleam
+        passed = 1.0 - reflected
+        through = through[0] * passed * rgb[0], through[1] * passed * rgb[1], through[2] * passed * rgb[2]
+    return red, green, blue
+
+
+@kernel
 def shade(solids, groups, paints, light, viewers, origin, rays, samples, out):  # noqa: PLR0913 - innermost kernel
     """Write the mean radiance of each pixel's S sub-rays.
 
@@ -207,44 +250,14 @@ def shade(solids, groups, paints, light, viewers, origin, rays, samples, out):  
     out : (M,3) float64
         Output: linear RGB.
     """
+    o = origin[0], origin[1], origin[2]
     count = rays.shape[1]
-    rgb, through = np.zeros(3), np.zeros(3)
+    rgb = np.zeros(3)
     for i in range(rays.shape[0]):
         red = green = blue = 0.0
         for k in range(count):
-            o, d = (origin[0], origin[1], origin[2]), (rays[i, k, 0], rays[i, k, 1], rays[i, k, 2])
-            through[:] = 1.0
-            for _ in range(MAX_CROSSINGS):
-                t, row = nearest_hit(solids, groups, o, d, NEAREST, np.inf, False)
-                if row < 0:
-                    if light[BACKGROUND] >= 0.0:
-                        _background(paints[int(light[BACKGROUND])], solids[0], viewers, d, rgb)
-                        red, green, blue = (
-                            red + through[0] * rgb[0],
-                            green + through[1] * rgb[1],
-                            blue + through[2] * rgb[2],
-                        )
-                    break
-                solid = solids[row]
-                paint = paints[int(solid[PAINT])]
-                x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
-                outward, q = surface(solid, (x, y, z))
-                normal = facing(outward, d)
-                foot = _footprint(viewers, (x, y, z), normal)
-                texture = q[0] + solid[TEXTURE], q[1] + solid[TEXTURE + 1], q[2] + solid[TEXTURE + 2]
-                albedo(paint, solid, texture, foot, rgb)
-                if solid[REFRACTION] > 0.0:
-                    o = x, y, z
-                    d, reflected = _cross(solid[REFRACTION], d, outward)
-                    gleam = _gleam(light, paint, o, normal, d, reflected)
-                    red, green, blue = red + through[0] * gleam, green + through[1] * gleam, blue + through[2] * gleam
-                    through *= (1.0 - reflected) * rgb
-                    continue
-                indices = k * samples + 1, (k + 1) * samples + 1
-                direct, sky, shine = _light_at(solids, groups, light, paint, (x, y, z), normal, d, indices)
-                # the lamp is warmer than the sky
-                red += through[0] * (rgb[0] * (1.04 * direct + 0.97 * sky) + shine)
-                green += through[1] * (rgb[1] * (direct + sky) + shine)
-                blue += through[2] * (rgb[2] * (0.92 * direct + 1.05 * sky) + shine)
-                break
+            d = rays[i, k, 0], rays[i, k, 1], rays[i, k, 2]
+            indices = k * samples + 1, (k + 1) * samples + 1
+            seen = _radiance(solids, groups, paints, light, viewers, o, d, indices, rgb)
+            red, green, blue = red + seen[0], green + seen[1], blue + seen[2]
         out[i, 0], out[i, 1], out[i, 2] = red / count, green / count, blue / count
