@@ -316,7 +316,7 @@ CAMERA_OPTIONS = (
         type=FILE,
         multiple=True,
         metavar="FILE",
-        help="Read the cameras from a calibration file or folder; twice: of two files.",
+        help="Read the cameras from a calibration file or folder; give it twice for two files.",
     ),
     click.option(
         "--rig-error",

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 @with_options(SOURCE_OPTIONS)
 @with_options(CAMERA_OPTIONS)
 @with_options(MATCHING_OPTIONS)
-@click.option("--quality", type=QUALITY, help="fast: planes_fast at 1000 px; normal: planes; best: planes_full.")
+@click.option(
+    "--quality", type=QUALITY, help="Choose fast (planes_fast at 1000 px), normal (planes) or best (planes_full)."
+)
 @click.option("--mesher", type=MESHER, default=DEFAULT_MESHER, show_default=True, help="Choose the mesher.")
 @click.option(
     "--faces",
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
     default=MAX_FEATURE_SIZE,
     show_default=True,
     metavar="PX",
-    help="The same for features.",
+    help="Limit it for features.",
 )
 @click.option("--max-memory", type=float, metavar="GB", help="Limit the memory; default: what is free.")
 @click.option(

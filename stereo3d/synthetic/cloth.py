@@ -53,7 +53,7 @@ def _room() -> list[Group]:
 def _tablecloth() -> list[Group]:
     """The cloth: flat but for its creases on the table, round the edge, then hanging in folds."""
     checks = paint(WEAVE, "ece6d8 b8474a 7e2a33", (0.05, 0.0032), seed=6)
-    x, run = np.meshgrid(np.linspace(-0.5, 0.5, 101), np.linspace(0, 0.78, 79), indexing="ij")
+    x, run = np.meshgrid(np.linspace(-0.5, 0.5, 85), np.linspace(0, 0.78, 67), indexing="ij")
     flat, radius = 0.27 - EDGE_Z, 0.012  # m of cloth on the table, of its bend
     bend = np.clip((run - flat) / radius, 0, np.pi / 2)
     down = np.maximum(run - flat - radius * np.pi / 2, 0)

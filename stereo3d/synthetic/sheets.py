@@ -5,6 +5,8 @@ import numpy as np
 from .scene import Group, Paint, Solid
 from .tables import TRIANGLE
 
+MIN_AREA = 1e-12  # m^2, twice the area of a triangle: smaller ones are left out
+MIN_COSINE = 0.1  # between the normal at a corner and that of the triangle
 BLOCK = 6  # cells a side of a sheet that one bounding ball culls together
 
 
@@ -25,45 +27,52 @@ def sheet(points: np.ndarray, texture: np.ndarray, paint: Paint, *, block: int =
     normals = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-300)
     rows, columns = points.shape[0] - 1, points.shape[1] - 1
-    groups = []
-    for i0 in range(0, rows, block):
-        for j0 in range(0, columns, block):
-            group: list[Solid] = []
-            for i in range(i0, min(i0 + block, rows)):
-                for j in range(j0, min(j0 + block, columns)):
-                    for corners in (((i, j), (i, j + 1), (i + 1, j)), ((i + 1, j + 1), (i + 1, j), (i, j + 1))):
-                        at = tuple(np.transpose(corners))
-                        group += make_triangle(points[at], normals[at], texture[at], paint)
-            if group:
-                groups.append(tuple(group))
-    return groups
+    i, j = (v.ravel() for v in np.mgrid[:rows, :columns])
+    corners = np.stack(  # (cells, 2 triangles, 3 corners, row and column)
+        [
+            np.stack([np.stack([i, i, i + 1], -1), np.stack([j, j + 1, j], -1)], -1),
+            np.stack([np.stack([i + 1, i + 1, i], -1), np.stack([j + 1, j, j + 1], -1)], -1),
+        ],
+        axis=1,
+    ).reshape(-1, 3, 2)
+    at = corners[..., 0], corners[..., 1]
+    number = np.repeat(i // block * (columns // block + 1) + j // block, 2)
+    blocks: dict[int, list[Solid]] = {}
+    for key, solid in zip(number.tolist(), make_triangles(points[at], normals[at], texture[at], paint), strict=True):
+        if solid is not None:
+            blocks.setdefault(key, []).append(solid)
+    return [tuple(group) for group in blocks.values()]
 
 
-def make_triangle(X: np.ndarray, normals: np.ndarray, texture: np.ndarray, paint: Paint) -> list[Solid]:
-    """The triangle of corners X (3,3), of unit normals and texture coordinates (3,2); none where it has no area."""
-    edges = X[1:] - X[0]
-    across = np.cross(*edges)
-    area = np.linalg.norm(across)
-    if area < 1e-12:
-        return []
-    across = across / area
-    frame = np.stack([*edges, across])  # rows
-    slopes = normals @ frame.T
-    slopes = slopes * np.where(slopes[:, 2:] < 0, -1, 1)
-    slopes = slopes[:, :2] / np.maximum(slopes[:, 2:], 0.1)
-    gradient = (texture[1:] - texture[0]).T
-    middle = texture.mean(0)
+def make_triangles(X: np.ndarray, normals: np.ndarray, texture: np.ndarray, paint: Paint) -> list[Solid | None]:
+    """Triangles of corners X (N,3,3), unit normals and texture coordinates (N,3,2); None for one without area."""
+    edges = X[:, 1:] - X[:, :1]
+    across = np.cross(edges[:, 0], edges[:, 1])
+    area = np.linalg.norm(across, axis=1)
+    there = area > MIN_AREA
+    across = across / np.maximum(area, MIN_AREA)[:, None]
+    frame = np.concatenate([edges, across[:, None]], axis=1)  # in rows
+    frame[~there] = np.eye(3)
+    slopes = normals @ frame.transpose(0, 2, 1)
+    slopes = slopes * np.where(slopes[..., 2:] < 0, -1, 1)
+    slopes = (slopes[..., :2] / np.maximum(slopes[..., 2:], MIN_COSINE)).reshape(-1, 6)
+    gradient = (texture[:, 1:] - texture[:, :1]).transpose(0, 2, 1).reshape(-1, 4)
+    middle, place = X.mean(1).tolist(), np.concatenate([texture.mean(1), np.zeros((len(X), 1))], 1).tolist()
+    axes, shapes, gradients = np.linalg.inv(frame.transpose(0, 2, 1)), slopes.tolist(), gradient.tolist()
     return [
         Solid(
             TRIANGLE,
-            tuple(X.mean(0)),
+            tuple(middle[k]),
             (1.0, 1.0, 1.0),
             paint,
-            np.linalg.inv(frame.T),
-            tuple(slopes.ravel()),
-            (*middle, 0.0),
-            gradient=tuple(gradient.ravel()),
+            axes[k],
+            tuple(shapes[k]),
+            tuple(place[k]),
+            gradient=tuple(gradients[k]),
         )
+        if there[k]
+        else None
+        for k in range(len(X))
     ]
 
 
@@ -103,4 +112,4 @@ def leaf(
         np.asarray(foot) + run[..., None] * along - fall[..., None] * up + y[..., None] * side + lift[..., None] * n
     )
     texture = np.stack(np.broadcast_arrays(length * s, y), -1)
-    return sheet(points, texture, paint, block=12)
+    return sheet(points, texture, paint)

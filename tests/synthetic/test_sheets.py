@@ -25,7 +25,7 @@ def test_a_ray_meets_a_triangle_where_cramer_says():
     rng = np.random.default_rng(1)
     hits = 0
     for X in rng.normal(0, 1, (200, 3, 3)):
-        [solid] = sheets.make_triangle(X, np.tile([0.0, 0, 1], (3, 1)), np.zeros((3, 2)), WHITE)
+        [solid] = sheets.make_triangles(X[None], np.tile([0.0, 0, 1], (1, 3, 1)), np.zeros((1, 3, 2)), WHITE)
         solids, _, _ = packed((solid,))
         o, d = rng.normal(0, 1, 3), rng.normal(0, 1, 3)
         t, b, c = np.linalg.solve(np.stack([-d, X[1] - X[0], X[2] - X[0]], 1), o - X[0])

@@ -255,10 +255,11 @@ def test_noise_exposure_and_vignetting_are_what_was_asked():
 
 
 def test_every_scene_is_closed_and_photographed_in_its_own_pose():
-    for name, scene in scenes.SCENES.items():
-        pair = synthetic.render(name, size=(64, 48), supersample=1)
+    for name, make in scenes.SCENES.items():
+        scene = make()
+        pair = synthetic.render(scene, size=(64, 48), supersample=1)
         assert np.all(np.isfinite(pair.depth1)) and np.all(pair.depth1 > 0), name
-        R, t = poses.POSES[scene().pose](scene().baseline, np.linalg.norm(np.subtract(scene().target, scene().eye)))
+        R, t = poses.POSES[scene.pose](scene.baseline, np.linalg.norm(np.subtract(scene.target, scene.eye)))
         np.testing.assert_allclose(pair.rig.t, t, atol=1e-12)
         assert pair.visible1.mean() > 0.5, name
 
