@@ -21,7 +21,9 @@ SHADINGS = ("texture", "lit", "clay")
 CLAY = np.array([205, 200, 190], np.float32)
 ORBIT_DEG = 28.0  # degrees
 AROUND_DEG = 90.0  # degrees, of a view from the place of a panorama
-FRAMED = 0.9  # share of the surface, as camera 1 sees it, whose connected parts, the largest first, a view frames
+LARGE_PART = 0.02  # of the largest connected part's solid angle: smaller ones do not widen a view
+MAIN_PARTS = 0.9  # share of the surface, as camera 1 sees it: what is not of the largest parts that make it up, but
+#                   lies behind them, does not widen a view either
 OUTSIDE = 0.01  # share of the surface, as camera 1 sees it, that each border of a view may cut off
 NEAREST = 0.05  # of the size of the surface: the camera keeps this distance from its nearest point
 # Rotation about the (vertical, horizontal) axis through the middle of the surface, in units of ORBIT_DEG.
@@ -233,7 +235,7 @@ def looked_around(yaw: float, pitch: float) -> np.ndarray:
 def framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     """Return vertices (N, 3) that a view should show, and weights (N,): solid angles of their faces at camera 1, sr.
 
-    They are those of the largest connected parts that make up `FRAMED` of the surface together.
+    They are those of the connected parts of at least `LARGE_PART` of the largest, without those behind the main ones.
     """
     a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
     centre, normal = (a + b + c) / 3, np.cross(b - a, c - a) / 2
@@ -243,8 +245,12 @@ def framed_points(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     part = face_components(mesh.faces, len(mesh.vertices))
     size = np.bincount(part, angle)
     order = np.argsort(-size, kind="stable")
-    before = np.cumsum(size[order]) - size[order]  # what the larger parts hold
-    angle[np.isin(part, order[before >= FRAMED * size.sum()])] = 0
+    main = np.zeros(len(size), bool)
+    main[order[np.cumsum(size[order]) - size[order] < MAIN_PARTS * size.sum()]] = True
+    distance = norms(centre)
+    [end] = _quantiles(distance[main[part]], angle[main[part]], (1 - OUTSIDE,))
+    behind = np.bincount(part, angle * distance) > end * size  # by the mean distance of a part
+    angle[(size[part] < LARGE_PART * size.max()) | (behind & ~main)[part]] = 0
     weight = np.bincount(mesh.faces.ravel(), np.repeat(angle, 3), len(mesh.vertices))
     return mesh.vertices[weight > 0], weight[weight > 0]
 
