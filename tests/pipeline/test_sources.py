@@ -284,7 +284,7 @@ def test_the_command_takes_one_file_and_names_its_form(tmp_path, side_by_side):
 
 def test_what_is_said_of_one_pair_is_refused_where_one_is_to_be_chosen(tmp_path, twenty):
     for given in ({"mask": [tmp_path / "m.png"]}, {"baseline": 0.2}, {"known_distance": ((1, 1), (9, 9), 2.0)}):
-        with pytest.raises(StereoError, match="best of many") as caught:
+        with pytest.raises(StereoError, match="best pair of several") as caught:
             prepare(twenty[:3], config=Config(**given))
         assert caught.value.code == "bad_option"
 
