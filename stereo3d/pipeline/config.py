@@ -364,7 +364,8 @@ def _number(name: str, value: object, low: float, high: float) -> int | float | 
     if isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high:  # pyright: ignore[reportOperatorIssue]
         return int(value) if isinstance(value, Integral) else float(value)  # pyright: ignore[reportArgumentType]
     message = f"{name.replace('_', '-')} cannot be {value!r}."
-    raise StereoError("bad_option", message, f"It is {prefix}{low:.10g} to {high:.10g}.")
+    known = f"above 0, at most {high:.0e}" if 0 < low < 1e-6 else f"{prefix}{low:.10g} to {high:.10g}"
+    raise StereoError("bad_option", message, f"It is {known}.")
 
 
 def _flag(name: str, value: object) -> bool:
