@@ -17,8 +17,10 @@ REASONS = {
     "no_panorama": "these are no panoramas",
     "pure_rotation": "the camera only turned, so there is no depth to see",
     "flat_scene": "both photos show a single plane, which hardly determines how the camera moved",
+    "overlay": "a part of the photos is no photo but lies over both",
     "window": "the principal points of the photos differ, so the distance of far things is known only within bounds",
     "behind_camera": "many matches meet behind a camera",
+    "repeated_pose": "the camera motion rests on a pattern that repeats",
     "critical_surface": "other camera motions explain the photos as well",
     "unstable_pose": "the camera motion is uncertain",
     "few_matches": "too few matches",
@@ -53,6 +55,9 @@ REASONS = {
     "mesher_fallback": "Open3D is missing, so a simpler mesh was made",
 }
 FOCAL_CODES = ("focal", "focal_unknown", "focal_ambiguous")
+# Factor by which matches may contradict the focal length of a fair shape: if they are right depth is stretched by it,
+# and they tell it to a few per cent.
+MAX_CONTRADICTION = 1.2
 MAX_WINDOW_STRETCH = 1.6  # of the depth range, between +- 2 standard errors: 1.3 from the middle
 # Of the parallax, by which parts of the sphere are off their epipolar planes: depth errs by twice as much (rendered
 # panoramas of two lenses: 1.8 % at .014, 8.8 % at .039), and "fair" is up to 10 %.
@@ -82,7 +87,7 @@ class Evidence:
 
     def number(self, code: str, name: str) -> float:
         """A number of a finding, 0 where it was not found."""
-        return self.findings[code].numbers[name] if code in self.findings else 0.0
+        return self.findings[code].numbers.get(name, 0.0) if code in self.findings else 0.0
 
     @property
     def doubts(self) -> set[str]:
@@ -98,6 +103,12 @@ class Evidence:
     def stretch(self) -> float:
         """Factor by which an uncertain focal length may stretch depth."""
         return max(self.number(code, "stretch") for code in FOCAL_CODES)
+
+    @property
+    def contradiction(self) -> float:
+        """Factor by which the matches contradict the focal length that is used; 1 where they do not."""
+        factor = self.number("focal_implausible", "focal_factor")
+        return max(factor, 1 / factor) if factor > 0 else 1.0
 
     @property
     def shaky(self) -> int:
@@ -125,10 +136,11 @@ TOLD_FIRST = ("chosen_pair", "source", "focal", "marker_scale", "position_scale"
 RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("none", lambda e: any(f.severity == "error" for f in e.findings.values())),
     ("poor", lambda e: e.coverage < MIN_COVERAGE),
-    ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches")),
+    ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches", "repeated_pose")),
     ("poor", lambda e: e.any_of("focal_unknown") and e.shaky > 0),
     ("poor", lambda e: e.number("focal_unknown", "motion_deg") > MAX_FOCAL_TILT),  # the guess turns the motion
     ("poor", lambda e: e.stretch > MAX_STRETCH["fair"]),
+    ("poor", lambda e: e.contradiction > MAX_CONTRADICTION),
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
     ("poor", lambda e: e.number("window", "stretch") > MAX_WINDOW_STRETCH),  # or its depth may be reversed
     ("poor", lambda e: e.number("not_central", "parallax_share") > MAX_PARTS_SHARE),

@@ -7,17 +7,12 @@ from typing import Unpack
 
 import numpy as np
 
-from ..diagnosis.bend import bend_findings
 from ..diagnosis.copies import copy_findings
-from ..diagnosis.pair import diagnose
-from ..diagnosis.photos import photo_findings
-from ..diagnosis.rig import rig_findings
 from ..diagnosis.run_findings import (
     coverage,
     coverage_findings,
     face_findings,
     format_size,
-    input_findings,
     parallax_px,
     row_findings,
     uncertainty_findings,
@@ -52,7 +47,9 @@ from .gravity import find_gravity
 from .memory import reduced_pixels, require_smallest_run
 from .metric import metric_pose
 from .networks import check_networks
-from .pose import MatchedPose, features_within_memory, find_matches, pose_with_fallback
+from .overlay import without_overlay
+from .pose import features_within_memory, find_matches, pose_with_fallback
+from .pose_findings import pose_findings
 from .refusals import featureless_photos_named, refuse_other_projections
 from .result import Result
 from .scale import known_scale, scale_points, scale_view
@@ -233,11 +230,13 @@ def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Fisheye
     with clock("features", _pixels(left, right, config.feature_size), config.detector):
         with featureless_photos_named(left, right):
             features, matches = find_matches(left, right, config, rig=rig)
+        shown, (left, right, matches, overlay) = (left, right), without_overlay(left, right, matches, rig, config)
         findings = [
             *source.findings,
             *size_findings,
             *turn_findings,
             *wide_findings,
+            *overlay,
             *copy_findings(matches, left, right, posed=rig.posed),
         ]
         _stop_at_errors(findings, config)
@@ -254,7 +253,7 @@ def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Fisheye
         findings += scale_findings
         found = lens.told(found) if lens else found
         matches, rig, view = found.matches, found.pose.rig, found.pose.view
-        findings += _pose_findings(left, right, found, config, resampled=bool(wide_findings))
+        findings += pose_findings(*shown, found, config, resampled=bool(wide_findings))
         _stop_at_errors(findings, config)
         _log_pose(view, rig, len(matches))
         gravity, gravity_findings = find_gravity(left, right, view, seed=config.seed)
@@ -274,24 +273,6 @@ def _prepare_cameras(source: Source, clock: Clock, reserve: float, lens: Fisheye
             needed / 1e9,
         )
     return Prepared(left, right, rig, matches, view, findings, pair, d_range, config, gravity)
-
-
-def _pose_findings(left: Photo, right: Photo, found: MatchedPose, config: Config, *, resampled: bool) -> list[Finding]:
-    """Findings of the pose and of its photos; resampled: these are pinhole views of wide lenses."""
-    matches, rig, view = found.matches, found.pose.rig, found.pose.view
-    return [
-        *diagnose(matches, view, rig, resampled=resampled),
-        *rig_findings(matches, view, rig),
-        *bend_findings(matches, view, rig),
-        *input_findings(left, right, rig, exchanged=found.pose.exchanged),
-        *photo_findings(
-            left,
-            right,
-            matches[view.inliers],
-            max_size=config.max_size,
-            focal_sought="estimated" in (view.rig.cam1.source, view.rig.cam2.source),
-        ),
-    ]
 
 
 def _stop_at_errors(findings: list[Finding], config: Config) -> None:
