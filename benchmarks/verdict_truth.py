@@ -1,7 +1,7 @@
 """The verdict against the truth: of "good" and "fair" pairs, how many have a wrong depth or a stretched shape?
 
     python benchmarks/verdict_truth.py [--count 480] [--first 0] [--step 1] [--only TEXT] [--real] [--jobs 2]
-                                       [--cache DIR] [--label TEXT] [--out FILE] [--list]
+                                       [--quality fast] [--cache DIR] [--label TEXT] [--out FILE] [--list]
 
 Every pair runs whole, with --force, so that a refused pair has an error as well. Pairs: those of `rendered_pairs`, and
 with --real the shared pairs with truth. Per pair:
@@ -170,7 +170,7 @@ def real_case(name: str, data: Path):
 
 def run(task) -> dict:
     """The record of one pair, JSON types only."""
-    key, photos, data = task
+    key, photos, data, quality = task
     import cv2
 
     import stereo3d
@@ -182,7 +182,7 @@ def run(task) -> dict:
     name, facts, left, right, given, settings, camera, depth, pose = case
     record = {"key": key, "name": name, "facts": facts, "refused": None}
     try:
-        result = reconstruct(left, right, given, Config(force=True, **settings))
+        result = reconstruct(left, right, given, Config(force=True, **{**quality_fields(quality), **settings}))
     except StereoError as error:
         return record | {"refused": error.code, "message": str(error)}
     except Exception as error:  # a table of failures must hold these too
@@ -198,6 +198,13 @@ def run(task) -> dict:
             "statistics": statistics(result),
         }
     )
+
+
+def quality_fields(quality: str) -> dict:
+    """The fields of Config that --quality sets."""
+    from stereo3d.options import QUALITIES
+
+    return QUALITIES[quality] if quality else {}
 
 
 def statistics(result) -> dict:
@@ -245,7 +252,7 @@ def hash_of(paths) -> str:
     return digest.hexdigest()[:10]
 
 
-def records(keys, label: str, cache: Path | None, data: Path | None, jobs: int) -> list[dict]:
+def records(keys, label: str, cache: Path | None, data: Path | None, jobs: int, quality: str) -> list[dict]:
     """The records of these pairs, from the cache or from new runs."""
     places = [ROOT / "benchmarks" / name for name in ("rendered_pairs.py", "rendered_scenes.py")]
     photos = cache / f"photos-{hash_of([*places, *ROOT.glob('stereo3d/synthetic/*.py')])}" if cache else None
@@ -257,7 +264,7 @@ def records(keys, label: str, cache: Path | None, data: Path | None, jobs: int) 
         else:
             missing.append(key)
     with get_context("spawn").Pool(jobs, maxtasksperchild=40) as pool:  # ProcessPoolExecutor's processes end in a wait
-        done = pool.imap_unordered(run, [(key, photos, data) for key in missing])
+        done = pool.imap_unordered(run, [(key, photos, data, quality) for key in missing])
         for count, record in enumerate(done, 1):
             found[record["key"]] = record
             if path := record_path(cache, label, record["key"]):
@@ -381,6 +388,7 @@ def main():
     parser.add_argument("--only", default="", help="part of the names of the pairs to run")
     parser.add_argument("--real", action="store_true", help="the shared pairs of $STEREO3D_DATA as well")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--quality", default="", help="as of the command line: fast, normal or best")
     parser.add_argument("--cache", type=Path, help="folder that keeps photos and records")
     parser.add_argument("--label", help="of the records in the cache; default: the hash of the code")
     parser.add_argument("--out", type=Path, help="write every pair and the bars, JSON")
@@ -396,7 +404,8 @@ def main():
         keys += [name for name in real_cases() if arguments.only in name and (data or name == "demo")]
     code = [p for p in ROOT.glob("stereo3d/**/*.py") if p.parts[-2:] != ("diagnosis", "verdict.py")]
     label = arguments.label or hash_of(code)
-    rows = records(keys, label, arguments.cache, data, arguments.jobs)
+    label += f"-{arguments.quality}" * bool(arguments.quality)
+    rows = records(keys, label, arguments.cache, data, arguments.jobs, arguments.quality)
     print(HEAD)
     for record in rows:
         verdict = verdict_of(record)
