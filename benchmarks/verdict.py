@@ -36,10 +36,11 @@ from stereo3d.diagnosis import photos as photos_module
 from stereo3d.diagnosis import statistics as d
 from stereo3d.diagnosis.copies import copy_findings
 from stereo3d.diagnosis.run_findings import parallax_px, row_findings
+from stereo3d.diagnosis.twins import twin_findings
 from stereo3d.disparity import compute_disparity
 from stereo3d.errors import StereoError
 from stereo3d.evaluation.pose import pose_errors
-from stereo3d.features import match_features
+from stereo3d.features import detect_features, match_features
 from stereo3d.geometry import project, rotation_from_vector
 from stereo3d.images import read_photo
 from stereo3d.records import Matches, Photo, Rig
@@ -151,7 +152,8 @@ def bad_pairs(data: Path | None, size: int, angles, factors):
 def judge(left: Photo, right: Photo, rig: Rig, size: int):
     """(statistics | None, {code: severity}) as the whole run finds them, up to the pose."""
     try:
-        matches = match_features(left, right, max_size=size)
+        found = tuple(detect_features(photo, max_size=size) for photo in (left, right))
+        matches = match_features(left, right, max_size=size, found=found)
         if copies := copy_findings(matches, left, right, posed=rig.posed):
             return None, {f.code: f.severity for f in copies}
         view = estimate_two_view(matches, rig, threshold=1.5 * max(1.0, max(left.size) / size))
@@ -160,6 +162,7 @@ def judge(left: Photo, right: Photo, rig: Rig, size: int):
     findings = [
         *diagnosis.diagnose(matches, view, rig),
         *diagnosis.photo_findings(left, right, matches[view.inliers], max_size=size),
+        *([] if rig.posed else twin_findings(found, matches, view.inliers, max(left.size))),
     ]
     x1, x2 = matches.x1[view.inliers], matches.x2[view.inliers]
     unit = d.photo_unit(view.rig)

@@ -30,7 +30,7 @@ class OverlayThresholds:
     min_agree: float = 0.5  # of those, that agree with one motion
     min_turn: float = 2.0  # px by which that motion moves what is infinitely far away: else the still ones may be far
     max_share: float = 0.7  # of the photo: more is no overlay
-    warning_share: float = 0.25  # of the photo, above which the place of the principal point is in doubt
+    warning_share: float = 0.5  # of the photo, above which little is left of it
 
 
 OVERLAY_THRESHOLDS = OverlayThresholds()

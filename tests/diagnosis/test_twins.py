@@ -10,7 +10,7 @@ from stereo3d.records import Features, Matches
 from stereo3d.synthetic.scene import Scene, make_solid, paint
 from stereo3d.synthetic.tables import CHECKS, RECTANGLE, WALL
 
-SIZE = (320, 240)
+SIZE = (400, 300)
 WIDE = 60.0  # m, of a wall that no ray misses
 
 
@@ -25,26 +25,26 @@ def wall(kind, period):
 
 
 def features_of(scene):
-    pair = synthetic.render(scene, size=SIZE, noise=1.0, supersample=1)
+    pair = synthetic.render(scene, size=SIZE, noise=1.0, supersample=2)
     found = tuple(detect_features(photo) for photo in (pair.left, pair.right))
     return found, match_features(pair.left, pair.right, found=found)
 
 
-def findings_of(scene):
+def findings_of(scene, agree=1):
+    """Findings where every match agrees, or every second one."""
     found, matches = features_of(scene)
-    return twin_findings(found, matches, np.ones(len(matches), bool), max(SIZE))
+    return twin_findings(found, matches, np.arange(len(matches)) % agree == 0, max(SIZE))
 
 
 @pytest.mark.parametrize(("kind", "period"), [(CHECKS, 0.2), (WALL, 0.25)])
 def test_a_pose_on_a_wall_of_equal_things_is_doubted(kind, period):
-    (finding,) = findings_of(wall(kind, period))
+    (finding,) = findings_of(wall(kind, period), agree=2)
     assert finding.code == "repeated_pose" and finding.severity == "warning" and finding.advice
-    assert 0.57 < finding.numbers["likeness"] < 1.5 and finding.numbers["inlier_share"] == 1
+    assert 0.55 < finding.numbers["likeness"] < 1.5 and finding.numbers["inlier_share"] == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("scene", ["handheld", "sphere"])
-def test_a_pose_on_a_scene_is_not(scene):
-    assert findings_of(scene) == []
+def test_a_pose_on_a_scene_is_not():
+    assert findings_of("handheld", agree=2) == []
 
 
 def made(shift):
@@ -66,10 +66,16 @@ def test_likeness_is_the_ratio_of_the_distances():
         assert twin_likeness(*made(shift), chosen, 400.0) == pytest.approx(np.full(40, 0.1 / shift), rel=0.02)
 
 
+def test_nothing_is_said_where_nearly_all_matches_agree():
+    """Views from far apart change the look of everything."""
+    features, matches = made(0.1)
+    assert twin_findings(features, matches, np.arange(40) < 30, 400.0)
+    assert twin_findings(features, matches, np.arange(40) < 36, 400.0) == []
+
+
 def test_nothing_is_said_of_few_matches_or_of_matches_that_are_no_features():
     features, matches = made(0.1)
-    assert twin_findings(features, matches, np.arange(40) < 40, 400.0)
     assert twin_findings(features, matches, np.arange(40) < 5, 400.0) == []
     elsewhere = Matches(matches.x1 + 0.5, matches.x2, matches.score)
-    assert twin_findings(features, elsewhere, np.ones(40, bool), 400.0) == []
+    assert twin_findings(features, elsewhere, np.arange(40) < 30, 400.0) == []
     assert twin_findings(features, matches, np.zeros(40, bool), 400.0) == []
