@@ -24,6 +24,7 @@ REASONS = {
     "critical_surface": "other camera motions explain the photos as well",
     "unstable_pose": "the camera motion is uncertain",
     "few_matches": "too few matches",
+    "lens_changed": "the photos differ in zoom, or a shutter or a stabiliser bent them",
     "focal_implausible": "the focal length does not look right",
     "focal_unknown": "the focal length is a guess",
     "focal_ambiguous": "two focal lengths explain the photos",
@@ -136,7 +137,7 @@ TOLD_FIRST = ("chosen_pair", "source", "focal", "marker_scale", "position_scale"
 RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("none", lambda e: any(f.severity == "error" for f in e.findings.values())),
     ("poor", lambda e: e.coverage < MIN_COVERAGE),
-    ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches", "repeated_pose")),
+    ("poor", lambda e: e.any_of("critical_surface", "unstable_pose", "few_matches", "repeated_pose", "lens_changed")),
     ("poor", lambda e: e.any_of("focal_unknown") and e.shaky > 0),
     ("poor", lambda e: e.number("focal_unknown", "motion_deg") > MAX_FOCAL_TILT),  # the guess turns the motion
     ("poor", lambda e: e.stretch > MAX_STRETCH["fair"]),

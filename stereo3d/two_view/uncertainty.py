@@ -27,6 +27,7 @@ REFIT_SCHEDULE = Schedule(damping=0, factor=1, max_steps=8, tolerance=1e-6)
 # Lens parameters (10,) of `refine.LensModel` for two lenses that are alike: the focal length, and k1.
 _FOCAL = np.tile(np.eye(5)[0], 2)
 _K1 = np.tile(np.eye(5)[3], 2)
+_ZOOM = np.array([-0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0])
 _NO_LENS = np.zeros((10, 0))
 
 
@@ -232,16 +233,33 @@ def freed_parameters(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[Fre
     focal, k1 : FreedParameter
         k1 of x_d = x_u (1 + k1 |x_u|^2).
     """
+    focal, k1 = _freed(x1, x2, view, (_FOCAL, _K1))
+    return focal, k1
+
+
+def freed_zoom(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> FreedParameter:
+    """Refit the motion with the log of the ratio of the second focal length to the first free.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+    """
+    return _freed(x1, x2, view, (_ZOOM,))[0]
+
+
+def _freed(x1: np.ndarray, x2: np.ndarray, view: TwoView, parameters: tuple[np.ndarray, ...]) -> list[FreedParameter]:
+    """Refit the motion with each of these directions (10,) of both lenses free."""
     x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
     r0 = _refit(view, _Refit(np.zeros(10), _NO_LENS, x1, x2, focals)).r
     w0 = CAUCHY * _noise_sigma(r0)
     freed = []
-    for free in (_FOCAL, _K1):
+    for free in parameters:
         fit = _refit(view, _Refit(np.zeros(10), free[:, None], x1, x2, focals))
         variance = np.linalg.pinv(fit.information, rcond=1e-10, hermitian=True)[5, 5]
         cost = np.log1p((fit.r / w0) ** 2).sum() / max(np.log1p((r0 / w0) ** 2).sum(), 1e-12)
         freed.append(FreedParameter(float(fit.p[0]), float(fit.noise * np.sqrt(max(variance, 0))), float(cost)))
-    return freed[0], freed[1]
+    return freed
 
 
 def focal_tilt(x1: np.ndarray, x2: np.ndarray, view: TwoView, factor: float = PRIOR_FACTOR) -> float:
