@@ -144,6 +144,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], bool]], ...] = (
     ("poor", lambda e: e.contradiction > MAX_CONTRADICTION),
     ("poor", lambda e: e.number("cropped", "one") > 0),  # the photos were not cropped alike
     ("poor", lambda e: e.number("window", "stretch") > MAX_WINDOW_STRETCH),  # or its depth may be reversed
+    ("poor", lambda e: e.number("window", "gain") > 0),  # a zoom, a skew and a stabiliser look like a shift, too
     ("poor", lambda e: e.number("not_central", "parallax_share") > MAX_PARTS_SHARE),
     ("poor", lambda e: e.shaky > 1),
     ("poor", lambda e: not e.sigma <= USABLE_SIGMA),

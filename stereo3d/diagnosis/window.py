@@ -105,7 +105,7 @@ def window_finding(matches: Matches, view: TwoView, window: WindowEstimate) -> F
         bound = "the far matches may be at infinity"
     return Finding(
         "window",
-        "info" if certain else "warning",
+        "info" if certain and not window.gain else "warning",  # lines bent by a zoom or a shutter ask for a shift, too
         f"the principal points of the photos differ by about {length:.0f} px {across} (standard error "
         f"{window.sigma:.0f} px): {cause}. The distance of far things is known only within bounds: {bound}.",
         {
