@@ -205,9 +205,9 @@ def _lens_changed(zoom: FreedParameter, limits: CameraThresholds) -> list[Findin
             "warning",
             f"the matches fit better with {factor:.4f} times the focal length in the second photo, "
             f"{abs(zoom.value) / max(zoom.sigma, 1e-12):.0f} standard errors from one: the zoom or the focus changed, "
-            "the photos were cropped, or a rolling shutter or a stabiliser bent them.",
+            "the photos were cropped, two cameras took them, or a rolling shutter or a stabiliser bent them.",
             {"factor": factor, "log_factor_sigma": zoom.sigma, "cost": zoom.cost},
-            "Leave zoom and focus alone, switch the stabiliser off, hold the camera still.",
+            "Leave zoom and focus alone, switch the stabiliser off, hold still; or give a calibration of both (--calib).",
         )
     ]
 

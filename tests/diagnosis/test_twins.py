@@ -26,7 +26,7 @@ def wall(kind, period):
 
 def features_of(scene):
     pair = synthetic.render(scene, size=SIZE, noise=1.0, supersample=2)
-    found = tuple(detect_features(photo) for photo in (pair.left, pair.right))
+    found = detect_features(pair.left), detect_features(pair.right)
     return found, match_features(pair.left, pair.right, found=found)
 
 

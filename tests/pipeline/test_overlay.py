@@ -63,7 +63,7 @@ def test_an_overlay_is_left_out_and_the_pose_is_that_of_the_scene(pair, overlay,
     found = {f.code: f for f in prepared.findings}
     assert found["overlay"].severity == "info" and "unknown_pixels" not in found and "moving_objects" not in found
     mask = prepared.left.mask
-    assert mask is not None and np.array_equal(mask, prepared.right.mask)
+    assert mask is not None and prepared.right.mask is not None and np.array_equal(mask, prepared.right.mask)
     drawn = np.abs(left.pixels.astype(int) - coded(pair.left.pixels).pixels).max(-1) > 60
     assert (~mask)[drawn].mean() > least
     assert (~mask)[: SIZE[1] - BAR - 20].mean() < 0.01
@@ -124,4 +124,6 @@ def test_a_mask_of_the_user_stays(pair):
     mask = np.ones(SIZE[::-1], bool)
     mask[:, :40] = False
     prepared = prepare(replace(left, mask=mask), right, Rig(pair.rig.cam1, pair.rig.cam2))
-    assert not prepared.left.mask[:, :40].any() and prepared.right.mask[:200, :40].all()
+    masks = prepared.left.mask, prepared.right.mask
+    assert masks[0] is not None and masks[1] is not None
+    assert not masks[0][:, :40].any() and masks[1][:200, :40].all()
