@@ -207,7 +207,7 @@ def _lens_changed(zoom: FreedParameter, limits: CameraThresholds) -> list[Findin
             f"{abs(zoom.value) / max(zoom.sigma, 1e-12):.0f} standard errors from one: the zoom or the focus changed, "
             "the photos were cropped, two cameras took them, or a rolling shutter or a stabiliser bent them.",
             {"factor": factor, "log_factor_sigma": zoom.sigma, "cost": zoom.cost},
-            "Leave zoom and focus alone, switch the stabiliser off, hold still; or give a calibration of both (--calib).",
+            "Leave zoom and focus alone, switch the stabiliser off, hold still; or give a calibration (--calib).",
         )
     ]
 

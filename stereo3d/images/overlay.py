@@ -39,17 +39,18 @@ def overlay_pixels(one: np.ndarray, two: np.ndarray, seeds: np.ndarray) -> np.nd
     wide = 2 * round(long * GAP / 2) + 1
     drawn = (same & (contrast > MIN_CONTRAST)).astype(np.uint8)
     kernel = cv2.getStructuringElement(shape=cv2.MORPH_ELLIPSE, ksize=(wide, wide))
-    drawn = cv2.morphologyEx(drawn, op=cv2.MORPH_CLOSE, kernel=kernel)
-    count, labels = cv2.connectedComponents(drawn, connectivity=8)
+    drawn = np.asarray(cv2.morphologyEx(drawn, op=cv2.MORPH_CLOSE, kernel=kernel), np.uint8)
+    count, found = cv2.connectedComponents(drawn, connectivity=8)
+    labels = np.asarray(found, np.int32)
     near = cv2.dilate(labels.astype(np.float32), kernel=_square(BLOCK)).astype(int)
     x, y = np.rint(seeds).astype(int).clip(0, [same.shape[1] - 1, same.shape[0] - 1]).T
     seeded = np.zeros(count, bool)
     seeded[labels[y, x]] = seeded[near[y, x]] = True
     seeded[0] = False
     mask = (seeded[labels] | _bands(same)).astype(np.uint8)
-    mask |= cv2.dilate(mask, kernel=_square(long * GROUND)) & same.astype(np.uint8)
+    mask |= np.asarray(cv2.dilate(mask, kernel=_square(long * GROUND)), np.uint8) & same.astype(np.uint8)
     mask = cv2.morphologyEx(mask, op=cv2.MORPH_OPEN, kernel=_square(2))  # specks
-    return cv2.dilate(mask, kernel=_square(long * MARGIN)) > 0
+    return np.asarray(cv2.dilate(mask, kernel=_square(long * MARGIN))) > 0
 
 
 def _square(radius: float) -> np.ndarray:
