@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from .reduce import to_grey
-
 BLOCK = 5  # px: differences and contrast are means over such squares
 SAME_LEVELS = 1.0  # grey levels, mean difference of what was drawn into both; two photos have noise
 SAME_SHARE = 0.15  # of the local contrast, by which JPEG may change it
@@ -23,14 +21,14 @@ def overlay_pixels(one: np.ndarray, two: np.ndarray, seeds: np.ndarray) -> np.nd
 
     Parameters
     ----------
-    one, two : (H, W, 3) uint8
-        RGB.
+    one, two : (H, W) uint8
+        Grey levels, of pictures of the size at which features are found: lengths here are px of such.
     seeds : (N, 2) float
         px of places that both have in common.
     """
     import cv2
 
-    a, b = (to_grey(pixels).astype(np.float32) for pixels in (one, two))
+    a, b = (grey.astype(np.float32) for grey in (one, two))
     box = (BLOCK, BLOCK)
     difference = cv2.blur(np.abs(a - b), box)
     contrast = np.sqrt(np.maximum(cv2.blur(a * a, box) - cv2.blur(a, box) ** 2, 0))

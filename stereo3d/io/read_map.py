@@ -18,7 +18,6 @@ MAP_NAMES = ("arr_0", "depth", "disparity")  # of the map in an .npz of several 
 SUFFIXES = (".pfm", ".npy", ".npz", ".png", ".tif", ".tiff")
 MAX_HEADER = 1024  # bytes of the text ahead of a PFM's numbers
 MAX_ARRAYS = 1000  # in an .npz
-COLOUR = "a colour picture"
 RESULT_BYTES = 10  # of memory a pixel: float32, masks, and a copy while it is converted
 _TIFF_BYTES = 16  # of a pixel of a TIFF file at most, for the prediction of memory
 
@@ -65,9 +64,8 @@ def read_map(path: str | os.PathLike, *, scale: float | None = None, unknown: It
         except StereoError:
             raise
         except Exception as error:  # numpy, zipfile, zlib and OpenCV each have their own
-            advice = (
-                "A photo is no map; --depth writes one of two photos." if COLOUR in str(error) else "Check the file."
-            )
+            photo = isinstance(error, _ColourPicture)
+            advice = "A photo is no map; --depth writes one of two photos." if photo else "Check the file."
             raise StereoError("file_unreadable", f"{path}: not a readable map ({error}).", advice) from error
     if scale is None and suffix == ".png" and raw.dtype == np.uint16:
         scale, unknown = PNG_SCALE, [*unknown, 0]
@@ -252,12 +250,16 @@ def _size_of_tiff(file: BinaryIO, size: int) -> tuple[int, int]:
     return width, height
 
 
+class _ColourPicture(ValueError):
+    """The file holds a photo."""
+
+
 def _grey(raw: np.ndarray) -> np.ndarray:
     """Return the one channel of (H,W,C) whose first three are equal; raises ValueError for a colour picture."""
     if raw.shape[2] < 3 or any(
         not np.array_equal(raw[..., 0], raw[..., k], equal_nan=raw.dtype.kind == "f") for k in (1, 2)
     ):
-        raise ValueError(f"{COLOUR}, not a map of one value a pixel")
+        raise _ColourPicture("a colour picture, not a map of one value a pixel")
     return raw[..., 0]
 
 

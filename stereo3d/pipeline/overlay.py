@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import StereoError
 from ..geometry.arrays import transform
 from ..images.overlay import overlay_pixels
+from ..images.reduce import reduced_grey
 from ..records import Finding, Matches, Photo, Rig
 from .config import Config
 from .pose import estimate_pose
@@ -91,7 +92,7 @@ def without_overlay(
         matches[~still], matches.x1[still], rig, config, limits.min_turn * unit, limits
     ):
         return left, right, matches, []
-    covered = overlay_pixels(left.pixels, right.pixels, matches.x1[still])
+    covered = _covered(left, right, matches.x1[still], config.feature_size)
     share = float(covered.mean())
     if share > limits.max_share:
         return left, right, matches, []
@@ -102,6 +103,15 @@ def without_overlay(
     left, right = (replace(photo, mask=mask) for photo, mask in zip((left, right), masks, strict=True))
     log.info("%d matches are at the same pixels of both photos: an overlay", still.sum())
     return left, right, kept, [_finding(int(still.sum()), len(matches), matches.x1[still], share, limits)]
+
+
+def _covered(left: Photo, right: Photo, still: np.ndarray, size: int) -> np.ndarray:
+    """Return the pixels of both photos under the overlay, (H,W) bool; looked for at a longer side of `size` px."""
+    import cv2
+
+    (one, scale), (two, _) = (reduced_grey(photo, size) for photo in (left, right))
+    covered = overlay_pixels(one, two, (still + 0.5) * scale - 0.5).astype(np.uint8)
+    return cv2.resize(covered, dsize=left.size, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _moves_the_far(

@@ -9,7 +9,8 @@ import pytest
 from stereo3d import synthetic
 from stereo3d.evaluation.pose import pose_errors
 from stereo3d.images.overlay import overlay_pixels
-from stereo3d.pipeline import Config
+from stereo3d.images.reduce import to_grey
+from stereo3d.pipeline import Config, overlay
 from stereo3d.pipeline.overlay import still_matches, without_overlay
 from stereo3d.pipeline.run import prepare
 from stereo3d.records import Matches, Photo, Rig
@@ -56,9 +57,9 @@ def moving(n=300, seed=0, still=0, jitter=0.05):
     return Matches(x1, x1 + shift, np.ones(n, np.float32))
 
 
-@pytest.mark.parametrize(("overlay", "least"), [(captioned, 0.9), (signed, 0.9)])
-def test_an_overlay_is_left_out_and_the_pose_is_that_of_the_scene(pair, overlay, least):
-    left, right = overlay(pair.left), overlay(pair.right)
+@pytest.mark.parametrize(("drawn_over", "least"), [(captioned, 0.9), (signed, 0.9)])
+def test_an_overlay_is_left_out_and_the_pose_is_that_of_the_scene(pair, drawn_over, least):
+    left, right = drawn_over(pair.left), drawn_over(pair.right)
     prepared = prepare(left, right, Rig(pair.rig.cam1, pair.rig.cam2))
     found = {f.code: f for f in prepared.findings}
     assert found["overlay"].severity == "info" and "unknown_pixels" not in found and "moving_objects" not in found
@@ -71,6 +72,18 @@ def test_an_overlay_is_left_out_and_the_pose_is_that_of_the_scene(pair, overlay,
     assert pose_errors(view.R, view.t, pair.rig.R, pair.rig.t)["pose_deg"] < 0.3
     x = np.rint(prepared.matches.x1[view.inliers]).astype(int)
     assert mask[x[:, 1], x[:, 0]].all()
+
+
+def test_of_large_photos_the_overlay_is_looked_for_at_the_size_of_their_features(pair):
+    """Memory follows that size; the mask is that of the whole photo."""
+    left, right = (
+        replace(photo, pixels=cv2.resize(src=photo.pixels, dsize=(3 * SIZE[0], 3 * SIZE[1]), interpolation=cv2.INTER_CUBIC))
+        for photo in (captioned(pair.left), captioned(pair.right))
+    )
+    caption = np.random.default_rng(1).uniform([8, SIZE[1] - BAR + 8], [360, SIZE[1] - 10], (60, 2))
+    covered = overlay._covered(left, right, 3 * caption + 1, SIZE[0])
+    assert covered.shape == left.pixels.shape[:2]
+    assert covered[-3 * BAR + 24 : -12].all() and not covered[: 3 * (SIZE[1] - BAR - 20)].any()
 
 
 def test_photos_without_an_overlay_stay_as_they_are(pair):
@@ -113,6 +126,7 @@ def test_pixels_of_an_overlay_need_a_seed_or_a_whole_side():
         picture[:12] = 240
     bar = np.zeros((120, 160), bool)
     bar[:12] = True
+    one, two = (to_grey(picture) for picture in (one, two))
     alone = overlay_pixels(one, two, np.zeros((0, 2)))
     assert alone[bar].all() and alone[16:].mean() < 0.01
     seeded = overlay_pixels(one, two, np.array([[75.0, 50.0]]))
