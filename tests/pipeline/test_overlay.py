@@ -77,7 +77,9 @@ def test_an_overlay_is_left_out_and_the_pose_is_that_of_the_scene(pair, drawn_ov
 def test_of_large_photos_the_overlay_is_looked_for_at_the_size_of_their_features(pair):
     """Memory follows that size; the mask is that of the whole photo."""
     left, right = (
-        replace(photo, pixels=cv2.resize(src=photo.pixels, dsize=(3 * SIZE[0], 3 * SIZE[1]), interpolation=cv2.INTER_CUBIC))
+        replace(
+            photo, pixels=cv2.resize(src=photo.pixels, dsize=(3 * SIZE[0], 3 * SIZE[1]), interpolation=cv2.INTER_CUBIC)
+        )
         for photo in (captioned(pair.left), captioned(pair.right))
     )
     caption = np.random.default_rng(1).uniform([8, SIZE[1] - BAR + 8], [360, SIZE[1] - 10], (60, 2))
