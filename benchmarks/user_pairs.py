@@ -171,6 +171,14 @@ def zoomed(index: int) -> Draw:
     return d
 
 
+def refocused(index: int) -> Draw:
+    """The focus changed between the photos: the second has .985 to 1.015 times the focal length, by .3 % at least."""
+    d = draw(index).shoot()
+    change = d.rng.choice([-1, 1]) * d.rng.uniform(0.003, 0.015)
+    d.right = enlarged(d.right, float(1 + change))
+    return d
+
+
 def cropped(index: int) -> Draw:
     """The second photo is a crop of two thirds at one side, of the same proportions, without EXIF."""
     d = draw(index).shoot()
@@ -489,6 +497,7 @@ KINDS: dict[str, Callable[[int], Draw]] = {
     "moved_along": lambda i: moved(i, "along"),
     "reflection": reflection,
     "zoomed": zoomed,
+    "refocused": refocused,
     "cropped": cropped,
     "trimmed": trimmed,
     "resized": resized,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..records import Camera, Finding, Rig, TwoView
-from ..two_view.uncertainty import FreedParameter, focal_tilt, freed_parameters, freed_zoom
+from ..two_view.uncertainty import FreedParameter, focal_tilt, freed_parameters
 from .statistics import PHOTO_NAMES
 
 MAX_FOCAL_TILT = 5.0  # degrees; the verdict's rule and the finding's sentence share it
@@ -27,7 +27,6 @@ class CameraThresholds:
     min_sigmas: float = 8  # standard errors by which matches must contradict a lens
     min_focal_change: float = 1.15  # factor by which matches must contradict a focal length
     max_cost_ratio: float = 0.9  # of the cost that is left when the contradicted parameter is freed
-    max_zoom_cost: float = 0.93  # as max_cost_ratio, of the ratio of both focal lengths
     min_corner_bend: float = 3.0  # px of the reference size, in the corner, of a lens that is called distorted
     # Degrees, diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent.
     diagonal_fields: tuple[float, float] = (15.0, 130.0)
@@ -84,7 +83,6 @@ def camera_findings(
         )
     if testable and not rig.posed and len(x1) >= limits.min_matches:
         findings += _lens(view, x1, x2, unit, bool(odd), limits)
-        findings += _lens_changed(freed_zoom(x1, x2, view), limits)
         if not any(f.code == "focal_implausible" for f in findings):
             findings += _one_exif(view, rig, x1, x2, limits)
     return findings
@@ -192,24 +190,6 @@ def _lens(
             )
         )
     return findings
-
-
-def _lens_changed(zoom: FreedParameter, limits: CameraThresholds) -> list[Finding]:
-    """Return a warning where the matches ask for another focal length in the second photo than in the first."""
-    if abs(zoom.value) < limits.min_sigmas * zoom.sigma or zoom.cost > limits.max_zoom_cost:
-        return []
-    factor = float(np.exp(zoom.value))
-    return [
-        Finding(
-            "lens_changed",
-            "warning",
-            f"the matches fit better with {factor:.4f} times the focal length in the second photo, "
-            f"{abs(zoom.value) / max(zoom.sigma, 1e-12):.0f} standard errors from one: the zoom or the focus changed, "
-            "the photos were cropped, two cameras took them, or a rolling shutter or a stabiliser bent them.",
-            {"factor": factor, "log_factor_sigma": zoom.sigma, "cost": zoom.cost},
-            "Leave zoom and focus alone, switch the stabiliser off, hold still; or give a calibration (--calib).",
-        )
-    ]
 
 
 def _contradicted(focal: FreedParameter, k1: FreedParameter, limits: CameraThresholds) -> bool:

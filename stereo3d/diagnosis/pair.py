@@ -10,6 +10,7 @@ from ..records import Finding, Matches, Rig, TwoView
 from ..two_view.uncertainty import weakest_motion_px
 from .cameras import CAMERA_THRESHOLDS, CameraThresholds, camera_findings
 from .flatness import FlatnessThresholds, MotionUncertainty, flatness_findings
+from .lens_change import lens_change_findings
 from .sphere import sphere_findings
 from .statistics import (
     coherent_outliers,
@@ -99,7 +100,9 @@ def diagnose(
     unsound = any(f.severity == "error" for f in findings)
     if resampled:
         camera_limits = replace(camera_limits, diagonal_fields=(0.0, 180.0))
+    sound = all(f.severity == "info" for f in findings)
     findings += camera_findings(view, rig, x1, x2, unit, not findings, camera_limits)
+    findings += lens_change_findings(view, rig, x1, x2, testable=sound)
     findings += _baseline(view, x1, x2, unit, limits)
     if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit, limits)

@@ -25,6 +25,7 @@ REASONS = {
     "unstable_pose": "the camera motion is uncertain",
     "few_matches": "too few matches",
     "lens_changed": "the photos differ in zoom, or a shutter or a stabiliser bent them",
+    "focus_changed": "the focus changed between the photos, or a shutter or a stabiliser bent them",
     "focal_implausible": "the focal length does not look right",
     "focal_unknown": "the focal length is a guess",
     "focal_ambiguous": "two focal lengths explain the photos",

@@ -19,6 +19,7 @@ from .rays import estimate_from_rays
 from .refine import centred_pixels, fit_views, pose_alone, sampson_residuals, within_reach
 from .robust import MIN_INLIERS, no_overlap, pose_candidates
 from .solvers import plausible_depth
+from .zoom import has_zoomed, may_have_zoomed
 
 
 def estimate_two_view(
@@ -77,7 +78,21 @@ def estimate_two_view(
         return estimate_from_rays(matches, rig, threshold=threshold, confidence=confidence, seed=seed)
     if rig.posed:
         return _classify(matches, rig if rig.error.exact else refine_rig(matches, rig, threshold=threshold), threshold)
-    fit = _pose_and_lens(matches, rig, threshold, confidence, seed)
+    view = _pose_of(matches, rig, threshold, confidence, seed)
+    if not may_have_zoomed(matches, view, rig, threshold=threshold):
+        return view
+    try:
+        zoomed = _pose_of(matches, rig, threshold, confidence, seed, zoom=True)
+    except StereoError:
+        return view
+    return zoomed if has_zoomed(matches, view, zoomed, threshold=threshold) else view
+
+
+def _pose_of(
+    matches: Matches, rig: Rig, threshold: float, confidence: float, seed: int, *, zoom: bool = False
+) -> TwoView:
+    """The pose and the fitted lens; zoom: as in `free_lens_model`."""
+    fit = _pose_and_lens(matches, rig, threshold, confidence, seed, zoom)
     rig = fit.rig
     x1, x2, index, focals = centred_pixels(matches.x1, matches.x2, rig)
     y1, y2, slack, lens_model = x1 / focals[0], x2 / focals[1], 2 * threshold / focals[0], pose_alone(focals)
@@ -100,17 +115,17 @@ def estimate_two_view(
     return TwoView(F, R, t, inliers, replace(rig, R=R, t=t), fit.focal_sigma, fit.focal_range, fit.rivals)
 
 
-def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: float, seed: int) -> LensFit:
+def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: float, seed: int, zoom: bool) -> LensFit:
     """The pose, and the lens where it is not known: from a ladder of focals if guessed, then from samples."""
     x1, x2, _, focals = centred_pixels(matches.x1, matches.x2, rig)
     guessed = "prior" in (rig.cam1.source, rig.cam2.source)
-    free = free_lens_model(rig, focals).basis.shape[1]  # 0: a given distortion fixes the lens, even of a guessed focal
+    free = free_lens_model(rig, focals, zoom=zoom).basis.shape[1]  # 0: a given distortion fixes even a guessed lens
     fit = None
     if guessed and free:
-        tried = climb_ladder(x1, x2, rig, focals, threshold=threshold, seed=seed)
+        tried = climb_ladder(x1, x2, rig, focals, threshold=threshold, seed=seed, zoom=zoom)
         if tried:
             states = [state for _, state in tried]
-            fit = fit_lens(lowest(tried, FINALISTS), states, x1, x2, rig, focals, threshold)
+            fit = fit_lens(lowest(tried, FINALISTS), states, x1, x2, rig, focals, threshold, zoom)
             if fit.accepted:
                 return fit
     found = pose_candidates(x1, x2, focals, threshold=threshold, confidence=confidence, seed=seed)
@@ -122,7 +137,7 @@ def _pose_and_lens(matches: Matches, rig: Rig, threshold: float, confidence: flo
     if count < MIN_INLIERS:
         raise no_overlap(count, len(matches))
     if free and not guessed and count >= MIN_MATCHES_FOR_LENS:
-        return fit_lens([LensState(R, t, np.zeros(free))], [], x1, x2, rig, focals, threshold)
+        return fit_lens([LensState(R, t, np.zeros(free))], [], x1, x2, rig, focals, threshold, zoom)
     return replace(fit or as_it_was(R, t, rig), R=R, t=t)
 
 

@@ -18,7 +18,14 @@ FINALISTS = 4  # focal lengths from which pose and lens are refined together
 
 
 def climb_ladder(
-    x1: np.ndarray, x2: np.ndarray, rig: Rig, focals: np.ndarray, *, threshold: float, seed: int
+    x1: np.ndarray,
+    x2: np.ndarray,
+    rig: Rig,
+    focals: np.ndarray,
+    *,
+    threshold: float,
+    seed: int,
+    zoom: bool = False,
 ) -> list[tuple[float, LensState]]:
     """Return the cost and the pose and lens of least cost at each focal length of the ladder that has a pose.
 
@@ -37,6 +44,8 @@ def climb_ladder(
         px, Sampson distance of an inlier.
     seed : int
         Of the matches and samples.
+    zoom : bool
+        As in `free_lens_model`.
 
     Returns
     -------
@@ -46,7 +55,7 @@ def climb_ladder(
     """
     pick = np.sort(np.random.default_rng(seed).permutation(len(x1))[:LADDER_MATCHES])
     x1, x2 = x1[pick], x2[pick]
-    lens_model = free_lens_model(rig, focals)
+    lens_model = free_lens_model(rig, focals, zoom=zoom)
     loss = RobustLoss(threshold / 3, threshold)
     H = dominant_plane(x1, x2, threshold=threshold, seed=seed)
     best: dict[float, tuple[float, LensState]] = {}

@@ -16,6 +16,7 @@ FOCAL_PRIOR_SIGMA = {"exif": 0.05, "prior": float(np.log(1.5))}
 # degrees of freedom, of which 68.3 % lie within 1.321 of its scale. 5 % of the lenses are then beyond 68 mm or below
 # 11 mm, 1 % beyond 175 mm.
 GUESS_SCALE = FOCAL_PRIOR_SIGMA["prior"] / 1.321
+ZOOM_PRIOR_SIGMA = 0.03  # of log f2 / f1 of one lens whose zoom or focus has changed: focus alone does up to 3 %
 CENTRE_PRIOR_SIGMA = 0.01  # of the longer side: assembly of a lens, and stabilisers that shift it
 CENTRE_CHANGE_SHARE = 0.05  # of that, between two photos by one lens
 DISTORTION_PRIOR_SIGMA = 0.05  # k1, k2: phones and processed photos below 0.02, compact cameras up to 0.2
@@ -41,7 +42,7 @@ class LensState:
     p: np.ndarray
 
 
-def free_lens_model(rig: Rig, focals: ArrayLike, *, near: float = 0.0) -> LensModel:
+def free_lens_model(rig: Rig, focals: ArrayLike, *, near: float = 0.0, zoom: bool = False) -> LensModel:
     """Return the lens parameters that are estimated: focal, principal point, k1 and k2 of each uncalibrated camera.
 
     Parameters
@@ -53,6 +54,9 @@ def free_lens_model(rig: Rig, focals: ArrayLike, *, near: float = 0.0) -> LensMo
         px.
     near : float
         Logarithm of the factor by which a guess is wrong: there the normal prior has the slope of Student's.
+    zoom : bool
+        Whether the focal length of one common lens may differ between the photos; the last parameter is then
+        log(f2 / f1).
 
     Returns
     -------
@@ -68,6 +72,9 @@ def free_lens_model(rig: Rig, focals: ArrayLike, *, near: float = 0.0) -> LensMo
         (first, sigma1), (second, sigma2) = lenses
         if one_lens(rig):
             columns, sigma = first + second, sigma1
+            if zoom:
+                columns = np.hstack([columns, (second[:, :1] - first[:, :1]) / 2])
+                sigma = np.append(sigma, ZOOM_PRIOR_SIGMA)
         elif rig.cam1.source == rig.cam2.source:
             focal = [first[:, :1] + second[:, :1], first[:, :1] - second[:, :1]]
             half = FOCAL_PRIOR_SIGMA[rig.cam1.source] / np.sqrt(2)  # of mean and half the difference of two alike

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..geometry.two_view import essential_from_pose
 from ..records import Rig
 from .focal_profile import SAME_FOCAL, FocalPosterior, focal_posterior
 from .held_out import supported_lens
@@ -24,7 +25,7 @@ from .lens import (
     worse_source,
 )
 from .refine import LENS, LensModel, RobustLoss, adjust, fit_views, sampson_jacobian, sampson_residuals
-from .solvers import plausible_depth
+from .solvers import cheirality_mask, plausible_depth, pose_from_essential
 
 log = logging.getLogger(__name__)
 PROFILE_MATCHES = 1000  # evenly over all; the error of the focal length is that of so many at most
@@ -81,6 +82,7 @@ def fit_lens(
     rig: Rig,
     focals: np.ndarray,
     threshold: float,
+    zoom: bool = False,
 ) -> LensFit:
     """Fit pose and lens together to all matches, from the best of the starts.
 
@@ -88,7 +90,7 @@ def fit_lens(
     ----------
     starts, ladder : list of LensState
         Minima of the cost, and other focal lengths with their poses.
-    x1, x2, focals, rig, threshold
+    x1, x2, focals, rig, threshold, zoom
         As in `climb_ladder`.
 
     Returns
@@ -98,9 +100,10 @@ def fit_lens(
         the lens, or no inlier is left.
     """
     unfitted = as_it_was(starts[0].R, starts[0].t, rig)
-    every = _Matches(x1, x2, rig, focals, threshold)
+    every = _Matches(x1, x2, rig, focals, threshold, zoom)
     some = every.thinned()
     tried = [some.adjusted(start, RobustLoss(threshold / 3, threshold), _Trust()) for start in starts]
+    tried = [(cost, some.facing(state)) for cost, state in tried]
     best = min(tried, key=lambda item: item[0])[1]
     every = every.ahead(best)
     bends, strain = every.thinned().confirmed_distortion(best)
@@ -114,7 +117,7 @@ def fit_lens(
     found = [some.adjusted(state, loss, trust) for state in (best, *(some.start(state) for _, state in tried))]
     minima = _distinct([state for _, state in sorted(found, key=lambda item: item[0])])
     model = some.model(float(minima[0].p[0]), trust)
-    ladder = [some.start(state) for state in ladder]
+    ladder = [some.facing(some.start(state)) for state in ladder]
     posterior = focal_posterior(minima, ladder, some.x1, some.x2, model, loss, worse_source(rig), trust.doubt)
     if posterior is None:
         return unfitted
@@ -127,7 +130,7 @@ def fit_lens(
         return unfitted
     final = every.start(final)
     errors = every.focal_errors(final, agree, sigma, trust, posterior)
-    fitted, u = _accepted(final, rig, focals, errors), float(final.p[0])
+    fitted, u = _accepted(final, rig, free_lens_model(rig, focals, zoom=zoom), errors), float(final.p[0])
     if fitted is not None:
         error = float(errors.max())
         return LensFit(final.R, final.t, fitted, error, True, _range(posterior, u), _rivals(posterior, u))
@@ -158,6 +161,7 @@ class _Matches:
     rig: Rig
     focals: np.ndarray
     threshold: float
+    zoom: bool = False
     bends: bool = True  # False: distortion is held at 0
     strain: float = 0.0  # of `supported_lens`
 
@@ -166,15 +170,32 @@ class _Matches:
         stride = max(1, -(-len(self.x1) // PROFILE_MATCHES))
         return replace(self, x1=self.x1[::stride], x2=self.x2[::stride])
 
+    def normalised(self, state: LensState) -> tuple[np.ndarray, np.ndarray, float]:
+        """Normalised camera coordinates (N, 2) of both photos, and the first focal length, at a state."""
+        model = free_lens_model(self.rig, self.focals, zoom=self.zoom)
+        f1, f2 = self.focals * np.exp((model.basis @ state.p)[[0, LENS]])
+        return self.x1 / f1, self.x2 / f2, f1
+
+    def facing(self, state: LensState) -> LensState:
+        """The state, or the other pose of its essential matrix that has the matches in front of the cameras.
+
+        A start at a wrong focal length can have them behind, and Sampson distances do not tell.
+        """
+        y1, y2, _ = self.normalised(state)
+        if 2 * cheirality_mask(state.R, state.t, y1, y2).sum() >= len(y1):
+            return state
+        R, t = pose_from_essential(essential_from_pose(state.R, state.t), y1, y2)
+        return replace(state, R=R, t=t)
+
     def ahead(self, state: LensState) -> "_Matches":
         """Those that lie before both cameras."""
-        f1, f2 = self.focals * np.exp((free_lens_model(self.rig, self.focals).basis @ state.p)[[0, LENS]])
-        good = plausible_depth(state.R, state.t, self.x1 / f1, self.x2 / f2, 2 * self.threshold / f1)
+        y1, y2, f1 = self.normalised(state)
+        good = plausible_depth(state.R, state.t, y1, y2, 2 * self.threshold / f1)
         return replace(self, x1=self.x1[good], x2=self.x2[good])
 
     def model(self, near: float, trust: _Trust) -> LensModel:
         """The lens model whose prior has the slope of the focal length's own at `near`."""
-        model = free_lens_model(self.rig, self.focals, near=near)
+        model = free_lens_model(self.rig, self.focals, near=near, zoom=self.zoom)
         sigma = model.prior_sigma.copy()
         bent = distortion_columns(model)
         if not self.bends:
@@ -184,7 +205,7 @@ class _Matches:
 
     def start(self, state: LensState) -> LensState:
         """The state, without distortion where that is held at 0."""
-        held = distortion_columns(free_lens_model(self.rig, self.focals)) & (not self.bends)
+        held = distortion_columns(free_lens_model(self.rig, self.focals, zoom=self.zoom)) & (not self.bends)
         return replace(state, p=np.where(held, 0.0, state.p))
 
     def confirmed_distortion(self, state: LensState) -> tuple[bool, float]:
@@ -225,7 +246,7 @@ class _Matches:
     def trust(self, state: LensState, agree: np.ndarray, sigma: float) -> tuple[_Trust, float]:
         """How much the inliers are to be believed, and the share of their errors that neighbours have in common."""
         x1, x2 = self.x1[agree], self.x2[agree]
-        shared = _shared_error(state, x1, x2, free_lens_model(self.rig, self.focals))
+        shared = _shared_error(state, x1, x2, free_lens_model(self.rig, self.focals, zoom=self.zoom))
         trust = _Trust(_matches_in_one(shared, len(x1)))
         model = self.model(float(state.p[0]), trust)
         doubt = lens_doubt(state, x1, x2, model, unmodelled_lens(self.rig), sigma)
@@ -289,9 +310,9 @@ def _matches_in_one(shared: float, count: int) -> float:
     return 1 + shared * max(0.0, count / REGIONS - 1)
 
 
-def _accepted(state: LensState, rig: Rig, focals: np.ndarray, errors: np.ndarray) -> Rig | None:
+def _accepted(state: LensState, rig: Rig, lens_model: LensModel, errors: np.ndarray) -> Rig | None:
     """The rig with the fitted lens; None where that is no lens, contradicts EXIF or says no more than the guess."""
-    z = free_lens_model(rig, focals).basis @ state.p
+    z = lens_model.basis @ state.p
     cameras = []
     for camera, k, error in ((rig.cam1, 0, errors[0]), (rig.cam2, LENS, errors[1])):
         prior_sigma = FOCAL_PRIOR_SIGMA.get(camera.source, 0.0)

@@ -1,6 +1,6 @@
 """Uncertainty of a pose: covariance, rival motions, what the pair cannot reveal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ _FOCAL = np.tile(np.eye(5)[0], 2)
 _K1 = np.tile(np.eye(5)[3], 2)
 _ZOOM = np.array([-0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0])
 _NO_LENS = np.zeros((10, 0))
+# Affine changes of the second photo: one axis longer and the other shorter, and a skew.
+_NO_CHANGE = np.zeros((0, 2, 2))
+_SKEWS = np.array([[[0.5, 0], [0, -0.5]], [[0, 0.5], [0.5, 0]]])
+_STEP = 1e-5  # of these, for differences
 
 
 def pose_covariance(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> tuple[np.ndarray, np.ndarray]:
@@ -145,9 +149,10 @@ def _noise_sigma(r: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Refit:
-    """Motion and lens z + basis p refitted by Gauss-Newton steps, weights 1 / (1 + (r / w)^2) (Cauchy).
+    """Motion, lens z + basis p and changes of the second photo x2 + sum a_k changes_k x2, refitted.
 
-    State: R, t, p of one start.  z: (10,).  basis: (10, q).  x1, x2, focals: as `centred_pixels` returns them.
+    Gauss-Newton steps with weights 1 / (1 + (r / w)^2) (Cauchy). State: R, t, (p, a) of one start.  z: (10,).  basis:
+    (10, q).  x1, x2, focals: as `centred_pixels` returns them.  changes: (k, 2, 2).
     """
 
     z: np.ndarray
@@ -155,14 +160,28 @@ class _Refit:
     x1: np.ndarray
     x2: np.ndarray
     focals: np.ndarray
+    changes: np.ndarray = field(default_factory=_NO_CHANGE.copy)
+
+    @property
+    def free(self) -> int:
+        """Number of parameters beside the motion."""
+        return self.basis.shape[1] + len(self.changes)
 
     def evaluate(self, state: State) -> tuple[np.ndarray, np.ndarray]:
-        from .refine_kernels import sampson_jacobian_kernel
+        from .refine_kernels import sampson_jacobian_kernel, sampson_residuals_kernel
 
-        r, J = np.empty(len(self.x1)), np.empty((len(self.x1), 5 + self.basis.shape[1]))
-        R, t, z = (np.ascontiguousarray(a) for a in (state[0][0], state[1][0], self.z + self.basis @ state[2][0]))
-        sampson_jacobian_kernel(R, t, z, self.focals, self.x1, self.x2, self.basis, r, J)
-        return r[None], J[None]
+        q = self.basis.shape[1]
+        r, J = np.empty(len(self.x1)), np.empty((len(self.x1), 5 + q))
+        p, a = np.split(state[2][0], [q])
+        x2 = np.ascontiguousarray(self.x2 + self.x2 @ np.tensordot(a, self.changes, 1).T)
+        R, t, z = (np.ascontiguousarray(array) for array in (state[0][0], state[1][0], self.z + self.basis @ p))
+        sampson_jacobian_kernel(R, t, z, self.focals, self.x1, x2, self.basis, r, J)
+        columns = [J]
+        for change in self.changes:
+            moved = np.empty_like(r)
+            sampson_residuals_kernel(R, t, z, self.focals, self.x1, x2 + _STEP * (self.x2 @ change.T), moved)
+            columns.append((moved - r)[:, None] / _STEP)
+        return r[None], np.hstack(columns)[None]
 
     def improves(self, new: State, old: State) -> np.ndarray:
         return np.ones(1, bool)  # the weights change with the noise: costs of two steps are not comparable
@@ -198,7 +217,7 @@ class _Refitted:
 
 
 def _refit(view: TwoView, problem: _Refit) -> _Refitted:
-    start = view.R[None], _direction(view)[None], np.zeros((1, problem.basis.shape[1]))
+    start = view.R[None], _direction(view)[None], np.zeros((1, problem.free))
     fit = minimise(problem, start, REFIT_SCHEDULE)
     return _Refitted(fit.state[1][0], fit.state[2][0], fit.values[0][0], fit.information[0], fit.frame)
 
@@ -248,18 +267,47 @@ def freed_zoom(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> FreedParameter:
     return _freed(x1, x2, view, (_ZOOM,))[0]
 
 
+def freed_skew(x1: np.ndarray, x2: np.ndarray, view: TwoView) -> FreedParameter:
+    """Refit the motion with two affine changes of the second photo free: a skew, and one axis against the other.
+
+    No lens makes them; a rolling shutter and a stabiliser do.
+
+    Parameters
+    ----------
+    x1, x2, view
+        As in `pose_covariance`.
+
+    Returns
+    -------
+    FreedParameter
+        value: root sum of squares of the two. value / sigma: sqrt(a^T C^-1 a), of both together.
+    """
+    x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
+    alone = _Refit(np.zeros(10), _NO_LENS, x1, x2, focals)
+    fit = _refit(view, replace(alone, changes=_SKEWS))
+    covariance = fit.noise**2 * np.linalg.pinv(fit.information, rcond=1e-10, hermitian=True)[5:, 5:]
+    value = float(np.linalg.norm(fit.p))
+    sigmas = float(np.sqrt(max(fit.p @ np.linalg.pinv(covariance, hermitian=True) @ fit.p, 0)))
+    return FreedParameter(value, value / max(sigmas, 1e-12), _cost_left(_refit(view, alone).r, fit.r))
+
+
 def _freed(x1: np.ndarray, x2: np.ndarray, view: TwoView, parameters: tuple[np.ndarray, ...]) -> list[FreedParameter]:
     """Refit the motion with each of these directions (10,) of both lenses free."""
     x1, x2, _, focals = centred_pixels(x1, x2, view.rig)
     r0 = _refit(view, _Refit(np.zeros(10), _NO_LENS, x1, x2, focals)).r
-    w0 = CAUCHY * _noise_sigma(r0)
     freed = []
     for free in parameters:
         fit = _refit(view, _Refit(np.zeros(10), free[:, None], x1, x2, focals))
         variance = np.linalg.pinv(fit.information, rcond=1e-10, hermitian=True)[5, 5]
-        cost = np.log1p((fit.r / w0) ** 2).sum() / max(np.log1p((r0 / w0) ** 2).sum(), 1e-12)
-        freed.append(FreedParameter(float(fit.p[0]), float(fit.noise * np.sqrt(max(variance, 0))), float(cost)))
+        sigma = float(fit.noise * np.sqrt(max(variance, 0)))
+        freed.append(FreedParameter(float(fit.p[0]), sigma, _cost_left(r0, fit.r)))
     return freed
+
+
+def _cost_left(before: np.ndarray, after: np.ndarray) -> float:
+    """What is left of sum log(1 + (r / w)^2), w of the residuals before."""
+    w = CAUCHY * _noise_sigma(before)
+    return float(np.log1p((after / w) ** 2).sum() / max(np.log1p((before / w) ** 2).sum(), 1e-12))
 
 
 def focal_tilt(x1: np.ndarray, x2: np.ndarray, view: TwoView, factor: float = PRIOR_FACTOR) -> float:

@@ -868,13 +868,13 @@ def test_a_confidence_of_one_is_allowed():
 
 
 def test_a_lens_fit_without_inliers_leaves_the_rig_as_it_is():
-    """No match lies within the threshold of its line, as where all rays meet behind."""
+    """No match lies within the threshold of its line."""
     matches, rig = matches_module.random_two_view(40, seed=3)
     guess = guessed(rig, 1.0)
     x1, x2, _, focals = refine.centred_pixels(matches.x1, matches.x2, guess)
     model = lens_module.free_lens_model(guess, focals)
-    start = lens_module.LensState(rig.R, -rig.t, np.zeros(model.basis.shape[1]))
-    fit = lens_fit.fit_lens([start], [], x1, x2, guess, focals, 1e-9)
+    start = lens_module.LensState(rig.R, rig.t, np.zeros(model.basis.shape[1]))
+    fit = lens_fit.fit_lens([start], [], x1, x2[::-1].copy(), guess, focals, 1e-9)
     assert fit.rig is guess and not fit.accepted and fit.focal_sigma == pytest.approx(np.log(1.5))
     # and without any match the variance is that of the prior
     variance, first = lens_fit.lens_variance(start, x1[:0], x2[:0], model, 1.0)
