@@ -1,7 +1,8 @@
 """Relative pose against truth, every estimator on the very same matches.
 
     python benchmarks/pose.py [--data DIR] [--max-size 1600] [--seeds 3] [--draws 10] [--motions sideways ...]
-    python benchmarks/pose.py --focal-errors 150 [--first 0] [--rendered 40]     (the table of `focal_pairs.py` alone)
+    python benchmarks/pose.py --focal-errors 150 [--first 0] [--rendered 40] [--zoom 0.99]
+                                                          (the table of `focal_pairs.py` alone)
 
 Estimators: `estimate_two_view`; OpenCV's findEssentialMat with USAC_MAGSAC and with plain RANSAC, each followed by
 recoverPose; PoseLib and pycolmap where they can be imported. All get one threshold, 1.5 px at matching size, and
@@ -322,9 +323,10 @@ def main():
     parser.add_argument("--focal-errors", type=int, default=0, help="random pairs, each with nothing known and EXIF")
     parser.add_argument("--first", type=int, default=0, help="of them")
     parser.add_argument("--rendered", type=int, default=0, help="rendered pairs, for --focal-errors")
+    parser.add_argument("--zoom", type=float, default=1.0, help="of the second photos, for --focal-errors")
     arguments = parser.parse_args()
     if arguments.focal_errors or arguments.rendered:
-        focal_errors(arguments.focal_errors, arguments.first, arguments.rendered)
+        focal_errors(arguments.focal_errors, arguments.first, arguments.rendered, arguments.zoom)
         return
     if poselib is None:
         print("PoseLib is not installed: left out.")
