@@ -25,7 +25,7 @@ def lens_change_findings(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray
     x1, x2 : (N, 2) float64
         Inliers, photo px.
     testable : bool
-        Whether the motion is certain enough to test the lens. What the estimate itself has found is told anyway.
+        Whether the motion is certain enough to test the lens. What the estimate itself has found is reported anyway.
 
     Returns
     -------
