@@ -95,7 +95,20 @@ def _views(camera: Camera, R: np.ndarray, t: np.ndarray, relief: float, rng: np.
 
 def focal_errors(count: int, first: int, rendered: int, zoom: float = 1.0):
     """Print the table of this module's docstring."""
-    heading = "n", "found", "1 s %", "2 s %", "stretch %", "median %", "90 % %", "sigma %", "pose deg", "mean", "rivals", "zoomed"
+    heading = (
+        "n",
+        "found",
+        "1 s %",
+        "2 s %",
+        "stretch %",
+        "median %",
+        "90 % %",
+        "sigma %",
+        "pose deg",
+        "mean",
+        "rivals",
+        "zoomed",
+    )
     print(f"\n{'errors of the focal length':32s}" + "".join(f"{c:>10s}" for c in heading), flush=True)
     rows: dict[tuple[str, str], list] = {}
     everything = [("random pair", k) for k in range(first, first + count)]
