@@ -121,8 +121,13 @@ def _lost(chosen: np.ndarray, surfaces: Surfaces, pair: RectifiedPair) -> LostSu
     if not chosen.any():
         return LostSurface(0.0, None)
     of_surface = np.bincount(surfaces.labels[chosen], minlength=len(surfaces.pixels))
-    x, y = np.median(pair.map1[chosen & (surfaces.labels == np.argmax(of_surface))], axis=0)
-    return LostSurface(float(of_surface.sum() / surfaces.pixels.sum()), (float(x), float(y)))
+    places = pair.map1[chosen & (surfaces.labels == np.argmax(of_surface))]
+    places = places[np.isfinite(places).all(-1)]  # a lens may leave pixels of the map without a place
+    share = float(of_surface.sum() / surfaces.pixels.sum())
+    if not len(places):
+        return LostSurface(share, None)
+    x, y = np.median(places, axis=0)
+    return LostSurface(share, (float(x), float(y)))
 
 
 def _photo_px(pair: RectifiedPair) -> float:

@@ -117,6 +117,19 @@ def test_a_part_that_nothing_supports_must_lie_near_the_matches_depths(part, sta
         assert abs(findings[0].numbers["x"] - 119.5) < 1 and abs(findings[0].numbers["y"] - 54.5) < 1
 
 
+def test_the_place_of_lost_surface_is_that_of_pixels_with_one():
+    """A lens leaves pixels of the rectified map without a place in the photo."""
+    d = np.full((H, W), 30, np.float32)
+    d[40:70, 100:140] = np.nan
+    d[44:66, 104:136] = 95
+    fused, pair, view = flat_scene(d)
+    pair.map1[40:48, 100:140] = np.nan
+    inliers = matches_of(d, range(4, 36, 4), range(40, 196, 6))
+    (finding,) = drop_unsupported(fused, between(d, [], []), pair, view, inliers, (0.0, 100.0))[2]
+    assert finding.code == "floating" and np.isfinite(list(finding.numbers.values())).all()
+    assert "x" in finding.numbers and "nan" not in finding.message
+
+
 def test_a_near_part_with_features_or_attached_stays():
     d = np.full((H, W), 30, np.float32)
     d[40:70, 100:140] = np.nan
