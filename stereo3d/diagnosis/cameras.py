@@ -27,6 +27,10 @@ class CameraThresholds:
     min_sigmas: float = 8  # standard errors by which matches must contradict a lens
     min_focal_change: float = 1.15  # factor by which matches must contradict a focal length
     max_cost_ratio: float = 0.9  # of the cost that is left when the contradicted parameter is freed
+    max_change_cost: float = 0.93  # as max_cost_ratio, of the ratio of both focal lengths, and of a skew
+    # Change of the second photo against the first that harms depth little, and that a change of focus makes: a phone's
+    # lens of 6 mm has .006 more focal length at a metre than at infinity.
+    small_change: float = 0.006
     min_corner_bend: float = 3.0  # px of the reference size, in the corner, of a lens that is called distorted
     # Degrees, diagonal fields of view of ordinary lenses: 165 mm to 10 mm, 35 mm equivalent.
     diagonal_fields: tuple[float, float] = (15.0, 130.0)

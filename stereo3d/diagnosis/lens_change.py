@@ -5,15 +5,19 @@ import numpy as np
 from ..records import Finding, Rig, TwoView
 from ..two_view.lens import one_lens
 from ..two_view.uncertainty import FreedParameter, freed_skew, freed_zoom
+from .cameras import CAMERA_THRESHOLDS, CameraThresholds
 
-MIN_MATCHES = 60  # inliers; with fewer nothing is tested
-MIN_SIGMAS = 8.0  # standard errors by which matches must ask for a change
-MAX_COST = 0.93  # of the cost, that the change may leave
-MAX_FOCUS_CHANGE = 0.006  # of log f: a phone's lens of 6 mm between a metre and infinity
 REMEDY = "Leave zoom and focus alone, switch the stabiliser off, hold still; or give a calibration (--calib)."
 
 
-def lens_change_findings(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray, *, testable: bool) -> list[Finding]:
+def lens_change_findings(
+    view: TwoView,
+    rig: Rig,
+    x1: np.ndarray,
+    x2: np.ndarray,
+    testable: bool,
+    limits: CameraThresholds = CAMERA_THRESHOLDS,
+) -> list[Finding]:
     """Return a warning where the second photo has another focal length than the first, or is skewed against it.
 
     Parameters
@@ -26,6 +30,8 @@ def lens_change_findings(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray
         Inliers, photo px.
     testable : bool
         Whether the motion is certain enough to test the lens. What the estimate itself has found is reported anyway.
+    limits : CameraThresholds
+        Bounds of the findings.
 
     Returns
     -------
@@ -37,14 +43,14 @@ def lens_change_findings(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray
         return []
     ratio = view.rig.cam2.focal / view.rig.cam1.focal
     if one_lens(rig) and ratio != 1:
-        return [_modelled(ratio)]
-    if not testable or len(x1) < MIN_MATCHES:
+        return [_modelled(ratio, limits)]
+    if not testable or len(x1) < limits.min_matches:
         return []
     zoom, skew = freed_zoom(x1, x2, view), freed_skew(x1, x2, view)
     factor = float(np.exp(zoom.value))
-    if _certain(zoom):
+    if _certain(zoom, limits):
         better, sigmas = f"{factor:.4f} times the focal length in the second photo", abs(zoom.value) / zoom.sigma
-    elif _certain(skew):
+    elif skew.value > limits.small_change and _certain(skew, limits):
         better, sigmas = f"the second photo skewed or stretched by {100 * skew.value:.2g} %", skew.value / skew.sigma
     else:
         return []
@@ -52,7 +58,7 @@ def lens_change_findings(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray
         Finding(
             "lens_changed",
             "warning",
-            f"the matches fit better with {better}, {sigmas:.0f} standard errors from none: the zoom or the focus "
+            f"the matches fit better with {better}, {sigmas:.0f} standard errors from no change: the zoom or the focus "
             "changed, the photos were cropped, two cameras took them, or a rolling shutter or a stabiliser bent them.",
             {
                 "factor": factor,
@@ -67,17 +73,18 @@ def lens_change_findings(view: TwoView, rig: Rig, x1: np.ndarray, x2: np.ndarray
     ]
 
 
-def _certain(freed: FreedParameter) -> bool:
-    return abs(freed.value) >= MIN_SIGMAS * max(freed.sigma, 1e-12) and freed.cost <= MAX_COST
+def _certain(freed: FreedParameter, limits: CameraThresholds) -> bool:
+    far = abs(freed.value) >= limits.min_sigmas * max(freed.sigma, 1e-12)
+    return far and freed.cost <= limits.max_change_cost
 
 
-def _modelled(ratio: float) -> Finding:
+def _modelled(ratio: float, limits: CameraThresholds) -> Finding:
     """Report a ratio of the focal lengths that the pose was estimated with.
 
     Two photos cannot tell it from a stretch by a rolling shutter or a stabiliser: with both focal lengths free, any
     fundamental matrix is that of two pinholes.
     """
-    focused = abs(np.log(ratio)) <= MAX_FOCUS_CHANGE
+    focused = abs(np.log(ratio)) <= limits.small_change
     cause = "as after a change of focus" if focused else "more than a change of focus makes"
     return Finding(
         "focus_changed" if focused else "lens_changed",

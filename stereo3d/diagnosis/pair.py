@@ -102,7 +102,7 @@ def diagnose(
         camera_limits = replace(camera_limits, diagonal_fields=(0.0, 180.0))
     sound = all(f.severity == "info" for f in findings)
     findings += camera_findings(view, rig, x1, x2, unit, not findings, camera_limits)
-    findings += lens_change_findings(view, rig, x1, x2, testable=sound)
+    findings += lens_change_findings(view, rig, x1, x2, sound, camera_limits)
     findings += _baseline(view, x1, x2, unit, limits)
     if unsound:  # there is no motion of which anything else could be said
         return findings + _outliers(matches, view, unit, limits)

@@ -16,7 +16,7 @@ FOCAL_PRIOR_SIGMA = {"exif": 0.05, "prior": float(np.log(1.5))}
 # degrees of freedom, of which 68.3 % lie within 1.321 of its scale. 5 % of the lenses are then beyond 68 mm or below
 # 11 mm, 1 % beyond 175 mm.
 GUESS_SCALE = FOCAL_PRIOR_SIGMA["prior"] / 1.321
-ZOOM_PRIOR_SIGMA = 0.03  # of log f2 / f1 of one lens whose zoom or focus has changed: focus alone does up to 3 %
+ZOOM_PRIOR_SIGMA = 0.03  # of log f2 / f1 of one lens whose zoom or focus has changed: 6 mm focused at .2 m
 CENTRE_PRIOR_SIGMA = 0.01  # of the longer side: assembly of a lens, and stabilisers that shift it
 CENTRE_CHANGE_SHARE = 0.05  # of that, between two photos by one lens
 DISTORTION_PRIOR_SIGMA = 0.05  # k1, k2: phones and processed photos below 0.02, compact cameras up to 0.2

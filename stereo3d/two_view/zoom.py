@@ -10,9 +10,10 @@ from .refine import LensModel, RobustLoss, adjust, centred_pixels, noise_of, sam
 from .uncertainty import freed_zoom
 from .window import MIN_NOISE, likelihood_gain
 
-# Log likelihood, of `MAX_INDEPENDENT` matches at most, by which a changed focal length must explain them better; and
-# standard errors by which it must differ. Of 250 pairs by one lens whose focus did not change, 2 reach both.
-MIN_GAIN = 10.0
+# Log likelihood, of `MAX_INDEPENDENT` matches at most, by which a changed focal length must explain them better: one
+# pair in a hundred has a change that shows, and one decision in a thousand may be wrong. And standard errors by which
+# it must differ.
+MIN_GAIN = 12.0
 MIN_SIGMAS = 5.0
 TRIED_MATCHES = 1000  # evenly over all
 
@@ -45,6 +46,7 @@ def may_have_zoomed(matches: Matches, view: TwoView, rig: Rig, *, threshold: flo
 
 
 def _refined_cost(view: TwoView, x1: np.ndarray, x2: np.ndarray, model: LensModel, threshold: float) -> float:
+    """The cost (`adjust`) of pose and lens refined from the view; x1, x2 (n, 2) px about the principal points."""
     R, t = view.R[None], view.t[None] / np.linalg.norm(view.t)
     p = np.zeros((1, model.basis.shape[1]))
     noise = max(noise_of(sampson_residuals(R, t, p, x1, x2, model)[0], threshold), MIN_NOISE * threshold / 1.5)
