@@ -10,10 +10,9 @@ from .refine import LensModel, RobustLoss, adjust, centred_pixels, noise_of, sam
 from .uncertainty import freed_zoom
 from .window import MIN_NOISE, likelihood_gain
 
-# Log likelihood, of `MAX_INDEPENDENT` matches at most, by which a changed focal length must explain them better: one
-# pair in a hundred has a change that shows, and one decision in a thousand may be wrong. And standard errors by which
-# it must differ.
-MIN_GAIN = 12.0
+# Log likelihood, of `MAX_INDEPENDENT` matches at most, by which a changed focal length must explain them better; and
+# standard errors by which it must differ (docs/decisions/focus-change.md).
+MIN_GAIN = 10.0
 MIN_SIGMAS = 5.0
 TRIED_MATCHES = 1000  # evenly over all
 
