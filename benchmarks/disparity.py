@@ -147,7 +147,7 @@ class Row:
             supported = inside if found.supported[0] is None else found.supported[0]
             maps = (found.left, found.right), found.margins[0], found.starts[0]
             view = measurements.match_maps(self.pictures, *maps, supported, inside)
-            return confidence.estimate(view, confidence.load_network(found.network))[0]
+            return confidence.estimate(view, confidence.load_network(found.network))
         difference = selection.left_right_difference(found.left, found.right)
         odds = probability(found.left, difference, found.odds, found.margins[0])
         return np.where(np.isfinite(found.left), odds, 0)

@@ -1,4 +1,4 @@
-"""The probability that a disparity is right, and its expected error: a small network over `measurements`.
+"""The probability that a disparity is right: a small network over `measurements`.
 
 Its weights were trained on rendered scenes with exact truth by `benchmarks/train_confidence.py`; see the page on
 confidence of the documentation for what they are good for.
@@ -111,8 +111,8 @@ def apply_network(network, values, out):
                 out[i, start + k] = last[i, k]
 
 
-def estimate(maps: MatchMaps, network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Return P(error < 1 px) and the expected size of the error (px, geometric mean) of each disparity of a view.
+def estimate(maps: MatchMaps, network: Network) -> np.ndarray:
+    """Return P(error < 1 px) of each disparity of a view.
 
     Parameters
     ----------
@@ -123,11 +123,11 @@ def estimate(maps: MatchMaps, network: Network) -> tuple[np.ndarray, np.ndarray]
 
     Returns
     -------
-    probability, error : (H, W) float32
-        0 and NaN where the disparity is unknown.
+    (H, W) float32
+        0 where the disparity is unknown.
     """
     height, width = maps.disparity.shape
-    probability, error = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    probability = np.empty((height, width), np.float32)
     measured = Measured(maps)
     rows = max(16, STRIP_PIXELS // width)
     for top in range(0, height, rows):
@@ -137,7 +137,5 @@ def estimate(maps: MatchMaps, network: Network) -> tuple[np.ndarray, np.ndarray]
         apply_network(network, values.reshape(len(values), -1), out)
         odds = np.clip(out[0], -MAX_LOG_ODDS, MAX_LOG_ODDS).reshape(bottom - top, width)
         probability[top:bottom] = 1 / (1 + np.exp(-odds))
-        error[top:bottom] = np.exp(np.clip(out[1], -5, 5)).reshape(bottom - top, width)
-    unknown = ~np.isfinite(maps.disparity)
-    probability[unknown], error[unknown] = 0, np.nan
-    return probability, error
+    probability[~np.isfinite(maps.disparity)] = 0
+    return probability

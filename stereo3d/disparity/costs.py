@@ -20,7 +20,12 @@ def grey(picture: np.ndarray) -> np.ndarray:
     The weights are the shares of the colours on a sensor (Bayer 1976). Independent noise of the three channels shrinks
     to 0.61 of its standard deviation, against 0.67 in luma (Rec. 601), whose weights follow the eye.
     """
-    return ((brightness(picture) + 128) >> 8).astype(np.uint8)
+    return rounded_grey(brightness(picture))
+
+
+def rounded_grey(light: np.ndarray) -> np.ndarray:
+    """Return `grey` of a picture from its `brightness`."""
+    return ((light + 128) >> 8).astype(np.uint8)
 
 
 def brightness(picture: np.ndarray) -> np.ndarray:
@@ -28,8 +33,19 @@ def brightness(picture: np.ndarray) -> np.ndarray:
 
     Weak texture has an amplitude below one grey level, so the census reads all 16 bits.
     """
-    r, g, b = (picture[..., i].astype(np.uint16) for i in range(3))
-    return 64 * (r + 2 * g + b)
+    picture = np.ascontiguousarray(picture)
+    light = np.empty(picture.shape[:2], np.uint16)
+    _add_channels(picture, light)
+    return light
+
+
+@njit(cache=True, nogil=True)
+def _add_channels(picture, light):
+    """light = 64 R + 128 G + 64 B: one pass over memory, where numpy takes seven."""
+    for y in range(len(light)):
+        for x in range(light.shape[1]):
+            r, g, b = np.uint32(picture[y, x, 0]), np.uint32(picture[y, x, 1]), np.uint32(picture[y, x, 2])
+            light[y, x] = np.uint32(64) * (r + np.uint32(2) * g + b)
 
 
 @intrinsic

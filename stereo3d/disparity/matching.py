@@ -271,7 +271,7 @@ def _kept_pixels(
     d_left = np.where(view.matchable, d_own, NAN)
     d_right = np.where(view.other_inside, view.other_disparity, NAN)
     difference = selection.left_right_difference(d_left, d_right)
-    confidence = view_confidence(view, found, difference)
+    confidence = view_confidence(view, found, (d_own, d_right), difference)
     likely = confidence >= (MIN_CONFIDENCE if found.network else 0)
     kept = np.where((difference <= tolerance) & likely, d_left, NAN)
     kept[selection.small_components(kept, COMPONENT_STEP, speckle)] = np.nan
@@ -298,7 +298,9 @@ def _kept_pixels(
     return kept, confidence, sigma
 
 
-def view_confidence(view: MatchedView, found: Found, difference: np.ndarray) -> np.ndarray:
+def view_confidence(
+    view: MatchedView, found: Found, disparities: tuple[np.ndarray, np.ndarray], difference: np.ndarray
+) -> np.ndarray:
     """Return the probability of an error below 1 px of the matcher's own map, (H,W) f32.
 
     Parameters
@@ -307,19 +309,19 @@ def view_confidence(view: MatchedView, found: Found, difference: np.ndarray) -> 
         The matcher's result for one picture.
     found : Found
         The matcher's result.
+    disparities : two (H, W) float32
+        px, of this and of the other picture, NaN outside their photos.
     difference : (H, W) float32
         px, of both maps, inf where either is unknown.
     """
     from . import confidence, measurements, uncertainty
 
-    own = np.where(view.inside, view.disparity, NAN)
     if not found.network:
-        return uncertainty.probability(own, difference, found.odds, view.margin)
-    other = np.where(view.other_inside, view.other_disparity, NAN)
+        return uncertainty.probability(disparities[0], difference, found.odds, view.margin)
     maps = measurements.match_maps(
-        view.pictures, (own, other), view.margin, view.start, view.matchable, view.other_inside
+        view.pictures, disparities, view.margin, view.start, view.matchable, view.other_inside
     )
-    return confidence.estimate(maps, confidence.load_network(found.network))[0]
+    return confidence.estimate(maps, confidence.load_network(found.network))
 
 
 def _filled(disparity: np.ndarray, own: np.ndarray | None, inside: np.ndarray) -> np.ndarray:

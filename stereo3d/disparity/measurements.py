@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernel_cache import njit
-from .costs import CENSUS, bits_set, brightness, census, grey
+from .costs import CENSUS, bits_set, brightness, census, rounded_grey
 from .surfaces import UNKNOWN, surface_labels
 
 WINDOW = "5x7"  # of the census
@@ -52,29 +52,39 @@ class MatchMaps(NamedTuple):
     ----------
     grey, other_grey : (H, W) u8
         Grey levels of this and of the other picture.
-    census, other_census : (H, W) u64
-        Of both.
+    brightness, other_brightness : (H, W) u16
+        Of both, for the census.
     disparity, other_disparity : (H, W) f32
         px, NaN unknown.
-    margin, start_margin : (H, W) f32
-        Of the choice and of the start: see `methods.Found`.
-    start : (H, W) f32
-        px, the disparity that was best by itself, NaN unknown.
+    margin : (H, W) f32
+        Of the choice: see `methods.Found`.
+    start, start_margin : (h, w) f32
+        The disparity that was best by itself, px of the view, NaN unknown, and its margin; where they are smaller than
+        the view, the nearest pixel counts.
     supported, other_inside : (H, W) bool
         The picture determines the disparity; pixels of the other picture inside its photo.
     """
 
     grey: np.ndarray
     other_grey: np.ndarray
-    census: np.ndarray
-    other_census: np.ndarray
+    brightness: np.ndarray
+    other_brightness: np.ndarray
     disparity: np.ndarray
     other_disparity: np.ndarray
     margin: np.ndarray
-    start_margin: np.ndarray
     start: np.ndarray
+    start_margin: np.ndarray
     supported: np.ndarray
     other_inside: np.ndarray
+
+
+class RowMaps(NamedTuple):
+    """What is computed for the rows of a strip alone: census codes (rows, W) u64 of both pictures; the start."""
+
+    census: np.ndarray
+    other_census: np.ndarray
+    start: np.ndarray
+    start_margin: np.ndarray
 
 
 @njit(cache=True, nogil=True)
@@ -120,9 +130,9 @@ def _measure_shape(d, y, x, local, pixel, i):
 
 
 @njit(cache=True, nogil=True)
-def _measure_match(maps, y, x, nearest, local, pixel, i):
-    """Write how well the pixel (y, x) fits its match, which lies inside the other photo."""
-    v, row, code = maps.disparity[y, x], maps.other_census[y], maps.census[y, x]
+def _measure_match(maps, code, row, y, x, nearest, local, pixel, i):  # noqa: PLR0913 - innermost kernel
+    """Write how well the pixel (y, x), of this code, fits its match in a row of codes, inside the other photo."""
+    v = maps.disparity[y, x]
     width = len(row)
     at = np.float32(x) - v
     u, first = int(np.floor(at + np.float32(0.5))), int(np.floor(at))
@@ -162,25 +172,27 @@ def _measure_outside(x, local, pixel, i):
 
 
 @njit(cache=True, nogil=True)
-def measure_rows(maps, row0, row1, local, pixel):
+def measure_rows(maps, rows, row0, row1, top, local, pixel):
     """Write `LOCAL` and the first 13 of `PIXEL` of the rows row0 .. row1 - 1.
 
     Parameters
     ----------
     maps : MatchMaps
         Of the whole view.
-    row0, row1 : int
-        Rows.
-    local : (14, row1 - row0, W) u8
+    rows : RowMaps
+        Of these rows.
+    row0, row1, top : int
+        Rows that are written; first row of `local` and `pixel`.
+    local : (14, rows, W) u8
         Written.
-    pixel : (13, row1 - row0, W) f32
+    pixel : (13, rows, W) f32
         Written.
     """
     d = maps.disparity
     height, width = d.shape
     nearest = np.empty(width, np.float32)
     for y in range(row0, row1):
-        i = y - row0
+        i, k = y - top, y - row0
         nearest_of_row(d[y], nearest)
         for x in range(width):
             v = d[y, x]
@@ -189,21 +201,20 @@ def measure_rows(maps, row0, row1, local, pixel):
             along = abs(np.int64(maps.grey[y, min(x + 1, width - 1)]) - np.int64(maps.grey[y, max(x - 1, 0)]))
             down = abs(np.int64(maps.grey[min(y + 1, height - 1), x]) - np.int64(maps.grey[max(y - 1, 0), x]))
             margin = np.log(np.float32(1) + _clipped(maps.margin[y, x], np.float32(0), np.float32(1000)))
-            start = maps.start[y, x] - v
+            start = rows.start[k, x] - v
+            clear = _clipped(rows.start_margin[k, x], np.float32(0), np.float32(1))
             local[0, i, x] = 0 if inside else 255
             local[6, i, x] = min(along, 63) * 4
             local[8, i, x] = np.uint8(margin * np.float32(36))
             local[9, i, x] = 0 if maps.supported[y, x] else 255
             local[12, i, x] = np.uint8(_clipped(abs(start), np.float32(0), np.float32(2)) * np.float32(127))
-            local[13, i, x] = np.uint8(
-                _clipped(maps.start_margin[y, x], np.float32(0), np.float32(1)) * np.float32(255)
-            )
+            local[13, i, x] = np.uint8(clear * np.float32(255))
             pixel[0, i, x], pixel[9, i, x] = margin, down
             pixel[11, i, x] = _clipped(start, -MOST, MOST + np.float32(1))
-            pixel[12, i, x] = _clipped(maps.start_margin[y, x], np.float32(0), np.float32(1))
+            pixel[12, i, x] = clear
             _measure_shape(d, y, x, local, pixel, i)
             if inside:
-                _measure_match(maps, y, x, nearest, local, pixel, i)
+                _measure_match(maps, rows.census[k, x], rows.other_census[k], y, x, nearest, local, pixel, i)
             else:
                 _measure_outside(x, local, pixel, i)
 
@@ -290,22 +301,32 @@ def match_maps(
     other_inside: np.ndarray,
 ) -> MatchMaps:
     """Return the `MatchMaps` of a view; what a matcher does not tell counts as no margin, and as its own choice."""
-    height, width = disparities[0].shape
-    codes = []
-    for picture in pictures:
-        codes.append(np.empty((height, width), np.uint64))
-        census(brightness(picture), *CENSUS[WINDOW], 0, height, codes[-1])
     d, other = (np.ascontiguousarray(a, np.float32) for a in disparities)
-    nothing = np.zeros((height, width), np.float32)
+    nothing = np.zeros(d.shape if margin is None or start is None else (0, 0), np.float32)
     best, clear = (d, nothing) if start is None else (np.ascontiguousarray(a, np.float32) for a in start)
-    levels = [np.ascontiguousarray(grey(picture)) for picture in pictures]
+    light = [np.ascontiguousarray(brightness(picture)) for picture in pictures]
+    levels = [rounded_grey(values) for values in light]
     given = nothing if margin is None else np.ascontiguousarray(margin, np.float32)
     known = np.ascontiguousarray(supported), np.ascontiguousarray(other_inside)
-    return MatchMaps(levels[0], levels[1], codes[0], codes[1], d, other, given, clear, best, *known)
+    return MatchMaps(*levels, *light, d, other, given, best, clear, *known)
+
+
+def census_rows(image: np.ndarray, row0: int, row1: int) -> np.ndarray:
+    """Return the census (row1 - row0, W) u64 of these rows of an image (H,W) u16."""
+    reach, _ = CENSUS[WINDOW]
+    first, last = max(0, row0 - reach), min(len(image), row1 + reach)
+    codes = np.empty((last - first, image.shape[1]), np.uint64)
+    census(image[first:last], *CENSUS[WINDOW], row0 - first, row1 - first, codes)
+    return codes[row0 - first : row1 - first]
+
+
+def nearest_pixels(count: int, fewer: int) -> np.ndarray:
+    """Return, for `count` pixels of a line, the nearest of `fewer` pixels of the same line, (count,) int."""
+    return np.minimum((np.arange(count) + 0.5) * fewer / count, fewer - 1).astype(np.intp)
 
 
 class Measured:
-    """The measurements of a view, strip by strip.
+    """The measurements of a view, strip by strip; rows that the next strip needs as well are measured once.
 
     Parameters
     ----------
@@ -328,6 +349,9 @@ class Measured:
         self.size = surface_sizes(*surface_labels(d, 1.0))
         side = np.ones((5, 5), np.uint8)
         self.weights = (1 / (1 + (np.arange(256) / ALIKE) ** 2)).astype(np.float32)
+        self._start_at = [nearest_pixels(*sides) for sides in zip(d.shape, maps.start.shape, strict=True)]
+        self._first = self._last = 0  # rows of the last strip, with its halo
+        self._local, self._pixel = np.empty((len(LOCAL), 0, 0), np.uint8), np.empty((13, 0, 0), np.float32)
         self.contrast = cv2.subtract(cv2.dilate(maps.grey, kernel=side), cv2.erode(maps.grey, kernel=side))
 
     def strip(self, row0: int, row1: int) -> np.ndarray:
@@ -336,9 +360,7 @@ class Measured:
 
         height, width = self.maps.disparity.shape
         top, bottom = max(0, row0 - HALO), min(height, row1 + HALO)
-        local = np.empty((len(LOCAL), bottom - top, width), np.uint8)
-        pixel = np.empty((13, bottom - top, width), np.float32)
-        measure_rows(self.maps, top, bottom, local, pixel)
+        local, pixel = self._measured_rows(top, bottom)
         own = slice(row0 - top, row1 - top)
         out = np.empty((len(NAMES), row1 - row0, width), np.float32)
         out[:13] = pixel[:, own]
@@ -347,16 +369,33 @@ class Measured:
         compare_neighbours(self.maps, local[1], row0, row1, top, self.weights, out[16 : len(PIXEL)])
         place = len(PIXEL)
         for radius in RADII:
+            reach = slice(max(0, own.start - radius), min(bottom - top, own.stop + radius))
+            inner = slice(own.start - reach.start, own.stop - reach.start)
             for name, values in zip(LOCAL, local, strict=True):
                 mean = cv2.boxFilter(
-                    src=values,
+                    src=values[reach],
                     ddepth=cv2.CV_32F,
                     ksize=(2 * radius + 1, 2 * radius + 1),
                     normalize=False,
                     borderType=cv2.BORDER_REFLECT,
                 )
-                np.multiply(mean[own], np.float32(1 / (255 * (2 * radius + 1) ** 2)), out=out[place])
+                np.multiply(mean[inner], np.float32(1 / (255 * (2 * radius + 1) ** 2)), out=out[place])
                 if name in ROOTS:
                     np.sqrt(out[place], out=out[place])
                 place += 1
         return out
+
+    def _measured_rows(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `measure_rows` writes of the rows top .. bottom - 1; those of the last call are not repeated."""
+        width, maps = self.maps.disparity.shape[1], self.maps
+        known = self._last - top if self._first <= top < self._last <= bottom else 0
+        local = np.empty((len(LOCAL), bottom - top, width), np.uint8)
+        pixel = np.empty((13, bottom - top, width), np.float32)
+        if known:
+            local[:, :known], pixel[:, :known] = self._local[:, -known:], self._pixel[:, -known:]
+        row0, (down, across) = top + known, self._start_at
+        codes = (census_rows(image, row0, bottom) for image in (maps.brightness, maps.other_brightness))
+        start = (np.take(a[down[row0:bottom]], across, axis=1) for a in (maps.start, maps.start_margin))
+        measure_rows(maps, RowMaps(*codes, *start), row0, bottom, top, local, pixel)
+        self._first, self._last, self._local, self._pixel = top, bottom, local, pixel
+        return local, pixel

@@ -67,8 +67,9 @@ class Found(NamedTuple):
     noise : float
         px, standard deviation of what the matcher adds to that error everywhere.
     starts : (left, right)
-        Two maps (H, W) float32 each: the disparity that was best before the choice, px, NaN unknown, and how clearly
-        (`selection.winner_row`), for `confidence`. None: the matcher has no such start.
+        Two maps float32 each, for `confidence`: the disparity that was best before the choice, px, NaN unknown, and how
+        clearly (`selection.winner_row`). Smaller than (H, W) where the start was: the nearest pixel counts. None: the
+        matcher has no such start.
     network : str
         Of `confidence.load_network`, whose probability replaces that of `odds`; empty: none was trained.
     """

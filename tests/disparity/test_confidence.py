@@ -42,9 +42,10 @@ def measured(view, rows=None) -> dict[str, np.ndarray]:
 
 def hamming(view, y, x, d):
     """Between the pixel and its match at x - d, linear between whole disparities."""
-    row, at = view.other_census[y], x - d
+    height, at = len(view.grey), x - d
+    code, row = (measurements.census_rows(a, 0, height)[y] for a in (view.brightness, view.other_brightness))
     first = int(np.floor(at))
-    codes = [int(row[min(max(k, 0), len(row) - 1)]) ^ int(view.census[y, x]) for k in (first, first + 1)]
+    codes = [int(row[min(max(k, 0), len(row) - 1)]) ^ int(code[x]) for k in (first, first + 1)]
     near, far = (code.bit_count() for code in codes)
     return near + (at - first) * (far - near)
 
@@ -105,9 +106,11 @@ def test_windows_are_means_and_strips_change_nothing(view):
     there = (at >= 0) & np.take_along_axis(view.other_inside, np.clip(at, 0, width - 1), axis=1)
     for y, x in ((10, 10), (12, 20), (40, 15), (30, 60)):
         assert outside[y, x] == pytest.approx(1 - there[y - 2 : y + 3, x - 2 : x + 3].mean(), abs=1e-6)
+    again = measurements.Measured(view)  # which keeps the rows of the strip before
     for rows in ((0, 5), (5, 31), (31, 48)):
-        for name, part in measured(view, rows).items():
-            assert np.array_equal(part, whole[name][rows[0] : rows[1]], equal_nan=True), name
+        parts = [measured(view, rows), dict(zip(measurements.NAMES, again.strip(*rows), strict=True))]
+        for name in measurements.NAMES:
+            assert all(np.array_equal(p[name], whole[name][slice(*rows)], equal_nan=True) for p in parts), name
 
 
 def test_the_network_is_two_rectified_layers():
@@ -182,4 +185,5 @@ def test_the_census_is_that_of_the_matchers(view):
     maps = measurements.match_maps(
         (picture, picture), (view.disparity,) * 2, None, None, view.supported, view.supported
     )
-    assert np.array_equal(maps.census, codes) and np.array_equal(maps.grey, grey(picture))
+    found = [measurements.census_rows(maps.brightness, *rows) for rows in ((0, 1), (1, 40), (40, 48))]
+    assert np.array_equal(np.concatenate(found), codes) and np.array_equal(maps.grey, grey(picture))

@@ -122,8 +122,18 @@ class Candidates:
             x[..., self.filled :] = x[..., :1]
 
 
-def choose_planes(view: ViewState, candidates: Candidates, cross_view: CrossView, energy: Energy) -> Planes:
-    """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`)."""
+def choose_planes(
+    view: ViewState,
+    candidates: Candidates,
+    cross_view: CrossView,
+    energy: Energy,
+    out: Planes | None = None,
+    skip: int = 0,
+) -> Planes:
+    """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`).
+
+    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates.
+    """
     candidates.repeat_first()
     d, a, b, cost, total = candidates.d, candidates.a, candidates.b, candidates.cost, candidates.total
     height, width = d.shape[:2]
@@ -134,9 +144,11 @@ def choose_planes(view: ViewState, candidates: Candidates, cross_view: CrossView
     slope = np.float32(energy.slope)
     for step in (1, -1):
         energy_module.plane_paths(flat_cost, flat_planes, view.picture, slope, energy.jumps, step, flat_total)
-    out_d, out_a, out_b, margin = np.empty((4, height, width), np.float32)
-    energy_module.select_planes(total, d, a, b, out_d, out_a, out_b, margin)
-    return Planes(out_d, out_a, out_b, margin)
+    if out is None:
+        out = Planes(*(np.empty((height, width), np.float32) for _ in range(4)))
+    own = slice(skip, skip + len(out.d))
+    energy_module.select_planes(*(x[own] for x in (total, d, a, b)), *out)
+    return out
 
 
 def put_segment_planes(candidates: Candidates, segmentations, planes, fallback: np.ndarray) -> None:

@@ -116,11 +116,14 @@ def sharpen(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
     return replace(view, d=np.where(np.isfinite(d), moved, view.d))
 
 
-def choose_in_strips(view: ViewState, choose: Callable[[ViewState, int, Candidates], Planes], in_place: bool) -> Planes:
-    """Return choose(rows of the view, first row, empty candidates) of strips of the picture, which bounds the memory.
+def choose_in_strips(
+    view: ViewState, choose: Callable[[ViewState, int, Candidates, Planes, int], None], in_place: bool
+) -> Planes:
+    """Return the choice of each pixel, strip by strip, which bounds the memory.
 
-    Each strip is solved with STRIP_OVERLAP rows more on either side, which are discarded. in_place: overwrite the
-    view's planes; each strip still reads those from before.
+    choose(rows of the view, first row, empty candidates, out, skip) writes the choice from the row of number `skip` of
+    its rows on to `out`: each strip is solved with STRIP_OVERLAP rows more on either side, which are discarded.
+    in_place: overwrite the view's planes; each strip still reads those from before.
     """
     height, width = view.d.shape
     margin = np.empty((height, width), np.float32)
@@ -144,8 +147,8 @@ def choose_in_strips(view: ViewState, choose: Callable[[ViewState, int, Candidat
         else:
             parts = [np.ascontiguousarray(x[first:last]) for x in planes]
         part = replace(view, **rows, d=parts[0], a=parts[1], b=parts[2])
-        for whole, value in zip(out, choose(part, first, candidates.clear(last - first)), strict=True):
-            whole[top:bottom] = value[top - first : bottom - first]
+        own = Planes(*(x[top:bottom] for x in out))
+        choose(part, first, candidates.clear(last - first), own, top - first)
     return out
 
 
@@ -156,14 +159,14 @@ def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: Vi
     cross_view = cross_view_state(small, small_other)
     other_slope = -flip_copy(small_other.a), flip_copy(small_other.b)
 
-    def choose(part: ViewState, first: int, candidates: Candidates) -> Planes:
+    def choose(part: ViewState, first: int, candidates: Candidates, out: Planes, skip: int) -> None:
         candidates.put_enlarged((small.d, small.a, small.b), NEIGHBOURS, first, height)
         candidates.put_enlarged(background, NEAREST, first, height)
         candidates.put(*local_planes(np.ascontiguousarray(candidates.d[..., 0])))
         theirs = Candidates(part.d.shape, 1)
         theirs.put_enlarged((cross_view.disparity, *other_slope), NEAREST, first, height)
         state = enlarge_labels(cross_view.state, first, height, part.d.shape)
-        return choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy)
+        choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy, out, skip)
 
     assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
@@ -172,16 +175,12 @@ def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: Vi
     return replace(view, supported=supported, sky=sky, start=small.start, **chosen._asdict())
 
 
-def enlarged_start(view: ViewState) -> ViewState:
-    """Return the view with its semi-global start, of the coarsest level, at full size: the nearest pixel's."""
-    if view.start is None or view.start[0].shape == view.d.shape:
+def scaled_start(view: ViewState) -> ViewState:
+    """Return the view with the disparities of its semi-global start, of the coarsest level, in px of its own size."""
+    if view.start is None:
         return view
-    (h, w), (height, width) = view.start[0].shape, view.d.shape
-    rows = np.minimum((np.arange(height) + 0.5) * h / height, h - 1).astype(np.intp)
-    columns = np.minimum((np.arange(width) + 0.5) * w / width, w - 1).astype(np.intp)
-    d, margin = (np.ascontiguousarray(a[rows][:, columns]) for a in view.start)
-    d *= np.float32(width / w)
-    return replace(view, start=(d, margin))
+    d, margin = view.start
+    return replace(view, start=(d * np.float32(view.d.shape[1] / d.shape[1]), margin))
 
 
 def shift_planes(
@@ -198,14 +197,14 @@ def shift_planes(
     assert view.cross_view is not None
     disparity, state = view.cross_view
 
-    def choose(part: ViewState, first: int, candidates: Candidates) -> Planes:
+    def choose(part: ViewState, first: int, candidates: Candidates, out: Planes, skip: int) -> None:
         for offset in offsets:
             candidates.put(part.d + np.float32(offset), part.a, part.b)
         candidates.put(*local_planes(part.d))
         for step in steps:
             candidates.put_neighbours(part.d, part.a, part.b, step)
         rows = slice(first, first + len(part.d))
-        return choose_planes(part, candidates, CrossView(disparity[rows], state[rows]), energy)
+        choose_planes(part, candidates, CrossView(disparity[rows], state[rows]), energy, out, skip)
 
     return replace(view, cross_view=None, **choose_in_strips(view, choose, in_place=True)._asdict())
 
@@ -213,6 +212,11 @@ def shift_planes(
 def release_census(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
     """Step: release the census, which no later step reads."""
     return replace(view, census=NO_CENSUS, other_census=NO_CENSUS)
+
+
+def release_start(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
+    """Step: release what only the coarsest level reads."""
+    return replace(view, census=NO_CENSUS, other_census=NO_CENSUS, segmentations=(), segment_planes=())
 
 
 def release_slopes(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
@@ -228,7 +232,7 @@ def coarsest_steps(budget: Budget) -> list[Step]:
         if k:  # other segments: other planes to choose from
             steps += [partial(segment_image, scales=segments.SCALES[k % len(segments.SCALES)]), refine]
         steps.append(next_choice)
-    return [*steps, sharpen, supported_pixels]
+    return [*steps, sharpen, supported_pixels, release_start]
 
 
 def larger_steps(budget: Budget, last: bool) -> list[Step]:
@@ -278,6 +282,7 @@ def match(
         smaller, views = views, initial_views(left, right, seen, shape, threads, flip_view if views else flip_copy)
         if smaller:
             views = both_views(enlarge, views, at_level, threads, smaller)
+            smaller = []
             steps = larger_steps(budget, last=shape == (height, width))
         else:
             views = semi_global_start(views, at_level, start_jumps, threads)
@@ -286,4 +291,4 @@ def match(
             steps = coarsest_steps(budget)
         for step in steps:
             views = both_views(step, views, at_level, threads)
-    return [enlarged_start(view) for view in views]
+    return [scaled_start(view) for view in views]
