@@ -105,7 +105,7 @@ def memory_of(size: tuple[int, int], config: Config, *, together: bool = False) 
     shape = (round(CANVAS**0.5 * scale * height), round(CANVAS**0.5 * scale * width))
     count = max(16, round(DISPARITIES * shape[1]))
     later = max(later_bytes(shape, count, [photo, photo], config).values())
-    features = feature_bytes([photo, photo], config.feature_size, config.detector, together=1)
+    features = feature_bytes([photo, photo], config.feature_size, config.detector)
     decoded = 2 * 3 * width * height
     return WORKER + LIBRARIES + max(DECODING * width * height, decoded + max(features, later))
 

@@ -5,7 +5,6 @@ in the photo itself is like that.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import numpy as np
@@ -115,9 +114,13 @@ def _of_face(picture: Photo, Q: np.ndarray, camera: Camera, method: str, side: i
 
 
 def detect_in_both(
-    photos: tuple[Photo, Photo], cameras: tuple[Camera | None, Camera | None], together: int, **options: Any
+    photos: tuple[Photo, Photo], cameras: tuple[Camera | None, Camera | None], **options: Any
 ) -> tuple[Features, Features]:
-    """Return the features of both photos, on faces where a camera has a wide lens; `together` photos at a time."""
+    """Return the features of both photos, on faces where a camera has a wide lens.
+
+    One photo after the other: SIFT takes hundreds of MB for each, its descriptors use all cores by themselves, and the
+    second photo finds the memory of the first already mapped.
+    """
 
     def find(k: int) -> Features:
         camera = cameras[k]
@@ -125,6 +128,4 @@ def detect_in_both(
             return detect_features(photos[k], **options)
         return detect_on_faces(photos[k], camera, **options)
 
-    with ThreadPoolExecutor(together) as pool:
-        first, second = pool.map(find, (0, 1))
-    return first, second
+    return find(0), find(1)

@@ -82,7 +82,7 @@ class Config(Record):
         px, the longer side at which features are found, no more than `max_size`.
     max_memory : float, optional
         GiB that the process may take in all, by default what it holds and all that is free. Where a stage needs more,
-        features are found in one photo after the other, then at a smaller size, and the photos are matched smaller.
+        features are found at a smaller size, and the photos are matched smaller.
     max_pixels : int, optional
         px, the largest photo file that is read: see `read_photo`.
     seed : int

@@ -108,12 +108,12 @@ def _pixels(photo: object) -> int:
         return 0
 
 
-def feature_bytes(photos: Sequence[Photo], size: int, detector: str, *, together: int) -> float:
-    """Return what detecting and matching the features of both photos takes, at this longer side, so many at a time."""
-    pixels = sorted((reduced_pixels(photo, size) for photo in photos), reverse=True)
+def feature_bytes(photos: Sequence[Photo], size: int, detector: str) -> float:
+    """Return what detecting the features of one photo after the other, at this longer side, and matching them takes."""
+    pixels = max(reduced_pixels(photo, size) for photo in photos)
     twice = sum(reduced_pixels(photo, 2 * size) for photo in photos)
     known = detector if detector in FEATURE_PIXEL else "sift"
-    return max(FEATURE_PIXEL[known] * sum(pixels[:together]), REFINING / 4 * twice) + FEATURES[known]
+    return max(FEATURE_PIXEL[known] * pixels, REFINING / 4 * twice) + FEATURES[known]
 
 
 def later_bytes(

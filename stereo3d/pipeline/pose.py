@@ -64,12 +64,12 @@ def features_within_memory(left: Photo, right: Photo, config: Config) -> tuple[C
     """
     limit = MemoryLimit.of(config)
     photos, whole = (left, right), min(config.feature_size, max(*left.size, *right.size))
-    size, first = whole, feature_bytes(photos, whole, config.detector, together=1)
+    size, first = whole, feature_bytes(photos, whole, config.detector)
     needed = first
-    room = limit.room(2 * needed)
+    room = limit.room(needed)
     while needed > room and size > MIN_FEATURE_SIZE:
         size = max(MIN_FEATURE_SIZE, int(0.95 * size))
-        needed = feature_bytes(photos, size, config.detector, together=1)
+        needed = feature_bytes(photos, size, config.detector)
     limit.require(needed, f"finding features at {size} px")
     if size == whole:
         return config, []
@@ -84,8 +84,6 @@ def find_matches(
 ) -> tuple[tuple[Features, Features], Matches]:
     """Return the features of both photos and their matches.
 
-    Both photos at a time, or one after the other where memory is short; the result is the same.
-
     Parameters
     ----------
     rig : Rig, optional
@@ -98,13 +96,9 @@ def find_matches(
         detector = config.detector
         finding = config.arguments("detector", find_detector(detector))
         matching = config.arguments("detector", match_features)
-    needed = feature_bytes((left, right), config.feature_size, detector, together=2)
-    together = 2 if needed <= MemoryLimit.of(config).room(needed) else 1
-    if together == 1:
-        log.info("one photo after the other: features of both at once need %.2g GB", needed / 1e9)
     options = {"method": detector, "max_size": config.feature_size, **finding}
     cameras = None if rig is None else (rig.cam1, rig.cam2)
-    features = detect_in_both((left, right), cameras or (None, None), together, **options)
+    features = detect_in_both((left, right), cameras or (None, None), **options)
     size = config.feature_size
     return features, match_features(left, right, max_size=size, found=features, cameras=cameras, **matching)
 
@@ -145,7 +139,7 @@ def pose_with_fallback(
 def _oblique_pose(left: Photo, right: Photo, rig: Rig, config: Config) -> MatchedPose | None:
     """The pose from asift's features, None where they give none."""
     try:
-        needed = feature_bytes((left, right), config.feature_size, "asift", together=1)
+        needed = feature_bytes((left, right), config.feature_size, "asift")
         MemoryLimit.of(config).require(needed, "asift")
         features, matches = find_matches(left, right, config, rig=rig, detector="asift")
         return MatchedPose(features, matches, estimate_pose(matches, rig, config))

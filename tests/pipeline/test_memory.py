@@ -13,7 +13,7 @@ import pytest
 from stereo3d.errors import EXIT_RESOURCES, StereoError
 from stereo3d.pipeline import Config, memory, prepare
 from stereo3d.pipeline.memory import MemoryLimit, feature_bytes, later_bytes
-from stereo3d.pipeline.pose import features_within_memory, find_matches
+from stereo3d.pipeline.pose import features_within_memory
 from stereo3d.records import Photo, Rig
 
 DEMO = Path(__file__).parents[2] / "data" / "demo"
@@ -68,28 +68,14 @@ def test_a_limit_below_what_any_run_takes_is_refused_at_once(tmp_path):
     assert needed > 0.25 and peak < 0.2 * GIB and not list(tmp_path.iterdir())
 
 
-def test_features_of_one_photo_after_the_other_are_the_same(pair, room, caplog):
-    config = Config(max_feature_size=320)
-    photos, size = (pair.left, pair.right), config.feature_size
-    one, both = (feature_bytes(photos, size, "sift", together=n) for n in (1, 2))
-    results = []
-    for free in (both, (one + both) / 2):
-        room(free)
-        with caplog.at_level("INFO", "stereo3d"):
-            assert features_within_memory(*photos, config) == (config, [])
-            results.append(find_matches(*photos, config)[1])
-    assert caplog.text.count("one photo after the other") == 1
-    assert np.array_equal(results[0].x1, results[1].x1) and np.array_equal(results[0].x2, results[1].x2)
-
-
 def test_features_are_found_at_a_smaller_size_where_memory_is_short(room):
     photo = Photo(np.zeros((1500, 2000, 3), np.uint8))
-    room(feature_bytes((photo, photo), 1000, "sift", together=1))
+    room(feature_bytes((photo, photo), 1000, "sift"))
     config, [finding] = features_within_memory(photo, photo, Config())
     assert 900 < config.feature_size <= 1000
     assert finding.code == "features_reduced" and finding.severity == "warning"
     assert finding.numbers["size"] == config.feature_size and finding.numbers["needed"] > finding.numbers["available"]
-    room(feature_bytes((photo, photo), memory.MIN_FEATURE_SIZE, "sift", together=1) - 1)
+    room(feature_bytes((photo, photo), memory.MIN_FEATURE_SIZE, "sift") - 1)
     with pytest.raises(StereoError) as caught:
         features_within_memory(photo, photo, Config())
     assert caught.value.code == "memory" and caught.value.exit_code == EXIT_RESOURCES
