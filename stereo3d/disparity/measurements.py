@@ -14,8 +14,9 @@ from .surfaces import UNKNOWN, surface_labels
 
 WINDOW = "5x7"  # of the census
 RADII = (2, 7, 20)  # px, of the windows over which `LOCAL` is averaged
+BUFFERS = ((14, np.uint8), (13, np.float32))  # for each row of a strip and its halo: `LOCAL`, the first of `PIXEL`
 HALO = RADII[-1]  # rows above and below a strip that its windows reach
-STRIP_PIXELS = 80_000  # measured at once: bounds the memory to some 30 MB
+STRIP_PIXELS = 50_000  # measured at once: bounds the memory to some 20 MB
 MAX_STEP = 1.5  # px of disparity between neighbours; a larger step is a depth jump
 REACH = 3  # px, to the neighbours that measure slope and bend
 MOST = np.float32(8)  # px of disparity: larger differences count as this
@@ -350,8 +351,8 @@ class Measured:
         side = np.ones((5, 5), np.uint8)
         self.weights = (1 / (1 + (np.arange(256) / ALIKE) ** 2)).astype(np.float32)
         self._start_at = [nearest_pixels(*sides) for sides in zip(d.shape, maps.start.shape, strict=True)]
-        self._first = self._last = 0  # rows of the last strip, with its halo
-        self._local, self._pixel = np.empty((len(LOCAL), 0, 0), np.uint8), np.empty((13, 0, 0), np.float32)
+        self._rows = slice(0, 0)  # of the last strip, with its halo, in the buffers
+        self._local, self._pixel = (np.empty((n, 0, d.shape[1]), kind) for n, kind in BUFFERS)
         self.contrast = cv2.subtract(cv2.dilate(maps.grey, kernel=side), cv2.erode(maps.grey, kernel=side))
 
     def strip(self, row0: int, row1: int) -> np.ndarray:
@@ -388,14 +389,17 @@ class Measured:
     def _measured_rows(self, top: int, bottom: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what `measure_rows` writes of the rows top .. bottom - 1; those of the last call are not repeated."""
         width, maps = self.maps.disparity.shape[1], self.maps
-        known = self._last - top if self._first <= top < self._last <= bottom else 0
-        local = np.empty((len(LOCAL), bottom - top, width), np.uint8)
-        pixel = np.empty((13, bottom - top, width), np.float32)
-        if known:
-            local[:, :known], pixel[:, :known] = self._local[:, -known:], self._pixel[:, -known:]
+        held = self._rows
+        known = held.stop - top if held.start <= top < held.stop <= bottom else 0
+        local, pixel = self._local, self._pixel
+        if local.shape[1] < bottom - top:
+            self._local, self._pixel = (np.empty((len(a), bottom - top, width), a.dtype) for a in (local, pixel))
+        for now, before in ((self._local, local), (self._pixel, pixel)):
+            now[:, :known] = before[:, top - held.start : held.stop - held.start]
+        local, pixel = self._local, self._pixel
         row0, (down, across) = top + known, self._start_at
         codes = (census_rows(image, row0, bottom) for image in (maps.brightness, maps.other_brightness))
         start = (np.take(a[down[row0:bottom]], across, axis=1) for a in (maps.start, maps.start_margin))
         measure_rows(maps, RowMaps(*codes, *start), row0, bottom, top, local, pixel)
-        self._first, self._last, self._local, self._pixel = top, bottom, local, pixel
-        return local, pixel
+        self._rows = slice(top, bottom)
+        return local[:, : bottom - top], pixel[:, : bottom - top]
