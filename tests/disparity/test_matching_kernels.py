@@ -747,7 +747,7 @@ def test_local_planes_in_plain_numpy(rng):
 
 def test_strips_are_solved_with_their_surroundings(monkeypatch):
     """In place: each strip reads the planes from before, also where the strip above has overwritten them."""
-    monkeypatch.setattr("stereo3d.disparity.planes.matcher.strip_rows", lambda width: 5)
+    monkeypatch.setattr("stereo3d.disparity.planes.matcher.strip_rows", lambda height, width: 5)
     monkeypatch.setattr("stereo3d.disparity.planes.matcher.STRIP_OVERLAP", 3)
     picture = np.zeros((H, W, 3), np.uint8)
     view, _ = views.initial_views(picture, picture, (None, None), (H, W), 1, flip_copy)

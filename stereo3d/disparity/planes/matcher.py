@@ -117,22 +117,26 @@ def sharpen(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
 
 
 def choose_in_strips(
-    view: ViewState, choose: Callable[[ViewState, int, Candidates, Planes, int], None], in_place: bool
+    view: ViewState,
+    choose: Callable[[ViewState, int, Candidates, Planes, int], None],
+    in_place: bool,
+    margin: bool = True,
 ) -> Planes:
     """Return the choice of each pixel, strip by strip, which bounds the memory.
 
     choose(rows of the view, first row, empty candidates, out, skip) writes the choice from the row of number `skip` of
     its rows on to `out`: each strip is solved with STRIP_OVERLAP rows more on either side, which are discarded.
-    in_place: overwrite the view's planes; each strip still reads those from before.
+    in_place: overwrite the view's planes; each strip still reads those from before. margin: without it, the margin that
+    is returned holds nothing.
     """
     height, width = view.d.shape
-    margin = np.empty((height, width), np.float32)
+    count = strip_rows(height, width)
+    margins = np.empty((height if margin else count, width), np.float32)
     if in_place:
-        out = Planes(view.d, view.a, view.b, margin)
+        out = Planes(view.d, view.a, view.b, margins)
     else:
         d, a, b = (np.empty((height, width), np.float32) for _ in range(3))
-        out = Planes(d, a, b, margin)
-    count = strip_rows(width)
+        out = Planes(d, a, b, margins)
     candidates = Candidates((min(height, count + 2 * STRIP_OVERLAP), width))
     above = [x[:0] for x in (view.d, view.a, view.b)]  # planes of the rows before the strip, before they changed
     for top in range(0, height, count):
@@ -147,13 +151,18 @@ def choose_in_strips(
         else:
             parts = [np.ascontiguousarray(x[first:last]) for x in planes]
         part = replace(view, **rows, d=parts[0], a=parts[1], b=parts[2])
-        own = Planes(*(x[top:bottom] for x in out))
+        own = Planes(*(x[top:bottom] for x in out[:3]), margins[top:bottom] if margin else margins[: bottom - top])
         choose(part, first, candidates.clear(last - first), own, top - first)
     return out
 
 
-def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: ViewState, energy: Energy) -> ViewState:
-    """Step: choose among the planes of the coarser level around each pixel, their slope here, and the background."""
+def enlarge(
+    view: ViewState, other: ViewState, small: ViewState, small_other: ViewState, energy: Energy, margin: bool
+) -> ViewState:
+    """Step: choose among the planes of the coarser level around each pixel, their slope here, and the background.
+
+    margin: of that choice, where no other one follows.
+    """
     height, width = view.d.shape
     background = local_planes(selection.fill_background(consistent_disparity(small, small_other)))
     cross_view = cross_view_state(small, small_other)
@@ -171,8 +180,8 @@ def enlarge(view: ViewState, other: ViewState, small: ViewState, small_other: Vi
     assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
     sky = enlarge_sky(view.picture, view.seen, small.sky)
-    chosen = choose_in_strips(view, choose, in_place=False)
-    return replace(view, supported=supported, sky=sky, start=small.start, **chosen._asdict())
+    chosen = choose_in_strips(view, choose, False, margin)._asdict() | ({} if margin else {"margin": None})
+    return replace(view, supported=supported, sky=sky, start=small.start, **chosen)
 
 
 def scaled_start(view: ViewState) -> ViewState:
@@ -281,7 +290,7 @@ def match(
         at_level = energy.scaled(shape[1] / width)
         smaller, views = views, initial_views(left, right, seen, shape, threads, flip_view if views else flip_copy)
         if smaller:
-            views = both_views(enlarge, views, at_level, threads, smaller)
+            views = both_views(partial(enlarge, margin=not budget.shifts), views, at_level, threads, smaller)
             smaller = []
             steps = larger_steps(budget, last=shape == (height, width))
         else:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 MIN_SIDE = 32  # px: no level of the pyramid has a smaller side
 HEAP_RESERVE = 130_000_000  # bytes of freed arrays that the C library keeps, at most, with two threads
-STRIP_PIXELS = 400_000  # pixels per strip at the upper pyramid levels
-MIN_STRIP_ROWS = 160  # rows per strip at the upper pyramid levels
+STRIP_PIXELS = 200_000  # pixels per strip at the upper pyramid levels, at most
+MIN_STRIP_ROWS = 160  # rows per strip that may hold more pixels
 LEVEL_WORTH = 1.25  # times the pixels at the start cost less than a further level
 SHARE_STEPS = 20  # halvings of the interval that holds the coarsest level's share: to a millionth
 LEVEL_SLACK = 0.02  # of a level, for rounding: a ratio slightly above 2 needs no further level
-MEASURED = 130  # bytes per pixel of each view while its confidence is computed
+MEASURED = 90  # bytes per pixel of each view while its confidence is computed
 STRIP_OVERLAP = 16  # rows above and below a strip that are solved with it and discarded
 
 
@@ -81,9 +81,10 @@ def _reduced(height: int, width: int, share: float) -> tuple[int, int]:
     return max(1, round(height * share)), max(1, round(width * share))
 
 
-def strip_rows(width: int) -> int:
-    """Return the rows of a strip of a picture `width` px wide."""
-    return max(MIN_STRIP_ROWS, STRIP_PIXELS // width)
+def strip_rows(height: int, width: int) -> int:
+    """Return the rows of each strip of a picture, but for the last one: strips are about equal, so none needs more."""
+    count = math.ceil(height / max(MIN_STRIP_ROWS, STRIP_PIXELS // width))
+    return math.ceil(height / count)
 
 
 def planes_bytes(height: int, width: int, count: int, budget: Budget, threads: int) -> int:
@@ -95,6 +96,6 @@ def planes_bytes(height: int, width: int, count: int, budget: Budget, threads: i
     start = 3 * h * w * (int(count * w / width) + 3) + 100 * h * w
     peak = max(start, (candidates + kept) * h * w)
     if larger:
-        rows = min(height, strip_rows(width) + 2 * STRIP_OVERLAP)
+        rows = min(height, strip_rows(height, width) + 2 * STRIP_OVERLAP)
         peak = max(peak, candidates * rows * width + 2 * 55 * height * width)
     return max(peak, 2 * MEASURED * height * width) + HEAP_RESERVE
