@@ -305,11 +305,21 @@ def match_maps(
     d, other = (np.ascontiguousarray(a, np.float32) for a in disparities)
     nothing = np.zeros(d.shape if margin is None or start is None else (0, 0), np.float32)
     best, clear = (d, nothing) if start is None else (np.ascontiguousarray(a, np.float32) for a in start)
-    light = [np.ascontiguousarray(brightness(picture)) for picture in pictures]
-    levels = [rounded_grey(values) for values in light]
+    own_light, other_light = (brightness(picture) for picture in pictures)
     given = nothing if margin is None else np.ascontiguousarray(margin, np.float32)
-    known = np.ascontiguousarray(supported), np.ascontiguousarray(other_inside)
-    return MatchMaps(*levels, *light, d, other, given, best, clear, *known)
+    return MatchMaps(
+        rounded_grey(own_light),
+        rounded_grey(other_light),
+        own_light,
+        other_light,
+        d,
+        other,
+        given,
+        best,
+        clear,
+        np.ascontiguousarray(supported),
+        np.ascontiguousarray(other_inside),
+    )
 
 
 def census_rows(image: np.ndarray, row0: int, row1: int) -> np.ndarray:

@@ -151,7 +151,10 @@ def choose_in_strips(
         else:
             parts = [np.ascontiguousarray(x[first:last]) for x in planes]
         part = replace(view, **rows, d=parts[0], a=parts[1], b=parts[2])
-        own = Planes(*(x[top:bottom] for x in out[:3]), margins[top:bottom] if margin else margins[: bottom - top])
+        of_strip = slice(top, bottom)
+        own = Planes(
+            out.d[of_strip], out.a[of_strip], out.b[of_strip], margins[of_strip] if margin else margins[: bottom - top]
+        )
         choose(part, first, candidates.clear(last - first), own, top - first)
     return out
 
