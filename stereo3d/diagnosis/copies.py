@@ -33,6 +33,7 @@ class CopyThresholds:
     same_angle: float = 0.05  # degrees
     resized: float = 0.01  # relative difference of scale that is worth a word
     turned: float = 0.5  # degrees, likewise
+    turn: float = 0.03  # of the longer side: what a turn by one or two degrees moves the picture by
 
 
 COPY_THRESHOLDS = CopyThresholds()
@@ -159,7 +160,8 @@ def copy_findings(
     numbers = {"scale": found.scale, "angle_deg": found.angle_deg, "share": found.share, "matches": len(matches)}
     if inside1 and inside2:
         return [_error("same_photo", f"the two photos are the same picture{change}", how, numbers)]
-    if inside1 or inside2:
+    tolerance = limits.tolerance * max(units)
+    if (inside1 or inside2) and not _has_radial_parallax(matches, found, left.size, tolerance, limits):
         part, whole, enlarged = (right, left, found.scale) if inside1 else (left, right, 1 / found.scale)
         names = PHOTO_NAMES[::-1] if inside1 else PHOTO_NAMES
         if _has_own_detail(part, whole, enlarged):
@@ -167,7 +169,7 @@ def copy_findings(
             return [_error("zoom", what.format(*names, enlarged), how, numbers | {"zoom": enlarged})]
         return [_error("crop", "the {} photo is a crop of the {}".format(*names) + change, how, numbers)]
     exact = abs(np.log(found.scale)) < limits.same_scale and abs(found.angle_deg) < limits.same_angle
-    if exact and not posed and not _has_parallax(matches, found, limits.tolerance * max(units), limits):
+    if exact and not posed and not _has_parallax(matches, found, tolerance, limits):
         return [_error("crop", "the two photos are crops of one picture", how, numbers)]
     return []
 
@@ -181,6 +183,38 @@ def _has_parallax(matches: Matches, found: Similarity, tolerance: float, limits:
     off = off[abs(off) > 2 * tolerance]
     along = abs((off * np.conj(found.shift / max(abs(found.shift), 1e-9))).imag) < tolerance
     return bool(np.count_nonzero(along) >= max(limits.min_matches, len(off) / 2))
+
+
+def _has_radial_parallax(
+    matches: Matches, found: Similarity, size: tuple[int, int], tolerance: float, limits: CopyThresholds
+) -> bool:
+    """Whether most matches that do not fit move along lines through one point: things before a wall, walked towards.
+
+    The point is the epipole. For a camera that only rolls, the similarity says where it is.
+    """
+    predicted, z2 = found.factor * (matches.x1 @ [1, 1j]) + found.shift, matches.x2 @ [1, 1j]
+    off = abs(z2 - predicted) > 2 * tolerance
+    p, along = predicted[off], (z2 - predicted)[off]
+    growth = abs(found.scale - 1)
+    if len(p) < limits.min_matches or growth < limits.same_scale:
+        return False
+
+    def crossings(samples: np.ndarray) -> np.ndarray:
+        """Points where both lines p + r along of a sample cross, (M,) complex."""
+        (p0, p1), (a0, a1) = p[samples].T, along[samples].T
+        turn = (a0.conj() * a1).imag
+        return p0 + a0 * ((p1 - p0).conj() * a1).imag / np.where(abs(turn) < 1e-9, np.nan, turn)
+
+    def residuals(points: np.ndarray, which: np.ndarray | slice) -> np.ndarray:
+        to = points[:, None] - p[which]
+        return abs((to.conj() * along[which]).imag) / np.maximum(abs(to), 1e-9)
+
+    estimate = ransac(RobustProblem(len(p), 2, crossings, residuals), threshold=tolerance, max_samples=500)
+    if estimate is None or np.count_nonzero(estimate.inliers) < max(limits.min_matches, len(p) / 2):
+        return False
+    centre = (np.array(size) - 1) / 2 @ [1, 1j]
+    in_place = centre + (found.factor * centre + found.shift - centre) / (1 - found.scale)
+    return bool(abs(complex(estimate.model) - in_place) <= limits.turn * max(size) / growth)
 
 
 def _error(code: str, what: str, how: str, numbers: dict) -> Finding:

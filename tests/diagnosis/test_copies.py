@@ -98,6 +98,31 @@ def test_bars_before_a_wall_in_a_parallel_pair_are_no_crops(first, outliers):
     assert not copy_findings(Matches(matches.x1, x2, matches.score), left, right)
 
 
+@pytest.mark.parametrize(("outliers", "yaw", "roll"), [(0.0, 0.0, 0.0), (0.04, 0.004, 0.02)])
+def test_things_before_a_wall_that_one_walks_towards_are_no_crop(first, outliers, yaw, roll):
+    """Matches of a wall at 10 and of things at 3 to 8, by a camera that steps .8 ahead and .2 aside, and turns."""
+    rng = np.random.default_rng(4)
+    count, focal = 800, 600.0
+    x1 = rng.uniform([60, 40], [580, 440], (count, 2))
+    z = np.where(rng.random(count) < 0.85, 10.0, rng.uniform(3, 8, count))
+    X = np.c_[(x1 - [319.5, 239.5]) / focal * z[:, None], z] - [0.2, 0.0, 0.8]
+    turn = np.array([[1, 0, yaw], [0, 1, 0], [-yaw, 0, 1]]) @ [
+        [np.cos(roll), -np.sin(roll), 0],
+        [np.sin(roll), np.cos(roll), 0],
+        [0, 0, 1],
+    ]
+    X = X @ turn.T
+    x2 = focal * X[:, :2] / X[:, 2:] + [319.5, 239.5] + rng.normal(0, 0.1, (count, 2))
+    wrong = rng.random(count) < outliers
+    x2[wrong] = rng.uniform([0, 0], SIZE, (wrong.sum(), 2))
+    found = fit_similarity(x1, x2, 0.7)
+    assert found is not None and found.share > 0.8 and found.beyond(SIZE, SIZE)[1] > 5 > found.beyond(SIZE, SIZE)[0]
+    assert not copy_findings(Matches(x1, x2, np.ones(count)), first, first)
+    x2[z < 10] += rng.uniform(-9, 9, (np.count_nonzero(z < 10), 2))
+    (finding,) = copy_findings(Matches(x1, x2, np.ones(count)), first, first)
+    assert finding.code in ("crop", "zoom"), "what is off in all directions is no parallax"
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.5])
 def test_a_resized_copy_is_the_same_picture(first, scale):
     code, message = found(first, resized(first, scale), scale=scale)
