@@ -36,6 +36,8 @@ class SkyThresholds:
         px, within which an edge is blurred.
     closeness : float
         A pixel at the edge belongs to the sky unless its colour is this many times closer to the surface's.
+    rim : int
+        px, width of the surface's edge along the sky that counts as sky: its pixels show both.
     """
 
     share: float = 0.005
@@ -49,6 +51,7 @@ class SkyThresholds:
     rounds: int = 6
     edge: int = 2
     closeness: float = 2.0
+    rim: int = 1
 
 
 SKY = SkyThresholds()
@@ -215,12 +218,13 @@ def _mark_closer(colours, sky, surface, edge, closeness, out):
 def _with_edges(
     colours: np.ndarray, sky: np.ndarray, seen: np.ndarray, steps: int, thresholds: SkyThresholds
 ) -> np.ndarray:
-    """The sky grown by up to `steps` px, over pixels that the surface does not cover mostly: see `closeness`."""
+    """The sky grown by up to `steps` px, over pixels that the surface does not cover mostly, and by its `rim`."""
     import cv2
 
+    kernel = np.ones((3, 3), np.uint8)
     for _ in range(steps):
-        edge = (cv2.dilate(sky.astype(np.uint8), kernel=np.ones((3, 3), np.uint8)) > 0) & ~sky & seen
+        edge = (cv2.dilate(sky.astype(np.uint8), kernel=kernel) > 0) & ~sky & seen
         more = np.empty_like(sky)
         _mark_closer(colours, sky, ~sky & ~edge & seen, edge, thresholds.closeness, more)
         sky = sky | more
-    return sky
+    return (cv2.dilate(sky.astype(np.uint8), kernel=kernel, iterations=thresholds.rim) > 0) & seen
