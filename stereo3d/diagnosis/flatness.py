@@ -26,6 +26,10 @@ class FlatnessThresholds:
     max_direction_sigma: float = 2.0  # degrees, standard error of the direction of t
     max_rival_cost: float = 1.3  # cost of another motion over that of the estimate; below it the matches do not decide
     min_zoom: float = 1.05  # ratio of the focal lengths; less is no zoom but an error of one
+    # A plane looks like a turn by a lens of another focal length. Against a measured one the turn has to leave no more
+    # than the homography, which has four numbers more.
+    max_focal_error: float = 1.1  # factor by which a measured focal length may be wrong
+    turn_ratio: float = 1.3  # residual of the turn over that of the homography: 1.0 to 1.1 for turned cameras
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +130,10 @@ def _turned(
     tested = [(*turn_residual(motion.x1, motion.x2, cameras), cameras.cam1.focal) for cameras in (view.rig, rig)]
     turn, factor, focal = min(tested)
     numbers["turn_px"] = turn / unit
-    if turn < limits.plane_residual * unit:
+    measured = {rig.cam1.source, rig.cam2.source} <= {"given", "calibration"}
+    contradicted = measured and max(factor, 1 / factor) > limits.max_focal_error
+    worse = turn > limits.turn_ratio * unit * numbers["parallax_px"]
+    if turn < limits.plane_residual * unit and not (contradicted and worse):
         return Finding(
             "pure_rotation",
             "error",

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -143,3 +144,42 @@ def test_the_factors_of_a_zoom_are_found():
     assert residual < 0.3 and zoom == pytest.approx(1.6, rel=0.01) and factor == pytest.approx(1.25, rel=0.05)
     assert turn_residual(x.x1, x.x2, Rig(camera, camera))[0] > 20, "no turn alone explains it"
     assert magnification(x.x1, x.x2) == pytest.approx(1.6, rel=0.05)
+
+
+def wall_like_a_turn(bend):
+    """Matches of a wall, all but explained by a turn by 8 degrees at 1.6 times the focal length, and the motion.
+
+    The homography of that turn is also one of a plane n.X = 1 and a step of .14 of its distance; n + (bend, 0, 0) is
+    the wall.
+    """
+    scale = np.diag([1.6, 1.6, 1])
+    H = scale @ g.rotation_from_vector(np.radians([1, -8, 0])) @ np.linalg.inv(scale)
+    _, turns, steps, normals = cv2.decomposeHomographyMat(H, np.eye(3))
+    rng = np.random.default_rng(5)
+    x1 = rng.uniform([0, 0], np.array(SIZE) - 1, (900, 2))
+    d = np.concatenate([(x1 - K[:2, 2]) / FOCAL, np.ones((len(x1), 1))], 1)
+    for R, t, n in zip(turns, steps, normals, strict=True):
+        depth = 1 / (d @ (n.ravel() + [bend, 0, 0]))
+        x2 = g.project(d * depth[:, None], K, R, t.ravel())
+        seen = (depth > 0) & ((x2 >= 0) & (x2 <= np.array(SIZE) - 1)).all(1)
+        if n[2] > 0.5 and seen.sum() > 300:
+            x1, x2 = (x[seen] + rng.normal(0, 0.2, (seen.sum(), 2)) for x in (x1, x2))
+            return Matches(x1, x2, np.ones(len(x1), np.float32)), R, t.ravel()
+    raise AssertionError("no such plane")
+
+
+@pytest.mark.parametrize(
+    ("bend", "source", "turn"),
+    [(0.01, "given", False), (0.01, "calibration", False), (0.01, "exif", True), (0.0, "given", True)],
+)
+def test_a_wall_is_no_turn_where_the_measured_focal_length_is_right(bend, source, turn):
+    """What a homography and a turn explain alike remains a turn: the focal length may have been measured wrongly."""
+    matches, R, t = wall_like_a_turn(bend)
+    rig = Rig(*2 * [Camera(K, SIZE, source=source, source_detail="synthetic")])
+    left, factor = turn_residual(matches.x1, matches.x2, rig)
+    parallax = homography_residual(matches.x1, matches.x2, 1.0)[0]
+    assert left < 1.5 and factor == pytest.approx(1.6, rel=0.1) and (left > 1.3 * parallax) == (bend > 0)
+    view = estimate_two_view(matches, rig)
+    assert ("pure_rotation" in {f.code for f in diagnose(matches, view, rig)}) == turn
+    if not turn:
+        assert pose_errors(view.R, view.t, R, t)["pose_deg"] < 1.0
