@@ -6,6 +6,7 @@ test; so a surface that agrees with none of them, and whose pixels match elsewhe
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +15,8 @@ import numpy as np
 from ..geometry.arrays import all_channels
 from ..kernel_cache import njit
 from ..records import RectifiedPair
-from .costs import CENSUS, bits_set, brightness, census
-from .rows import parallel_rows
+from .costs import bits_set, brightness
+from .measurements import census_rows
 from .surfaces import UNKNOWN, count_votes, surface_labels
 
 
@@ -69,6 +70,7 @@ class UniquenessThresholds:
 
 
 THRESHOLDS = UniquenessThresholds()
+BAND_TILES = 4  # rows of tiles that are compared at once: bounds the memory of their profiles
 
 
 @njit(cache=True, nogil=True)
@@ -275,7 +277,7 @@ def find_surfaces(
     d_range : (float, float)
         px, disparities searched.
     threads : int
-        For the census.
+        For the comparison.
     thresholds : UniquenessThresholds
         See there.
 
@@ -316,21 +318,33 @@ def _compared_tiles(
     threads: int,
     thresholds: UniquenessThresholds,
 ) -> ComparedTiles:
-    """Compare each surface, tile by tile, with every other place on its rows of both pictures."""
-    height, width = disparity.shape
-    starts, at = tiles_of_surfaces(labels, thresholds.tile, thresholds.min_pixels, thresholds.max_samples)
-    if len(starts) < 2:
-        return ComparedTiles(*(np.zeros(0, int) for _ in range(4)))
-    code, other_code = (np.empty((height, width), np.uint64) for _ in range(2))
-    for picture, out in ((pair.left, code), (pair.right, other_code)):
-        parallel_rows(height, threads, census, brightness(picture), *CENSUS["5x7"], after=(out,))
-    d = np.rint(disparity[at[:, 0], at[:, 1]]).astype(np.int64)
-    lo, hi = min(math.floor(d_range[0]), int(d.min())), max(math.ceil(d_range[1]), int(d.max()))
-    inside1, inside2 = (all_channels(np.isfinite(m)) for m in (pair.map1, pair.map2))
-    profiles = tile_profiles(code, other_code, inside2, at, d, starts, lo, hi)
-    own = tile_profiles(code, code, inside1, at, np.zeros_like(d), starts, lo - hi, hi - lo)
-    ratio, period = rival_ratios(profiles, own, typical_costs(profiles), thresholds.min_gain, thresholds.as_good)
-    return ComparedTiles(labels[at[starts[:-1], 0], at[starts[:-1], 1]], np.diff(starts), ratio, period)
+    """Compare each surface, tile by tile, with every other place on its rows of both pictures; in bands of rows."""
+    nothing = ComparedTiles(*(np.zeros(0, int) for _ in range(4)))
+    of_surfaces = disparity[labels != UNKNOWN]
+    if not len(of_surfaces):
+        return nothing
+    lo = min(math.floor(d_range[0]), round(float(of_surfaces.min())))
+    hi = max(math.ceil(d_range[1]), round(float(of_surfaces.max())))
+    light = [brightness(picture) for picture in (pair.left, pair.right)]
+    height, rows = len(labels), BAND_TILES * thresholds.tile[0]
+
+    def compare(top: int) -> ComparedTiles:
+        bottom = min(height, top + rows)
+        code, other_code = (census_rows(image, top, bottom) for image in light)
+        inside1, inside2 = (all_channels(np.isfinite(m[top:bottom])) for m in (pair.map1, pair.map2))
+        of_band, shown = labels[top:bottom], disparity[top:bottom]
+        starts, at = tiles_of_surfaces(of_band, thresholds.tile, thresholds.min_pixels, thresholds.max_samples)
+        if len(starts) < 2:
+            return nothing
+        d = np.rint(shown[at[:, 0], at[:, 1]]).astype(np.int64)
+        profiles = tile_profiles(code, other_code, inside2, at, d, starts, lo, hi)
+        own = tile_profiles(code, code, inside1, at, np.zeros_like(d), starts, lo - hi, hi - lo)
+        ratio, period = rival_ratios(profiles, own, typical_costs(profiles), thresholds.min_gain, thresholds.as_good)
+        return ComparedTiles(of_band[at[starts[:-1], 0], at[starts[:-1], 1]], np.diff(starts), ratio, period)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        bands = list(pool.map(compare, range(0, height, rows)))
+    return ComparedTiles(*(np.concatenate(values) for values in zip(*bands, strict=True)))
 
 
 def _ambiguous_share(tiles: ComparedTiles, count: int, thresholds: UniquenessThresholds) -> np.ndarray:
