@@ -268,12 +268,11 @@ def _kept_pixels(
     from . import selection, uncertainty
 
     d_own = np.where(view.inside, view.disparity, NAN)
-    d_left = np.where(view.matchable, d_own, NAN)
     d_right = np.where(view.other_inside, view.other_disparity, NAN)
-    difference = selection.left_right_difference(d_left, d_right)
+    difference = selection.left_right_difference(np.where(view.matchable, d_own, NAN), d_right)
     confidence = view_confidence(view, found, (d_own, d_right), difference)
     likely = confidence >= (MIN_CONFIDENCE if found.network else 0)
-    kept = np.where((difference <= tolerance) & likely, d_left, NAN)
+    kept = np.where((difference <= tolerance) & likely & view.matchable, d_own, NAN)
     kept[selection.small_components(kept, COMPONENT_STEP, speckle)] = np.nan
     sigma = uncertainty.disparity_sigma(*view.pictures, kept, difference, found.excess)
     if found.noise:

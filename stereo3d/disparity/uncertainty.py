@@ -53,12 +53,16 @@ def probability(
         smooth[after] &= flat
         smooth[before] &= flat
     distance = cv2.distanceTransform(smooth, distanceType=cv2.DIST_L2, maskSize=5)
+    del level, smooth, flat
     scale, *powers = (np.float32(x) for x in odds)
-    log_odds = powers[0] * np.log(1 + np.minimum(difference, np.float32(MAX_DIFFERENCE)))
-    log_odds += powers[1] * np.log(1 + np.minimum(distance, np.float32(MAX_JUMP_DISTANCE)))
-    if margin is not None:
-        log_odds += powers[2] * np.log(1 + np.clip(margin, np.float32(0), np.float32(MAX_MARGIN)))
-    return 1 / (1 + scale * np.exp(log_odds))
+    for top in range(0, len(distance), STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        log_odds = powers[0] * np.log(1 + np.minimum(difference[rows], np.float32(MAX_DIFFERENCE)))
+        log_odds += powers[1] * np.log(1 + np.minimum(distance[rows], np.float32(MAX_JUMP_DISTANCE)))
+        if margin is not None:
+            log_odds += powers[2] * np.log(1 + np.clip(margin[rows], np.float32(0), np.float32(MAX_MARGIN)))
+        distance[rows] = 1 / (1 + scale * np.exp(log_odds))
+    return distance
 
 
 def disparity_sigma(
