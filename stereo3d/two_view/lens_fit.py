@@ -24,6 +24,7 @@ from .lens import (
     with_lens,
     worse_source,
 )
+from .plane_doubt import plane_doubt
 from .refine import LENS, LensModel, RobustLoss, adjust, fit_views, sampson_jacobian, sampson_residuals
 from .solvers import cheirality_mask, plausible_depth, pose_from_essential
 
@@ -145,7 +146,7 @@ class _Trust:
     """How much the cost is believed.
 
     weight: matches that count as one.  doubt: by how many more it is divided where focal length and centre are weighed
-    against their priors, because errors of the lens that are no parameters raise their variance.
+    against their priors: errors of the lens that are no parameters raise their variance, and a plane says nothing.
     """
 
     weight: float = 1.0
@@ -254,6 +255,7 @@ class _Matches:
         # (Birge's ratio)
         moved = (state.p / model.prior_sigma)[1:][model.prior_sigma[1:] > HELD_DISTORTION]
         odd = max(1.0, self.strain, float(np.mean(moved**2)))
+        odd *= plane_doubt(state.p, x1, x2, model, sigma)
         return replace(trust, doubt=odd * doubt), shared
 
     def focal_errors(
