@@ -24,7 +24,7 @@ def matches_of(relief, *, noise=0.3, seed=0, count=600, k1=0.0):
     dist = np.array([k1, 0, 0, 0])
     x2 = g.project(d * z[:, None], K, R, -R @ [0.2, 0.03, 0.02], dist)
     x1 = g.project(d, K, dist=dist)
-    return (x + rng.normal(0, noise, x.shape) for x in (x1, x2))
+    return x1 + rng.normal(0, noise, x1.shape), x2 + rng.normal(0, noise, x2.shape)
 
 
 def doubt_of(x1, x2, sigma=0.3, k1=0.0):
