@@ -212,7 +212,7 @@ def _last_plane_steps() -> None:
     step(sharpen)
     step(keep_cross_view)
     step(shift_planes, offsets=offsets, steps=around)
-    step(enlarge, small)
+    step(enlarge, small, margin=False)
 
 
 def _first_plane_steps() -> None:

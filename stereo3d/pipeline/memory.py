@@ -28,7 +28,7 @@ DECODING = 23  # bytes per pixel of a photo: both photos, and what reading the s
 # Bytes of feature detection: per pixel of the reduced photo (SIFT keeps 11 pictures of four times its size, as floats,
 # in each octave; asift simulates views of up to 1.5 times its size), and for all features, with their matching.
 FEATURE_PIXEL = {"sift": 240, "asift": 350, "orb": 60}
-FEATURES = {"sift": 130e6, "asift": 250e6, "orb": 130e6}
+FEATURES = {"sift": 70e6, "asift": 250e6, "orb": 130e6}
 REFINING = 60  # bytes per pixel of both photos at twice that size at most: least-squares matching
 PREVIEW = 240e6  # bytes of a preview: Open3D, and the surface as its ray caster keeps it
 POISSON = 200e6  # bytes of Open3D and of the solver, more than the grid mesher's
@@ -140,8 +140,8 @@ def later_bytes(
     poisson = POISSON * (config.mesher == "poisson")
     return {
         "rectify": 70e6 + 90 * pixels + compiling / 2,
-        "disparity": 30e6 + 70 * pixels + matching + compiling * 0.7,
-        "mesh": 145e6 + 175 * pixels + 14 * photo_pixels + poisson + compiling,
+        "disparity": 30e6 + 35 * pixels + matching + compiling * 0.7,
+        "mesh": 60e6 + 100 * pixels + 14 * photo_pixels + poisson + compiling,
         "write": 100e6 + 65 * pixels + 14 * photo_pixels + poisson + compiling + reserve,
     }
 

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 
 MIN_SIDE = 32  # px: no level of the pyramid has a smaller side
-HEAP_RESERVE = 130_000_000  # bytes of freed arrays that the C library keeps, at most, with two threads
+HEAP_RESERVE = 60_000_000  # bytes of freed arrays that the C library keeps, with two threads
 STRIP_PIXELS = 200_000  # pixels per strip at the upper pyramid levels, at most
 MIN_STRIP_ROWS = 160  # rows per strip that may hold more pixels
 LEVEL_WORTH = 1.25  # times the pixels at the start cost less than a further level
 SHARE_STEPS = 20  # halvings of the interval that holds the coarsest level's share: to a millionth
 LEVEL_SLACK = 0.02  # of a level, for rounding: a ratio slightly above 2 needs no further level
-MEASURED = 90  # bytes per pixel of each view while its confidence is computed
+MEASURED = 60  # bytes per pixel of each view while its confidence is computed
 STRIP_OVERLAP = 16  # rows above and below a strip that are solved with it and discarded
 
 
@@ -92,10 +92,10 @@ def planes_bytes(height: int, width: int, count: int, budget: Budget, threads: i
     (h, w), *larger = pyramid_shapes(height, width, count, budget)
     views = min(threads, 2)
     candidates = views * 5 * 8 * 4  # bytes per pixel: cost, total, d, a, b of eight candidates
-    kept = 2 * 250  # bytes per pixel: pictures, census, planes and segments of both views
+    kept = 2 * 100  # bytes per pixel: pictures, census, planes and segments of both views
     start = 3 * h * w * (int(count * w / width) + 3) + 100 * h * w
     peak = max(start, (candidates + kept) * h * w)
     if larger:
         rows = min(height, strip_rows(height, width) + 2 * STRIP_OVERLAP)
-        peak = max(peak, candidates * rows * width + 2 * 55 * height * width)
+        peak = max(peak, candidates * rows * width + 2 * 40 * height * width)
     return max(peak, 2 * MEASURED * height * width) + HEAP_RESERVE
