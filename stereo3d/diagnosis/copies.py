@@ -33,7 +33,7 @@ class CopyThresholds:
     same_angle: float = 0.05  # degrees
     resized: float = 0.01  # relative difference of scale that is worth a word
     turned: float = 0.5  # degrees, likewise
-    turn: float = 0.03  # of the longer side: what a turn by one or two degrees moves the picture by
+    epipole_shift: float = 0.03  # of the longer side: what a turn by one or two degrees moves the picture by
 
 
 COPY_THRESHOLDS = CopyThresholds()
@@ -214,7 +214,7 @@ def _has_radial_parallax(
         return False
     centre = (np.array(size) - 1) / 2 @ [1, 1j]
     in_place = centre + (found.factor * centre + found.shift - centre) / (1 - found.scale)
-    return bool(abs(complex(estimate.model) - in_place) <= limits.turn * max(size) / growth)
+    return bool(abs(complex(estimate.model) - in_place) <= limits.epipole_shift * max(size) / growth)
 
 
 def _error(code: str, what: str, how: str, numbers: dict) -> Finding:

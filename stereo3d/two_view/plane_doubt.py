@@ -3,15 +3,16 @@
 import numpy as np
 
 from ..geometry.arrays import hom
+from ..geometry.camera import undistort
 from ..geometry.two_view import fit_homography, homography_errors
 from .refine import LENS, LensModel
 
 KEPT = 0.95  # of the matches, those that one homography explains best: a few wrong ones are no relief
 KEPT_SQUARE = 0.842  # mean square of the least 95 % of |e| over that of all, e normal in the plane
 ROUNDS = 5  # of the fit of the homography to those matches
-STEPS = 10  # of the inversion of the distortion: 1e-6 px for |k1| of .3
 CERTAIN = 2.0  # standard errors by which relief must exceed the noise
 MOST = 1e4
+MIN_MATCHES = 16  # twice the numbers of a homography; fewer say nothing of relief
 
 
 def plane_doubt(p: np.ndarray, x1: np.ndarray, x2: np.ndarray, lens_model: LensModel, sigma: float) -> float:
@@ -39,7 +40,11 @@ def plane_doubt(p: np.ndarray, x1: np.ndarray, x2: np.ndarray, lens_model: LensM
     """
     z = lens_model.basis @ p
     u1, u2 = (_ideal(x, z[k : k + LENS], f) for x, k, f in zip((x1, x2), (0, LENS), lens_model.focals, strict=True))
-    count = max(4, round(KEPT * len(u1)))
+    known = np.isfinite(u1).all(1) & np.isfinite(u2).all(1)
+    u1, u2 = u1[known], u2[known]
+    if len(u1) < MIN_MATCHES:
+        return 1.0
+    count = round(KEPT * len(u1))
     best = np.arange(len(u1))
     H = np.eye(3)
     for _ in range(ROUNDS):
@@ -53,12 +58,8 @@ def plane_doubt(p: np.ndarray, x1: np.ndarray, x2: np.ndarray, lens_model: LensM
 
 def _ideal(x: np.ndarray, lens: np.ndarray, focal: float) -> np.ndarray:
     """The pixels (n, 2) without distortion, about the principal point; lens: five of `LensModel`'s z."""
-    distorted = x - lens[1:3]
-    ideal = distorted
-    for _ in range(STEPS):
-        q = np.sum(ideal**2, axis=1, keepdims=True) / focal**2
-        ideal = distorted / np.maximum(1 + lens[3] * q + lens[4] * q**2, 0.1)
-    return ideal
+    K = np.array([[focal, 0, lens[1]], [0, focal, lens[2]], [0, 0, 1]])
+    return focal * undistort(x, K, [lens[3], lens[4], 0, 0])
 
 
 def _mean_magnification(H: np.ndarray, x: np.ndarray) -> float:

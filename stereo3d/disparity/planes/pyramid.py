@@ -92,7 +92,7 @@ def planes_bytes(height: int, width: int, count: int, budget: Budget, threads: i
     (h, w), *larger = pyramid_shapes(height, width, count, budget)
     views = min(threads, 2)
     candidates = views * 5 * 8 * 4  # bytes per pixel: cost, total, d, a, b of eight candidates
-    kept = 2 * 100  # bytes per pixel: pictures, census, planes and segments of both views
+    kept = 2 * 250  # bytes per pixel: pictures, census, planes and segments of both views
     start = 3 * h * w * (int(count * w / width) + 3) + 100 * h * w
     peak = max(start, (candidates + kept) * h * w)
     if larger:
