@@ -43,6 +43,7 @@ from stereo3d.evaluation.pose import pose_errors
 from stereo3d.features import detect_features, match_features
 from stereo3d.geometry import project, rotation_from_vector
 from stereo3d.images import read_photo
+from stereo3d.images.noise import noise_level
 from stereo3d.records import Matches, Photo, Rig
 from stereo3d.rectification import disparity_range, rectify
 from stereo3d.rectification.maps import row_errors
@@ -278,7 +279,7 @@ def degradations() -> None:
             seen = (
                 blurs[1],
                 np.sqrt(blurs[1] ** 2 - blurs[0] ** 2),
-                max(map(photos_module.noise_level, greys)),
+                max(map(noise_level, greys)),
                 max(map(photos_module.clipped_share, (left, right))),
                 min(ranges),
             )

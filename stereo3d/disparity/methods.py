@@ -93,11 +93,11 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     lo: int,
     hi: int,
     *,
-    slope: Annotated[float, Range(0.1, 1000)] = 21.0,
-    jump: Annotated[float, Range(0.1, 1000)] = 12.0,
+    slope: Annotated[float, Range(0.1, 1000)] = 37.0,
+    jump: Annotated[float, Range(0.1, 1000)] = 17.0,
     contrast: Annotated[float, Range(0, 100)] = 8.0,
     fall: Annotated[float, Range(0.1, 255)] = 10.0,
-    limit: Annotated[float, Range(1, 34)] = 14.0,
+    limit: Annotated[float, Range(1, 60)] = 23.0,
     threads: int = 1,
     seen: tuple | None = None,
     infinity: np.float32 | None = None,
@@ -109,7 +109,7 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     texture and what only one picture shows get the plane of their surface. Large pairs start from a reduced one.
     slope: penalty, in bits of the census, of two neighbours' planes 1 px apart.  jump: of planes far apart, and
     contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
-    limit: largest cost of a mismatch, in bits of 34; a match that the other view contradicts costs half as much more.
+    limit: largest cost of a mismatch, in bits of 60; a match that the other view contradicts costs half as much more.
     Memory: 3 bytes per pixel and disparity of the reduced pair, at most 280 MB, and some 250 bytes per pixel.
     Sources: see `energy` and `segments` in `planes`.
     """

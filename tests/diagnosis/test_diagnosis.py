@@ -12,6 +12,7 @@ from stereo3d.diagnosis import photos as photos_module
 from stereo3d.errors import StereoError
 from stereo3d.geometry import arrays
 from stereo3d.images import read_photo
+from stereo3d.images.noise import noise_level
 from stereo3d.records import Finding, Matches, Photo, Rig, TwoView
 from stereo3d.synthetic import matches as matches_module
 from stereo3d.two_view import estimate_two_view
@@ -540,7 +541,7 @@ def test_noise_is_measured_independently_of_texture(sigma):
     shown[240:, :120], shown[240:, 120:240] = 0, 255
     noisy = np.clip(np.rint(shown + rng.normal(0, sigma, shown.shape)), 0, 255).astype(np.uint8)
     rounding = 1 / np.sqrt(12)
-    assert photos_module.noise_level(noisy) == pytest.approx(np.hypot(sigma, rounding), rel=0.08)
+    assert noise_level(noisy) == pytest.approx(np.hypot(sigma, rounding), rel=0.08)
 
 
 def test_texture_is_no_noise():
@@ -552,12 +553,8 @@ def test_texture_is_no_noise():
         pattern = cv2.resize(
             cv2.GaussianBlur(fine, (0, 0), 4 * width), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA
         )
-        assert np.std(pattern) > 12 and photos_module.noise_level(np.clip(pattern, 20, 235).astype(np.uint8)) < 1.5
-    assert (
-        photos_module.noise_level(np.zeros((10, 500), np.uint8))
-        == photos_module.noise_level(np.full((99, 99), 255))
-        == 0
-    )
+        assert np.std(pattern) > 12 and noise_level(np.clip(pattern, 20, 235).astype(np.uint8)) < 1.5
+    assert noise_level(np.zeros((10, 500), np.uint8)) == noise_level(np.full((99, 99), 255)) == 0
 
 
 def test_noise_is_reported(photos):
@@ -581,7 +578,7 @@ def test_real_photos_have_no_noise(shared_data):
     """Cloth and leaves all over, and the photos of an old compact camera."""
     scenes = [shared_data / "disparity" / s / "left.png" for s in ("Cloth1", "Aloe_half", "cones", "Dolls", "tsukuba")]
     for path in [*scenes, shared_data / "photos" / "kermit" / "kermit001.jpg"]:
-        assert photos_module.noise_level(images.reduced_grey(read_photo(path), 1600)[0]) < 1, path.name
+        assert noise_level(images.reduced_grey(read_photo(path), 1600)[0]) < 1, path.name
 
 
 def test_exposure_is_reported(photos):

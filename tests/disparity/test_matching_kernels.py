@@ -1,5 +1,6 @@
 """The numba kernels against short numpy forms of the same equations, and hand-made cases."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +47,37 @@ def test_census(rng, window):
         oracle = oracle << np.uint64(1) | (s < image).astype(np.uint64)
     assert len(shifts) == {"7x9": 62, "5x7": 34}[window]
     np.testing.assert_array_equal(in_rows(costs.census, image, h, w, after=[np.empty((H, W), np.uint64)]), oracle)
+
+
+@pytest.mark.parametrize("tolerance", [0, 3, 40])
+def test_graded_census(rng, tolerance):
+    image = rng.choice([0, 1, 5, 8, 30, 65240, 65280], (H, W)).astype(np.uint16)
+    padded = np.pad(image, 2, mode="edge").astype(int)
+    oracle = np.zeros((H, W), np.uint64)
+    for i, j in itertools.product(range(5), repeat=2):
+        if (i, j) == (2, 2) or {i, j} <= {0, 4}:  # the pixel itself, the corners
+            continue
+        difference = padded[i : i + H, j : j + W] - image.astype(int)
+        for bit in (difference < -tolerance, difference < 0, difference < tolerance):
+            oracle = oracle << np.uint64(1) | bit.astype(np.uint64)
+    found = in_rows(costs.graded_census, image, tolerance, after=[np.empty((H, W), np.uint64)])
+    np.testing.assert_array_equal(found, oracle)
+
+
+def test_the_tolerance_of_the_census_follows_the_noise(rng):
+    """Of two grey pictures that differ by noise alone, the same share of bits differs."""
+    share = []
+    for sigma in (2.0, 8.0):
+        pictures = [np.rint(128 + rng.normal(0, sigma, (96, 128, 3))).astype(np.uint8) for _ in range(2)]
+        one, two = views.compute_census(pictures, 1, (96, 128))
+        share.append(np.mean(bits(one.ravel(), two.ravel())) / 60)
+        np.testing.assert_array_equal(views.compute_census(pictures[::-1], 2, (96, 128)), [two, one])
+        for tolerance, larger in ((views.ROUNDING, True), (10_000, False)):
+            codes = [np.empty_like(one) for _ in pictures]
+            for picture, out in zip(pictures, codes, strict=True):
+                costs.graded_census(costs.brightness(picture), tolerance, 0, len(out), out)
+            assert (np.mean(bits(*(c.ravel() for c in codes))) / 60 > share[-1]) == larger
+    assert share[0] == pytest.approx(share[1], rel=0.05)
 
 
 @pytest.mark.parametrize("lo", [-3, 0, 5, -30, 30])
@@ -622,18 +654,22 @@ def test_planes_of_segments(rng):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_large_segment_outweighs_the_noise(seed):
-    """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together are significant."""
+    """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together are significant.
+
+    Each neighbour differs by less than the tolerance, so that only the middle one of its three bits is random.
+    """
     rng = np.random.default_rng(seed)
     height, width = 50, 90
-    other_census = rng.integers(0, 2**34, (height, width)).astype(np.uint64)
-    noise = (rng.random((height, width, 34)) < 0.49) @ (1 << np.arange(34, dtype=np.uint64))
+    middle = np.uint64(1) << (3 * np.arange(20, dtype=np.uint64) + np.uint64(1))
+    other_census = (rng.random((height, width, 20)) < 0.5) @ middle
+    noise = (rng.random((height, width, 20)) < 0.49) @ middle
     census = np.roll(other_census, 6, axis=1) ^ noise.astype(np.uint64)
     labels = np.ones((height, width), np.int32)
     labels[:, :10] = 0  # what may be matched outside
     pixels = segments.segment_pixels(labels, 2)
     agreed = np.empty((2, 3))
     unknown = np.full((height, width), NAN)
-    match = plane_refinement.CensusPair(census, other_census, 0, 9, 14.0, 14.0, 4000)
+    match = plane_refinement.CensusPair(census, other_census, 0, 9, 23.0, 23.0, 4000)
     plane_refinement.refine_segment_planes(pixels, unknown, np.full((2, 3), np.nan), np.zeros(2), match, 1, 2, agreed)
     v, u = np.mgrid[:height, 10:width]
     assert np.median(np.abs(agreed[1] @ [u.ravel(), v.ravel(), np.ones(u.size)] - 6)) < 0.25
@@ -699,7 +735,7 @@ def test_significance_and_evenness_in_plain_numpy(rng):
 
     labels = np.repeat([[0] * 50 + [1] * 40], 60, axis=0).astype(np.int32)
     segmentation = views.Segmentation(labels, 2, segments.segment_pixels(labels, 2))
-    inner = np.abs(np.arange(90) - 49.5) > 3  # a census window is 7 px wide
+    inner = np.abs(np.arange(90) - 49.5) > 2  # a census window is 5 px wide
     bound = []
     for k in range(2):
         values = change[(labels == k) & inner & known].astype(float)

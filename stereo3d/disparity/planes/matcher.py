@@ -44,7 +44,7 @@ from .views import (
     initial_views,
 )
 
-START_PENALTY = 14  # bits, P1 of the semi-global start
+START_PENALTY = 25  # bits, P1 of the semi-global start
 FINE_RADIUS = 3  # px, of the window in which the fraction of a disparity is fitted to the pictures
 MAX_MOVE = np.float32(0.25)  # px, of that fit: a longer step leads away from the truth as often as towards it
 SPECKLE = 100  # pixels: smaller components of the semi-global start are dropped

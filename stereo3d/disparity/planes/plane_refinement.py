@@ -9,7 +9,6 @@ from ..costs import hamming_at
 from .segments import MIN_KNOWN, TRIALS, known_pixels, random_plane
 
 FEW_JUDGES = 128  # pixels, at least, on which the pictures judge a plane first
-CHANCE_LIMIT = 20.0  # bits of 34: unrelated pixels differ in 17, a standard deviation more
 FIRST_STEP = 1.0  # px of disparity by which `refine_segment_planes` moves a plane at first
 LAST_STEP = 0.06  # px
 WELL_FITTED = 0.5  # share of a segment's pixels within 1 px of its plane, from which on no other plane is tried
@@ -53,7 +52,7 @@ class Judges(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _sample_judges(match, pixels, segment, limit, count):
+def _sample_judges(match, pixels, segment, count):
     """Return at least `count` pixels of a segment, or all it has, at equal steps; fewer than twice as many."""
     first, last = pixels.start[segment], pixels.start[segment + 1]
     some = np.arange(first, last, max(1, (last - first) // count))
@@ -61,7 +60,7 @@ def _sample_judges(match, pixels, segment, limit, count):
     for j in range(len(some)):
         u, v = pixels.x[some[j]], pixels.y[some[j]]
         code[j], x[j], y[j] = match.census[v, u], u, v
-    return Judges(code, x, y, match.other_census, match.lo, match.hi, limit, match.hidden)
+    return Judges(code, x, y, match.other_census, match.lo, match.hi, match.limit, match.hidden)
 
 
 @njit(cache=True, nogil=True)
@@ -165,9 +164,7 @@ def _two_best_planes(judges, pixels, disparity, fitted, extent, segment, well_fi
 def refine_segment_planes(pixels, disparity, fitted, support, match, first, last, planes):
     """planes[k] = (a, b, c) of least matching cost of segment k, by the pictures.
 
-    Few pixels choose two candidates (`_two_best_planes`), many pixels the better one, which then descends. A segment
-    that is not well fitted has hardly more texture than noise, so that its true matches cost little less than false
-    ones: there a mismatch may cost up to CHANCE_LIMIT.
+    Few pixels choose two candidates (`_two_best_planes`), many pixels the better one, which then descends.
 
     Parameters
     ----------
@@ -186,9 +183,8 @@ def refine_segment_planes(pixels, disparity, fitted, support, match, first, last
     """
     for segment in range(first, last):
         well_fitted = support[segment] >= WELL_FITTED
-        limit = match.limit if well_fitted else max(match.limit, CHANCE_LIMIT)
-        many = _sample_judges(match, pixels, segment, limit, match.judges)
-        few = _sample_judges(match, pixels, segment, limit, FEW_JUDGES) if well_fitted else many
+        many = _sample_judges(match, pixels, segment, match.judges)
+        few = _sample_judges(match, pixels, segment, FEW_JUDGES) if well_fitted else many
         extent = _segment_extent(pixels, segment)
         best = _two_best_planes(few, pixels, disparity, fitted, extent, segment, well_fitted)
         a, b, c, cost = 0.0, 0.0, 0.0, np.inf

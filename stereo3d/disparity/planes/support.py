@@ -9,7 +9,7 @@ from .. import costs
 from ..rows import flip_copy
 from .energy import SEEN, UNSEEN, CostLimits, CrossView, match_costs
 from .sky import find_sky
-from .views import MAX_DIFFERENCE, WINDOW, Energy, Segmentation, ViewState
+from .views import MAX_DIFFERENCE, Energy, Segmentation, ViewState
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def segment_significance(
 
     labels, count, _ = segmentation
     number = labels.astype(np.float32)
-    window = np.ones([2 * half + 1 for half in costs.CENSUS[WINDOW]], np.uint8)
+    window = np.ones([2 * half + 1 for half in costs.GRADED_HALF], np.uint8)
     inner = cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)
     inside = labels[inner]
     n, changed, total, square = (np.bincount(inside, weights=m[inner], minlength=count) for m in moments)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...images.noise import noise_level
 from .. import costs, selection
 from ..rows import flip_copy, parallel_rows
 from . import segments
 from .energy import CONSISTENT, SEEN, UNSEEN, CostLimits, CrossView
 
-WINDOW = "5x7"  # of the census: smaller windows fatten edges less, and planes make up for their weaker signal
+LEVEL = 256  # units of `costs.brightness` in a grey level
+ROUNDING = 96  # such units: differences that the rounding of three channels makes
 MAX_DIFFERENCE = 1  # px, of two consistent disparities and within a component
 NAN = np.float32(np.nan)
 NOTHING = np.empty((0, 0), np.float32)  # planes that are not known yet
@@ -135,16 +137,24 @@ def both_views(step: Callable[..., ViewState], views: list[ViewState], energy: E
         return list(pool.map(lambda given: step(*given, energy), arguments))
 
 
-def compute_census(picture: np.ndarray, threads: int, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Return the census (H,W) u64 of a picture (H,W,3) u8, reduced to `shape` (H,W) first."""
+def compute_census(pictures: tuple[np.ndarray, np.ndarray], threads: int, shape: tuple[int, int]) -> list[np.ndarray]:
+    """Return the census (H,W) u64 of both pictures (H,W,3) u8, reduced to `shape` (H,W) first.
+
+    Both have the same tolerance, from the noise of the noisier one.
+    """
     import cv2
 
-    image = costs.brightness(picture)
-    if shape is not None and shape != image.shape:
-        image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
-    codes = np.empty(image.shape, np.uint64)
-    parallel_rows(len(image), threads, costs.census, image, *costs.CENSUS[WINDOW], after=(codes,))
-    return codes
+    images = [costs.brightness(picture) for picture in pictures]
+    if shape != images[0].shape:
+        images = [cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA) for image in images]
+    noise = max(noise_level(image * np.float32(1 / LEVEL)) for image in images)
+    tolerance = max(ROUNDING, round(LEVEL * noise))
+    found = []
+    for image in images:
+        codes = np.empty(shape, np.uint64)
+        parallel_rows(len(image), threads, costs.graded_census, image, tolerance, after=(codes,))
+        found.append(codes)
+    return found
 
 
 def initial_views(
@@ -167,7 +177,7 @@ def initial_views(
         return cv2.resize(array, shape[::-1], interpolation=cv2.INTER_AREA)
 
     pictures = [reduced(p) for p in (left, right)]
-    census = [compute_census(p, threads, shape) for p in (left, right)]
+    census = compute_census((left, right), threads, shape)
     inside = [np.ones(shape, bool) if s is None else reduced(s.astype(np.float32)) > 0.5 for s in seen]
     empty = np.empty(shape, np.float32)
     return [
