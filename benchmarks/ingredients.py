@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from disparity import rectified
 
-from stereo3d.disparity import compute_disparity, costs
+from stereo3d.disparity import compute_disparity, costs, methods
 from stereo3d.disparity.planes import BUDGETS, candidates, matcher, views
 from stereo3d.disparity.planes import energy as energy_module
 from stereo3d.evaluation.disparity import disparity_scores, read_scene
@@ -83,7 +83,7 @@ def blurred(sigma: float):
 
 
 def rounded(picture, whole=costs.brightness):
-    return (whole(picture) + 128) >> 8
+    return (whole(picture) + 128) >> 8 << 8
 
 
 def weighted(*weights: int):
@@ -92,13 +92,39 @@ def weighted(*weights: int):
 
 
 @contextlib.contextmanager
-def large_census():
-    """Each module that imports WINDOW holds a name of its own."""
+def binary_census(window: str):
+    """One bit per neighbour of a whole window, all penalties in proportion to the bits."""
+    whole = methods.plane_energy
+    share = (np.prod([2 * half + 1 for half in costs.CENSUS[window]]) - 1) / (3 * len(costs.GRADED))
+
+    def compute_census(pictures, threads, shape):
+        codes = [np.empty(shape, np.uint64) for _ in pictures]
+        for picture, out in zip(pictures, codes, strict=True):
+            image = cv2.resize(costs.brightness(picture), shape[::-1], interpolation=cv2.INTER_AREA)
+            costs.census(image, *costs.CENSUS[window], 0, len(out), out)
+        return codes
+
+    def plane_energy(lo, hi, **options):
+        energy, jumps = whole(lo, hi, **options)
+        names = ("slope", "jumps", "limit", "hidden", "against")
+        scaled = {name: getattr(energy, name) * np.float32(share) for name in names}
+        return replace(energy, **scaled), np.rint(jumps * share).astype(jumps.dtype)
+
     with (
-        patch("stereo3d.disparity.planes.views.WINDOW", "7x9"),
-        patch("stereo3d.disparity.planes.support.WINDOW", "7x9"),
+        patch("stereo3d.disparity.planes.views.compute_census", compute_census),
+        patch("stereo3d.disparity.methods.plane_energy", plane_energy),
+        patch("stereo3d.disparity.planes.matcher.START_PENALTY", round(share * matcher.START_PENALTY)),
     ):
         yield
+
+
+def tolerance(rounding: int, noise: float = 1.0):
+    """Another tolerance of the census: units of brightness, and share of the noise."""
+    stack = contextlib.ExitStack()
+    whole = views.noise_level
+    stack.enter_context(patch("stereo3d.disparity.planes.views.ROUNDING", rounding))
+    stack.enter_context(patch("stereo3d.disparity.planes.views.noise_level", lambda image: noise * whole(image)))
+    return stack
 
 
 def level(d):
@@ -114,15 +140,21 @@ VARIANTS = {
     "no slope of the neighbourhood": lambda: patch("stereo3d.disparity.planes.matcher.local_planes", level),
     "no occlusions by the other view": without_occlusions,
     "no background behind the surroundings": without_background,
-    "no second round": lambda: budget(rounds=0),
-    "three rounds": lambda: budget(rounds=3),
+    "no choice after the first": lambda: budget(rounds=0),
+    "one choice after the first": lambda: budget(rounds=1),
+    "four choices after the first": lambda: budget(rounds=4),
     "not sharpened": lambda: patch("stereo3d.disparity.planes.matcher.sharpen", lambda view, *_: view),
     # changes that do not pay
     "brightness: Rec. 601 luma": lambda: weighted(77, 150, 29),
     "brightness: green alone": lambda: weighted(0, 256, 0),
     "brightness blurred by half a pixel": lambda: blurred(0.5),
     "brightness blurred by a pixel": lambda: blurred(1.0),
-    "census of 7 x 9": large_census,
+    "census of 7 x 9, one bit each": lambda: binary_census("7x9"),
+    "census of 5 x 7, one bit each": lambda: binary_census("5x7"),
+    "census: differences of 0": lambda: tolerance(0, 0),
+    "census: half a grey level and the noise": lambda: tolerance(160),
+    "census: a grey level and the noise": lambda: tolerance(288),
+    "census: the noise left out": lambda: tolerance(views.ROUNDING, 0),
     "finer: 5 x 5 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 2),
     "finer: 9 x 9 windows": lambda: patch("stereo3d.disparity.planes.matcher.FINE_RADIUS", 4),
     "finer: by slopes of a grey level too": lambda: patch("stereo3d.disparity.refinement.NOISE", 1.0),

@@ -44,7 +44,7 @@ def matched(pair: TrainingPair, index: int) -> dict[str, list[methods.Found]]:
     if index % 3 == 0 and index // 3 % 4 < 3:
         third = pixels // 3
         budgets.append(
-            (Budget(third, 10**9, 1, 1), Budget(third, 10**9, 1, 0), Budget(pixels, 10**9, 3, 2))[index // 3 % 4]
+            (Budget(third, 10**9, 2, 1), Budget(third, 10**9, 1, 0), Budget(pixels, 10**9, 4, 2))[index // 3 % 4]
         )
     planes = [methods.match_planes(b, pair.left, pair.right, lo, hi, threads=1, infinity=infinity) for b in budgets]
     return {"planes": planes, "sgm": [methods.sgm(pair.left, pair.right, lo, hi, threads=1)]}

@@ -219,7 +219,6 @@ def _first_plane_steps() -> None:
     """Run the first steps of matching by planes, in reverse order."""
     from ..disparity.planes import candidates, segments
     from ..disparity.planes.matcher import first_choice
-    from ..disparity.planes.pyramid import BUDGETS
     from ..disparity.planes.views import Segmentation
     from ..disparity.rows import flip_copy
 
@@ -228,10 +227,9 @@ def _first_plane_steps() -> None:
     pixels = segments.SegmentPixels(np.array([0, len(x)]), x, y)
     whole = Segmentation(np.zeros(views[0].d.shape, np.int32), 1, pixels)
     views[:] = [replace(view, segmentations=(whole, whole)) for view in views]
-    judges = BUDGETS["planes"].judges
-    step(candidates.refine_planes, judges=judges)
+    step(candidates.refine_planes)
     step(candidates.segment_image, scales=segments.SCALES[0])
-    step(first_choice, judges=judges)
+    step(first_choice)
 
 
 def _disparity(matcher: str) -> None:

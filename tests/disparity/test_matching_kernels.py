@@ -642,7 +642,7 @@ def test_planes_of_segments(rng):
     assert off(fitted) < 0.05
     assert 0.45 < support[0] < 0.65  # two thirds of three quarters, and wrong ones near it by chance
     nothing = np.full_like(known, np.nan), np.full((1, 3), np.nan), np.zeros(1)
-    match = plane_refinement.CensusPair(census, other_census, 0, 15, 14.0, 14.0, 4000)
+    match = plane_refinement.CensusPair(census, other_census, 0, 15, 14.0, 14.0)
     for disparities, fit, share in ((known, fitted, support), nothing):
         plane_refinement.refine_segment_planes(pixels, disparities, fit, share, match, 0, 1, agreed)
         assert off(agreed) < 0.7, agreed
@@ -669,7 +669,7 @@ def test_a_large_segment_outweighs_the_noise(seed):
     pixels = segments.segment_pixels(labels, 2)
     agreed = np.empty((2, 3))
     unknown = np.full((height, width), NAN)
-    match = plane_refinement.CensusPair(census, other_census, 0, 9, 23.0, 23.0, 4000)
+    match = plane_refinement.CensusPair(census, other_census, 0, 9, 23.0, 23.0)
     plane_refinement.refine_segment_planes(pixels, unknown, np.full((2, 3), np.nan), np.zeros(2), match, 1, 2, agreed)
     v, u = np.mgrid[:height, 10:width]
     assert np.median(np.abs(agreed[1] @ [u.ravel(), v.ravel(), np.ones(u.size)] - 6)) < 0.25

@@ -39,15 +39,10 @@ def fitted_planes(view: ViewState, known: np.ndarray) -> list[tuple[np.ndarray, 
     return found
 
 
-def refined_planes(
-    view: ViewState, known: np.ndarray, fitted: list, energy: Energy, judges: int
-) -> tuple[np.ndarray, ...]:
-    """Return, per segmentation but the finest, the planes (count,3) at which the pictures agree best.
-
-    judges: of `plane_refinement.CensusPair`.
-    """
+def refined_planes(view: ViewState, known: np.ndarray, fitted: list, energy: Energy) -> tuple[np.ndarray, ...]:
+    """Return, per segmentation but the finest, the planes (count,3) at which the pictures agree best."""
     match = plane_refinement.CensusPair(
-        view.census, view.other_census, energy.lo, energy.hi, energy.limit, energy.hidden, judges
+        view.census, view.other_census, energy.lo, energy.hi, energy.limit, energy.hidden
     )
     found = []
     for segmentation, (planes, support) in list(zip(view.segmentations, fitted, strict=True))[1:]:
@@ -57,10 +52,10 @@ def refined_planes(
     return tuple(found)
 
 
-def refine_planes(view: ViewState, other: ViewState, energy: Energy, judges: int) -> ViewState:
+def refine_planes(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
     """Step: find the segments' planes by the pictures, for another segmentation than that of the first choice."""
     known = consistent_disparity(view, other)
-    return replace(view, segment_planes=refined_planes(view, known, fitted_planes(view, known), energy, judges))
+    return replace(view, segment_planes=refined_planes(view, known, fitted_planes(view, known), energy))
 
 
 def local_planes(d: np.ndarray) -> np.ndarray:

@@ -78,13 +78,13 @@ def keep_cross_view(view: ViewState, other: ViewState, energy: Energy) -> ViewSt
     return replace(view, cross_view=cross_view_state(view, other), margin=None)
 
 
-def first_choice(view: ViewState, other: ViewState, energy: Energy, judges: int) -> ViewState:
+def first_choice(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
     """Step: choose among the semi-global disparities, filled and as they are, and the segments' planes."""
     kept = consistent_disparity(view, other)
     kept[selection.small_components(kept, float(MAX_DIFFERENCE), SPECKLE)] = np.nan
     filled = selection.fill_background(kept)
     fitted = fitted_planes(view, kept)
-    refined = refined_planes(view, kept, fitted, energy, judges)
+    refined = refined_planes(view, kept, fitted, energy)
     candidates = Candidates(view.d.shape)
     candidates.put(*local_planes(filled))
     candidates.put(*local_planes(np.where(np.isfinite(view.d), view.d, filled)))
@@ -238,11 +238,10 @@ def release_slopes(view: ViewState, other: ViewState, energy: Energy) -> ViewSta
 
 def coarsest_steps(budget: Budget) -> list[Step]:
     """Return the steps at the coarsest level, after the semi-global start."""
-    first, refine = (partial(step, judges=budget.judges) for step in (first_choice, refine_planes))
-    steps: list[Step] = [partial(segment_image, scales=segments.SCALES[0]), first]
+    steps: list[Step] = [partial(segment_image, scales=segments.SCALES[0]), first_choice]
     for k in range(budget.rounds):
-        if k:  # other segments: other planes to choose from
-            steps += [partial(segment_image, scales=segments.SCALES[k % len(segments.SCALES)]), refine]
+        if k > 1:  # other segments: other planes to choose from
+            steps += [partial(segment_image, scales=segments.SCALES[(k - 1) % len(segments.SCALES)]), refine_planes]
         steps.append(next_choice)
     return [*steps, sharpen, supported_pixels, release_start]
 

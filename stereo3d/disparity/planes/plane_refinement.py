@@ -8,7 +8,8 @@ from ...kernel_cache import njit
 from ..costs import hamming_at
 from .segments import MIN_KNOWN, TRIALS, known_pixels, random_plane
 
-FEW_JUDGES = 128  # pixels, at least, on which the pictures judge a plane first
+FEW_JUDGES = 128  # pixels of a segment, at least, on which the pictures judge its planes first
+MANY_JUDGES = 2000  # that choose between the best planes and refine the better one
 FIRST_STEP = 1.0  # px of disparity by which `refine_segment_planes` moves a plane at first
 LAST_STEP = 0.06  # px
 WELL_FITTED = 0.5  # share of a segment's pixels within 1 px of its plane, from which on no other plane is tried
@@ -25,8 +26,6 @@ class CensusPair(NamedTuple):
         px, range of disparities.
     limit, hidden : float
         Bits, as in `energy.match_costs`.
-    judges : int
-        Pixels of a segment, at least, that choose between the best planes and refine the better one.
     """
 
     census: np.ndarray
@@ -35,7 +34,6 @@ class CensusPair(NamedTuple):
     hi: int
     limit: float
     hidden: float
-    judges: int
 
 
 class Judges(NamedTuple):
@@ -183,7 +181,7 @@ def refine_segment_planes(pixels, disparity, fitted, support, match, first, last
     """
     for segment in range(first, last):
         well_fitted = support[segment] >= WELL_FITTED
-        many = _sample_judges(match, pixels, segment, match.judges)
+        many = _sample_judges(match, pixels, segment, MANY_JUDGES)
         few = _sample_judges(match, pixels, segment, FEW_JUDGES) if well_fitted else many
         extent = _segment_extent(pixels, segment)
         best = _two_best_planes(few, pixels, disparity, fitted, extent, segment, well_fitted)

@@ -25,24 +25,21 @@ class Budget:
     max_volume : int
         Pixels x disparities of the coarsest of several levels, at most.
     rounds : int
-        Choices of both views, one after another, at the coarsest level.
+        Choices of both views after the first one, at the coarsest level; from the third on other segments have planes.
     shifts : int
         Choices among shifted planes at each larger level.
-    judges : int
-        Of `plane_refinement.CensusPair`.
     """
 
     max_pixels: int
     max_volume: int
     rounds: int
     shifts: int
-    judges: int = 4000
 
 
 BUDGETS = {
-    "planes_fast": Budget(300_000, 30_000_000, 1, 0, 2000),  # 110 MB, a second for two megapixels
-    "planes": Budget(450_000, 75_000_000, 1, 1, 2000),  # 280 MB, some seconds for two megapixels
-    "planes_full": Budget(2_500_000, 400_000_000, 3, 2),  # 1.5 GB
+    "planes_fast": Budget(300_000, 30_000_000, 1, 0),  # 110 MB, a second for two megapixels
+    "planes": Budget(450_000, 75_000_000, 2, 1),  # 280 MB, some seconds for two megapixels
+    "planes_full": Budget(2_500_000, 400_000_000, 4, 2),  # 1.5 GB
 }
 
 
