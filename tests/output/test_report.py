@@ -104,7 +104,8 @@ def test_the_mesh_seen_from_the_left_photo_is_the_left_photo(shown, pair):
     drawn = frame(shown)
     camera = pair.rig.cam1
     seen = drawn[..., 3] == 255
-    assert 0.5 < seen.mean() * drawn.shape[0] * drawn.shape[1] / (seen.shape[0] * seen.shape[0] * 4 / 3) <= 1.01
+    # at most 3 % more than the photo: what only the right one shows lies beside it, see the last line
+    assert 0.5 < seen.mean() * drawn.shape[0] * drawn.shape[1] / (seen.shape[0] * seen.shape[0] * 4 / 3) < 1.03
     # each drawn pixel looked up in the photo: canvas -> ideal pixel -> through the lens
     j, i = np.nonzero(seen)
     scale = min(drawn.shape[1] / SIZE[0], drawn.shape[0] / SIZE[1])
