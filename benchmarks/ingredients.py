@@ -118,13 +118,15 @@ def binary_census(window: str):
         yield
 
 
+@contextlib.contextmanager
 def tolerance(rounding: int, noise: float = 1.0):
     """Another tolerance of the census: units of brightness, and share of the noise."""
-    stack = contextlib.ExitStack()
     whole = views.noise_level
-    stack.enter_context(patch("stereo3d.disparity.planes.views.ROUNDING", rounding))
-    stack.enter_context(patch("stereo3d.disparity.planes.views.noise_level", lambda image: noise * whole(image)))
-    return stack
+    with (
+        patch("stereo3d.disparity.planes.views.ROUNDING", rounding),
+        patch("stereo3d.disparity.planes.views.noise_level", lambda image: noise * whole(image)),
+    ):
+        yield
 
 
 def level(d):

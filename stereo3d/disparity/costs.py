@@ -14,7 +14,7 @@ from ..kernel_cache import njit
 CENSUS = {"7x9": (3, 4), "5x7": (2, 3)}
 # (down, across) of the neighbours of `graded_census`: a window of 5 x 5 without its corners
 GRADED = tuple((v, u) for v in range(-2, 3) for u in range(-2, 3) if 0 < v * v + u * u < 8)
-GRADED_HALF = (2, 2)
+GRADED_HALF = 2  # px, of that window
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
@@ -69,6 +69,16 @@ def _append_bit(row, centre, bits):
 
 
 @njit(cache=True, nogil=True)
+def _window_rows(image, y, half_height, half_width, rows):
+    """rows (2 half_height + 1, W + 2 half_width) = the rows about row y of an image (H,W), its border repeated."""
+    height, width = image.shape
+    for i in range(len(rows)):
+        v = min(max(y + i - half_height, 0), height - 1)
+        for x in range(rows.shape[1]):
+            rows[i, x] = image[v, min(max(x - half_width, 0), width - 1)]
+
+
+@njit(cache=True, nogil=True)
 def census(image, half_height, half_width, row0, row1, out):
     """out[y, x] = one bit per neighbour in the window, set where the neighbour is darker than the pixel (y, x).
 
@@ -89,14 +99,11 @@ def census(image, half_height, half_width, row0, row1, out):
     ----------
     Zabih and Woodfill, Non-parametric local transforms, 1994.
     """
-    height, width = image.shape
+    width = image.shape[1]
     rows = np.empty((2 * half_height + 1, width + 2 * half_width), image.dtype)
     bits = np.empty(width, np.uint16)
     for y in range(row0, row1):
-        for i in range(len(rows)):
-            v = min(max(y + i - half_height, 0), height - 1)
-            for x in range(rows.shape[1]):
-                rows[i, x] = image[v, min(max(x - half_width, 0), width - 1)]
+        _window_rows(image, y, half_height, half_width, rows)
         centre = image[y]
         out[y] = 0
         bits[:] = 0
@@ -136,16 +143,12 @@ def graded_census(image, tolerance, row0, row1, out):
     ----------
     Zabih and Woodfill, Non-parametric local transforms, 1994; Froeba and Ernst, 2004, and Stein, 2004, for tolerances.
     """
-    height, width = image.shape
-    half = GRADED_HALF[0]
+    width, half = image.shape[1], GRADED_HALF
     rows = np.empty((2 * half + 1, width + 2 * half), image.dtype)
     low, high = np.empty(width, image.dtype), np.empty(width, image.dtype)
     bits = np.empty(width, np.uint16)
     for y in range(row0, row1):
-        for i in range(len(rows)):
-            v = min(max(y + i - half, 0), height - 1)
-            for x in range(rows.shape[1]):
-                rows[i, x] = image[v, min(max(x - half, 0), width - 1)]
+        _window_rows(image, y, half, half, rows)
         centre = image[y]
         for x in range(width):
             low[x] = max(np.int64(centre[x]) - tolerance, 0)
@@ -158,7 +161,7 @@ def graded_census(image, tolerance, row0, row1, out):
             _append_bit(neighbour, low, bits)
             _append_bit(neighbour, centre, bits)
             _append_bit(neighbour, high, bits)
-            if k % 5 == 4:
+            if k % 5 == 4:  # five neighbours fill 15 of 16 bits
                 for x in range(width):
                     out[y, x] = (out[y, x] << np.uint64(15)) | np.uint64(bits[x])
                 bits[:] = 0

@@ -13,8 +13,8 @@ def noise_level(grey: np.ndarray, *, block: int = 32) -> float:
 
     Parameters
     ----------
-    grey : (H, W) uint8
-        Picture.
+    grey : (H, W) uint8 or float32
+        Picture, grey levels of 0 to 255.
     block : int
         px. The quarter of the blocks with the least s2 is used, none that is nearly black or white, where noise is cut
         off.

@@ -180,7 +180,7 @@ def segment_significance(
 
     labels, count, _ = segmentation
     number = labels.astype(np.float32)
-    window = np.ones([2 * half + 1 for half in costs.GRADED_HALF], np.uint8)
+    window = np.ones([2 * costs.GRADED_HALF + 1] * 2, np.uint8)
     inner = cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)
     inside = labels[inner]
     n, changed, total, square = (np.bincount(inside, weights=m[inner], minlength=count) for m in moments)

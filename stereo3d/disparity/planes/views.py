@@ -15,7 +15,7 @@ from . import segments
 from .energy import CONSISTENT, SEEN, UNSEEN, CostLimits, CrossView
 
 LEVEL = 256  # units of `costs.brightness` in a grey level
-ROUNDING = 96  # such units: differences that the rounding of three channels makes
+ROUNDING = 96  # such units: 1.5 deviations of what rounding the channels adds to a difference of two pixels
 MAX_DIFFERENCE = 1  # px, of two consistent disparities and within a component
 NAN = np.float32(np.nan)
 NOTHING = np.empty((0, 0), np.float32)  # planes that are not known yet
