@@ -32,7 +32,7 @@ def budget(**changes):
 
 
 def without_segments(which: range):
-    """Candidates without some planes of segments: three fitted ones come first, by scale, then two refined ones."""
+    """Candidates without some planes of segments: three fitted to their own disparities come first, by scale."""
 
     class Fewer(candidates.Candidates):
         segmentations = 0
@@ -45,23 +45,22 @@ def without_segments(which: range):
     return patch("stereo3d.disparity.planes.matcher.Candidates", Fewer)
 
 
-def without_background():
-    """`next_choice` adds the plane itself, its neighbourhood's, and third the background."""
-    whole = matcher.next_choice
+def without_refined_planes():
+    """The pictures determine no plane."""
 
-    class Fewer(candidates.Candidates):
-        planes_put = 0
+    def unknown(view, known, fitted, energy):
+        return tuple(np.full((segmentation.number, 3), np.nan) for segmentation in view.segmentations[1:])
 
-        def put(self, d, a, b):
-            self.planes_put += 1
-            if self.planes_put != 3:
-                super().put(d, a, b)
+    return patch("stereo3d.disparity.planes.matcher.refined_planes", unknown)
 
-    def next_choice(view, other, energy):
-        with patch("stereo3d.disparity.planes.matcher.Candidates", Fewer):
-            return whole(view, other, energy)
 
-    return patch("stereo3d.disparity.planes.matcher.next_choice", next_choice)
+def without_neighbours():
+    """No segment gets the plane of another one."""
+
+    def itself(labels, pixels, picture):
+        return np.arange(len(pixels.start) - 1)
+
+    return patch("stereo3d.disparity.planes.segments.closest_neighbours", itself)
 
 
 def without_occlusions():
@@ -137,11 +136,11 @@ VARIANTS = {
     "all of it": contextlib.nullcontext,
     "brightness rounded to 8 bits": lambda: patch("stereo3d.disparity.costs.brightness", rounded),
     "no planes fitted to segments": lambda: without_segments(range(3)),
-    "no planes refined by the pictures": lambda: without_segments(range(3, 5)),
-    "no segments at all": lambda: without_segments(range(5)),
+    "no planes refined by the pictures": without_refined_planes,
+    "no planes of neighbouring segments": without_neighbours,
+    "no segments at all": lambda: without_segments(range(6)),
     "no slope of the neighbourhood": lambda: patch("stereo3d.disparity.planes.matcher.local_planes", level),
     "no occlusions by the other view": without_occlusions,
-    "no background behind the surroundings": without_background,
     "no choice after the first": lambda: budget(rounds=0),
     "one choice after the first": lambda: budget(rounds=1),
     "four choices after the first": lambda: budget(rounds=4),

@@ -219,15 +219,9 @@ def _first_plane_steps() -> None:
     """Run the first steps of matching by planes, in reverse order."""
     from ..disparity.planes import candidates, segments
     from ..disparity.planes.matcher import first_choice
-    from ..disparity.planes.views import Segmentation
     from ..disparity.rows import flip_copy
 
     views, step = _views(flip_copy)
-    y, x = (a.ravel().astype(np.int32) for a in np.indices(views[0].d.shape))
-    pixels = segments.SegmentPixels(np.array([0, len(x)]), x, y)
-    whole = Segmentation(np.zeros(views[0].d.shape, np.int32), 1, pixels)
-    views[:] = [replace(view, segmentations=(whole, whole)) for view in views]
-    step(candidates.refine_planes)
     step(candidates.segment_image, scales=segments.SCALES[0])
     step(first_choice)
 

@@ -232,13 +232,16 @@ def test_swapped_is_the_mirror_image(slanted_pair, method, dense):
 
 @pytest.mark.parametrize("method", ["block", "sgm", "planes"])
 def test_upside_down(slanted_pair, method):
-    """Rows reversed: the same map, except for ties and sums of floats, which depend on the order of the rows."""
+    """Rows reversed: the same map, except for ties, random planes and sums of floats, which depend on their order."""
     left, right = slanted_pair.left.pixels[:90], slanted_pair.right.pixels[:90]
+    truth = slanted_pair.disparity_left[:90]
+    shown = slanted_pair.visible1[:90] & (np.arange(truth.shape[1]) >= truth)
     here, _ = compute_disparities(pair_of(left, right), (8, 42), method=method, dense=True)
     over, _ = compute_disparities(pair_of(left[::-1].copy(), right[::-1].copy()), (8, 42), method=method, dense=True)
     difference = np.abs(over.disparity[::-1] - here.disparity)
     if method == "planes":
-        assert np.mean(difference < 0.1) > 0.97
+        assert np.mean(difference[shown] < 0.1) > 0.999
+        assert np.mean(difference[~shown] < 1) > 0.95  # one picture alone shows these: surfaces are continued
     else:
         assert np.mean(difference < 1e-3) > 0.999
 
@@ -360,21 +363,23 @@ def test_nothing_is_known_outside_the_photos(method):
     assert np.median(filled) <= 1.5, filled
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_dense_fills_from_the_background(seed):
+def test_dense_fills_from_the_background():
     """A square at d = 12 before a wall at d = 4: the strip it hides gets the wall's disparity, or stays unknown."""
-    wall, square = texture(60, 160, 10 * seed + 1), texture(24, 40, 10 * seed + 2)
-    left, right = wall.copy(), np.roll(wall, -4, axis=1)
-    left[18:42, 80:120], right[18:42, 68:108] = square, square
-    pair = pair_of(left, right)
-    kept, _ = compute_disparity(pair, (0, 20), tolerance=0.5)
-    dense, _ = compute_disparity(pair, (0, 20), tolerance=0.5, dense=True)
-    hidden = (slice(22, 38), slice(73, 79))
-    known = np.isfinite(kept[hidden])
-    assert not (np.abs(kept[hidden] - 4)[known] > 0.5).any()
-    assert known.mean() < 0.75  # no match confirms them
-    assert np.mean(np.abs(dense[hidden] - 4) < 0.5) > 0.8
-    assert np.mean(np.abs(dense[22:38, 84:116] - 12) < 0.5) > 0.98
+    shares = []
+    for seed in range(8):
+        wall, square = texture(60, 160, 10 * seed + 1), texture(24, 40, 10 * seed + 2)
+        left, right = wall.copy(), np.roll(wall, -4, axis=1)
+        left[18:42, 80:120], right[18:42, 68:108] = square, square
+        pair = pair_of(left, right)
+        kept, _ = compute_disparity(pair, (0, 20), tolerance=0.5)
+        dense, _ = compute_disparity(pair, (0, 20), tolerance=0.5, dense=True)
+        hidden = (slice(22, 38), slice(73, 79))
+        known = np.isfinite(kept[hidden])
+        shares.append(known.mean())
+        assert not (np.abs(kept[hidden] - 4)[known] > 0.5).any()
+        assert np.mean(np.abs(dense[hidden] - 4) < 0.5) > 0.95
+        assert np.mean(np.abs(dense[22:38, 84:116] - 12) < 0.5) > 0.98
+    assert np.mean(shares) < 0.5  # no match confirms them
 
 
 @pytest.mark.parametrize("method", ["planes_fast", "planes", "planes_full"])

@@ -652,6 +652,53 @@ def test_planes_of_segments(rng):
     assert np.isnan(fitted).all() and support[0] == 0
 
 
+def test_closest_neighbours_in_plain_numpy(rng):
+    """The larger segment beside each one of the greatest border by difference of colour, by pairs of labels."""
+    picture = rng.uniform(0, 255, (40, 50, 3)).astype(np.float32)
+    labels, count = segments.merge_segments(*segments.sorted_edges(picture), 300.0, 8, (40, 50))
+    pixels = segments.segment_pixels(labels, count)
+    found = segments.closest_neighbours(labels, pixels, picture)
+    sizes = np.bincount(labels.ravel())
+    means = np.array([picture[labels == k].mean(0, dtype=float) for k in range(count)])
+    pairs = np.concatenate([
+        np.stack([labels[:, 1:].ravel(), labels[:, :-1].ravel()]), np.stack([labels[1:].ravel(), labels[:-1].ravel()])
+    ], axis=1)  # fmt: skip
+    border = np.zeros((count, count))
+    np.add.at(border, tuple(np.concatenate([pairs, pairs[::-1]], axis=1)), 1)
+    bond = border / (1 + np.linalg.norm(means[:, None] - means, axis=2))
+    bond[sizes <= sizes[:, None]] = 0
+    expected = np.where(bond.max(1) > 0, bond.argmax(1), np.arange(count))
+    assert count > 20 and (expected != np.arange(count)).sum() > 10
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_segment_that_nothing_determines_continues_its_neighbour(alone):
+    """Columns 0 to 19 of a slanted wall match outside the other picture: they take its plane, if it is beside."""
+    height, width, slope = 60, 200, 0.05
+    v, u = np.mgrid[:height, :width]
+    truth = 24 + slope * (u - 100)
+    row = np.random.default_rng(0).uniform(40, 200, (height, 2 * width))
+    right = row[:, 50 : 50 + width]
+    at = 50 + u - truth
+    part = at - np.floor(at)
+    left = (1 - part) * row[v, at.astype(int)] + part * row[v, at.astype(int) + 1]
+    pictures = (np.repeat(np.rint(p).astype(np.uint8)[..., None], 3, axis=2) for p in (left, right))
+    view, other = views.initial_views(*pictures, (None, None), (height, width), 1, flip_copy)
+    labels = (u < 20).astype(np.int32)
+    beside = np.array([0, 1]) if alone else np.array([0, 0])
+    whole = views.Segmentation(labels, 2, segments.segment_pixels(labels, 2), beside)
+    flat = np.where(labels == 1, 30, truth).astype(np.float32)
+    slopes = np.where(labels == 1, 0, slope).astype(np.float32), np.zeros_like(flat)
+    seen_by_right = flip_copy((24 + slope * ((u + 24 - 100 * slope) / (1 - slope) - 100)).astype(np.float32))
+    view = replace(view, d=flat, a=slopes[0], b=slopes[1], segmentations=(whole,) * 3)
+    energy, _ = methods.plane_energy(0, 40)
+    found = matcher.next_choice(view, replace(other, d=seen_by_right), energy).d
+    assert np.mean(np.abs(found - truth)[:, 25:] < 0.1) > 0.99
+    continued = np.mean(np.abs(found - truth)[:, :20] < 0.1)
+    assert continued < 0.1 if alone else continued == 1
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_large_segment_outweighs_the_noise(seed):
     """Of the bits of its true matches 49 % differ, of all others 50: 4000 pixels together are significant.
@@ -679,7 +726,7 @@ def one_segment(view, d):
     """The view as one segment of disparity d everywhere."""
     shape = view.d.shape
     labels = np.zeros(shape, np.int32)
-    whole = views.Segmentation(labels, 1, segments.segment_pixels(labels, 1))
+    whole = views.Segmentation(labels, 1, segments.segment_pixels(labels, 1), np.zeros(1, int))
     return replace(view, d=np.full(shape, d, np.float32), segmentations=(whole,))
 
 
@@ -734,7 +781,7 @@ def test_significance_and_evenness_in_plain_numpy(rng):
     assert support_module.window_significance(moments, thresholds)[22, 32] == pytest.approx(t, rel=1e-4)
 
     labels = np.repeat([[0] * 50 + [1] * 40], 60, axis=0).astype(np.int32)
-    segmentation = views.Segmentation(labels, 2, segments.segment_pixels(labels, 2))
+    segmentation = views.Segmentation(labels, 2, segments.segment_pixels(labels, 2), np.arange(2))
     inner = np.abs(np.arange(90) - 49.5) > 2  # a census window is 5 px wide
     bound = []
     for k in range(2):

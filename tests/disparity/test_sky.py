@@ -105,7 +105,7 @@ def test_what_matches_at_infinity_too_is_no_surface(infinity, supported):
     black = np.zeros((200, 320, 3), np.uint8)
     view, other = views.initial_views(black, black, (None, None), (200, 320), 1, flip_copy)
     labels = np.zeros((200, 320), np.int32)
-    whole = views.Segmentation(labels, 1, segments.segment_pixels(labels, 1))
+    whole = views.Segmentation(labels, 1, segments.segment_pixels(labels, 1), np.zeros(1, int))
     period = rng.integers(0, 2**34, (200, 16)).astype(np.uint64)
     codes = np.tile(period, 20)  # repeats every 16 px
     noise = (rng.random((200, 320, 34)) < 0.2) @ (1 << np.arange(34, dtype=np.uint64))

@@ -9,7 +9,7 @@ from .. import refinement
 from . import energy as energy_module
 from . import plane_refinement, segments
 from .energy import CrossView, PlaneMaps
-from .views import Energy, Planes, Segmentation, ViewState, consistent_disparity
+from .views import Energy, Planes, Segmentation, ViewState
 
 FIT_RADIUS = 4  # px, of the window whose disparities give a pixel its slope
 FIT_STEP = 2  # px, between the disparities of that window
@@ -25,7 +25,8 @@ def segment_image(view: ViewState, other: ViewState, energy: Energy, scales: tup
     found = []
     for scale in scales:
         labels, count = segments.merge_segments(*edges, scale, segments.MIN_SEGMENT, view.d.shape)
-        found.append(Segmentation(labels, count, segments.segment_pixels(labels, count)))
+        pixels = segments.segment_pixels(labels, count)
+        found.append(Segmentation(labels, count, pixels, segments.closest_neighbours(labels, pixels, picture)))
     return replace(view, segmentations=tuple(found))
 
 
@@ -50,12 +51,6 @@ def refined_planes(view: ViewState, known: np.ndarray, fitted: list, energy: Ene
         found.append(np.empty((count, 3)))
         plane_refinement.refine_segment_planes(segmentation.pixels, known, planes, support, match, 0, count, found[-1])
     return tuple(found)
-
-
-def refine_planes(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
-    """Step: find the segments' planes by the pictures, for another segmentation than that of the first choice."""
-    known = consistent_disparity(view, other)
-    return replace(view, segment_planes=refined_planes(view, known, fitted_planes(view, known), energy))
 
 
 def local_planes(d: np.ndarray) -> np.ndarray:

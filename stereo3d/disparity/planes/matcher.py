@@ -1,7 +1,7 @@
 """Matching by planes: from semi-global disparities to the plane of each pixel of both pictures.
 
 A pixel's candidates are the planes of what is known around it: its own disparity with the slope of its neighbourhood,
-the planes of the segments of uniform colour that contain it, the background of its surroundings.
+and the planes of the segments of uniform colour that contain it or continue beyond them.
 `energy.plane_paths` lets all pixels choose jointly; the choice of one view determines which pixels the other can see,
 and both choose again. Large pictures start reduced: the planes of one pyramid level are the candidates at the next. So
 time and memory grow with the pixels, not with pixels x disparities.
@@ -22,7 +22,6 @@ from .candidates import (
     fitted_planes,
     local_planes,
     put_segment_planes,
-    refine_planes,
     refined_planes,
     segment_image,
 )
@@ -93,19 +92,20 @@ def first_choice(view: ViewState, other: ViewState, energy: Energy) -> ViewState
     d, state = cross_view_state(view, other)
     # no pixel hides another yet: the start is not good enough for that
     chosen = choose_planes(view, candidates, CrossView(d, np.minimum(state, np.uint8(SEEN))), energy)
-    return replace(view, segment_planes=refined, **chosen._asdict())
+    return replace(view, **chosen._asdict())
 
 
 def next_choice(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
-    """Step: choose among the last choice, its neighbourhood's slope, the background, and the segments' planes."""
+    """Step: choose among the last choice, its neighbourhood's slope, and planes of the segment and of its neighbour."""
     kept = consistent_disparity(view, other)
     filled = selection.fill_background(kept)
     candidates = Candidates(view.d.shape)
     candidates.put(view.d, view.a, view.b)
     candidates.put(*local_planes(view.d))
-    candidates.put(*local_planes(filled))
-    put_segment_planes(candidates, view.segmentations, [planes for planes, _ in fitted_planes(view, kept)], filled)
-    put_segment_planes(candidates, view.segmentations[1:], view.segment_planes, filled)
+    fitted = [planes for planes, _ in fitted_planes(view, kept)]
+    beside = [planes[s.neighbours] for s, planes in zip(view.segmentations, fitted, strict=True)]
+    put_segment_planes(candidates, view.segmentations, fitted, filled)
+    put_segment_planes(candidates, view.segmentations, beside, filled)
     return replace(view, **choose_planes(view, candidates, cross_view_state(view, other), energy)._asdict())
 
 
@@ -228,7 +228,7 @@ def release_census(view: ViewState, other: ViewState, energy: Energy) -> ViewSta
 
 def release_start(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
     """Step: release what only the coarsest level reads."""
-    return replace(view, census=NO_CENSUS, other_census=NO_CENSUS, segmentations=(), segment_planes=())
+    return replace(view, census=NO_CENSUS, other_census=NO_CENSUS, segmentations=())
 
 
 def release_slopes(view: ViewState, other: ViewState, energy: Energy) -> ViewState:
@@ -241,7 +241,7 @@ def coarsest_steps(budget: Budget) -> list[Step]:
     steps: list[Step] = [partial(segment_image, scales=segments.SCALES[0]), first_choice]
     for k in range(budget.rounds):
         if k > 1:  # other segments: other planes to choose from
-            steps += [partial(segment_image, scales=segments.SCALES[(k - 1) % len(segments.SCALES)]), refine_planes]
+            steps.append(partial(segment_image, scales=segments.SCALES[(k - 1) % len(segments.SCALES)]))
         steps.append(next_choice)
     return [*steps, sharpen, supported_pixels, release_start]
 

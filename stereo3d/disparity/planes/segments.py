@@ -171,6 +171,74 @@ def segment_pixels(labels, count):
 
 
 @njit(cache=True, nogil=True)
+def _mean_colours(pixels, picture):
+    """Return the mean colour (count, 3) f64 of each segment of a picture (H, W, 3)."""
+    count = len(pixels.start) - 1
+    means = np.zeros((count, 3))
+    for segment in range(count):
+        first, last = pixels.start[segment], pixels.start[segment + 1]
+        for i in range(first, last):
+            for c in range(3):
+                means[segment, c] += picture[pixels.y[i], pixels.x[i], c]
+        for c in range(3):
+            means[segment, c] /= last - first
+    return means
+
+
+@njit(cache=True, nogil=True)
+def closest_neighbours(labels, pixels, picture):
+    """Return the segment that each one continues most probably: the larger one beside it of the greatest L / (1 + D).
+
+    L pairs of neighbouring pixels lie across their common border, and their mean colours differ by D grey levels.
+
+    Parameters
+    ----------
+    labels : (H, W) i32
+        Segment of each pixel.
+    pixels : SegmentPixels
+        Of these labels.
+    picture : (H, W, 3) f32
+        RGB.
+
+    Returns
+    -------
+    (count,) i64
+        Number of that segment; its own where no larger one lies beside it.
+    """
+    height, width = labels.shape
+    count = len(pixels.start) - 1
+    means = _mean_colours(pixels, picture)
+    border, beside = np.zeros(count, np.int64), np.empty(count, np.int64)
+    closest = np.empty(count, np.int64)
+    for segment in range(count):
+        first, last = pixels.start[segment], pixels.start[segment + 1]
+        found = 0
+        for i in range(first, last):
+            x, y = np.int64(pixels.x[i]), np.int64(pixels.y[i])
+            for v, u in ((y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x)):
+                if not (0 <= v < height and 0 <= u < width):
+                    continue
+                k = labels[v, u]
+                if pixels.start[k + 1] - pixels.start[k] > last - first:
+                    if border[k] == 0:
+                        beside[found] = k
+                        found += 1
+                    border[k] += 1
+        most = 0.0
+        closest[segment] = segment
+        for j in range(found):
+            k = beside[j]
+            difference = 0.0
+            for c in range(3):
+                difference += (means[segment, c] - means[k, c]) ** 2
+            share = border[k] / (1 + np.sqrt(difference))
+            if share > most:
+                most, closest[segment] = share, k
+            border[k] = 0
+    return closest
+
+
+@njit(cache=True, nogil=True)
 def known_pixels(disparity, pixels, segment):
     """Return the numbers (n,) i64 of the segment's pixels that have a disparity."""
     first, last = pixels.start[segment], pixels.start[segment + 1]

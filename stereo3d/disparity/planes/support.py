@@ -178,7 +178,7 @@ def segment_significance(
     """
     import cv2
 
-    labels, count, _ = segmentation
+    labels, count = segmentation.labels, segmentation.number
     number = labels.astype(np.float32)
     window = np.ones([2 * costs.GRADED_HALF + 1] * 2, np.uint8)
     inner = cv2.erode(number, kernel=window) == cv2.dilate(number, kernel=window)

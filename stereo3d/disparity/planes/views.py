@@ -23,11 +23,24 @@ NO_CENSUS = np.empty((0, 0), np.uint64)
 
 
 class Segmentation(NamedTuple):
-    """The picture in segments: labels (H,W) i32, their number, and the pixels of each."""
+    """The picture in segments.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Segment of each pixel.
+    number : int
+        Of the segments.
+    pixels : SegmentPixels
+        Of each segment.
+    neighbours : (number,) int64
+        See `segments.closest_neighbours`.
+    """
 
     labels: np.ndarray
     number: int
     pixels: segments.SegmentPixels
+    neighbours: np.ndarray
 
 
 class Planes(NamedTuple):
@@ -57,8 +70,6 @@ class ViewState:
         Of the last choice.
     segmentations : tuple of Segmentation
         By scale, finest first.
-    segment_planes : tuple of (count, 3) float64
-        Planes by the pictures, of all segmentations but the finest.
     supported : (H, W) bool or None
         See `supported_pixels`.
     sky : (H, W) bool or None
@@ -78,7 +89,6 @@ class ViewState:
     b: np.ndarray = field(default_factory=lambda: NOTHING)
     margin: np.ndarray | None = None
     segmentations: tuple[Segmentation, ...] = ()
-    segment_planes: tuple[np.ndarray, ...] = ()
     supported: np.ndarray | None = None
     sky: np.ndarray | None = None
     cross_view: CrossView | None = None
