@@ -105,8 +105,9 @@ def planes(  # noqa: PLR0913 - the signature is the list of options
     """All pixels of both pictures choose their planes jointly; each view determines what the other can see.
 
     The candidates come from semi-global matching and from segments of uniform colour, whose planes are fitted to its
-    disparities or to the pictures themselves. Slanted planes cost nothing, so surfaces have no stairs; segments without
-    texture and what only one picture shows get the plane of their surface. Large pairs start from a reduced one.
+    disparities or to the pictures themselves; a segment may also continue the plane of a larger one beside it. Slanted
+    planes cost nothing, so surfaces have no stairs; segments without texture and what only one picture shows get the
+    plane of their surface. Large pairs start from a reduced one.
     slope: penalty, in bits of the census, of two neighbours' planes 1 px apart.  jump: of planes far apart, and
     contrast: jump (1 + contrast exp(-dI / fall)), dI the intensity step.  fall: in grey levels.
     limit: largest cost of a mismatch, in bits of 60; a match that the other view contradicts costs half as much more.
@@ -134,9 +135,9 @@ def planes_fast(left: np.ndarray, right: np.ndarray, lo: int, hi: int, **options
 
 @_with_options_of_planes
 def planes_full(left: np.ndarray, right: np.ndarray, lo: int, hi: int, **options) -> Found:
-    """Matching by planes (see there) at full size up to 2.5 megapixels, with three rounds of choices.
+    """Matching by planes (see there) at full size up to 2.5 megapixels, with four choices after the first.
 
-    Each round has other segments of uniform colour to choose from.
+    From the third on, each has other segments of uniform colour to choose from.
 
     slope, jump, contrast, fall, limit: see `planes`.
     Memory: as `planes`, but at most 1.5 GB for the start.
