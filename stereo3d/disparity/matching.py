@@ -280,7 +280,7 @@ def _kept_pixels(
     if found.complete:
         limits = selection.ContinuationLimits(
             np.float32(tolerance),
-            np.float32(thresholds.min_odds if found.network else thresholds.min_alone),
+            np.float32(thresholds.min_odds),
             np.float32(thresholds.max_step),
             thresholds.max_distance,
         )
