@@ -38,7 +38,7 @@ BLOCK_ODDS = {
     "ssd": (2.14, 0.25, -0.91, -0.58),
 }
 # Ratios of a matcher's sub-pixel error to the Cramer-Rao bound: see `uncertainty.FLOOR` for where they come from.
-PLANES_EXCESS = 1.05
+PLANES_EXCESS = 1.07
 SGBM_EXCESS = 1.8
 HIDDEN_FACTOR = 1.5  # cost of a match that the other view contradicts, in units of `limit`
 NETWORK_BYTES = 300_000_000  # of a process with onnxruntime and a small model: the least that a network takes
