@@ -216,7 +216,7 @@ def _last_plane_steps() -> None:
 
 
 def _first_plane_steps() -> None:
-    """Run the first steps of matching by planes, in reverse order."""
+    """Run the first steps of matching by planes."""
     from ..disparity.planes import candidates, segments
     from ..disparity.planes.matcher import first_choice
     from ..disparity.rows import flip_copy
