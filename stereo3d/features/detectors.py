@@ -14,6 +14,8 @@ from ..records.photo import require_photos
 from .networks import NETWORK_DETECTORS
 from .spreading import spread
 
+SIFT_SHARE = 0.75  # of the size at which photos are matched: SIFT enlarges them to twice theirs itself
+
 
 def sift(
     grey: np.ndarray,
@@ -181,6 +183,11 @@ def find_detector(name: str) -> Callable[..., Any]:
         "unknown_method".
     """
     return choose("detector", {**DETECTORS, **NETWORK_DETECTORS}, name)
+
+
+def detection_size(method: str, max_size: int) -> int:
+    """Return the longer side, px, of the photos in which features are found, where they are matched at `max_size`."""
+    return max(1, round(SIFT_SHARE * max_size)) if method == "sift" else max_size
 
 
 def detect_features(

@@ -13,7 +13,7 @@ from ..geometry.arrays import all_channels, hom, norms
 from ..images.unknown import scene_pixels
 from ..options import MAX_SIZE, Range
 from ..records import Camera, Features, Photo
-from .detectors import detect_features
+from .detectors import detect_features, detection_size
 
 # x axes and z axes of the faces: ahead, right, behind, left, down, up; y = z x x
 FACES = (
@@ -114,9 +114,14 @@ def _of_face(picture: Photo, Q: np.ndarray, camera: Camera, method: str, side: i
 
 
 def detect_in_both(
-    photos: tuple[Photo, Photo], cameras: tuple[Camera | None, Camera | None], **options: Any
+    photos: tuple[Photo, Photo],
+    cameras: tuple[Camera | None, Camera | None],
+    *,
+    method: str,
+    max_size: int,
+    **options: Any,
 ) -> tuple[Features, Features]:
-    """Return the features of both photos, on faces where a camera has a wide lens.
+    """Return the features of both photos, on faces where a camera has a wide lens; max_size: px, of `match_features`.
 
     One photo after the other: SIFT takes hundreds of MB for each, its descriptors use all cores by themselves, and the
     second photo finds the memory of the first already mapped.
@@ -125,7 +130,7 @@ def detect_in_both(
     def find(k: int) -> Features:
         camera = cameras[k]
         if camera is None or camera.lens is None:
-            return detect_features(photos[k], **options)
-        return detect_on_faces(photos[k], camera, **options)
+            return detect_features(photos[k], method=method, max_size=detection_size(method, max_size), **options)
+        return detect_on_faces(photos[k], camera, method=method, max_size=max_size, **options)
 
     return find(0), find(1)

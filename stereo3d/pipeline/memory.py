@@ -15,6 +15,7 @@ from pathlib import Path
 from .. import resources
 from ..disparity.methods import volume_bytes
 from ..errors import StereoError
+from ..features.detectors import detection_size
 from ..foreign import open_file, stated_size
 from ..records import Photo
 from .clock import resident_memory, return_freed_memory
@@ -109,8 +110,8 @@ def _pixels(photo: object) -> int:
 
 
 def feature_bytes(photos: Sequence[Photo], size: int, detector: str) -> float:
-    """Return what detecting the features of one photo after the other, at this longer side, and matching them takes."""
-    pixels = max(reduced_pixels(photo, size) for photo in photos)
+    """Return what features take of one photo after the other and their matching; size: px, longer side of matching."""
+    pixels = max(reduced_pixels(photo, detection_size(detector, size)) for photo in photos)
     twice = sum(reduced_pixels(photo, 2 * size) for photo in photos)
     known = detector if detector in FEATURE_PIXEL else "sift"
     return max(FEATURE_PIXEL[known] * pixels, REFINING / 4 * twice) + FEATURES[known]

@@ -532,11 +532,11 @@ def test_match_costs_and_the_other_view(rng):
     assert (cost[..., 6:] == 1e6).all()
 
 
-def paths_oracle(cost, d, a, b, picture, slope, jumps):
-    """The eight directions, pixel by pixel, by the equation."""
+def paths_oracle(cost, d, a, b, picture, slope, jumps, diagonals):
+    """The eight directions, or the four of rows and columns, pixel by pixel, by the equation."""
     total = np.zeros_like(cost)
     height, width, count = cost.shape
-    for dy, dx in [(v, u) for v in (-1, 0, 1) for u in (-1, 0, 1) if (v, u) != (0, 0)]:
+    for dy, dx in [(v, u) for v in (-1, 0, 1) for u in (-1, 0, 1) if (v, u) != (0, 0) and (diagonals or u * v == 0)]:
         path = np.zeros_like(cost)
         rows = range(height) if dy >= 0 else range(height - 1, -1, -1)
         columns = range(width) if dx >= 0 else range(width - 1, -1, -1)
@@ -556,8 +556,9 @@ def paths_oracle(cost, d, a, b, picture, slope, jumps):
     return total
 
 
+@pytest.mark.parametrize("diagonals", [True, False])
 @pytest.mark.parametrize("shape", [(7, 11), (1, 6), (5, 1)])
-def test_plane_paths(rng, shape):
+def test_plane_paths(rng, shape, diagonals):
     cost, d = (rng.uniform(0, 20, (*shape, 8)).astype(np.float32) for _ in range(2))
     a, b = (rng.normal(0, 0.2, (*shape, 8)).astype(np.float32) for _ in range(2))
     picture = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
@@ -565,8 +566,9 @@ def test_plane_paths(rng, shape):
     total = np.zeros(cost.size, np.float32)
     planes = energy_module.PlaneMaps(*(v.reshape(-1) for v in (d, a, b)))
     for step in (1, -1):
-        energy_module.plane_paths(cost.reshape(-1), planes, picture, np.float32(5), jumps, step, total)
-    np.testing.assert_allclose(total.reshape(cost.shape), paths_oracle(cost, d, a, b, picture, 5, jumps), rtol=1e-4)
+        energy_module.plane_paths(cost.reshape(-1), planes, picture, np.float32(5), jumps, step, diagonals, total)
+    expected = paths_oracle(cost, d, a, b, picture, 5, jumps, diagonals)
+    np.testing.assert_allclose(total.reshape(cost.shape), expected, rtol=1e-4)
 
 
 def test_select_planes(rng):

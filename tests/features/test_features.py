@@ -406,6 +406,17 @@ def test_a_first_estimate_guides_to_more_matches_that_are_right(handheld_pair):
     assert distance.max() <= matching.GUIDE_PX * 1.001
 
 
+def test_size_of_detection(handheld_pair):
+    """Where SIFT matches photos of 200 px it finds features in photos of 150, which it enlarges itself; orb of 200."""
+    left, right = handheld_pair.left, handheld_pair.right
+    for method, size in (("sift", 150), ("orb", 200)):
+        one, two = (detect_features(photo, method=method, max_size=size) for photo in (left, right))
+        chosen = match_features(left, right, method=method, max_size=200, found=(one, two))
+        own = match_features(left, right, method=method, max_size=200)
+        assert len(own) > 50
+        np.testing.assert_array_equal(chosen.x2, own.x2)
+
+
 def test_only_what_is_near_is_compared():
     rng = np.random.default_rng(5)
     d1, d2 = (rng.integers(0, 60, (n, 16)).astype(np.float32) for n in (140, 150))

@@ -119,6 +119,7 @@ def choose_planes(
     energy: Energy,
     out: Planes | None = None,
     skip: int = 0,
+    diagonals: bool = True,
 ) -> Planes:
     """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`).
 
@@ -133,7 +134,9 @@ def choose_planes(
     flat_planes = PlaneMaps(*(x.reshape(-1) for x in (d, a, b)))
     slope = np.float32(energy.slope)
     for step in (1, -1):
-        energy_module.plane_paths(flat_cost, flat_planes, view.picture, slope, energy.jumps, step, flat_total)
+        energy_module.plane_paths(
+            flat_cost, flat_planes, view.picture, slope, energy.jumps, step, diagonals, flat_total
+        )
     if out is None:
         out = Planes(*(np.empty((height, width), np.float32) for _ in range(4)))
     own = slice(skip, skip + len(out.d))

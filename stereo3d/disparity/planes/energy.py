@@ -3,7 +3,7 @@
 E = sum over pixels of the matching cost (`match_costs`, occlusions by the other view included) + sum over neighbours
 p, q of min(slope |mean difference of both planes at p and q|, jump(p, q)). A slanted plane costs nothing, a crease
 little, a depth jump the same however high, and less across an edge of the picture. `plane_paths` minimises it along
-eight directions as `aggregation.sweep` does, over eight planes instead of all disparities.
+eight directions or four as `aggregation.sweep` does, over eight planes instead of all disparities.
 
 References
 ----------
@@ -188,8 +188,8 @@ def _plane_step(typingctx, d, a, b, cost, path, total, pixel, behind, after, bef
 
 
 @njit(cache=True, nogil=True)
-def plane_paths(cost, planes, picture, slope, jumps, step, total):
-    """Add the four paths of one sweep to total: from the top and the left (step 1) or the bottom and the right (-1).
+def plane_paths(cost, planes, picture, slope, jumps, step, diagonals, total):
+    """Add the paths of one sweep to total: from the top and the left (step 1) or the bottom and the right (-1).
 
     Parameters
     ----------
@@ -205,8 +205,11 @@ def plane_paths(cost, planes, picture, slope, jumps, step, total):
         Bits, largest penalty of two neighbours.
     step : int
         1 or -1.
+    diagonals : bool
+        Four paths, two of them diagonal; without, the horizontal and the vertical one.
     """
     height, width = picture.shape[:2]
+    every = 1 if diagonals else 2
     half = np.float32(0.5) * slope
     path = np.empty(2 * 4 * width * CANDIDATES, np.float32)
     min_paths = np.empty((2, 4, width), np.float32)
@@ -217,7 +220,9 @@ def plane_paths(cost, planes, picture, slope, jumps, step, total):
         for i in range(width):
             x = x0 + step * i
             pixel = (y * width + x) * CANDIDATES
-            for direction in range(4):  # the pixel before: same row; previous row, one column back, equal, one ahead
+            for direction in range(
+                0, 4, every
+            ):  # the pixel before: same row; previous row, one column back, equal, one ahead
                 v, u, row = (y, x - step, now) if direction == 0 else (y - step, x + step * (direction - 2), last)
                 after = ((now * 4 + direction) * width + x) * CANDIDATES
                 if 0 <= v < height and 0 <= u < width:

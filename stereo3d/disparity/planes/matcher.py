@@ -164,7 +164,7 @@ def enlarge(
 ) -> ViewState:
     """Step: choose among the planes of the coarser level around each pixel, their slope here, and the background.
 
-    margin: of that choice, where no other one follows.
+    margin: of that choice, where no other one follows; a first choice along the diagonals too would be no better.
     """
     height, width = view.d.shape
     background = local_planes(selection.fill_background(consistent_disparity(small, small_other)))
@@ -178,7 +178,7 @@ def enlarge(
         theirs = Candidates(part.d.shape, 1)
         theirs.put_enlarged((cross_view.disparity, *other_slope), NEAREST, first, height)
         state = enlarge_labels(cross_view.state, first, height, part.d.shape)
-        choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy, out, skip)
+        choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy, out, skip, diagonals=margin)
 
     assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
