@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import resources
 from ..kernel_cache import njit
 from ..records import DisparityMap, RightViewPixels
+from .rows import parallel_rows
 
 MAX_DEVIATIONS = 3.0  # standard deviations between two estimates of one disparity
 SAME = 1.0  # px, a difference that always counts as none: the tolerance of a matcher's left-right test
@@ -62,20 +64,23 @@ def fuse(left: DisparityMap, right: DisparityMap, *, swapped: bool = False) -> t
         raise ValueError(f"fuse needs maps of one size, got {left.disparity.shape} and {right.disparity.shape}")
     fused = _Map(left.disparity.copy(), left.confidence.copy(), left.sigma.copy())
     other = _Map(right.disparity, right.confidence, right.sigma)
-    _fuse_rows(fused, other, -1 if swapped else 1)
-    count = _points_between(fused, other, np.empty((0, 4)))
-    points = np.empty((count, 4))
-    _points_between(fused, other, points)
+    height, threads = len(fused.disparity), resources.processors()
+    parallel_rows(height, threads, _fuse_rows, fused, other, -1 if swapped else 1)
+    first = np.zeros(height + 1, np.int64)
+    parallel_rows(height, threads, _points_between, fused, other, first, np.empty((0, 4)))
+    np.cumsum(first, out=first)
+    points = np.empty((first[-1], 4))
+    parallel_rows(height, threads, _points_between, fused, other, first, points)
     row, x, d, s = points.T
     return DisparityMap(*fused), RightViewPixels(x.copy(), row.astype(np.int64), d.copy(), s.astype(np.float32))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fuse_rows(left, right, nearer):
-    """Cross-check, average and fill the left map in place, row by row; nearer: sign of d towards the cameras."""
-    height, width = left.disparity.shape
+def _fuse_rows(left, right, nearer, row0, row1):
+    """Cross-check, average and fill rows of the left map in place; nearer: sign of d towards the cameras."""
+    width = left.disparity.shape[1]
     average = np.empty(width, np.float32)
-    for y in range(height):
+    for y in range(row0, row1):
         _cross_check(left, right, y, nearer, average)
         for x in range(width):
             if np.isfinite(average[x]):
@@ -166,11 +171,14 @@ def _right_pixels_between(left, right, y, x):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _points_between(left, right, out):
-    """Count the right pixels between left ones, and write (y, x, d, sigma) to the rows of out unless it is empty."""
-    height, width = left.disparity.shape
-    n = 0
-    for y in range(height):
+def _points_between(left, right, first_of_row, out, row0, row1):
+    """Write the right pixels between left ones of row y, as y, x, d, sigma, to out from first_of_row[y] on.
+
+    Where out is empty their number becomes first_of_row[y + 1].
+    """
+    width = left.disparity.shape[1]
+    for y in range(row0, row1):
+        n = first_of_row[y] if len(out) else 0
         for x in range(width - 1):
             first, last = _right_pixels_between(left, right, y, x)
             for u in range(first, last + 1):
@@ -178,4 +186,5 @@ def _points_between(left, right, out):
                     d = right.disparity[y, u]
                     out[n, 0], out[n, 1], out[n, 2], out[n, 3] = y, u + d, d, right.sigma[y, u]
                 n += 1
-    return n
+        if not len(out):
+            first_of_row[y + 1] = n
