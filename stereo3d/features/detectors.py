@@ -186,16 +186,17 @@ def find_detector(name: str) -> Callable[..., Any]:
 
 
 def detection_size(method: str, max_size: int) -> int:
-    """Return the longer side, px, of the photos in which features are found, where they are matched at `max_size`."""
+    """Return the longer side, px, of the photos in which features are found, where photos are matched at `max_size`."""
     return max(1, round(SIFT_SHARE * max_size)) if method == "sift" else max_size
 
 
 def detect_features(
     photo: Photo, *, method: str = "sift", max_size: Annotated[int, Range(1)] = MAX_SIZE, **options: Any
 ) -> Features:
-    """Detect features on the photo, without letterbox bars, reduced to the longer side `max_size` px.
+    """Detect features on the photo, without letterbox bars, reduced to the size of `max_size`.
 
-    The contrast of a photo with hardly any is stretched (`stretch_contrast`).
+    SIFT gets three quarters of that size (`detection_size`). The contrast of a photo with hardly any is stretched
+    (`stretch_contrast`).
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def detect_features(
     method : str
         Name in `DETECTORS`, or "aliked" or "disk" with the option `model`.
     max_size : int
-        px.
+        px, the longer side at which photos are matched.
     **options
         Of the detector.
 
@@ -222,7 +223,7 @@ def detect_features(
     options = check_options(method, options_of(detector), options)
     max_size = check_options("features", options_of(detect_features), {"max_size": max_size})["max_size"]
     content, corner = crop_to_content(photo)
-    grey, scale = reduced_grey(content, max_size)
+    grey, scale = reduced_grey(content, detection_size(method, max_size))
     x, descriptors, frames = detector(stretch_contrast(grey), **options)
     x, frames = (x + 0.5) / scale - 0.5, frames / scale.mean()
     radius = np.maximum(np.linalg.norm(frames, axis=(1, 2)) / np.sqrt(8), MIN_DISTANCE / scale.mean())

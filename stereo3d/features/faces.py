@@ -13,7 +13,7 @@ from ..geometry.arrays import all_channels, hom, norms
 from ..images.unknown import scene_pixels
 from ..options import MAX_SIZE, Range
 from ..records import Camera, Features, Photo
-from .detectors import detect_features, detection_size
+from .detectors import detect_features
 
 # x axes and z axes of the faces: ahead, right, behind, left, down, up; y = z x x
 FACES = (
@@ -58,7 +58,7 @@ def detect_on_faces(
         In pixels of the full photo.
     """
     side = int(min(2 * MARGIN / camera.pixel_angle, SHARE * max_size))
-    pieces = [_of_face(*face, camera, method, side, options) for face in _pictures(photo, camera, max(side, 16))]
+    pieces = [_of_face(*face, camera, method, options) for face in _pictures(photo, camera, max(side, 16))]
     if not pieces:
         return Features(np.zeros((0, 2)), np.zeros((0, 1), np.float32), np.zeros((0, 2, 2)))
     width = max(piece.descriptors.shape[1] for piece in pieces)
@@ -100,9 +100,9 @@ def _face_rays(x: np.ndarray, side: int) -> np.ndarray:
     return hom((2 * (np.asarray(x, dtype=float) + 0.5) / side - 1) * MARGIN)
 
 
-def _of_face(picture: Photo, Q: np.ndarray, camera: Camera, method: str, side: int, options: dict) -> Features:
+def _of_face(picture: Photo, Q: np.ndarray, camera: Camera, method: str, options: dict) -> Features:
     """The features in the face's own part of the sphere, in pixels of the photo."""
-    found = detect_features(picture, method=method, max_size=side, **options)
+    found = detect_features(picture, method=method, max_size=2 * max(picture.size), **options)  # at its own size
     rays = _face_rays(found.x, picture.size[0])
     kept = (np.abs(rays[:, :2]) <= 1).all(1)
     moved = [camera.pixels_from_rays(_face_rays(found.x + off, picture.size[0]) @ Q) for off in STEP * np.eye(2)]
@@ -114,14 +114,9 @@ def _of_face(picture: Photo, Q: np.ndarray, camera: Camera, method: str, side: i
 
 
 def detect_in_both(
-    photos: tuple[Photo, Photo],
-    cameras: tuple[Camera | None, Camera | None],
-    *,
-    method: str,
-    max_size: int,
-    **options: Any,
+    photos: tuple[Photo, Photo], cameras: tuple[Camera | None, Camera | None], **options: Any
 ) -> tuple[Features, Features]:
-    """Return the features of both photos, on faces where a camera has a wide lens; max_size: px, of `match_features`.
+    """Return the features of both photos, on faces where a camera has a wide lens.
 
     One photo after the other: SIFT takes hundreds of MB for each, its descriptors use all cores by themselves, and the
     second photo finds the memory of the first already mapped.
@@ -130,7 +125,7 @@ def detect_in_both(
     def find(k: int) -> Features:
         camera = cameras[k]
         if camera is None or camera.lens is None:
-            return detect_features(photos[k], method=method, max_size=detection_size(method, max_size), **options)
-        return detect_on_faces(photos[k], camera, method=method, max_size=max_size, **options)
+            return detect_features(photos[k], **options)
+        return detect_on_faces(photos[k], camera, **options)
 
     return find(0), find(1)

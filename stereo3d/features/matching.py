@@ -15,7 +15,7 @@ from ..images.reduce import reduced_grey, smooth
 from ..options import MAX_SIZE, Range, check_options, options_of
 from ..records import Camera, Features, Matches, Photo, TwoView
 from ..records.photo import require_photos
-from .detectors import detect_features, detection_size, find_detector
+from .detectors import detect_features, find_detector
 from .networks import match_by_network
 from .tangents import refine_on_tangents
 
@@ -50,7 +50,7 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     method : str
         Name in `DETECTORS`.
     max_size : int
-        px, longer side at which the photos are matched (`detection_size`); the matches are pixels of the full photos.
+        px, the longer side at which the photos are matched; the matches are pixels of the full photos.
     ratio : float
         Largest ratio of the distances to the nearest and the second nearest neighbour, both ways.
     refine : bool
@@ -89,7 +89,11 @@ def match_features(  # noqa: PLR0913 - the signature lists options
     own |= {"matcher_model": matcher_model, "matcher_keypoints": matcher_keypoints}
     options = check_options(method, known, own | options)
     max_size, ratio, refine, matcher_model, matcher_keypoints = (options.pop(name) for name in own)
-    one, two = found or _features_of((left, right), method, max_size, options)
+    if found is None:
+        with ThreadPoolExecutor(2) as pool:
+            one, two = pool.map(partial(detect_features, method=method, max_size=max_size, **options), (left, right))
+    else:
+        one, two = found
     _refuse_few(one, two)
     band = None if view is None else _epipolar_band(view, one, two, max(*left.size, *right.size) / max_size)
     if matcher_model is None:
@@ -98,16 +102,10 @@ def match_features(  # noqa: PLR0913 - the signature lists options
         described = one.x, two.x, one.descriptors, two.descriptors
         index1, index2, score = match_by_network(matcher_model, *described, (left.size, right.size), matcher_keypoints)
     kept = _best_of_each_place(one.x[index1], two.x[index2], score)
-    index1, index2, score = index1[kept], index2[kept], score[kept].astype(np.float32)
-    matches = Matches(one.x[index1], two.x[index2], score)
+    index1, index2 = index1[kept], index2[kept]
+    matches = Matches(one.x[index1], two.x[index2], score[kept].astype(np.float32))
     frames = frame_ratio(two.frames[index2], one.frames[index1])
     return _refined((left, right), cameras, matches, frames, max_size) if refine and len(matches) else matches
-
-
-def _features_of(photos: tuple[Photo, Photo], method: str, max_size: int, options: dict) -> tuple[Features, ...]:
-    find = partial(detect_features, method=method, max_size=detection_size(method, max_size), **options)
-    with ThreadPoolExecutor(2) as pool:
-        return tuple(pool.map(find, photos))
 
 
 def _refined(

@@ -79,7 +79,8 @@ class Config(Record):
     max_size : int
         px, the longer side at which the photos are matched; the texture keeps the photo's own size.
     max_feature_size : int
-        px, the longer side at which features are found, no more than `max_size`.
+        px, the longer side at which features are matched, no more than `max_size`; SIFT, which enlarges photos itself,
+        gets three quarters of it.
     max_memory : float, optional
         GiB that the process may take in all, by default what it holds and all that is free. Where a stage needs more,
         features are found at a smaller size, and the photos are matched smaller.
@@ -256,7 +257,7 @@ class Config(Record):
 
     @property
     def feature_size(self) -> int:
-        """px, the longer side at which features are found."""
+        """px, the longer side at which features are matched."""
         return min(self.max_size, self.max_feature_size)
 
     def of(self, stage: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ..cameras.panorama import MAX_OFF_SHAPE, is_equirectangular
 from ..diagnosis.contrast import featureless_findings
 from ..diagnosis.copies import copy_findings
 from ..errors import StereoError
-from ..features.detectors import detect_features, detection_size, find_detector
+from ..features.detectors import detect_features, find_detector
 from ..features.matching import match_features
 from ..images.content import content_box
 from ..images.reduce import to_grey
@@ -165,8 +165,7 @@ def refuse_mirrored(
     finding = config.arguments("detector", find_detector(config.detector))
     matching = config.arguments("detector", match_features)
     size = config.feature_size
-    smaller = detection_size(config.detector, size)
-    found = detect_features(flipped, method=config.detector, max_size=smaller, **finding)
+    found = detect_features(flipped, method=config.detector, max_size=size, **finding)
     try:
         matches = match_features(left, flipped, max_size=size, found=(features[0], found), **matching)
         threshold = 1.5 * max(1.0, max(left.size) / size)
