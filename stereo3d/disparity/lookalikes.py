@@ -1,8 +1,8 @@
-"""Pixels that match another place of their row as well, where most of what looks alike nearby has that other disparity.
+"""Pixels that match another place of their row as well, where what looks alike nearby speaks for that other disparity.
 
 A post of a fence, matched to the next post, may get the very disparity of the wall behind: it then continues a surface
 that features support, and passes the left-right test. Only the whole row shows that the post fits elsewhere as well,
-and only the rest of the fence shows which place is right.
+and only the rest of the fence, and the features on it, show which place is right.
 """
 
 import math
@@ -37,6 +37,11 @@ class LookalikeThresholds:
         Pixels nearby that fit elsewhere as well and have a rival's disparity, for each that has the pixel's own.
     min_votes : int
         Least number of them.
+    divided : float
+        Features on what looks alike nearby that have the pixel's own disparity, for each that has a rival's: with no
+        more, they do not tell which is right.
+    min_features : int
+        Least number of those that have the rival's.
     radius : (int, int)
         px of the reduced pair, half the height and half the width of the windows that are compared.
     cells : int
@@ -49,6 +54,8 @@ class LookalikeThresholds:
     min_gain: float = UniquenessThresholds.min_gain
     majority: float = 2.0
     min_votes: int = 50
+    divided: float = 3.0
+    min_features: int = 10
     radius: tuple[int, int] = (7, 3)
     cells: int = 10
     tolerance: int = 1
@@ -256,14 +263,16 @@ def outvoted(d, rivals, votes, cell, lo, majority, least):
 def contested_pixels(
     pair: RectifiedPair,
     disparity: np.ndarray,
+    matches: np.ndarray,
     d_range: tuple[float, float],
     *,
     threads: int = 1,
     thresholds: LookalikeThresholds = THRESHOLDS,
 ) -> Contested:
-    """Find where another place of the row fits as well, in either picture, and has more votes nearby.
+    """Find where another place of the row fits as well, in either picture, and has the votes or the features nearby.
 
     What fits elsewhere as well votes, each pixel for its disparity; so a wall behind a fence has no say on the fence.
+    So do the features there: where those of a rival are not clearly fewer, the pixel is contested too.
 
     Parameters
     ----------
@@ -271,6 +280,8 @@ def contested_pixels(
         Rectified pictures.
     disparity : (H, W) float32
         px, of the left picture, NaN unknown.
+    matches : (N, 3) float64
+        px: x and y of each feature in the left picture, and its disparity.
     d_range : (float, float)
         px, disparities searched.
     threads : int
@@ -300,13 +311,20 @@ def contested_pixels(
     small = disparity[rows][:, columns] * np.float32(scale)
     d = np.where(np.isfinite(small), np.rint(small).clip(lo, hi), lo - 1).astype(np.int64)
     cell = max(1, -(-w // thresholds.cells))
+    cell_count = -(-h // cell), -(-w // cell)
     rivals = np.empty((h, w, RIVALS), np.int16)
     limits = thresholds.as_good, thresholds.min_gain
     compared = Compared(codes[0], codes[1], inside[0], inside[1], d, lo, hi)
     parallel_rows(h, threads, rival_rows, compared, limits, thresholds.radius, after=(rivals,))
     alike = rivals[..., 0] != NO_RIVAL
-    votes = _votes(d, alike, cell, (lo, hi), thresholds.tolerance)
+    y, x = np.nonzero(alike)
+    votes = _votes(y // cell, x // cell, d[y, x], cell_count, (lo, hi), thresholds.tolerance)
     contested = outvoted(d, rivals, votes, cell, lo, thresholds.majority, thresholds.min_votes)
+    x, y = np.rint((matches[:, :2].T + 0.5) * [[scale], [h / height]] - 0.5).astype(int).clip(0, [[w - 1], [h - 1]])
+    there = np.rint(matches[:, 2] * scale).astype(int)
+    chosen = alike[y, x] & (there >= lo) & (there <= hi)
+    votes = _votes(y[chosen] // cell, x[chosen] // cell, there[chosen], cell_count, (lo, hi), thresholds.tolerance)
+    contested |= outvoted(d, rivals, votes, cell, lo, 1 / thresholds.divided, thresholds.min_features)
     contested &= ~small_components(np.where(contested, small, np.float32(np.nan)), 1.0, thresholds.min_votes)
     back = np.minimum((np.arange(height) + 0.5) * h / height, h - 1).astype(np.intp)
     across = np.minimum((np.arange(width) + 0.5) * scale, w - 1).astype(np.intp)
@@ -317,12 +335,16 @@ def contested_pixels(
     return Contested(found, float(np.median(steps[steps > 0])) / scale)
 
 
-def _votes(d: np.ndarray, voters: np.ndarray, cell: int, d_range: tuple[int, int], tolerance: int) -> np.ndarray:
-    """Count the voters (H,W) bool in each cell and those around it, by disparity: (rows, columns, hi - lo + 1)."""
-    (h, w), (lo, hi) = d.shape, d_range
-    counts = np.zeros((-(-h // cell), -(-w // cell), hi - lo + 1), np.int64)
-    y, x = np.nonzero(voters)
-    np.add.at(counts, (y // cell, x // cell, d[y, x] - lo), 1)
+def _votes(
+    row: np.ndarray, column: np.ndarray, d: np.ndarray, cells: tuple[int, int], d_range: tuple[int, int], tolerance: int
+) -> np.ndarray:
+    """Count those in each cell and the cells around it, by disparity: (rows, columns, hi - lo + 1) int64.
+
+    row, column, d (n,): cell and disparity of each; cells: rows and columns of them.
+    """
+    lo, hi = d_range
+    counts = np.zeros((*cells, hi - lo + 1), np.int64)
+    np.add.at(counts, (row, column, d - lo), 1)
     for axis, reach in ((0, 1), (1, 1), (2, tolerance)):
         wide = np.pad(counts, [(reach, reach) if a == axis else (0, 0) for a in range(3)])
         counts = np.zeros_like(counts)

@@ -33,7 +33,7 @@ def drop_unsupported(
 
     Repeated: a surface whose texture looks the same elsewhere within the range, and that neither matches support nor
     continues a certain surface next to it; or that lies FAR beyond the depths of the matches on certain surfaces.
-    Of the rest, a pixel that matches elsewhere as well, where most of what looks alike nearby has that other disparity,
+    Of the rest, a pixel that matches elsewhere as well, where what looks alike nearby speaks for that other disparity,
     counts as repeated too.
     Floating: a surface FAR beyond these depths that no match supports and that continues no certain one.
 
@@ -66,7 +66,7 @@ def drop_unsupported(
     dropped = (surfaces.labels != UNKNOWN) & (repeated | floating)[surfaces.labels]
     doubtful = float(surfaces.pixels[surfaces.ambiguous & ~repeated & ~floating].sum() / surfaces.pixels.sum())
     rest = np.where(dropped, np.float32(np.nan), fused.disparity)
-    contested = contested_pixels(pair, rest, d_range, threads=resources.processors())
+    contested = contested_pixels(pair, rest, matches, d_range, threads=resources.processors())
     period = (surfaces.period if np.isfinite(surfaces.period) else contested.period) * _photo_px(pair)
     lost = _lost((surfaces.labels != UNKNOWN) & repeated[surfaces.labels] | contested.pixels, surfaces, pair)
     floats = _lost((surfaces.labels != UNKNOWN) & floating[surfaces.labels], surfaces, pair)

@@ -9,6 +9,7 @@ from stereo3d.records import RectifiedPair
 
 SIZE = (80, 320)  # rows, columns
 WALL, FENCE, STEP, WIDE = 8, 40, 32, 16  # px: disparities, period and width of the posts
+NO_MATCHES = np.zeros((0, 3))
 
 
 def noise(shape, seed):
@@ -37,22 +38,47 @@ def test_a_post_at_the_disparity_of_the_wall_is_outvoted_by_the_others():
     pair, d = fence()
     wrong = (slice(None), slice(132, 148))
     d[wrong] = WALL
-    found = contested_pixels(pair, d, (0, 56))
+    found = contested_pixels(pair, d, NO_MATCHES, (0, 56))
     others = found.pixels.copy()
     others[:, 128:152] = False
     assert found.pixels[:, 134:146].mean() > 0.9 and others.mean() < 0.01
     assert found.period == STEP
-    again = contested_pixels(pair, d, (0, 56), threads=3)
+    again = contested_pixels(pair, d, NO_MATCHES, (0, 56), threads=3)
     assert np.array_equal(found.pixels, again.pixels) and found.period == again.period
 
 
 def test_posts_that_agree_stay_and_so_does_what_is_unique():
     pair, d = fence()
-    found = contested_pixels(pair, d, (0, 56))
+    found = contested_pixels(pair, d, NO_MATCHES, (0, 56))
     assert found.pixels.mean() < 0.01
     wall = rectified(noise(SIZE, 3), np.roll(noise(SIZE, 3), -WALL, 1))
-    found = contested_pixels(wall, np.full(SIZE, WALL, np.float32), (0, 56))
+    found = contested_pixels(wall, np.full(SIZE, WALL, np.float32), NO_MATCHES, (0, 56))
     assert not found.pixels.any() and np.isnan(found.period)
+
+
+def features(places, d):
+    """Matches of that disparity in the middle of each post of those numbers, in every fourth row."""
+    rows = np.arange(2, SIZE[0], 4.0)
+    return np.array([(4 + STEP * k + WIDE / 2, y, d) for k in places for y in rows]).reshape(-1, 3)
+
+
+@pytest.mark.parametrize(("right", "wrong", "contested"), [((4, 5), (), 0), ((4, 5), (6,), 1), ((4, 5, 6), (), 0)])
+def test_posts_on_which_features_are_divided_are_contested(right, wrong, contested):
+    """All posts match at their own disparity; the features of post 6 have that of the wall."""
+    pair, d = fence()
+    matches = np.concatenate([features(right, FENCE), features(wrong, WALL)])
+    found = contested_pixels(pair, d, matches, (0, 56)).pixels
+    posts = (d == FENCE) & (np.abs(np.arange(SIZE[1]) - (4 + STEP * 6 + WIDE / 2)) < STEP)
+    assert (found[posts].mean() > 0.8) == contested
+    assert found[d == WALL].mean() < 0.05 + 0.3 * contested
+
+
+def test_features_beside_what_looks_alike_do_not_count():
+    pair, d = fence()
+    x = np.repeat(4 + STEP * np.arange(3, 8) - 8.0, 10)  # on the wall, in the middle between two posts
+    wall = np.column_stack([x, np.tile(np.arange(4, 80, 8.0), 5), np.full(50, WALL)])
+    found = contested_pixels(pair, d, np.concatenate([features((4, 5), FENCE), wall]), (0, 56))
+    assert found.pixels.mean() < 0.01
 
 
 @pytest.mark.parametrize("rows", [(0, 9), (3, 7)])
