@@ -138,3 +138,24 @@ def test_shapes_must_agree():
     small = DisparityMap(*(np.zeros((3, 4), np.float32),) * 3)
     with pytest.raises(ValueError, match="one size"):
         fuse(disparity_map(1.0), small)
+
+
+def test_the_number_of_processors_does_not_matter(monkeypatch):
+    """Rows are shared among them: the same maps and the same points between their pixels, in the same order."""
+    rng = np.random.default_rng(0)
+    u = np.arange(80.0)
+    right = np.tile(30 - 0.7 * u, (23, 1))  # a wall steep to the left camera: x = u + d = 30 + .3 u
+    left = np.tile(30 - 0.7 * (u - 30) / 0.3, (23, 1))
+    left += rng.normal(0, 0.02, left.shape)
+    left[(rng.random(left.shape) < 0.1) | (u < 30) | (u > 53)] = np.nan
+    maps = [
+        DisparityMap(*(v.astype(np.float32) for v in (d, np.ones_like(d), np.full_like(d, 0.1)))) for d in (left, right)
+    ]
+    found = []
+    for count in (1, 4):
+        monkeypatch.setattr("stereo3d.resources.processors", lambda count=count: count)
+        fused, between = fuse(*maps)
+        found.append([fused.disparity, fused.confidence, fused.sigma, between.x, between.row, between.disparity])
+    assert len(found[0][3]) > 20
+    for alone, shared in zip(*found, strict=True):
+        np.testing.assert_array_equal(alone, shared)

@@ -73,6 +73,12 @@ def test_posts_on_which_features_are_divided_are_contested(right, wrong, contest
     assert found[d == WALL].mean() < 0.05 + 0.3 * contested
 
 
+def test_a_few_features_divide_nothing():
+    pair, d = fence()
+    found = contested_pixels(pair, d, np.concatenate([features((4, 5), FENCE), features((6,), WALL)[:8]]), (0, 56))
+    assert found.pixels.mean() < 0.01
+
+
 def test_features_beside_what_looks_alike_do_not_count():
     pair, d = fence()
     x = np.repeat(4 + STEP * np.arange(3, 8) - 8.0, 10)  # on the wall, in the middle between two posts

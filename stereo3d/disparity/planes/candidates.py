@@ -123,7 +123,8 @@ def choose_planes(
 ) -> Planes:
     """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`).
 
-    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates.
+    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates. diagonals: as in
+    `energy.plane_paths`; margins of choices with and without them do not compare.
     """
     candidates.repeat_first()
     d, a, b, cost, total = candidates.d, candidates.a, candidates.b, candidates.cost, candidates.total

@@ -3,7 +3,7 @@
 E = sum over pixels of the matching cost (`match_costs`, occlusions by the other view included) + sum over neighbours
 p, q of min(slope |mean difference of both planes at p and q|, jump(p, q)). A slanted plane costs nothing, a crease
 little, a depth jump the same however high, and less across an edge of the picture. `plane_paths` minimises it along
-eight directions or four as `aggregation.sweep` does, over eight planes instead of all disparities.
+eight directions as `aggregation.sweep` does, or along four, over eight planes instead of all disparities.
 
 References
 ----------
@@ -220,9 +220,8 @@ def plane_paths(cost, planes, picture, slope, jumps, step, diagonals, total):
         for i in range(width):
             x = x0 + step * i
             pixel = (y * width + x) * CANDIDATES
-            for direction in range(
-                0, 4, every
-            ):  # the pixel before: same row; previous row, one column back, equal, one ahead
+            # the pixel before: in the same row; in the previous row one column back, in the same column, one ahead
+            for direction in range(0, 4, every):
                 v, u, row = (y, x - step, now) if direction == 0 else (y - step, x + step * (direction - 2), last)
                 after = ((now * 4 + direction) * width + x) * CANDIDATES
                 if 0 <= v < height and 0 <= u < width:

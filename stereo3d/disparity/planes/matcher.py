@@ -164,7 +164,8 @@ def enlarge(
 ) -> ViewState:
     """Step: choose among the planes of the coarser level around each pixel, their slope here, and the background.
 
-    margin: of that choice, where no other one follows; a first choice along the diagonals too would be no better.
+    margin: whether no other choice follows, so that the margin of this one counts. Another one corrects what this one
+    misses without diagonal paths.
     """
     height, width = view.d.shape
     background = local_planes(selection.fill_background(consistent_disparity(small, small_other)))
