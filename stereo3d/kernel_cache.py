@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
-from numba.core import caching, codegen, config
+from numba.core import caching, codegen, config, registry
 
 log = logging.getLogger(__name__)
 SAVING = threading.RLock()  # held while a file is written: `end_with_parent` waits for it
@@ -37,14 +36,23 @@ InTreeCacheLocator = getattr(caching, "InTreeCacheLocator", None) or getattr(cac
 _unfinished: set[str] = set()  # temporary files being written
 
 
+class Kernel(registry.CPUDispatcher):
+    """What numba's `njit` makes of a function, with this module's cache."""
+
+    def enable_caching(self) -> None:
+        """Keep on disk what is compiled."""
+        self._cache = KernelCache(self.py_func)
+
+
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return numba's decorator `njit` with these options, and with this module's cache."""
-    compiler = numba.njit(**options)
 
     def decorate(function: Callable[..., Any]) -> Any:
-        kernel = compiler(function)
-        if cache and hasattr(kernel, "enable_caching"):  # with NUMBA_DISABLE_JIT it is the function itself
-            setattr(kernel, "_cache", KernelCache(function))  # noqa: B010 - as `enable_caching` does with numba's own
+        if getattr(config, "DISABLE_JIT", False):
+            return function
+        kernel = Kernel(function, targetoptions={"nopython": True, **options})
+        if cache:
+            kernel.enable_caching()
         return kernel
 
     return decorate
@@ -228,9 +236,30 @@ def _read(path: str) -> Any:
         return None
 
 
+class _LinkedLater(codegen.JITCodeLibrary):
+    """The machine code of a loaded kernel; its bitcode is parsed where a kernel that calls it is compiled.
+
+    Parameters
+    ----------
+    loaded : JITCodeLibrary
+        What numba has loaded, with stubs in place of the bitcode.
+    bitcode : bytes
+    """
+
+    def __init__(self, loaded: codegen.JITCodeLibrary, bitcode: bytes) -> None:
+        vars(self).update(vars(loaded))
+        self._loaded, self._bitcode = loaded, bitcode
+        self._shared_module = None
+
+    def _get_module_for_linking(self) -> Any:
+        if self._shared_module is None:
+            self._shared_module = llvm.parse_bitcode(self._bitcode)
+        return self._shared_module
+
+
 @functools.cache
 def _links_later() -> bool:
-    """Whether this version of numba asks for the bitcode of a kernel by the method that `rebuild` replaces."""
+    """Whether this version of numba asks for a kernel's bitcode by the method that `_LinkedLater` overrides."""
     finalize = getattr(codegen.CPUCodeLibrary, "finalize", None)
     return "_get_module_for_linking" in getattr(getattr(finalize, "__code__", None), "co_names", ())
 
@@ -275,10 +304,7 @@ class _Implementation(caching.CompileResultCacheImpl):
         """Return the compiled kernel; its bitcode is read where a kernel that calls it is compiled."""
         kernel, bitcode = payload
         found = super().rebuild(target_context, kernel)
-        if bitcode:
-            found.library._shared_module = None
-            found.library._get_module_for_linking = functools.cache(lambda: llvm.parse_bitcode(bitcode))
-        return found
+        return found._replace(library=_LinkedLater(found.library, bitcode)) if bitcode else found
 
 
 class KernelCache(caching.FunctionCache):

@@ -69,9 +69,14 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {name for name in listed() if name.startswith("stereo3d/")}
     assert {name for name in names if ".dist-info/" not in name} == package
-    data = {".py", ".pyi", ".html", ".js", ".css", ".typed", ".npz"}
+    data = {".py", ".pyi", ".html", ".js", ".css", ".typed", ".npz", ".txt"}
     assert {Path(name).suffix or Path(name).name for name in package} <= data
-    assert {"stereo3d/py.typed", "stereo3d/__init__.pyi", "stereo3d/output/html/report.html"} <= names
+    assert {
+        "stereo3d/py.typed",
+        "stereo3d/__init__.pyi",
+        "stereo3d/output/html/report.html",
+        "stereo3d/install/kernels.txt",
+    } <= names
 
 
 def test_the_metadata_of_the_wheel(built):

@@ -233,7 +233,6 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
     answer : callable
     """
     from ..install.compiling import Compiling, Helpers
-    from ..install.warmup import later_parts
     from ..pipeline.clock import ProcessPeak
     from ..pipeline.run import reconstruct
 
@@ -246,7 +245,7 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
 
         def compiling() -> None:
             answer(compiling=True)
-            helpers.start(later_parts(config.matcher, config.mesher))
+            helpers.start()
 
         with Compiling(compiling) as compiled:
             pair = (paths[0], paths[1] if len(paths) == 2 else None)
@@ -261,7 +260,6 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
 def tune(job: dict[str, Any], answer: Callable[..., None], requests: "queue.Queue[dict[str, Any]]") -> None:
     """Answer requests to match the pair with other options: see `tune_work.tune`."""
     from ..install.compiling import Compiling, Helpers
-    from ..install.warmup import later_parts
     from . import tune_work
 
     settings = {name: value for name, value in job["settings"].items() if name in tune_work.KEPT}
@@ -270,7 +268,7 @@ def tune(job: dict[str, Any], answer: Callable[..., None], requests: "queue.Queu
 
         def compiling() -> None:
             answer(compiling=True)
-            helpers.start(later_parts(config.matcher, config.mesher))
+            helpers.start()
 
         with Compiling(compiling):
             tune_work.tune(job, config, requests, answer, error_words)

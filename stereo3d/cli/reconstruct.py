@@ -121,10 +121,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
             given |= fields_of_quality(quality)
         config = Config(options=parse_options(options), **given)
         written = [path for path, _ in [*targets, (outputs.json_file, "")] if path is not None]
-        with (
-            reserving(written),
-            Watch(messages.progress and not messages.quiet, later_parts_of(config)) as show,
-        ):
+        with reserving(written), Watch(messages.progress and not messages.quiet, may_help(config)) as show:
             meter, reserve = memory_meter(), PREVIEW if outputs.preview or outputs.turntable else 0.0
             result = run_at_once(
                 lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter, reserve=reserve),
@@ -138,11 +135,9 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
         print_summary(result, files, seconds, verbose=messages.verbose, note=words.note)
 
 
-def later_parts_of(config: Config) -> list[list[str]]:
-    """Return the parts that helper processes may compile during the run; none in a caller's process.
+def may_help(config: Config) -> bool:
+    """Return whether helper processes may compile during the run; not in a caller's process.
 
-    None where the user limits the memory either: helpers take theirs beside the run.
+    Not where the user limits the memory either: helpers take theirs beside the run.
     """
-    from ..install.warmup import later_parts
-
-    return later_parts(config.matcher, config.mesher) if owns_process() and config.max_memory is None else []
+    return owns_process() and config.max_memory is None

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,11 @@ class Watch:
     ----------
     enabled : bool
         False prints nothing.
-    later : sequence of list of str
-        Parts of the work for `Helpers`, which begin when a kernel must be compiled.
+    helped : bool
+        Start `Helpers` when a kernel must be compiled.
     """
 
-    def __init__(self, enabled: bool, later: Sequence[list[str]] = ()) -> None:
+    def __init__(self, enabled: bool, helped: bool = False) -> None:
         watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.on = enabled
         self.moving = enabled and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
@@ -41,7 +41,7 @@ class Watch:
         self.bars: Progress | None = None
         self.task: TaskID | None = None
         self.compiling = Compiling(self._announce_compiling)
-        self.later, self.helpers = later, Helpers()
+        self.helped, self.helpers = helped, Helpers()
 
     def __enter__(self) -> Callable[..., None]:
         if self.moving:
@@ -51,8 +51,9 @@ class Watch:
         return self.show
 
     def _announce_compiling(self) -> None:
-        self.helpers.start(self.later)
-        long = "half a minute" if len(self.helpers) else "a minute"
+        if self.helped:
+            self.helpers.start()
+        long = "half a minute" if self.helpers.processes else "a minute"
         line = f"compiling  once on this computer, which takes {long} (`stereo3d warmup` compiles ahead of time)"
         if self.bars is not None:
             self.bars.console.print(line)
@@ -88,7 +89,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.compiling.__exit__()
-        self.helpers.stop()
+        self.helpers.__exit__()
         if kind is None:
             self._finish()
             self.speeds.save()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from .checks import check_names, check_suffix, parse_options, set_up_logging
 from .parameters import CAMERA_OPTIONS, FILE, MATCHER, MATCHING_OPTIONS, NUMBER, cli, with_options
 from .printable import echo
 from .process import owns_process, run_at_once, say, until_interrupted
-
-if TYPE_CHECKING:
-    from ..install.compiling import Compiling
 
 
 @cli.command(short_help="Compute the disparity of a rectified pair.")
@@ -271,19 +268,12 @@ def warmup(quiet: bool) -> None:
 
     The cache is in NUMBA_CACHE_DIR, else next to the program, else in the home folder; `stereo3d doctor` prints it.
     """
-    from ..install.warmup import warm_up
+    from ..install.warmup import listed, warm_up
 
-    start = time.perf_counter()
-
-    def report(what: str, found: Compiling) -> None:
-        if not quiet:
-            echo(f"{what}: {found.kernels} kernels compiled in {found.seconds:.1f} s so far", err=True)
-
-    found = warm_up(report, helped=owns_process())
+    start, kernels = time.perf_counter(), f"{len(listed(every=True))} kernels, with those they call,"
+    if not quiet:
+        echo(f"compiling {kernels} takes a minute or two, unless they are kept already ...", err=True)
+    compiled = warm_up(helped=owns_process())
     if not quiet:
         seconds = time.perf_counter() - start
-        echo(
-            f"{found.kernels} kernels compiled in {found.seconds:.1f} s and kept, {seconds:.1f} s in all."
-            if found.kernels
-            else "All kernels are compiled already."
-        )
+        echo(f"{kernels} are compiled" + (f", in {seconds:.0f} s." if compiled else " already."))

@@ -2,6 +2,6 @@
 
 from .compiling import Compiling, Helpers
 from .doctor import check
-from .warmup import later_parts, warm_up
+from .warmup import warm_up
 
-__all__ = ["Compiling", "Helpers", "check", "later_parts", "warm_up"]
+__all__ = ["Compiling", "Helpers", "check", "warm_up"]

@@ -125,9 +125,7 @@ def test_temporary_folders_and_half_written_files_go(tmp_path):
 
 def test_helper_processes_end_too(tmp_path):
     script = "from stereo3d.install import compiling\ncompiling.room_for_helpers = lambda: 1\n"
-    script += (
-        "helpers = compiling.Helpers()\nhelpers.start([['matchers']])\nprint(helpers._running[0].pid, flush=True)\n"
-    )
+    script += "helpers = compiling.Helpers()\nhelpers.start()\nprint(helpers.processes[0].pid, flush=True)\n"
     process = start(SETUP + script + "time.sleep(60)", env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})
     helper = int(process.stdout.readline())
     time.sleep(1)

@@ -5,20 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from numba import njit
+from numba import njit, types
 
 from stereo3d.cli.entry_point import main
-from stereo3d.cli.reconstruct import later_parts_of
+from stereo3d.cli.reconstruct import may_help
 from stereo3d.cli.terminal import Watch
-from stereo3d.disparity import MATCHERS
-from stereo3d.errors import StereoError
-from stereo3d.install import Compiling, Helpers, warm_up, warmup
-from stereo3d.kernel_cache import CacheFile
-from stereo3d.mesh.meshers import MESHERS
+from stereo3d.install import Compiling, Helpers, warmup
+from stereo3d.kernel_cache import CacheFile, Kernel
 from stereo3d.pipeline import Config
 
 
@@ -43,10 +41,10 @@ def test_compiling_is_seen_once_and_what_is_ready_is_not():
         kernel(4)
         kernel(np.float32(1))
     assert calls == ["once"]
-    assert found.kernels >= 4 and found.seconds > 0  # two of them for two types; numba may add its own
+    assert found.kernels >= 4  # two of them for two types; numba may add its own
     with Compiling(lambda: calls.append("again")) as found:
         assert kernel(5) == 12
-    assert found.kernels == 0 and found.seconds == 0 and calls == ["once"]
+    assert found.kernels == 0 and calls == ["once"]
     kernel_after = fresh_kernel()
     kernel_after(1)  # watched by no one any more
     assert found.kernels == 0
@@ -61,34 +59,68 @@ def test_a_run_reports_that_it_compiles(capsys):
         assert capsys.readouterr().err.count("compiling") == words
 
 
-def test_warm_up_goes_through_all_parts_and_leaves_out_what_cannot_run(monkeypatch, capsys):
-    def lacking():
-        raise StereoError("library_missing", "no such library.", "Install it.")
+LEVEL = "disparity.selection.left_right_difference float32[:,::1], float32[:,::1]"
+FUSED = "named('disparity.fusion._Map', float32[:,::1], float32[:,::1], float32[:,::1])"
+FUSION = f"disparity.fusion._fuse_rows {FUSED}, {FUSED}, int64, int64, int64"
 
-    monkeypatch.setattr("stereo3d.install.warmup.PARTS", {"lacking": lacking, "kernels": lambda: fresh_kernel()(1)})
-    parts = []
-    assert warm_up(lambda what, found: parts.append((what, found.kernels))).kernels >= 2
-    assert [what for what, _ in parts] == ["lacking", "kernels"] and parts[0][1] == 0 < parts[1][1]
-    assert main(["warmup"]) == 0
-    said = capsys.readouterr()
-    assert "kernels compiled in" in said.out and "lacking" in said.err
-    monkeypatch.setattr("stereo3d.install.warmup.PARTS", {"nothing": lambda: None})
+
+def test_warm_up_compiles_what_is_not_kept_yet(tmp_path):
+    """The types of the list are those of the calls: nothing is compiled again, not even in the next process."""
+    (tmp_path / "kernels.txt").write_text(f"# comment\n{LEVEL}\n\n{FUSION}\n")
+    warm = f"""
+from pathlib import Path
+from stereo3d.install import warmup
+warmup.LIST = Path({str(tmp_path / "kernels.txt")!r})
+from stereo3d.cli.entry_point import main
+raise SystemExit(main(["warmup"]))
+"""
+    assert "2 kernels, with those they call, are compiled, in" in python(warm, NUMBA_CACHE_DIR=str(tmp_path))
+    assert "2 kernels, with those they call, are compiled already." in python(warm, NUMBA_CACHE_DIR=str(tmp_path))
+    call = """
+import numpy as np
+from stereo3d.disparity import fusion, selection
+from stereo3d.install import Compiling
+from stereo3d.records import DisparityMap
+maps = [np.ones((5, 6), np.float32) for _ in range(3)]
+with Compiling() as found:
+    selection.left_right_difference(maps[0], maps[1])
+    fusion._fuse_rows(fusion._Map(*maps), fusion._Map(*maps), 1, 0, 5)
+print(found.kernels)
+"""
+    assert python(call, NUMBA_CACHE_DIR=str(tmp_path)) == "0\n"
+
+
+def test_warm_up_can_be_silent(monkeypatch, capsys):
+    monkeypatch.setattr(warmup, "listed", lambda every: [LEVEL])
     assert main(["warmup", "--quiet"]) == 0
-    assert capsys.readouterr().out == ""
-    assert main(["warmup"]) == 0
-    assert "compiled already" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert said.out == said.err == ""
 
 
-def test_the_matchers_are_all_called(monkeypatch):
-    """After that part, no matcher with whatever options compiles anything, small or large."""
-    warmup.PARTS["matchers"]()
-    left = np.random.default_rng(0).integers(0, 256, (130, 170, 3)).astype(np.uint8)
-    with Compiling() as found:
-        for name in MATCHERS:
-            MATCHERS[name](left, np.roll(left, -4, 1), 0, 9, threads=2)
-        MATCHERS["block"](left, left, -3, 3, cost="ssd", radius=2)
-        MATCHERS["sgm"](left, left, -3, 3, window="5x7")
-    assert found.kernels == 0
+def test_the_usual_kernels_are_a_part_of_all():
+    usual, every = warmup.listed(every=False), warmup.listed(every=True)
+    assert 40 < len(usual) < len(every) == len(set(every)) and every[: len(usual)] == usual
+
+
+def test_every_line_of_the_list_names_a_kernel_and_types(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(Kernel, "compile", lambda kernel, signature: compiled.append((kernel, signature)))
+    for line in warmup.listed(every=True):
+        warmup.compile_kernel(line)
+    assert len(set(compiled)) == len(warmup.listed(every=True))
+    for kernel, signature in compiled:
+        assert len(signature) == kernel.py_func.__code__.co_argcount, kernel
+        assert all(isinstance(t, types.Type) for t in signature), kernel
+
+
+@pytest.mark.parametrize("part", ["usual", "else"])
+def test_the_list_holds_every_kernel_that_python_calls(part):
+    """Otherwise: python tests/install/record_kernels.py"""
+    recorder = Path(__file__).with_name("record_kernels.py")
+    done = subprocess.run([sys.executable, recorder, part], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    called = done.stdout.splitlines()
+    assert len(called) > 10 and set(called) <= set(warmup.listed(every=part == "else"))
 
 
 # ------------------------------------------------------------------------------------------------------ helpers
@@ -103,73 +135,51 @@ def python(script: str, **environment) -> str:
     return done.stdout
 
 
-def test_helpers_get_the_parts_that_a_run_needs(monkeypatch):
-    for matcher in MATCHERS:
-        for mesher in MESHERS:
-            for parts in warmup.later_parts(matcher, mesher):
-                assert {part.partition(" ")[0] for part in parts} <= set(warmup.STAGES)
-    assert later_parts_of(Config()) == []  # this process is not the program's own
+def test_helpers_work_for_the_program_alone_and_not_where_memory_is_limited(monkeypatch):
+    assert not may_help(Config())  # this process is not the program's own
     monkeypatch.setattr("stereo3d.cli.reconstruct.owns_process", lambda: True)
-    assert later_parts_of(Config()) == warmup.later_parts("planes", "grid")
+    assert may_help(Config()) and not may_help(Config(max_memory=1.0))
 
 
-def test_stages_of_synthetic_values_compile_the_signatures_of_a_run():
-    """Every kernel that a run needs behind the pose, for the very types of its arguments: no stage leaves one out."""
-    script = """
-import sys, tempfile
-from pathlib import Path
-from numba.core.dispatcher import Dispatcher
-from stereo3d.install import warmup
-from stereo3d.disparity.methods import match_planes
-from stereo3d.disparity.planes.pyramid import Budget
-from stereo3d.pipeline import reconstruct
-from stereo3d.synthetic import render
-
-def called():
-    modules = [m for name, m in list(sys.modules.items()) if name.startswith("stereo3d.")]
-    return {(d.py_func.__module__, d.py_func.__name__, signature)
-            for m in modules for d in vars(m).values() if isinstance(d, Dispatcher) for signature in d.signatures}
-
-pair = render("handheld", size=(320, 240), supersample=1)
-for parts in warmup.later_parts("planes", "grid"):
-    for part in parts:
-        name, _, method = part.partition(" ")
-        warmup.STAGES[name](*filter(None, [method]))
-before = called()
-result = reconstruct(pair.left, pair.right, pair.rig)
-match_planes(Budget(40_000, 10**8, 1, 1), result.pair.left, result.pair.right, *result.d_range)  # as of a larger pair
-with tempfile.TemporaryDirectory() as folder:
-    result.save(Path(folder) / "mesh.obj")
-for kernel in sorted(map(str, called() - before)):
-    print("more:", kernel)
-print(len(before), len(called()))
-"""
-    *more, last = python(script).splitlines()
-    made_up, called = map(int, last.split())
-    early = (
-        "stereo3d.features.kernels",
-        "stereo3d.images.patch_fit",
-        "stereo3d.two_view.polynomial_kernels",
-        "stereo3d.two_view.minimal_kernels",
-        "stereo3d.two_view.refine_kernels",
-        "stereo3d.two_view.least_squares_kernels",
-        "stereo3d.synthetic.kernels",
-        "stereo3d.synthetic.paints",
-    )
-    assert [line for line in more if not any(f"('{module}'" in line for module in early)] == []
-    assert made_up > 25 and called - made_up == len(more)
+@pytest.mark.parametrize("number", [0, 1])
+def test_each_helper_compiles_the_whole_list_in_its_own_order(monkeypatch, number):
+    monkeypatch.setattr(warmup, "end_with_parent", lambda: None)
+    monkeypatch.setattr(warmup.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(warmup.gc, "disable", lambda: None)
+    monkeypatch.setattr(warmup, "listed", lambda every: ["a", "b", "c", "d"])
+    compiled = []
+    monkeypatch.setattr(warmup, "compile_kernel", compiled.append)
+    warmup.help_parent(every=True, number=number)
+    assert compiled == [["d", "c", "b", "a"], ["b", "a", "d", "c"]][number]
 
 
 def test_a_helper_leaves_what_the_next_process_loads(tmp_path, monkeypatch):
     monkeypatch.setattr("stereo3d.install.compiling.room_for_helpers", lambda: 1)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    last = warmup.listed(every=False)[-1].split()[0].split(".")[-1]
     with Helpers() as helpers:
-        helpers.start([["pose"], ["matchers"]])  # the second finds no room
-        assert len(helpers) == 1
-        kernels, seconds = helpers.wait()
-    assert kernels > 10 and seconds > 0
-    script = "from stereo3d.install import warmup\nwith warmup.Compiling() as found:\n    warmup.STAGES['pose']()\n"
-    assert python(script + "print(found.kernels)") == "0\n"
+        helpers.start()
+        (process,) = helpers.processes
+        until = time.monotonic() + 120
+        while not list(tmp_path.rglob(f"*.{last}-*.index")):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+    assert process.poll() == 0
+    script = "from stereo3d.install import warmup\nwarmup.listed = lambda every: [LINE]\nprint(warmup.warm_up())"
+    assert python(script.replace("LINE", repr(warmup.listed(False)[-1])), NUMBA_CACHE_DIR=str(tmp_path)) == "0\n"
+
+
+def test_a_file_in_the_working_folder_is_not_taken_for_a_module(tmp_path, monkeypatch):
+    (tmp_path / "numba.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')")
+    monkeypatch.setattr("stereo3d.install.compiling.room_for_helpers", lambda: 1)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    monkeypatch.chdir(tmp_path)
+    with Helpers() as helpers:
+        helpers.start()
+        while not list(tmp_path.rglob("*.index")):
+            assert helpers.processes[0].poll() is None
+            time.sleep(0.05)
+    assert not (tmp_path / "taken").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")
@@ -179,12 +189,12 @@ import os, signal, sys, time
 from stereo3d.install import compiling
 compiling.room_for_helpers = lambda: 1
 helpers = compiling.Helpers()
-helpers.start([["matchers"]])
-print(helpers._running[0].pid, flush=True)
+helpers.start()
+print(helpers.processes[0].pid, flush=True)
 time.sleep(float(sys.argv[1]))
 if sys.argv[2] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
-helpers.stop()
+helpers.__exit__()
 """
     for end, wait in (("killed", "0"), ("killed", "3"), ("stopped", "3")):
         done = subprocess.run(
