@@ -119,6 +119,12 @@ if ! new_enough .venv/bin/python || [ "$(.venv/bin/python -c 'import sys; print(
 fi
 
 say "installing the pinned Python packages (about 1 GB on disk the first time)"
+# The kernels of the first run need these packages alone, so they are compiled while all others are fetched.
+awk '/^[^ #]/ { keep = /^(llvmlite|numba|numpy|psutil|scipy)==/ } keep' constraints.txt >.venv/for-kernels.txt
+if .venv/bin/python -m pip install -q --require-hashes -r .venv/for-kernels.txt; then
+    .venv/bin/python -c "from stereo3d.install import warm_up; warm_up(every=False, helped=True)" >/dev/null 2>&1 &
+    trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+fi
 # A hash can be stated for files of the index only, so stereo3d itself is installed on its own, by the pinned setuptools.
 if ! .venv/bin/python -m pip install -q --require-hashes -r "constraints${extra:+-test}.txt" ||
     ! .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .; then
@@ -141,5 +147,7 @@ if [ "$extra" = test ] && ! { command -v chromium && command -v chromedriver; } 
     apt_install chromium chromium-driver || say "continuing without chromium: HTML pages are not tested." \
         "On Debian: sudo apt-get install chromium chromium-driver"
 fi
+[ -z "$(jobs -pr)" ] || say "compiling the kernels of the first run"
+wait # what failed is compiled by the first run
 echo "$key" >".venv/.done-${extra:-run}"
 say_next

@@ -1,6 +1,7 @@
 """`stereo3d warmup`, what a run says when kernels must be compiled first, and who helps it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -251,3 +252,32 @@ def test_two_processes_write_one_index(tmp_path, monkeypatch):
     assert [two.load(key) for key in ("f8", "f4", "i4", "i8")] == ["of one", "of two", "of one", "of two"]
     one.save("i8", "again")
     assert two.load("i8") == "again" and len(load_index(two)) == 4
+
+
+def test_set_up_compiles_with_the_packages_that_it_installs_first():
+    """setup.sh compiles in the background once a few packages are there: here no others can be imported."""
+    setup = (Path(__file__).parents[2] / "setup.sh").read_text("utf-8")
+    (names,) = re.findall(r"/\^\(([\w|]+)\)==/", setup)
+    script = """
+import sys
+from importlib.metadata import packages_distributions
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if not {"stereo3d", *NAMES} & set(installed.get(name, ["stereo3d"])):
+            raise ModuleNotFoundError(name)
+
+installed = packages_distributions()
+sys.meta_path.insert(0, Absent())
+for name in [name for name in sys.modules if name in installed]:
+    del sys.modules[name]
+from stereo3d.install import compiling, warmup
+from stereo3d.kernel_cache import Kernel
+found = []
+Kernel.compile = lambda kernel, signature: found.append(kernel)
+compiling.room_for_helpers()
+warmup.warm_up(every=False)
+print(len(found), "cv2" in sys.modules)
+"""
+    done = python(script.replace("NAMES", repr(names.split("|")))).split()
+    assert done == [str(len(warmup.listed(every=False))), "False"]
