@@ -508,9 +508,12 @@ def test_match_costs_and_the_other_view(rng):
     cost = np.empty_like(d)
     hidden = np.float32(16)
     limits = energy_module.CostLimits(*(np.float32(v) for v in (-2, 8, 15, hidden, 22)))
-    in_rows(
-        energy_module.match_costs, census, other_census, energy_module.CrossView(other, state), limits, d, after=[cost]
-    )
+    cross_view = energy_module.CrossView(other, state)
+    energy_module.match_costs(census, other_census, cross_view, limits, d, np.zeros((H, W), bool), cost)
+    settled = rng.random((H, W)) < 0.5
+    some = np.full_like(cost, np.nan)
+    energy_module.match_costs(census, other_census, cross_view, limits, d, settled, some)
+    np.testing.assert_array_equal(some, np.where(settled[..., None], np.nan, cost))
     own = np.array(
         [[min(15, bits(census[y, x], other_census[y, column(x - 4)])[0]) for x in range(W)] for y in range(H)]
     )
@@ -532,8 +535,8 @@ def test_match_costs_and_the_other_view(rng):
     assert (cost[..., 6:] == 1e6).all()
 
 
-def paths_oracle(cost, d, a, b, picture, slope, jumps, diagonals):
-    """The eight directions, or the four of rows and columns, pixel by pixel, by the equation."""
+def paths_oracle(cost, d, a, b, settled, picture, slope, jumps, diagonals):
+    """The eight directions, or the four of rows and columns, pixel by pixel, by the equation; 0 where settled."""
     total = np.zeros_like(cost)
     height, width, count = cost.shape
     for dy, dx in [(v, u) for v in (-1, 0, 1) for u in (-1, 0, 1) if (v, u) != (0, 0) and (diagonals or u * v == 0)]:
@@ -543,6 +546,8 @@ def paths_oracle(cost, d, a, b, picture, slope, jumps, diagonals):
         for y in rows:
             for x in columns:
                 v, u = y - dy, x - dx
+                if settled[y, x]:
+                    continue
                 path[y, x] = cost[y, x]
                 if 0 <= v < height and 0 <= u < width:
                     edge = np.abs(picture[y, x].astype(int) - picture[v, u]).max()
@@ -556,18 +561,21 @@ def paths_oracle(cost, d, a, b, picture, slope, jumps, diagonals):
     return total
 
 
+@pytest.mark.parametrize("share", [0, 0.5])
 @pytest.mark.parametrize("diagonals", [True, False])
 @pytest.mark.parametrize("shape", [(7, 11), (1, 6), (5, 1)])
-def test_plane_paths(rng, shape, diagonals):
+def test_plane_paths(rng, shape, diagonals, share):
     cost, d = (rng.uniform(0, 20, (*shape, 8)).astype(np.float32) for _ in range(2))
     a, b = (rng.normal(0, 0.2, (*shape, 8)).astype(np.float32) for _ in range(2))
     picture = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     jumps = aggregation.edge_penalties(4.0, 8.0, 30.0)
     total = np.zeros(cost.size, np.float32)
     planes = energy_module.PlaneMaps(*(v.reshape(-1) for v in (d, a, b)))
+    settled = rng.random(shape) < share
+    smoothness = energy_module.Smoothness(picture, np.float32(5), jumps)
     for step in (1, -1):
-        energy_module.plane_paths(cost.reshape(-1), planes, picture, np.float32(5), jumps, step, diagonals, total)
-    expected = paths_oracle(cost, d, a, b, picture, 5, jumps, diagonals)
+        energy_module.plane_paths(cost.reshape(-1), planes, settled, smoothness, step, diagonals, total)
+    expected = paths_oracle(cost, d, a, b, settled, picture, 5, jumps, diagonals)
     np.testing.assert_allclose(total.reshape(cost.shape), expected, rtol=1e-4)
 
 
@@ -593,14 +601,54 @@ def test_an_enlarged_plane_is_the_same_plane(rng):
     small = [p.astype(np.float32) for p in small]
     d, a, b = (np.zeros((10, width, 8), np.float32) for _ in range(3))
     candidates = energy_module.PlaneMaps(d, a, b)
-    energy_module.put_enlarged(energy_module.PlaneMaps(*small), energy_module.NEIGHBOURS, 12, height, 1, candidates)
-    y, x = np.mgrid[12:22, :width]
-    np.testing.assert_allclose(d[..., 1:7], np.repeat((0.1 * x - 0.2 * y + 3)[..., None], 6, 2), atol=1e-4)
-    np.testing.assert_allclose(a[..., 1:7], 0.1, atol=1e-5)
-    np.testing.assert_allclose(b[..., 1:7], -0.2, atol=1e-5)
+    small = energy_module.PlaneMaps(*small)
+    for agree, last in ((np.zeros((h, w), bool), 7), (np.ones((h, w), bool), 8)):
+        for array in candidates:
+            array[:] = 0
+        energy_module.put_enlarged(small, energy_module.NEIGHBOURS, agree, 12, height, 1, candidates)
+        y, x = np.mgrid[12:22, :width]
+        everywhere = np.repeat((0.1 * x - 0.2 * y + 3)[..., None], last - 1, 2)
+        np.testing.assert_allclose(d[..., 1:last], everywhere, atol=1e-4)
+        np.testing.assert_allclose(a[..., 1:last], 0.1, atol=1e-5)
+        np.testing.assert_allclose(b[..., 1:last], -0.2, atol=1e-5)
+        assert (d[..., :1] == 0).all() and (d[..., last:] == 0).all()
     planes = energy_module.PlaneMaps(*(v[..., 1].copy() for v in candidates))
     energy_module.put_neighbours(planes, 3, -2, 0, candidates)
     np.testing.assert_allclose(d[..., 0], 0.1 * x - 0.2 * y + 3, atol=1e-4)
+
+
+def test_planes_agree_where_no_neighbour_or_background_differs():
+    """One wrong pixel, and one of the background: those that see them at most a row and two columns away disagree."""
+    y, x = np.mgrid[:9, :14].astype(np.float32)
+    slopes = np.full_like(x, 0.3), np.full_like(x, -0.2)
+    planes = energy_module.PlaneMaps(0.3 * x - 0.2 * y, *slopes)
+    background = energy_module.PlaneMaps(planes.d + np.float32(0.2), *slopes)
+    quarter = np.float32(0.25)
+    assert energy_module.agreeing_planes(planes, background, quarter).all()
+    background.d[7, 12] += 1
+    planes.d[3, 4] += 1
+    background.d[3, 4] += 1
+    differs = np.zeros(x.shape, bool)
+    differs[2:5, 2:7] = differs[7, 12] = True
+    np.testing.assert_array_equal(energy_module.agreeing_planes(planes, background, quarter), ~differs)
+    background.d[0, 0] = np.nan
+    assert not energy_module.agreeing_planes(planes, background, quarter)[0, 0]
+
+
+def test_the_planes_of_agreeing_pixels_are_kept_and_others_choose(rng):
+    """`choose_planes` in the middle of two levels: a settled pixel keeps its first candidate, whatever it costs."""
+    picture = rng.integers(0, 256, (H, W, 3)).astype(np.uint8)
+    view, _ = views.initial_views(picture, picture, (None, None), (H, W), 1, np.ascontiguousarray)
+    energy, _ = methods.plane_energy(0, 8)
+    cross_view = energy_module.CrossView(np.zeros((H, W), np.float32), np.zeros((H, W), np.uint8))
+    candidates = candidates_module.Candidates((H, W))
+    candidates.put(*(np.full((H, W), value, np.float32) for value in (6, 0, 0)))  # wrong
+    candidates.put(*(np.zeros((H, W), np.float32) for _ in range(3)))  # right: both pictures are the same
+    cross_view.state[:] = energy_module.SEEN
+    settled = np.zeros((H, W), bool)
+    settled[:, : W // 2] = True
+    chosen = candidates_module.choose_planes(view, candidates, cross_view, energy, settled=settled)
+    assert (chosen.d[settled] == 6).all() and (chosen.d[:, W // 2 + 8 :] == 0).all()
 
 
 def test_segments_by_hand():

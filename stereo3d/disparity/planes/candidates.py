@@ -1,6 +1,5 @@
 """Candidate planes of each pixel, and the choice among them."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -96,10 +95,15 @@ class Candidates:
         energy_module.put_segments(labels, planes, fallback, self.filled, self.planes)
         self.filled += 1
 
-    def put_enlarged(self, small: Iterable[np.ndarray], steps: np.ndarray, first: int, height: int) -> None:
-        """Add planes (d, a, b) of the coarser level: see `energy.put_enlarged`."""
-        energy_module.put_enlarged(PlaneMaps(*small), steps, first, height, self.filled, self.planes)
-        self.filled += len(steps)
+    def put_enlarged(self, small: PlaneMaps, background: PlaneMaps, agree: np.ndarray, first: int, height: int) -> None:
+        """Set the planes around each pixel at the coarser level, and of its background: see `energy.put_enlarged`."""
+        neighbours, none = len(energy_module.NEIGHBOURS), np.zeros_like(agree)
+        for planes, steps, alike, slot in (
+            (background, energy_module.NEAREST, none, neighbours),
+            (small, energy_module.NEIGHBOURS, agree, 0),
+        ):
+            energy_module.put_enlarged(planes, steps, alike, first, height, slot, self.planes)
+        self.filled = neighbours + 1
 
     def put_neighbours(self, d: np.ndarray, a: np.ndarray, b: np.ndarray, step: tuple[int, int]) -> None:
         """Add the planes of the pixels `step` (across, down) px away."""
@@ -119,25 +123,25 @@ def choose_planes(
     energy: Energy,
     out: Planes | None = None,
     skip: int = 0,
-    diagonals: bool = True,
+    settled: np.ndarray | None = None,
 ) -> Planes:
     """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`).
 
-    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates. diagonals: as in
-    `energy.plane_paths`; margins of choices with and without them do not compare.
+    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates. settled:
+    for a choice that another one follows, (H,W) bool: pixels whose candidates are all about the same. They keep the
+    first one, and paths have no diagonals; its margins do not compare with those of other choices.
     """
     candidates.repeat_first()
     d, a, b, cost, total = candidates.d, candidates.a, candidates.b, candidates.cost, candidates.total
     height, width = d.shape[:2]
-    energy_module.match_costs(view.census, view.other_census, cross_view, energy.limits, d, 0, height, cost)
+    fixed = np.zeros((height, width), bool) if settled is None else settled
+    energy_module.match_costs(view.census, view.other_census, cross_view, energy.limits, d, fixed, cost)
     total[:] = 0
     flat_cost, flat_total = cost.reshape(-1), total.reshape(-1)
     flat_planes = PlaneMaps(*(x.reshape(-1) for x in (d, a, b)))
-    slope = np.float32(energy.slope)
+    smoothness = energy_module.Smoothness(view.picture, np.float32(energy.slope), energy.jumps)
     for step in (1, -1):
-        energy_module.plane_paths(
-            flat_cost, flat_planes, view.picture, slope, energy.jumps, step, diagonals, flat_total
-        )
+        energy_module.plane_paths(flat_cost, flat_planes, fixed, smoothness, step, settled is None, flat_total)
     if out is None:
         out = Planes(*(np.empty((height, width), np.float32) for _ in range(4)))
     own = slice(skip, skip + len(out.d))

@@ -63,8 +63,26 @@ class CostLimits(NamedTuple):
     against: np.float32
 
 
+class Smoothness(NamedTuple):
+    """What two neighbours pay for their planes.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) u8
+        The largest channel difference of two neighbours chooses the entry of jumps.
+    slope : f32
+        Bits per px of difference between two planes.
+    jumps : (256,) f32
+        Bits, largest penalty.
+    """
+
+    picture: np.ndarray
+    slope: np.float32
+    jumps: np.ndarray
+
+
 @njit(cache=True, nogil=True)
-def match_costs(census, other_census, cross_view, limits, d, row0, row1, cost):
+def match_costs(census, other_census, cross_view, limits, d, settled, cost):
     """cost[y, x, l] = min(Hamming distance of the match at disparity d[y, x, l], limit), or by visibility.
 
     Where the other view's pixel is CONSISTENT, a match behind its disparity is occluded and costs `hidden` however
@@ -82,17 +100,19 @@ def match_costs(census, other_census, cross_view, limits, d, row0, row1, cost):
         Range and costs.
     d : (H, W, L) f32
         px, of the candidates.
-    row0, row1 : int
-        Rows row0 .. row1 - 1 of cost are written.
+    settled : (H, W) bool
+        Pixels that have no choice: their costs are not written.
     cost : (H, W, L) f32
         Bits.
     """
-    width, count = d.shape[1], d.shape[2]
+    height, width, count = d.shape
     one, half = np.float32(1), np.float32(0.5)
     other, state = cross_view.disparity, cross_view.state
     lo, hi, limit, hidden, against = limits.lo, limits.hi, limits.limit, limits.hidden, limits.against
-    for y in range(row0, row1):
+    for y in range(height):
         for x in range(width):
+            if settled[y, x]:
+                continue
             code = census[y, x]
             for l in range(count):
                 v = d[y, x, l]
@@ -188,7 +208,7 @@ def _plane_step(typingctx, d, a, b, cost, path, total, pixel, behind, after, bef
 
 
 @njit(cache=True, nogil=True)
-def plane_paths(cost, planes, picture, slope, jumps, step, diagonals, total):
+def plane_paths(cost, planes, settled, smoothness, step, diagonals, total):
     """Add the paths of one sweep to total: from the top and the left (step 1) or the bottom and the right (-1).
 
     Parameters
@@ -197,17 +217,15 @@ def plane_paths(cost, planes, picture, slope, jumps, step, diagonals, total):
         Bits.
     planes : PlaneMaps
         Candidates, flat.
-    picture : (H, W, 3) u8
-        Its largest channel difference between two neighbours chooses the entry of jumps.
-    slope : f32
-        Bits per px of difference between two planes.
-    jumps : (256,) f32
-        Bits, largest penalty of two neighbours.
+    settled : (H, W) bool
+        Pixels that have no choice: paths begin anew there, and add nothing to their totals.
+    smoothness : Smoothness
     step : int
         1 or -1.
     diagonals : bool
         Four paths, two of them diagonal; without, the horizontal and the vertical one.
     """
+    picture, slope, jumps = smoothness
     height, width = picture.shape[:2]
     every = 1 if diagonals else 2
     half = np.float32(0.5) * slope
@@ -220,6 +238,12 @@ def plane_paths(cost, planes, picture, slope, jumps, step, diagonals, total):
         for i in range(width):
             x = x0 + step * i
             pixel = (y * width + x) * CANDIDATES
+            if settled[y, x]:
+                for direction in range(0, 4, every):
+                    after = ((now * 4 + direction) * width + x) * CANDIDATES
+                    path[after : after + CANDIDATES] = 0
+                    min_paths[now, direction, x] = 0
+                continue
             # the pixel before: in the same row; in the previous row one column back, in the same column, one ahead
             for direction in range(0, 4, every):
                 v, u, row = (y, x - step, now) if direction == 0 else (y - step, x + step * (direction - 2), last)
@@ -335,10 +359,38 @@ def put_neighbours(planes, across, down, slot, candidates):
 
 
 @njit(cache=True, nogil=True)
-def put_enlarged(small, steps, first, height, slot, candidates):
+def agreeing_planes(planes, background, tolerance):
+    """Return the pixels (H,W) bool at which the planes around, and the one of the background, are within `tolerance`.
+
+    Around are the pixels up to one row and two columns away, as in NEIGHBOURS.
+
+    Parameters
+    ----------
+    planes, background : PlaneMaps
+        (H, W); of each pixel, and of what is behind it.
+    tolerance : f32
+        px.
+    """
+    d, a, b = planes.d, planes.a, planes.b
+    height, width = d.shape
+    agree = np.empty((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            same = abs(background.d[y, x] - d[y, x]) <= tolerance
+            for v in range(max(y - 1, 0), min(y + 2, height)):
+                for u in range(max(x - 2, 0), min(x + 3, width)):
+                    here = d[v, u] + a[v, u] * (x - u) + b[v, u] * (y - v)
+                    same &= abs(here - d[y, x]) <= tolerance
+            agree[y, x] = same
+    return agree
+
+
+@njit(cache=True, nogil=True)
+def put_enlarged(small, steps, agree, first, height, slot, candidates):
     """Write planes of pixels of the coarser level around each pixel into the slots `slot`, `slot` + 1, ..
 
-    Pixel centres are integers, x -> (x + 1/2) s - 1/2 from level to level.
+    Where the nearest one agrees with those around it, its plane gets all of these slots. Pixel centres are integers,
+    x -> (x + 1/2) s - 1/2 from level to level.
 
     Parameters
     ----------
@@ -347,6 +399,8 @@ def put_enlarged(small, steps, first, height, slot, candidates):
     steps : (n, 2) int
         Pixels of the coarser level, in steps across and down from the nearest one, on the side of the pixel first:
         (1, 0) is the second nearest of the row. Clamped to the picture.
+    agree : (h, w) bool
+        See `agreeing_planes`.
     first, height : int
         The candidates hold the rows first, first + 1, .. of a picture of `height` rows.
     slot : int
@@ -367,6 +421,12 @@ def put_enlarged(small, steps, first, height, slot, candidates):
             u = (x + half) * sx - half
             u0 = int(np.floor(u + half))
             across = 1 if u > u0 else -1
+            i, j = min(max(u0, 0), w - 1), min(max(v0, 0), h - 1)
+            if agree[j, i]:
+                p, q = small.a[j, i], small.b[j, i]
+                d[y, x, slot:] = (small.d[j, i] + p * (u - i) + q * (v - j)) / sx
+                a[y, x, slot:], b[y, x, slot:] = p, q * sy / sx
+                continue
             for k in range(len(steps)):
                 i = min(max(u0 + across * steps[k, 0], 0), w - 1)
                 j = min(max(v0 + down * steps[k, 1], 0), h - 1)

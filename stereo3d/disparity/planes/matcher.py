@@ -25,7 +25,7 @@ from .candidates import (
     refined_planes,
     segment_image,
 )
-from .energy import NEAREST, NEIGHBOURS, SEEN, CrossView, enlarge_labels
+from .energy import NEAREST, SEEN, CrossView, PlaneMaps, agreeing_planes, enlarge_labels, put_enlarged
 from .pyramid import STRIP_OVERLAP, Budget, pyramid_shapes, strip_rows
 from .sky import enlarge_sky
 from .support import supported_pixels
@@ -47,6 +47,7 @@ START_PENALTY = 25  # bits, P1 of the semi-global start
 FINE_RADIUS = 3  # px, of the window in which the fraction of a disparity is fitted to the pictures
 MAX_MOVE = np.float32(0.25)  # px, of that fit: a longer step leads away from the truth as often as towards it
 SPECKLE = 100  # pixels: smaller components of the semi-global start are dropped
+SETTLED = 0.5  # px of a larger level, between planes among which a pixel has no choice before they are shifted
 # Candidates at the larger levels, round by round: px of disparity (half a pixel is a quarter at the coarser level), and
 # steps in px to other pixels (half a matching window and a little more).
 SHIFTS = (
@@ -162,24 +163,30 @@ def choose_in_strips(
 def enlarge(
     view: ViewState, other: ViewState, small: ViewState, small_other: ViewState, energy: Energy, margin: bool
 ) -> ViewState:
-    """Step: choose among the planes of the coarser level around each pixel, their slope here, and the background.
+    """Step: choose among the planes of the coarser level around each pixel, and of the background.
 
-    margin: whether no other choice follows, so that the margin of this one counts. Another one corrects what this one
-    misses without diagonal paths.
+    margin: whether no other choice follows, so that the margin of this one counts. Then each pixel chooses, also the
+    slope of its surroundings here, along all paths. Another one corrects what this one misses without.
     """
     height, width = view.d.shape
-    background = local_planes(selection.fill_background(consistent_disparity(small, small_other)))
+    planes = PlaneMaps(small.d, small.a, small.b)
+    background = PlaneMaps(*local_planes(selection.fill_background(consistent_disparity(small, small_other))))
     cross_view = cross_view_state(small, small_other)
-    other_slope = -flip_copy(small_other.a), flip_copy(small_other.b)
+    other_planes = PlaneMaps(cross_view.disparity, -flip_copy(small_other.a), flip_copy(small_other.b))
+    each = np.zeros(small.d.shape, bool)
+    agree = each if margin else agreeing_planes(planes, background, np.float32(SETTLED * small.d.shape[1] / width))
 
     def choose(part: ViewState, first: int, candidates: Candidates, out: Planes, skip: int) -> None:
-        candidates.put_enlarged((small.d, small.a, small.b), NEIGHBOURS, first, height)
-        candidates.put_enlarged(background, NEAREST, first, height)
-        candidates.put(*local_planes(np.ascontiguousarray(candidates.d[..., 0])))
-        theirs = Candidates(part.d.shape, 1)
-        theirs.put_enlarged((cross_view.disparity, *other_slope), NEAREST, first, height)
-        state = enlarge_labels(cross_view.state, first, height, part.d.shape)
-        choose_planes(part, candidates, CrossView(theirs.d[..., 0], state), energy, out, skip, diagonals=margin)
+        candidates.put_enlarged(planes, background, agree, first, height)
+        if margin:
+            candidates.put(*local_planes(np.ascontiguousarray(candidates.d[..., 0])))
+        theirs = Candidates(part.d.shape, 1).planes
+        put_enlarged(other_planes, NEAREST, each, first, height, 0, theirs)
+        state, settled = (
+            enlarge_labels(x.astype(np.uint8), first, height, part.d.shape) for x in (cross_view.state, agree)
+        )
+        seen = CrossView(theirs.d[..., 0], state)
+        choose_planes(part, candidates, seen, energy, out, skip, settled=None if margin else settled > 0)
 
     assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0

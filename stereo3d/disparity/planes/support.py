@@ -138,7 +138,8 @@ def _costs(view: ViewState, other: ViewState, disparities: tuple, d_range: tuple
     state = np.where(flip_copy(other.seen), np.uint8(SEEN), np.uint8(UNSEEN))
     unlimited, outside = np.float32(64), np.float32(np.nan)
     limits = CostLimits(np.float32(d_range[0]), np.float32(d_range[1]), unlimited, outside, unlimited)
-    match_costs(view.census, view.other_census, CrossView(view.d, state), limits, d, 0, len(d), cost)
+    all_open = np.zeros(view.d.shape, bool)
+    match_costs(view.census, view.other_census, CrossView(view.d, state), limits, d, all_open, cost)
     return cost
 
 
