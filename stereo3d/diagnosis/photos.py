@@ -205,12 +205,14 @@ def blur_width(grey: np.ndarray) -> float:
     g = grey.astype(np.float32)
     blurred = cv2.GaussianBlur(g, ksize=(0, 0), sigmaX=1.0)
     widths = []
-    for axis in (0, 1):
-        a, b = (np.abs(np.gradient(p, axis=axis)) for p in (g, blurred))
-        edge = a >= max(float(np.quantile(a[::3, ::3], 0.98)), 2.0)
-        if edge.sum() < 50:
+    for sharp, smooth in ((g, blurred), (g.T, blurred.T)):
+        a = np.abs(np.gradient(sharp, axis=0))
+        y, x = np.nonzero(a >= max(float(np.quantile(a[::3, ::3], 0.98)), 2.0))
+        if len(x) < 50:
             continue
-        q = np.median(a[edge] / np.maximum(b[edge], 1e-3))
+        above, below = np.maximum(y - 1, 0), np.minimum(y + 1, len(a) - 1)
+        b = np.abs(smooth[below, x] - smooth[above, x]) / (below - above).astype(np.float32)
+        q = np.median(a[y, x] / np.maximum(b, 1e-3))
         widths.append(1 / np.sqrt(max(q * q - 1, 1e-4)))
     return float(max(widths, default=0.0))
 

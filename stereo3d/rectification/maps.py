@@ -351,7 +351,7 @@ def _nearest_cells(xy: np.ndarray, whole: np.ndarray, target: np.ndarray) -> np.
     grid = grid[whole[grid[:, 1], grid[:, 0]]]
     if len(grid) == 0:
         return None
-    nearest = cKDTree(xy[grid[:, 1], grid[:, 0]].astype(float)).query(target)[1]
+    nearest = cKDTree(xy[grid[:, 1], grid[:, 0]].astype(float)).query(target, workers=resources.processors())[1]
     return grid[np.minimum(nearest, len(grid) - 1)]  # a target farther than any number has no neighbour
 
 

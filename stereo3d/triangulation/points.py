@@ -126,8 +126,15 @@ def point_map(fused: DisparityMap, pair: RectifiedPair, view: TwoView) -> tuple[
     """
     match_sigma = fused.sigma * row_spread(pair)
     points, sigma = triangulate(fused.disparity, pair, view, disparity_sigma=match_sigma, beyond=MAX_BEYOND)
-    uncertain = ~(sigma <= _max_relative_sigma(pair) * norms(points))
-    points[uncertain], sigma[uncertain] = np.nan, np.nan
+    limit = _max_relative_sigma(pair)
+
+    def drop_uncertain(top: int) -> None:
+        r = slice(top, top + STRIP_ROWS)
+        uncertain = ~(sigma[r] <= limit * norms(points[r]))
+        points[r][uncertain], sigma[r][uncertain] = np.nan, np.nan
+
+    with ThreadPoolExecutor(resources.processors()) as pool:  # each strip writes its own rows
+        list(pool.map(drop_uncertain, range(0, len(sigma), STRIP_ROWS)))
     if pair.kind in ("polar", "sphere"):
         torn = shards(points)
         points[torn], sigma[torn] = np.nan, np.nan
