@@ -119,12 +119,15 @@ if ! new_enough .venv/bin/python || [ "$(.venv/bin/python -c 'import sys; print(
 fi
 
 say "installing the pinned Python packages (about 1 GB on disk the first time)"
-# The kernels of the first run need these packages alone, so they are compiled while all others are fetched.
-awk '/^[^ #]/ { keep = /^(llvmlite|numba|numpy|psutil|scipy)==/ } keep' constraints.txt >.venv/for-kernels.txt
-if .venv/bin/python -m pip install -q --require-hashes -r .venv/for-kernels.txt; then
-    .venv/bin/python -c "from stereo3d.install import warm_up; warm_up(every=False, helped=True)" >/dev/null 2>&1 &
+# The kernels of the first run need a few packages alone, so they are compiled while all others are fetched. What fails
+# here fails again below, where it is reported, or is compiled by the first run.
+compile_kernels="import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+from stereo3d.install import warm_up; warm_up(every=False, helped=True)"
+if awk '/^[^ #]/ { keep = /^(llvmlite|numba|numpy|psutil|scipy)==/ } keep' constraints.txt >.venv/for-kernels.txt &&
+    .venv/bin/python -m pip install -q --require-hashes -r .venv/for-kernels.txt; then
+    .venv/bin/python -c "$compile_kernels" >/dev/null 2>&1 &
     trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-fi
+fi 2>/dev/null
 # A hash can be stated for files of the index only, so stereo3d itself is installed on its own, by the pinned setuptools.
 if ! .venv/bin/python -m pip install -q --require-hashes -r "constraints${extra:+-test}.txt" ||
     ! .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .; then
@@ -148,6 +151,6 @@ if [ "$extra" = test ] && ! { command -v chromium && command -v chromedriver; } 
         "On Debian: sudo apt-get install chromium chromium-driver"
 fi
 [ -z "$(jobs -pr)" ] || say "compiling the kernels of the first run"
-wait # what failed is compiled by the first run
+wait
 echo "$key" >".venv/.done-${extra:-run}"
 say_next

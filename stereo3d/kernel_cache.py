@@ -45,7 +45,10 @@ class Kernel(registry.CPUDispatcher):
 
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return numba's decorator `njit` with these options, and with this module's cache."""
+    """Return a decorator that makes a function a `Kernel`; options: of numba's `njit`, but locals and pipeline_class.
+
+    With NUMBA_DISABLE_JIT the function stays what it is.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
         if getattr(config, "DISABLE_JIT", False):
@@ -248,7 +251,7 @@ class _LinkedLater(codegen.JITCodeLibrary):
 
     def __init__(self, loaded: codegen.JITCodeLibrary, bitcode: bytes) -> None:
         vars(self).update(vars(loaded))
-        self._loaded, self._bitcode = loaded, bitcode
+        self._loaded, self._bitcode = loaded, bitcode  # when `loaded` goes, numba removes its machine code
         self._shared_module = None
 
     def _get_module_for_linking(self) -> Any:
@@ -308,9 +311,16 @@ class _Implementation(caching.CompileResultCacheImpl):
 
 
 class KernelCache(caching.FunctionCache):
-    """The cache of one kernel: see the module."""
+    """The cache of one kernel: see the module.
+
+    Attributes
+    ----------
+    compiled : int
+        Kernels of this process that were not kept, of all caches.
+    """
 
     _impl_class = _Implementation
+    compiled = 0
 
     def __init__(self, py_func: Any) -> None:
         super().__init__(py_func)
@@ -334,6 +344,7 @@ class KernelCache(caching.FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled kernel where a folder can be written."""
+        KernelCache.compiled += 1
         if not self._cache_path:
             _say_once(
                 "compiled kernels cannot be kept, so every run compiles them again: no folder for them can be written. "

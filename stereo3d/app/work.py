@@ -241,7 +241,7 @@ def run(job: dict[str, Any], answer: Callable[..., None]) -> None:
     config, crop, size = _config(paths, job["settings"])
     pixels = size[0] * size[1] * min(1, config.max_size / max(size)) ** 2
     watch = Watch(answer, f"app {config.matcher}", pixels + START_PIXELS)
-    with Helpers() as helpers:
+    with Helpers(every=not config.usual) as helpers:
 
         def compiling() -> None:
             answer(compiling=True)
@@ -264,7 +264,7 @@ def tune(job: dict[str, Any], answer: Callable[..., None], requests: "queue.Queu
 
     settings = {name: value for name, value in job["settings"].items() if name in tune_work.KEPT}
     config, _, _ = _config([Path(path) for path in job["photos"]], settings)
-    with Helpers() as helpers:
+    with Helpers(every=not config.usual) as helpers:
 
         def compiling() -> None:
             answer(compiling=True)

@@ -37,6 +37,7 @@ from .sources import print_pairs, refuse_standard_input, source_of, with_photos_
 from .words import sort_words
 
 if TYPE_CHECKING:
+    from ..install.compiling import Helpers
     from ..pipeline.config import Config
 
 
@@ -121,7 +122,7 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
             given |= fields_of_quality(quality)
         config = Config(options=parse_options(options), **given)
         written = [path for path, _ in [*targets, (outputs.json_file, "")] if path is not None]
-        with reserving(written), Watch(messages.progress and not messages.quiet, may_help(config)) as show:
+        with reserving(written), Watch(messages.progress and not messages.quiet, helpers_for(config)) as show:
             meter, reserve = memory_meter(), PREVIEW if outputs.preview or outputs.turntable else 0.0
             result = run_at_once(
                 lambda: run.reconstruct(*source_of(photos), config=config, progress=show, meter=meter, reserve=reserve),
@@ -135,9 +136,11 @@ def reconstruct(photos: tuple[Path, ...], pairs: int | None, **given: Any) -> No
         print_summary(result, files, seconds, verbose=messages.verbose, note=words.note)
 
 
-def may_help(config: Config) -> bool:
-    """Return whether helper processes may compile during the run; not in a caller's process.
+def helpers_for(config: Config) -> Helpers | None:
+    """Return the helper processes that may compile during the run; not in a caller's process.
 
     Not where the user limits the memory either: helpers take theirs beside the run.
     """
-    return owns_process() and config.max_memory is None
+    from ..install.compiling import Helpers
+
+    return Helpers(every=not config.usual) if owns_process() and config.max_memory is None else None

@@ -28,11 +28,11 @@ class Watch:
     ----------
     enabled : bool
         False prints nothing.
-    helped : bool
-        Start `Helpers` when a kernel must be compiled.
+    helpers : Helpers, optional
+        Start when a kernel must be compiled.
     """
 
-    def __init__(self, enabled: bool, helped: bool = False) -> None:
+    def __init__(self, enabled: bool, helpers: Helpers | None = None) -> None:
         watched = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.on = enabled
         self.moving = enabled and watched and not os.environ.get("CI") and not os.environ.get("NO_COLOR")
@@ -41,7 +41,7 @@ class Watch:
         self.bars: Progress | None = None
         self.task: TaskID | None = None
         self.compiling = Compiling(self._announce_compiling)
-        self.helped, self.helpers = helped, Helpers()
+        self.helpers = helpers
 
     def __enter__(self) -> Callable[..., None]:
         if self.moving:
@@ -51,9 +51,9 @@ class Watch:
         return self.show
 
     def _announce_compiling(self) -> None:
-        if self.helped:
+        if self.helpers is not None:
             self.helpers.start()
-        long = "half a minute" if self.helpers.processes else "a minute"
+        long = "half a minute" if self.helpers is not None and self.helpers.processes else "a minute"
         line = f"compiling  once on this computer, which takes {long} (`stereo3d warmup` compiles ahead of time)"
         if self.bars is not None:
             self.bars.console.print(line)
@@ -89,7 +89,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.compiling.__exit__()
-        self.helpers.__exit__()
+        if self.helpers is not None:
+            self.helpers.__exit__()
         if kind is None:
             self._finish()
             self.speeds.save()

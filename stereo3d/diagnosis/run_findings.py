@@ -18,7 +18,8 @@ MIN_ROW_OFFSET = 0.1  # px, median, at the matching size: aligned rows measure u
 # at most. With rigs turned by .3 degrees the drift is 4 to 6 %, which costs 2 to 4 % of depth; KITTI's 2 % cost .5 %.
 MAX_ROW_SHARE = 0.01
 MAX_DRIFT_SHARE = 0.03
-SAMPLED_PIXELS = 2_000_000
+STRIP_ROWS = 64  # rows of the map whose cells are counted at a time: their arrays stay in the processor's cache
+SAMPLED_ROWS = 1000  # of the map, that measure the size of a photo pixel
 RELIABLE_SIGMA = 0.02  # median; the error of a shape that one can rely on (`benchmarks/verdict_truth.py`)
 
 
@@ -41,19 +42,16 @@ def coverage(
     """
     cell = max(size) / 200
     shape = int(np.ceil(size[1] / cell)), int(np.ceil(size[0] / cell))
-    sample = np.s_[:: _sample_step(known), :: _sample_step(known)]
-    xy, known = pair.map1[sample], known[sample]
-    everywhere = np.isfinite(xy[..., 0])
-    x = xy[everywhere] - np.asarray(corner, np.float32)
-    column, row = (((x[:, i] + 0.5) / cell).astype(int).clip(0, shape[1 - i] - 1) for i in (0, 1))
-    number = row * shape[1] + column
-    count, possible = (np.bincount(n, minlength=shape[0] * shape[1]) for n in (number[known[everywhere]], number))
+    count, possible = np.zeros((2, shape[0] * shape[1]))
+    for top in range(0, len(known), STRIP_ROWS):
+        xy, rows = pair.map1[top : top + STRIP_ROWS], known[top : top + STRIP_ROWS]
+        everywhere = np.isfinite(xy[..., 0])
+        x = xy[everywhere] - np.asarray(corner, np.float32)
+        column, row = (((x[:, i] + 0.5) / cell).astype(int).clip(0, shape[1 - i] - 1) for i in (0, 1))
+        number = row * shape[1] + column
+        possible += np.bincount(number, minlength=possible.size)
+        count += np.bincount(number[rows[everywhere]], minlength=count.size)
     return float((count / np.maximum(possible, 1)).mean())
-
-
-def _sample_step(pixels: np.ndarray) -> int:
-    """Every how many rows and columns of a rectified picture are looked at: some two million pixels suffice."""
-    return max(1, math.isqrt(pixels.size // SAMPLED_PIXELS))
 
 
 def input_findings(left: Photo, right: Photo, rig: Rig, *, exchanged: bool) -> list[Finding]:
@@ -186,7 +184,7 @@ def parallax_px(pair: RectifiedPair, view: TwoView, x1: np.ndarray, x2: np.ndarr
     """
     if pair.sphere is not None:
         return math.radians(median_parallax_angle(x1, x2, view)) / pair.sphere.pitch
-    steps = np.diff(pair.map1[:: _sample_step(pair.map1[..., 0])], axis=1)
+    steps = np.diff(pair.map1[:: -(-len(pair.map1) // SAMPLED_ROWS)], axis=1)
     photo_px = float(np.nanmedian(norms(steps)))
     return view.rig.cam1.focal * math.radians(median_parallax_angle(x1, x2, view)) / photo_px
 

@@ -43,17 +43,11 @@ class Compiling:
         self._listening.__exit__(None, None, None)
 
 
-class Helpers:
-    """Processes that compile the kernels of `warmup.listed(every)`: `with Helpers() as helpers: helpers.start()`.
-
-    They end with the block, and with this process however it ends. They print nothing; their failure costs time only.
-    """
+class Helpers(contextlib.AbstractContextManager):
+    """Processes that compile the kernels of `warmup.listed(every)`; they end with the block, however that ends."""
 
     def __init__(self, every: bool = False) -> None:
         self.every, self.processes = every, list[subprocess.Popen]()
-
-    def __enter__(self) -> "Helpers":
-        return self
 
     def start(self) -> None:
         """Start as many as there are processors and memory for, if their kernels can be kept."""
@@ -70,8 +64,11 @@ class Helpers:
 
     def __exit__(self, *_: object) -> None:
         for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.close()  # see `end_with_parent`
+        for process in self.processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=2)  # closes its standard input: see `end_with_parent`
+                process.wait(2)
         self.processes = []
 
 

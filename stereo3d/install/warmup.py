@@ -4,6 +4,7 @@ numba compiles a kernel, and those it calls, at its first call, and keeps them (
 run compiles from the list's beginning; its `Helpers` go through the list in other orders, and the run loads the rest.
 """
 
+import contextlib
 import gc
 import signal
 from pathlib import Path
@@ -16,10 +17,7 @@ LIST = Path(__file__).with_name("kernels.txt")
 
 
 def warm_up(every: bool = True, helped: bool = False) -> int:
-    """Compile the kernels of the list that are not kept yet; return how many this process has compiled.
-
-    every: False for those of a run with the usual methods alone. helped: compile in helper processes as well.
-    """
+    """Compile the kernels of `listed(every)` that are not kept yet; return the number that this process compiled."""
     with Helpers(every) as helpers, Compiling(helpers.start if helped else lambda: None) as found:
         for line in listed(every):
             compile_kernel(line)
@@ -36,12 +34,14 @@ def compile_kernel(line: str) -> None:
     """Compile the kernel of a line for the types of its arguments, or load it where it is kept."""
     from numba import types
 
-    kernel, arguments = line.split(" ", 1)
+    name, arguments = line.split(" ", 1)
+    kernel = resolve_name(f"stereo3d.{name}")
 
     def named(name: str, *fields: Any) -> Any:
         return types.BaseTuple.from_types(fields, resolve_name(f"stereo3d.{name}"))
 
-    resolve_name(f"stereo3d.{kernel}").compile(eval(f"({arguments},)", vars(types) | {"named": named}))
+    if hasattr(kernel, "compile"):  # with NUMBA_DISABLE_JIT it is a function
+        kernel.compile(eval(f"({arguments},)", vars(types) | {"named": named}))
 
 
 def help_parent(every: bool, number: int) -> None:
@@ -52,4 +52,5 @@ def help_parent(every: bool, number: int) -> None:
     lines = listed(every)[::-1]
     first = number * len(lines) // 2
     for line in lines[first:] + lines[:first]:
-        compile_kernel(line)
+        with contextlib.suppress(Exception):  # the run itself meets and reports the error
+            compile_kernel(line)

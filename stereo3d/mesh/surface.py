@@ -121,7 +121,7 @@ class PointGrid:
             return kernels.block_means(*(x[top : top + rows] for x in given), self.tangent, step)
 
         with ThreadPoolExecutor(resources.processors()) as pool:
-            parts = list(pool.map(part, range(0, len(self.points), rows)))
+            parts = list(pool.map(part, range(0, max(1, len(self.points)), rows)))
         points, sigma, filled = (np.concatenate(x) for x in zip(*parts, strict=True))
         return replace(self, points=points, sigma=sigma, filled=filled, between=none)
 

@@ -256,6 +256,11 @@ class Config(Record):
         }
 
     @property
+    def usual(self) -> bool:
+        """Whether a run calls the kernels of the usual methods."""
+        return self.matcher.startswith(DEFAULT_MATCHER) and self.mesher == DEFAULT_MESHER
+
+    @property
     def feature_size(self) -> int:
         """px, the longer side at which features are matched."""
         return min(self.max_size, self.max_feature_size)

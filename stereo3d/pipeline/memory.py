@@ -161,5 +161,6 @@ def _kernels() -> object | None:
 
 
 def _compiles() -> bool:
-    """Whether this process had to compile that kernel: numba's cache is empty, and others will follow."""
-    return bool(getattr(getattr(_kernels(), "stats", None), "cache_misses", None))
+    """Whether this process had to compile a kernel: it was not kept, and others will follow."""
+    kernel_cache = sys.modules.get("stereo3d.kernel_cache")
+    return kernel_cache is not None and kernel_cache.KernelCache.compiled > 0

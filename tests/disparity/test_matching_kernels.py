@@ -9,7 +9,7 @@ import pytest
 from stereo3d.disparity import aggregation, costs, flip_copy, methods, refinement, selection, shifted_windows, windows
 from stereo3d.disparity.planes import candidates as candidates_module
 from stereo3d.disparity.planes import energy as energy_module
-from stereo3d.disparity.planes import matcher, plane_refinement, segments, views
+from stereo3d.disparity.planes import levels, matcher, plane_refinement, segments, views
 from stereo3d.disparity.planes import support as support_module
 from stereo3d.disparity.rows import parallel_rows
 
@@ -605,7 +605,7 @@ def test_an_enlarged_plane_is_the_same_plane(rng):
     for agree, last in ((np.zeros((h, w), bool), 7), (np.ones((h, w), bool), 8)):
         for array in candidates:
             array[:] = 0
-        energy_module.put_enlarged(small, energy_module.NEIGHBOURS, agree, 12, height, 1, candidates)
+        levels.put_enlarged(small, levels.NEIGHBOURS, agree, 12, height, 1, candidates)
         y, x = np.mgrid[12:22, :width]
         everywhere = np.repeat((0.1 * x - 0.2 * y + 3)[..., None], last - 1, 2)
         np.testing.assert_allclose(d[..., 1:last], everywhere, atol=1e-4)
@@ -624,15 +624,44 @@ def test_planes_agree_where_no_neighbour_or_background_differs():
     planes = energy_module.PlaneMaps(0.3 * x - 0.2 * y, *slopes)
     background = energy_module.PlaneMaps(planes.d + np.float32(0.2), *slopes)
     quarter = np.float32(0.25)
-    assert energy_module.agreeing_planes(planes, background, quarter).all()
+    assert levels.agreeing_planes(planes, background, quarter).all()
     background.d[7, 12] += 1
     planes.d[3, 4] += 1
     background.d[3, 4] += 1
     differs = np.zeros(x.shape, bool)
     differs[2:5, 2:7] = differs[7, 12] = True
-    np.testing.assert_array_equal(energy_module.agreeing_planes(planes, background, quarter), ~differs)
+    np.testing.assert_array_equal(levels.agreeing_planes(planes, background, quarter), ~differs)
     background.d[0, 0] = np.nan
-    assert not energy_module.agreeing_planes(planes, background, quarter)[0, 0]
+    assert not levels.agreeing_planes(planes, background, quarter)[0, 0]
+
+
+@pytest.mark.parametrize(("difference", "chooses"), [(0.4, False), (0.6, True)])
+def test_a_larger_level_chooses_where_planes_differ_by_more_than_half_a_pixel(monkeypatch, difference, chooses):
+    """A pixel of the coarser level holds half as many px. Without a later choice, all pixels choose along all paths."""
+    rng = np.random.default_rng(5)
+    pictures = [np.repeat(rng.integers(0, 256, (48, 64, 1)), 3, 2).astype(np.uint8) for _ in range(2)]
+    energy, _ = methods.plane_energy(0, 8)
+    flat = {name: np.zeros((24, 32), np.float32) for name in "ab"}
+    step = np.where(np.arange(32) < 16, 1, 1 + difference / 2).astype(np.float32) * np.ones((24, 1), np.float32)
+    known = {"supported": np.ones((24, 32), bool), "sky": np.zeros((24, 32), bool)}
+    small = [
+        replace(view, d=step, **flat, **known)
+        for view in views.initial_views(*pictures, (None, None), (24, 32), 1, flip_copy)
+    ]
+    large = views.initial_views(*pictures, (None, None), (48, 64), 1, flip_copy)
+    seen = []
+    choose = matcher.choose_planes
+
+    def noted(*given, diagonals, settled):
+        seen.append((diagonals, settled.copy()))
+        return choose(*given, diagonals=diagonals, settled=settled)
+
+    monkeypatch.setattr(matcher, "choose_planes", noted)
+    matcher.enlarge(*large, *small, energy, margin=False)
+    matcher.enlarge(*large, *small, energy, margin=True)
+    (first_diagonals, settled), (last_diagonals, none) = seen
+    assert (first_diagonals, last_diagonals) == (False, True) and not none.any()
+    assert settled[:, :26].all() and settled[:, 38:].all() and settled[:, 30:34].all() != chooses
 
 
 def test_the_planes_of_agreeing_pixels_are_kept_and_others_choose(rng):

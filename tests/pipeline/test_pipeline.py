@@ -490,17 +490,17 @@ def distance_transform(mask):
 
 def test_coverage_is_the_share_of_area():
     """A map of the whole photo, half of whose columns are known, covers half; stretched columns change nothing."""
-    height, width = 150, 200
+    height, width = 450, 600
 
     def covered(columns, known_until):
         x, y = np.meshgrid(columns, np.arange(height))
         pair = synthetic_pair_of_map(np.stack([x, y], -1))
         return coverage(pair, np.stack([x, y], -1)[..., 0] < known_until, (width, height))
 
-    assert covered(np.arange(width), 100) == pytest.approx(0.5)
-    assert covered(np.linspace(0, width - 1, 700), 100) == pytest.approx(0.5, abs=0.01)
-    uneven = np.r_[np.linspace(0, 100, 600), np.linspace(100.5, width - 1, 150)]
-    assert covered(uneven, 100) == pytest.approx(0.5, abs=0.01)
+    assert covered(np.arange(width), 300) == pytest.approx(0.5)
+    assert covered(np.linspace(0, width - 1, 2100), 300) == pytest.approx(0.5, abs=0.01)
+    uneven = np.r_[np.linspace(0, 300, 1800), np.linspace(300.5, width - 1, 450)]
+    assert covered(uneven, 300) == pytest.approx(0.5, abs=0.01)
     assert covered(np.arange(width), 0) == 0 and covered(np.arange(width), 999) == pytest.approx(1)
 
 

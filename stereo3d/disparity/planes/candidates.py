@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import refinement
 from . import energy as energy_module
-from . import plane_refinement, segments
+from . import levels, plane_refinement, segments
 from .energy import CrossView, PlaneMaps
 from .views import Energy, Planes, Segmentation, ViewState
 
@@ -96,13 +96,16 @@ class Candidates:
         self.filled += 1
 
     def put_enlarged(self, small: PlaneMaps, background: PlaneMaps, agree: np.ndarray, first: int, height: int) -> None:
-        """Set the planes around each pixel at the coarser level, and of its background: see `energy.put_enlarged`."""
-        neighbours, none = len(energy_module.NEIGHBOURS), np.zeros_like(agree)
+        """Set the planes around each pixel at the coarser level, and of its background: see `levels.put_enlarged`.
+
+        Where the planes agree, the nearest one fills all places, so it is written last.
+        """
+        neighbours, none = len(levels.NEIGHBOURS), np.zeros_like(agree)
         for planes, steps, alike, slot in (
-            (background, energy_module.NEAREST, none, neighbours),
-            (small, energy_module.NEIGHBOURS, agree, 0),
+            (background, levels.NEAREST, none, neighbours),
+            (small, levels.NEIGHBOURS, agree, 0),
         ):
-            energy_module.put_enlarged(planes, steps, alike, first, height, slot, self.planes)
+            levels.put_enlarged(planes, steps, alike, first, height, slot, self.planes)
         self.filled = neighbours + 1
 
     def put_neighbours(self, d: np.ndarray, a: np.ndarray, b: np.ndarray, step: tuple[int, int]) -> None:
@@ -123,13 +126,14 @@ def choose_planes(
     energy: Energy,
     out: Planes | None = None,
     skip: int = 0,
+    diagonals: bool = True,
     settled: np.ndarray | None = None,
 ) -> Planes:
     """Return, for each pixel, the candidate of least energy along the paths (`energy.plane_paths`).
 
-    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates. settled:
-    for a choice that another one follows, (H,W) bool: pixels whose candidates are all about the same. They keep the
-    first one, and paths have no diagonals; its margins do not compare with those of other choices.
+    out, skip: written instead of new arrays; its first row is that of number `skip` of the candidates. diagonals:
+    as in `energy.plane_paths`; margins of choices with and without them do not compare. settled: (H,W) bool, pixels
+    that keep their first candidate; its margin counts the others as equal.
     """
     candidates.repeat_first()
     d, a, b, cost, total = candidates.d, candidates.a, candidates.b, candidates.cost, candidates.total
@@ -141,7 +145,7 @@ def choose_planes(
     flat_planes = PlaneMaps(*(x.reshape(-1) for x in (d, a, b)))
     smoothness = energy_module.Smoothness(view.picture, np.float32(energy.slope), energy.jumps)
     for step in (1, -1):
-        energy_module.plane_paths(flat_cost, flat_planes, fixed, smoothness, step, settled is None, flat_total)
+        energy_module.plane_paths(flat_cost, flat_planes, fixed, smoothness, step, diagonals, flat_total)
     if out is None:
         out = Planes(*(np.empty((height, width), np.float32) for _ in range(4)))
     own = slice(skip, skip + len(out.d))

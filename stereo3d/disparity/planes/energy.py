@@ -23,9 +23,6 @@ from ..costs import hamming_at
 
 CANDIDATES = 8  # planes per pixel: the floats of one 256-bit vector register
 FORBIDDEN = 1e6  # bits: cost beyond the disparity range
-# Pixels of the coarser level whose planes become candidates, in steps from the nearest one: see `put_enlarged`.
-NEAREST = np.array([[0, 0]])
-NEIGHBOURS = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0], [-2, 0]])  # edges move by two pixels at most
 # State of a pixel of the other view: outside its photo; inside; its disparity passed the left-right test.
 UNSEEN, SEEN, CONSISTENT = 0, 1, 2
 
@@ -356,93 +353,3 @@ def put_neighbours(planes, across, down, slot, candidates):
             u = min(max(x + across, 0), width - 1)
             p, q = planes.a[v, u], planes.b[v, u]
             d[y, x, slot], a[y, x, slot], b[y, x, slot] = planes.d[v, u] + p * (x - u) + q * (y - v), p, q
-
-
-@njit(cache=True, nogil=True)
-def agreeing_planes(planes, background, tolerance):
-    """Return the pixels (H,W) bool at which the planes around, and the one of the background, are within `tolerance`.
-
-    Around are the pixels up to one row and two columns away, as in NEIGHBOURS.
-
-    Parameters
-    ----------
-    planes, background : PlaneMaps
-        (H, W); of each pixel, and of what is behind it.
-    tolerance : f32
-        px.
-    """
-    d, a, b = planes.d, planes.a, planes.b
-    height, width = d.shape
-    agree = np.empty((height, width), np.bool_)
-    for y in range(height):
-        for x in range(width):
-            same = abs(background.d[y, x] - d[y, x]) <= tolerance
-            for v in range(max(y - 1, 0), min(y + 2, height)):
-                for u in range(max(x - 2, 0), min(x + 3, width)):
-                    here = d[v, u] + a[v, u] * (x - u) + b[v, u] * (y - v)
-                    same &= abs(here - d[y, x]) <= tolerance
-            agree[y, x] = same
-    return agree
-
-
-@njit(cache=True, nogil=True)
-def put_enlarged(small, steps, agree, first, height, slot, candidates):
-    """Write planes of pixels of the coarser level around each pixel into the slots `slot`, `slot` + 1, ..
-
-    Where the nearest one agrees with those around it, its plane gets all of these slots. Pixel centres are integers,
-    x -> (x + 1/2) s - 1/2 from level to level.
-
-    Parameters
-    ----------
-    small : PlaneMaps
-        (h, w), of the coarser level.
-    steps : (n, 2) int
-        Pixels of the coarser level, in steps across and down from the nearest one, on the side of the pixel first:
-        (1, 0) is the second nearest of the row. Clamped to the picture.
-    agree : (h, w) bool
-        See `agreeing_planes`.
-    first, height : int
-        The candidates hold the rows first, first + 1, .. of a picture of `height` rows.
-    slot : int
-        Of the candidates.
-    candidates : PlaneMaps
-        (rows, W, L).
-    """
-    d, a, b = candidates.d, candidates.a, candidates.b
-    rows, width = d.shape[:2]
-    h, w = small.d.shape
-    sx, sy = np.float32(w / width), np.float32(h / height)
-    half = np.float32(0.5)
-    for y in range(rows):
-        v = (y + first + half) * sy - half
-        v0 = int(np.floor(v + half))
-        down = 1 if v > v0 else -1
-        for x in range(width):
-            u = (x + half) * sx - half
-            u0 = int(np.floor(u + half))
-            across = 1 if u > u0 else -1
-            i, j = min(max(u0, 0), w - 1), min(max(v0, 0), h - 1)
-            if agree[j, i]:
-                p, q = small.a[j, i], small.b[j, i]
-                d[y, x, slot:] = (small.d[j, i] + p * (u - i) + q * (v - j)) / sx
-                a[y, x, slot:], b[y, x, slot:] = p, q * sy / sx
-                continue
-            for k in range(len(steps)):
-                i = min(max(u0 + across * steps[k, 0], 0), w - 1)
-                j = min(max(v0 + down * steps[k, 1], 0), h - 1)
-                p, q = small.a[j, i], small.b[j, i]
-                d[y, x, slot + k] = (small.d[j, i] + p * (u - i) + q * (v - j)) / sx
-                a[y, x, slot + k], b[y, x, slot + k] = p, q * sy / sx
-
-
-@njit(cache=True, nogil=True)
-def enlarge_labels(small, first, height, shape):
-    """Return the nearest pixel of a coarser map (h,w) u8 for the rows first, first + 1, ..: see `put_enlarged`."""
-    rows, width = shape
-    h, w = small.shape
-    out = np.empty(shape, np.uint8)
-    for y in range(rows):
-        j = min(max(int(np.floor((y + first + 0.5) * h / height)), 0), h - 1)
-        for x in range(width):
-            out[y, x] = small[j, min(int(np.floor((x + 0.5) * w / width)), w - 1)]
-    return out

@@ -25,7 +25,8 @@ from .candidates import (
     refined_planes,
     segment_image,
 )
-from .energy import NEAREST, SEEN, CrossView, PlaneMaps, agreeing_planes, enlarge_labels, put_enlarged
+from .energy import SEEN, CrossView, PlaneMaps
+from .levels import NEAREST, agreeing_planes, enlarge_labels, put_enlarged
 from .pyramid import STRIP_OVERLAP, Budget, pyramid_shapes, strip_rows
 from .sky import enlarge_sky
 from .support import supported_pixels
@@ -176,17 +177,17 @@ def enlarge(
     each = np.zeros(small.d.shape, bool)
     agree = each if margin else agreeing_planes(planes, background, np.float32(SETTLED * small.d.shape[1] / width))
 
+    labels = cross_view.state, agree.astype(np.uint8)
+
     def choose(part: ViewState, first: int, candidates: Candidates, out: Planes, skip: int) -> None:
         candidates.put_enlarged(planes, background, agree, first, height)
         if margin:
             candidates.put(*local_planes(np.ascontiguousarray(candidates.d[..., 0])))
         theirs = Candidates(part.d.shape, 1).planes
         put_enlarged(other_planes, NEAREST, each, first, height, 0, theirs)
-        state, settled = (
-            enlarge_labels(x.astype(np.uint8), first, height, part.d.shape) for x in (cross_view.state, agree)
-        )
+        state, settled = (enlarge_labels(x, first, height, part.d.shape) for x in labels)
         seen = CrossView(theirs.d[..., 0], state)
-        choose_planes(part, candidates, seen, energy, out, skip, settled=None if margin else settled > 0)
+        choose_planes(part, candidates, seen, energy, out, skip, diagonals=margin, settled=settled > 0)
 
     assert small.supported is not None and small.sky is not None
     supported = enlarge_labels(small.supported.astype(np.uint8), 0, height, (height, width)) > 0
