@@ -269,7 +269,14 @@ def warmup(quiet: bool) -> None:
     The cache is in NUMBA_CACHE_DIR, else next to the program, else in the home folder; `stereo3d doctor` prints it.
     """
     from ..install.warmup import listed, warm_up
+    from ..kernel_cache import writable_folder
 
+    if writable_folder(__file__) is None:
+        raise StereoError(
+            "unwritable",
+            "no folder for compiled kernels can be written, so each run compiles them again.",
+            "Set NUMBA_CACHE_DIR to a folder that can be written.",
+        )
     start, kernels = time.perf_counter(), f"{len(listed(every=True))} kernels, with those they call,"
     if not quiet:
         echo(f"compiling {kernels} takes a minute or two, unless they are kept already ...", err=True)

@@ -16,6 +16,7 @@ from numba import njit, types
 from stereo3d.cli.entry_point import main
 from stereo3d.cli.reconstruct import helpers_for
 from stereo3d.cli.terminal import Watch
+from stereo3d.errors import CODES
 from stereo3d.install import Compiling, Helpers, warmup
 from stereo3d.kernel_cache import CacheFile, Kernel
 from stereo3d.pipeline import Config
@@ -89,6 +90,13 @@ with Compiling() as found:
 print(found.kernels)
 """
     assert python(call, NUMBA_CACHE_DIR=str(tmp_path)) == "0\n"
+
+
+def test_warm_up_says_where_nothing_can_be_kept(monkeypatch, capsys):
+    monkeypatch.setattr("stereo3d.kernel_cache.is_writable", lambda folder: False)
+    monkeypatch.setattr(warmup, "compile_kernel", lambda line: pytest.fail("compiled for nothing"))
+    assert main(["warmup"]) == CODES["unwritable"]
+    assert "NUMBA_CACHE_DIR" in capsys.readouterr().err
 
 
 def test_warm_up_can_be_silent(monkeypatch, capsys):

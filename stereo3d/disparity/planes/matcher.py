@@ -174,8 +174,8 @@ def enlarge(
     background = PlaneMaps(*local_planes(selection.fill_background(consistent_disparity(small, small_other))))
     cross_view = cross_view_state(small, small_other)
     other_planes = PlaneMaps(cross_view.disparity, -flip_copy(small_other.a), flip_copy(small_other.b))
-    each = np.zeros(small.d.shape, bool)
-    agree = each if margin else agreeing_planes(planes, background, np.float32(SETTLED * small.d.shape[1] / width))
+    none = np.zeros(small.d.shape, bool)
+    agree = none if margin else agreeing_planes(planes, background, np.float32(SETTLED * small.d.shape[1] / width))
 
     labels = cross_view.state, agree.astype(np.uint8)
 
@@ -184,7 +184,7 @@ def enlarge(
         if margin:
             candidates.put(*local_planes(np.ascontiguousarray(candidates.d[..., 0])))
         theirs = Candidates(part.d.shape, 1).planes
-        put_enlarged(other_planes, NEAREST, each, first, height, 0, theirs)
+        put_enlarged(other_planes, NEAREST, none, first, height, 0, theirs)
         state, settled = (enlarge_labels(x, first, height, part.d.shape) for x in labels)
         seen = CrossView(theirs.d[..., 0], state)
         choose_planes(part, candidates, seen, energy, out, skip, diagonals=margin, settled=settled > 0)
